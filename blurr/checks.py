@@ -1,0 +1,249 @@
+"""Check a composed config before anything heavy loads: types, ranges, files, and whether the model can do the task."""
+
+import ast
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import TypeAdapter, ValidationError
+
+from blurr import paths, signatures
+from blurr.annotations import Natural, Positive
+from blurr.errors import InputError, nearest
+
+# Keys that stand in no node with a target of ours.
+KEYS: dict[str, Any] = {
+    "seed": Natural,
+    "precision": signatures.alias("blurr.training.precision", "Precision"),
+    "objective": str,
+    "output_dir": str,
+    "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"],
+}
+NOUNS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+    type(None): "null",
+}
+LOAD_FILES = "blurr.data.files.load_files"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A part of the config that has a `_target_`: its key, the target, and the values under it."""
+
+    key: str
+    target: str
+    values: Mapping[str, Any]
+
+
+def check(cfg: DictConfig) -> None:
+    """Check every value that can be checked without loading data or a model.
+
+    Raises:
+        InputError: the first mistake found.
+    """
+    config = _resolved(cfg)
+    for key, expected in KEYS.items():
+        group, _, name = key.rpartition(".")
+        values = config.get(group, {}) if group else config
+        if name in values:
+            _check_value(key, values[name], expected)
+    for node in _nodes(config):
+        if signatures.is_ours(node.target):
+            _check_node(node)
+    _check_files(config)
+    _check_model(config)
+
+
+def describe(expected: Any) -> str:
+    """Say in words what a type admits, e.g. `a whole number of at least 1 or 'auto'`."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin is Annotated:
+        return f"{describe(arguments[0])}{_bounds(arguments[1:])}"
+    if origin is Literal:
+        return " or ".join(repr(argument) for argument in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(describe(argument) for argument in arguments)
+    if origin in (list, tuple) or (isinstance(origin, type) and issubclass(origin, typing.Sequence)):
+        return f"a list of ({describe(arguments[0])})"
+    return NOUNS.get(origin or expected, str(expected))
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return the config as plain values, without Hydra's own part."""
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        example = " ".join(f"{key}=…" for key in missing)
+        raise InputError(f"{', '.join(missing)} must be given. Add to the command line: {example}")
+    try:
+        return typing.cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    except OmegaConfBaseException as error:
+        raise InputError(
+            f"The config cannot be resolved: {str(error).splitlines()[0]} (key {error.full_key})."
+        ) from error
+
+
+def _nodes(value: Any, key: str = "") -> Iterator[Node]:
+    """Yield every part of a config that has a `_target_`, outermost first."""
+    if isinstance(value, dict):
+        if isinstance(value.get("_target_"), str):
+            yield Node(key, value["_target_"], value)
+        for name, child in value.items():
+            yield from _nodes(child, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _nodes(child, f"{key}.{index}")
+
+
+def _check_node(node: Node) -> None:
+    try:
+        takes = signatures.signature(node.target)
+    except InputError as error:
+        raise InputError(f"{node.key}._target_={node.target}: {error}") from error
+    for name, value in node.values.items():
+        key = f"{node.key}.{name}"
+        if name.startswith("_") or (name not in takes.parameters and takes.open):
+            continue
+        if name not in takes.parameters:
+            there = list(takes.parameters)
+            raise InputError(f"There is no '{key}'.{nearest(name, there)} {node.key} has: {', '.join(there)}.")
+        is_built = isinstance(value, dict) and "_target_" in value  # checked on its own
+        if takes.parameters[name].type is not signatures.UNKNOWN and not is_built:
+            _check_value(key, value, takes.parameters[name].type)
+
+
+def _check_value(key: str, value: Any, expected: Any) -> None:
+    try:
+        # As JSON, because there a list may stand for a tuple and a whole number for a number, and nothing else is lax.
+        TypeAdapter(expected).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        literals = [choice for choice in _literals(expected) if isinstance(choice, str)]
+        hint = nearest(value, literals) if isinstance(value, str) else ""
+        shown = value if isinstance(value, str) else json.dumps(value)
+        raise InputError(f"{key}={shown}: must be {describe(expected)}.{hint}") from error
+
+
+def _literals(expected: Any) -> Iterator[Any]:
+    if typing.get_origin(expected) is Literal:
+        yield from typing.get_args(expected)
+    else:
+        for argument in typing.get_args(expected):
+            yield from _literals(argument)
+
+
+def _bounds(constraints: tuple[Any, ...]) -> str:
+    words = []
+    for constraint in constraints:
+        match constraint:
+            case Ge(ge=low):
+                words.append(f"of at least {low}")
+            case Gt(gt=low):
+                words.append(f"above {low}")
+            case Le(le=high):
+                words.append(f"at most {high}")
+            case Lt(lt=high):
+                words.append(f"below {high}")
+    return f" {' and '.join(words)}" if words else ""
+
+
+def _check_files(config: Mapping[str, Any]) -> None:
+    data = config.get("data")
+    if not isinstance(data, dict) or data.get("_target_") != LOAD_FILES:
+        return
+    for split in ("train", "valid", "test"):
+        given = data.get(split) or []
+        for text in [given] if isinstance(given, str) else given:
+            if not any(sign in text for sign in "*?["):  # a pattern is resolved where it is used
+                _check_file(f"data.{split}", Path(text).expanduser())
+
+
+def _check_file(key: str, path: Path) -> None:
+    if path.is_dir():
+        if not any(path.rglob("*.txt")):
+            there = sorted(child.name for child in path.iterdir() if child.is_file())
+            hint = f" Did you mean {key}={path / there[0]}?" if there else ""
+            raise InputError(
+                f"{key}={path}: this is a folder without .txt files.{hint} Give a file, or a folder of texts."
+            )
+        return
+    if not path.exists():
+        there = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
+        place = path.parent if path.parent.is_dir() else f"{path.parent}, which does not exist"
+        raise InputError(
+            f"{key}={path}: there is no such file.{nearest(path.name, there)} Looked in {Path.cwd() / place}."
+        )
+    try:
+        with path.open("rb") as stream:
+            first = stream.read(1)
+    except OSError as error:
+        raise InputError(f"{key}={path}: this file cannot be read ({error.strerror}).") from error
+    if not first:
+        raise InputError(f"{key}={path}: this file is empty. Give one with at least a header and a row.")
+
+
+def _check_model(config: Mapping[str, Any]) -> None:
+    """Refuse a model for whose architecture transformers has no class that does the task."""
+    task, model = config.get("task"), config.get("model")
+    if not isinstance(task, dict) or not isinstance(model, dict) or not signatures.is_ours(task.get("_target_", "")):
+        return
+    model_cls = signatures.class_attribute(task["_target_"], "model_cls")
+    arch = model.get("arch") or _arch_of_folder(model.get("name"))
+    able = _architectures(model_cls) if model_cls else frozenset()
+    if arch and able and arch not in able:
+        options = ", ".join(sorted(_options_of(able))) or "none of the options"
+        raise InputError(
+            f"{task['_target_'].split('.')[-1]} needs a model that transformers builds with {model_cls}, and {arch} "
+            f"cannot do that. These can: model={options}."
+        )
+
+
+def _arch_of_folder(name: object) -> str | None:
+    file = Path(str(name)).expanduser() / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        return typing.cast(str | None, json.loads(file.read_text(encoding="utf-8")).get("model_type"))
+    except ValueError as error:
+        raise InputError(f"model.name={name}: its config.json is not readable JSON ({error}).") from error
+
+
+def _options_of(able: frozenset[str]) -> Iterator[str]:
+    """Yield the model options whose architecture is one of these."""
+    for name, file in paths.options("model").items():
+        option = OmegaConf.load(file)
+        if isinstance(option, DictConfig) and "arch" in option and option["arch"] in able:
+            yield name
+
+
+@cache
+def _architectures(model_cls: str) -> frozenset[str]:
+    """Return the model types an auto class can build, read from the source text of transformers; empty when unknown."""
+    file = signatures.source_of("transformers", "models", "auto", "modeling_auto.py")
+    if file is None or not file.is_file():
+        return frozenset()
+    scope = ast.parse(file.read_text(encoding="utf-8")).body
+    assigned = {
+        node.targets[0].id: node.value
+        for node in scope
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    owner = next((node for node in scope if isinstance(node, ast.ClassDef) and node.name == model_cls), None)
+    mapping = next((node.value for node in owner.body if isinstance(node, ast.Assign)), None) if owner else None
+    if not isinstance(mapping, ast.Name):
+        return frozenset()
+    table = assigned.get(f"{mapping.id}_NAMES")
+    names = [node.elts[0] for node in ast.walk(table) if isinstance(node, ast.Tuple)] if table else []
+    return frozenset(name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str))

@@ -1,0 +1,109 @@
+"""The `blurr` command: run an experiment, list the options, examine the machine."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from blurr import __version__, explain, paths
+from blurr.errors import InputError, nearest
+
+RUN = "run"
+
+
+def main() -> None:
+    """Run the command that the first word names; `run` and shell completion are handed to Hydra."""
+    words = sys.argv[1:]
+    with explain.answering():
+        if words[:1] in (["-sc"], ["--shell-completion"]):
+            _complete(words)
+        elif words[:1] == [RUN]:
+            _hydra(words[1:])
+        else:
+            arguments = _parser().parse_args(words or ["--help"])
+            command: Callable[[argparse.Namespace], int] = arguments.command
+            raise SystemExit(command(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="blurr",
+        description="Train, evaluate and track Hugging Face transformers with fastai.",
+        epilog='Completion in this shell: eval "$(blurr -sc install=bash)" (zsh too), blurr -sc install=fish | source',
+    )
+    parser.add_argument("--version", action="version", version=f"blurr {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    # Listed for --help only: main() hands `run` to Hydra, which has its own flags.
+    commands.add_parser(RUN, help="run an experiment, or a grid of them (`blurr run --help`)", add_help=False)
+    ls = commands.add_parser("ls", help="list the option groups, or the options of one group")
+    ls.add_argument("group", nargs="?", help="a group, e.g. model")
+    ls.set_defaults(command=_ls)
+    doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to mend them")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _hydra(words: Sequence[str]) -> None:
+    """Go on as `python -m blurr.run` with these words."""
+    from blurr import run
+
+    sys.argv = [sys.argv[0], *words]
+    run.main()
+
+
+def _ls(arguments: argparse.Namespace) -> int:
+    groups = paths.groups()
+    if arguments.group is not None and arguments.group not in groups:
+        raise InputError(
+            f"There is no group '{arguments.group}'.{nearest(arguments.group, groups)} There are: {', '.join(groups)}."
+        )
+    for group in groups if arguments.group is None else [arguments.group]:
+        _show(
+            group,
+            [
+                ("own" if paths.is_own(file) else "", name, paths.headline(file))
+                for name, file in paths.options(group).items()
+            ],
+        )
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from blurr import doctor
+
+    findings = list(doctor.examine())
+    _show("doctor", [("BROKEN" if each.remedy else "", each.subject, each.found) for each in findings])
+    broken = [each for each in findings if each.remedy]
+    for each in broken:
+        print(f"{each.subject}: {each.remedy}")
+    return 1 if broken else 0
+
+
+def _show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print rows as a table: a mark, a name, and what is to be said of it."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    for mark, name, said in rows:
+        table.add_row(Text(name, style="bold"), Text(said), Text(mark, style="yellow"))
+    console = Console()
+    if not console.is_terminal:  # in a pipe nothing is cut or wrapped to 80 columns
+        console = Console(width=10_000)
+    console.print(table)
+
+
+def _complete(words: Sequence[str]) -> None:
+    """Answer the shell: commands for the first word, groups after `ls`, and what Hydra knows after `run`."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()[1:] + ([""] if line.endswith(" ") else [])
+    if "query=" not in " ".join(words) or not typed or typed[:1] == [RUN] and len(typed) > 1:
+        os.environ["COMP_LINE"] = line.replace(f" {RUN} ", " ", 1)
+        return _hydra(words)
+    choices = {1: [RUN, "ls", "doctor"], 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
+    return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))
+
+
+if __name__ == "__main__":
+    main()

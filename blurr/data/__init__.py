@@ -1,0 +1,1 @@
+"""Raw rows: where they come from, how they are split, and the batches that are made of them."""

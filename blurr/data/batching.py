@@ -1,0 +1,172 @@
+"""Put tokenized rows into padded batches of similar length."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blurr.annotations import Count
+
+IGNORED = -100  # the label that every Hugging Face loss leaves out
+Row = Mapping[str, Any]
+Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How rows become batches.
+
+    Args:
+        batch_size: rows in a training batch.
+        eval_batch_size: rows in a validation or test batch; `None` means twice `batch_size`.
+        num_workers: processes that collate; 0 is the fastest for tokenized text.
+        pad_to_multiple_of: round the padded length up to a multiple of this, for tensor cores.
+        bucket: put rows of similar length together; `False` gives plain random batches.
+        seed: seed of the order of the batches.
+    """
+
+    batch_size: Count = 16
+    eval_batch_size: Count | None = None
+    num_workers: int = 0
+    pad_to_multiple_of: Count | None = None
+    bucket: bool = True
+    seed: int = 42
+
+    @property
+    def rows_in_evaluation(self) -> int:
+        return self.eval_batch_size or 2 * self.batch_size
+
+
+class Ragged:
+    """A column of integer sequences of different lengths: one flat array and the offsets into it."""
+
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
+        lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
+        self.offsets = np.concatenate([[0], np.cumsum(lengths)])
+        self.flat = np.fromiter((i for s in sequences for i in s), dtype=np.int32, count=int(self.offsets[-1]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> NDArray[np.int32]:
+        return self.flat[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+
+class TokenizedRows:
+    """Tokenized rows, held as flat arrays; row `i` is a dict of one array or number per column.
+
+    Args:
+        columns: name to values: lists of integers become `Ragged`, numbers a NumPy array.
+        vocab: names of the labels, where the task has labels.
+    """
+
+    n_inp = 1  # fastai: of a batch `(inputs, targets)` the first element is input
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]], vocab: list[str] | None = None) -> None:
+        self.columns = {name: _as_column(values) for name, values in columns.items()}
+        self.vocab = vocab
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {name: values[index] for name, values in self.columns.items()}
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row, source and target together, by which rows are bucketed."""
+        ragged = [values.lengths for values in self.columns.values() if isinstance(values, Ragged)]
+        ids = self.columns.get("input_ids")
+        target = self.columns.get("labels")
+        if not isinstance(ids, Ragged):
+            return np.zeros(len(self), dtype=np.int64) if not ragged else ragged[0]
+        # the target breaks ties, so that rows of equal source length also share their target length
+        return ids.lengths * 1000 + np.minimum(target.lengths, 999) if isinstance(target, Ragged) else ids.lengths
+
+    def new_empty(self) -> "TokenizedRows":
+        """Give rows of the same kind with nothing in them, as fastai's `export` asks for."""
+        return TokenizedRows({}, self.vocab)
+
+
+def _as_column(values: Sequence[Any]) -> Ragged | NDArray[Any]:
+    if len(values) and isinstance(values[0], list) and not any(isinstance(v, float) for v in values[0]):
+        return Ragged(values)
+    return np.asarray(values, dtype=np.float32 if len(values) and _is_float(values[0]) else np.int64)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, list) and any(isinstance(v, float) for v in value))
+
+
+class PaddingCollator:
+    """Pad tokenized rows to the longest of the batch; works in any `torch.utils.data.DataLoader`.
+
+    Returns of a call: `(inputs, targets)`; `inputs` holds `input_ids` and `attention_mask`, both `(batch, sequence)`,
+    whatever else the rows have, and `labels`, equal to the targets: `(batch,)` or `(batch, sequence)`, padded by -100.
+
+    Args:
+        pad_token_id: what pads `input_ids`.
+        padding_side: `right` or `left`.
+        pad_to_multiple_of: round the padded length up to a multiple of this.
+    """
+
+    def __init__(
+        self, pad_token_id: int, *, padding_side: str = "right", pad_to_multiple_of: int | None = None
+    ) -> None:
+        self.pad_values = {"input_ids": pad_token_id, "labels": IGNORED}
+        self.left = padding_side == "left"
+        self.multiple = pad_to_multiple_of or 1
+
+    def __call__(self, rows: Sequence[Row]) -> Batch:
+        inputs = {name: self._stack(name, [row[name] for row in rows]) for name in rows[0]}
+        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+        width = inputs["input_ids"].shape[1]
+        positions = torch.arange(width)
+        mask = positions >= width - lengths[:, None] if self.left else positions < lengths[:, None]
+        inputs["attention_mask"] = mask.long()
+        if "labels" not in inputs:
+            return inputs, torch.empty(len(rows), 0)
+        return inputs, inputs["labels"]
+
+    def _stack(self, name: str, values: list[Any]) -> torch.Tensor:
+        if np.ndim(values[0]) == 0 or np.asarray(values[0]).dtype.kind == "f":
+            return torch.as_tensor(np.asarray(values))
+        width = -(-max(len(v) for v in values) // self.multiple) * self.multiple
+        padded = np.full((len(values), max(width, 1)), self.pad_values.get(name, 0), dtype=np.int64)
+        for i, v in enumerate(values):
+            padded[i, len(padded[i]) - len(v) if self.left and name != "labels" else 0 :][: len(v)] = v
+        return torch.from_numpy(padded)
+
+
+def bucketed_order(lengths: NDArray[Any], batch_size: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Give a random order of the rows in which each run of `batch_size` rows has similar lengths.
+
+    The order depends on `seed` and `epoch` alone, so any epoch can be had without the ones before it. The rows are
+    shuffled, cut into pools of 50 batches, sorted by length within a pool, and the batches are shuffled. The batch that
+    holds the longest row comes first, so that running out of memory shows at once.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    pool = batch_size * 50
+    pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+    order = np.concatenate([p[np.argsort(-lengths[p], kind="stable")] for p in pools]) if len(order) else order
+    full = len(order) // batch_size
+    batches, rest = order[: full * batch_size].reshape(full, batch_size), order[full * batch_size :]
+    batches = batches[rng.permutation(full)]
+    if full:
+        longest = int(np.argmax(lengths[batches].max(axis=1)))
+        batches[[0, longest]] = batches[[longest, 0]]
+    return np.concatenate([batches.reshape(-1), rest])
+
+
+def batches_of(order: Sequence[int] | NDArray[np.int64], batch_size: int) -> Iterator[list[int]]:
+    """Cut an order of rows into batches; the last one may be shorter."""
+    for start in range(0, len(order), batch_size):
+        yield [int(i) for i in order[start : start + batch_size]]

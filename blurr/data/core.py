@@ -1,0 +1,203 @@
+"""Raw rows, before any tokenizer has seen them: named by the task's roles, checked, and split."""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas as pd
+
+from blurr.data.readers import FileOptions, as_rows, read_files
+from blurr.data.roles import Columns, Schema, check_filled, chosen_columns, label_names, text_columns, under_roles
+from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
+from blurr.errors import InputError
+
+__all__ = ["Columns", "RawData", "Schema", "check_labels_seen", "from_data", "known_splits", "raw_data"]
+
+FINGERPRINT_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class RawData:
+    """The rows of an experiment.
+
+    Attributes:
+        splits: `train`, `valid` and maybe `test`; columns named by role, all others under their own name.
+        label_names: Names of the classes where the source knows them, else None.
+        source: Where the rows are from, for messages and the record of the run.
+    """
+
+    splits: datasets.DatasetDict
+    label_names: list[str] | None
+    source: str
+
+    @property
+    def train(self) -> datasets.Dataset:
+        """The rows to train on."""
+        return self.splits["train"]
+
+    @property
+    def valid(self) -> datasets.Dataset:
+        """The rows to validate on."""
+        return self.splits["valid"]
+
+    @property
+    def test(self) -> datasets.Dataset | None:
+        """The rows held back until the end, if there are any."""
+        return self.splits.get("test")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the contents, 32 hexadecimal digits, the same on every machine."""
+        digest = hashlib.blake2b(json.dumps(self.label_names).encode(), digest_size=16)
+        for name in sorted(self.splits):
+            digest.update(name.encode())
+            for batch in self.splits[name].with_format(None).iter(batch_size=FINGERPRINT_ROWS):
+                digest.update(json.dumps(batch, sort_keys=True, default=repr).encode())
+        return digest.hexdigest()
+
+
+def raw_data(
+    rows: Mapping[str, datasets.Dataset],
+    schema: Schema,
+    *,
+    columns: Columns | None = None,
+    source: str,
+    splits: Splits = DEFAULT_SPLITS,
+    limit: int | None = None,
+    seed: int = 42,
+) -> RawData:
+    """Name the columns by role, check every row, and split: the one door that all loaders use.
+
+    Args:
+        rows: The rows of `train`, and of `valid` and `test` where they are given.
+        schema: What the task wants of its rows.
+        columns: Role to column; a role that is not named here is looked for under its own name.
+        source: Where the rows are from, for messages.
+        splits: How to take validation rows from `train` when there is no `valid`.
+        limit: Rows per split to keep, drawn at random.
+        seed: Decides which rows `limit` keeps.
+
+    Returns:
+        The splits `train`, `valid` and maybe `test`.
+
+    Raises:
+        InputError: When a column is missing, a split is empty, or a row lacks a value.
+    """
+    chosen = chosen_columns(schema, columns or {})
+    named = {}
+    for name, part in rows.items():
+        where = f"{source} ({name})"
+        if not part.num_rows:
+            raise InputError(f"{where} has no rows. Check the file or the split that was given for it.")
+        named[name] = under_roles(part, schema, chosen, where)
+        check_filled(named[name], schema, where)
+    names = label_names(named["train"], schema, chosen)
+    if "valid" not in named:
+        inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
+        named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")
+    if limit is not None:
+        named = {name: _limited(part, limit, seed) for name, part in named.items()}
+    return RawData(datasets.DatasetDict(named), names, source)
+
+
+def from_data(
+    schema: Schema,
+    data: object,
+    *,
+    columns: Columns | None = None,
+    valid: object | None = None,
+    splits: Splits = DEFAULT_SPLITS,
+    limit: int | None = None,
+) -> RawData:
+    """Take rows that are at hand in a notebook or script.
+
+    Args:
+        schema: What the task wants of its rows.
+        data: A DataFrame, a Dataset, a DatasetDict, a list of dicts, or the path of a file or folder.
+        columns: Role to column; a role that is not named here is looked for under its own name.
+        valid: Validation rows, of any of these kinds but a DatasetDict; None takes them from `data`.
+        splits: How to take validation rows from `data`.
+        limit: Rows per split to keep, drawn at random.
+
+    Returns:
+        The splits `train`, `valid` and maybe `test`.
+
+    Raises:
+        InputError: When the data cannot be read as rows, or `raw_data` refuses them.
+    """
+    text = text_columns(schema, columns)
+    source = str(data) if isinstance(data, str | Path) else type(data).__name__
+    parts = known_splits(data, source) if isinstance(data, Mapping) else {"train": _at_hand(data, text)}
+    if valid is not None:
+        parts["valid"] = _at_hand(valid, text)
+    return raw_data(parts, schema, columns=columns, source=source, splits=splits, limit=limit)
+
+
+def known_splits(parts: Mapping[str, datasets.Dataset], source: str) -> dict[str, datasets.Dataset]:
+    """Pick the training, validation and test rows from named splits, whatever the source calls them."""
+    known: dict[str, datasets.Dataset] = {}
+    for name, rows in parts.items():
+        meant = split_name(name)
+        if meant is not None:
+            known.setdefault(meant, rows)
+    if "train" not in known:
+        raise InputError(f"{source} has no split 'train'. It has {sorted(parts)}; name the one to train on.")
+    return known
+
+
+def check_labels_seen(raw: RawData, role: str) -> None:
+    """Refuse labels that stand in a validation or test row only: no model could learn them.
+
+    Args:
+        raw: Rows whose labels are classes, or lists of classes.
+        role: The role that holds the labels.
+
+    Raises:
+        InputError: When a label of another split is absent from the training rows.
+    """
+    seen = _labels(raw.train, role)
+    for name, rows in raw.splits.items():
+        unseen = sorted(_labels(rows, role) - seen, key=str)
+        if unseen:
+            raise InputError(
+                f"{raw.source} ({name}) has the label {unseen[0]!r}, which no training row has "
+                f"({len(unseen)} such labels; the training rows have {sorted(seen, key=str)[:20]}). Correct the label, "
+                "leave these rows out, or split with data.splits.by=stratified."
+            )
+
+
+def _labels(rows: datasets.Dataset, role: str) -> set[Any]:
+    values = rows.with_format(None)[role]
+    return {label for value in values for label in (value if isinstance(value, list) else [value])}
+
+
+def _at_hand(data: object, text: frozenset[str]) -> datasets.Dataset:
+    """Read one split from whatever kind of thing was given."""
+    if isinstance(data, datasets.Dataset):
+        return data
+    if isinstance(data, str | Path):
+        return read_files(data, FileOptions(), text=text)
+    if isinstance(data, pd.DataFrame):
+        return as_rows(data, "The DataFrame")
+    if isinstance(data, list):
+        return as_rows(data, "The list")
+    raise InputError(
+        f"A {type(data).__name__} cannot be read as rows. Give a DataFrame, a datasets.Dataset, a DatasetDict, "
+        "a list of dicts, or the path of a file or folder."
+    )
+
+
+def _without(parts: Mapping[str, datasets.Dataset], name: str) -> dict[str, datasets.Dataset]:
+    return {other: rows for other, rows in parts.items() if other != name}
+
+
+def _limited(rows: datasets.Dataset, limit: int, seed: int) -> datasets.Dataset:
+    """Keep a random sample of the rows, in their order."""
+    kept = min(limit, rows.num_rows)
+    return rows.select(sorted(random.Random(seed).sample(range(rows.num_rows), kept)))

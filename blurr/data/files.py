@@ -1,0 +1,58 @@
+"""Load rows from files: csv, tsv, json, jsonl, parquet, xlsx, folders of text."""
+
+from typing import Literal
+
+import datasets
+
+from blurr.annotations import Count
+from blurr.data.core import Columns, RawData, Schema, raw_data
+from blurr.data.readers import FileOptions, Paths, read_files
+from blurr.data.roles import text_columns
+from blurr.data.splits import DEFAULT_SPLITS, Splits
+
+
+def load_files(
+    schema: Schema,
+    *,
+    train: Paths,
+    valid: Paths | None = None,
+    test: Paths | None = None,
+    columns: Columns | None = None,
+    splits: Splits = DEFAULT_SPLITS,
+    limit: Count | None = None,
+    format: Literal["auto", "csv", "tsv", "json", "jsonl", "parquet", "xlsx", "text", "lines"] = "auto",
+    encoding: str = "utf-8-sig",
+    delimiter: str | None = None,
+    quotes: Literal["auto", "fields", "text"] = "auto",
+    sheet: str | int = 0,
+) -> RawData:
+    """Load rows from files; each of `train`, `valid` and `test` is a file, a folder, a pattern, or a list of these.
+
+    Args:
+        schema: What the task wants of its rows.
+        train: Where the training rows are; relative paths start at the current directory.
+        valid: Where the validation rows are; None takes them from `train` as `splits` says.
+        test: Where the rows for the final test are.
+        columns: Role to column; a role that is not named here is looked for under its own name.
+        splits: How to take validation rows from `train`.
+        limit: Rows per split to keep, drawn at random.
+        format: See `FileOptions`, as for all that follow.
+        encoding: Encoding of text files.
+        delimiter: What stands between columns.
+        quotes: Whether quotes enclose fields or are text.
+        sheet: Number or name of the sheet of an xlsx file.
+
+    Returns:
+        The splits `train`, `valid` and maybe `test`.
+
+    Raises:
+        InputError: When a file cannot be read, or its rows are not what the task wants.
+    """
+    options = FileOptions(format=format, encoding=encoding, delimiter=delimiter, quotes=quotes, sheet=sheet)
+    given = {"train": train, "valid": valid, "test": test}
+    rows: dict[str, datasets.Dataset] = {
+        name: read_files(paths, options, text=text_columns(schema, columns))
+        for name, paths in given.items()
+        if paths is not None
+    }
+    return raw_data(rows, schema, columns=columns, source=str(train), splits=splits, limit=limit)

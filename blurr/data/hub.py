@@ -1,0 +1,99 @@
+"""Load rows from the Hugging Face Hub, or from a local folder laid out like a data set there."""
+
+import logging
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import datasets
+from datasets.exceptions import DatasetsError
+
+from blurr.annotations import Count
+from blurr.data.core import Columns, RawData, Schema, known_splits, raw_data
+from blurr.data.splits import DEFAULT_SPLITS, Splits
+from blurr.errors import InputError, nearest
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 3
+
+
+def load_hub(
+    schema: Schema,
+    *,
+    name: str,
+    config: str | None = None,
+    revision: str | None = None,
+    train_split: str = "train",
+    valid_split: str | None = "auto",
+    test_split: str | None = None,
+    columns: Columns | None = None,
+    splits: Splits = DEFAULT_SPLITS,
+    limit: Count | None = None,
+) -> RawData:
+    """Load a data set by `datasets.load_dataset`.
+
+    Args:
+        schema: What the task wants of its rows.
+        name: Id on the Hub, or a local folder.
+        config: Which of the data set's configurations, where it has several.
+        revision: Branch, tag or commit on the Hub.
+        train_split: Name of the split to train on.
+        valid_split: Name of the split to validate on; `auto` takes the one called validation, valid, val or dev
+            and, like None, falls back to `splits` when there is none.
+        test_split: Name of the split for the final test, if any.
+        columns: Role to column; a role that is not named here is looked for under its own name.
+        splits: How to take validation rows from the training split.
+        limit: Rows per split to keep, drawn at random.
+
+    Returns:
+        The splits `train`, `valid` and maybe `test`.
+
+    Raises:
+        InputError: When the data set or a split of it cannot be had, or its rows are not what the task wants.
+    """
+    loaded = _load(name, config, revision)
+    wanted = {"train": train_split, "valid": valid_split, "test": test_split}
+    rows: dict[str, datasets.Dataset] = {}
+    for part, split in wanted.items():
+        if split == "auto":
+            rows |= {found: part_rows for found, part_rows in known_splits(loaded, name).items() if found == part}
+        elif split is not None:
+            rows[part] = _split(loaded, split, f"data.{part}_split")
+    return raw_data(rows, schema, columns=columns, source=f"hub:{name}", splits=splits, limit=limit)
+
+
+def _load(name: str, config: str | None, revision: str | None) -> datasets.DatasetDict:
+    """Load all splits; `datasets` alone would try for half a minute to reach a Hub that does not answer."""
+    if not Path(name).exists() and not datasets.config.HF_HUB_OFFLINE and not _does_hub_answer():
+        if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
+            raise InputError(
+                f"There is no folder data.name={name}, and the Hub ({datasets.config.HF_ENDPOINT}) does not answer. "
+                "Check the path, or the network; a data set that was loaded before is in the cache."
+            )
+        log.warning("The Hub does not answer; %s comes from the cache. HF_HUB_OFFLINE=1 spares the wait.", name)
+    try:
+        return datasets.load_dataset(name, config, revision=revision)
+    except (OSError, ValueError, DatasetsError) as error:
+        raise InputError(
+            f"The data set data.name={name} (data.config={config}, data.revision={revision}) cannot be loaded: {error} "
+            "Check its name, its configuration, and the network; a local folder works without one."
+        ) from error
+
+
+def _does_hub_answer() -> bool:
+    try:
+        with urlopen(datasets.config.HF_ENDPOINT, timeout=ANSWER_SECONDS):
+            return True
+    except HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _split(loaded: datasets.DatasetDict, split: str, key: str) -> datasets.Dataset:
+    if split not in loaded:
+        raise InputError(
+            f"{key}={split} is not a split of this data set.{nearest(split, loaded)} It has {sorted(loaded)}."
+        )
+    return loaded[split]

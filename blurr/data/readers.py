@@ -1,0 +1,338 @@
+"""Read files into rows: csv, tsv, json, jsonl, parquet, xlsx, and text by file or by line."""
+
+import glob
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from blurr.data.splits import FILE_COLUMN, split_name
+from blurr.errors import InputError, nearest
+
+Paths = str | Path | Sequence[str | Path]
+"""A file, a folder, a glob pattern, or a list of these."""
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+    ".txt": "text",
+}
+WILDCARDS = re.compile(r"[*?\[]")
+QUOTED_FIELD = re.compile(r'(?<![^\t\n])"(?:[^"\t]|"")*"(?![^\t\r\n])')
+OPEN_QUOTE = re.compile(r'(?<![^\t\n])"')
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are to be read.
+
+    Attributes:
+        format: Format of the files; `auto` goes by their extension.
+        encoding: Encoding of text, any that Python knows; the default reads UTF-8 with or without a byte-order mark.
+        delimiter: What stands between the columns of csv and tsv; None for a comma and a tab.
+        quotes: `fields` when a field may stand in quotes, `text` when a quote is a character like any other;
+            `auto` finds out for tsv and takes `fields` for csv.
+        sheet: Number, from 0, or name of the sheet of an xlsx file.
+    """
+
+    format: Literal["auto", "csv", "tsv", "json", "jsonl", "parquet", "xlsx", "text", "lines"] = "auto"
+    encoding: str = "utf-8-sig"
+    delimiter: str | None = None
+    quotes: Literal["auto", "fields", "text"] = "auto"
+    sheet: str | int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file, and its place below the folder that was asked for."""
+
+    path: Path
+    place: str
+
+
+Reader = Callable[[Found, FileOptions, frozenset[str]], pa.Table]
+
+
+def read_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = frozenset()) -> datasets.Dataset:
+    """Read all files that are meant, one after the other, as one set of rows.
+
+    Rows from several files have a column `file`, the place of their file below the folder that was given.
+
+    Args:
+        paths: A file, a folder, a glob pattern, or a list of these.
+        options: How to read them.
+        text: Columns that stay text even where they look like numbers.
+
+    Returns:
+        The rows in the order of the files; files of a folder in the order of their names.
+
+    Raises:
+        InputError: When there is no such file, or it cannot be read as what it should be.
+    """
+    found = find_files(paths, options)
+    kinds = {file.path: _format(file.path, options) for file in found}
+    if len(set(kinds.values())) > 1:
+        raise InputError(
+            f"{paths} holds files of several formats: {sorted(set(kinds.values()))}. Name those of one format, for "
+            "example by a pattern like folder/*.csv."
+        )
+    tables = [READERS[kinds[file.path]](file, options, text) for file in found]
+    if len(tables) > 1:
+        tables = [_with_place(table, file) for table, file in zip(tables, found, strict=True)]
+    for table, file in zip(tables, found, strict=True):
+        _check_names(table, str(file.path))
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"The files of {paths} do not fit together: {error}. Give columns the same type in all."
+        ) from error
+    return as_rows(table, str(paths))
+
+
+def find_files(paths: Paths, options: FileOptions) -> list[Found]:
+    """List the files that are meant by a path, a folder, a pattern, or a list of these."""
+    if not isinstance(paths, str | Path):
+        return [found for path in paths for found in find_files(path, options)]
+    path = Path(paths).expanduser()
+    if path.is_dir():
+        found = [Found(file, file.relative_to(path).as_posix()) for file in _files_below(path, options)]
+        nothing = f"The folder {paths} holds no file of a known format ({sorted(FORMATS)})"
+    elif WILDCARDS.search(str(path)) and not path.exists():
+        root = Path(*_before_wildcard(path))
+        files = sorted(Path(file) for file in glob.glob(str(path), recursive=True))
+        found = [Found(file, file.relative_to(root).as_posix()) for file in files]
+        nothing = f"No file fits the pattern {paths}"
+    else:
+        found = [Found(path, path.name)] if path.exists() else []
+        there = [other.name for other in path.parent.glob("*")]
+        nothing = f"There is no file {paths}.{nearest(path.name, there)}"
+    if not found:
+        raise InputError(f"{nothing}. Relative paths start at {Path.cwd()}.")
+    return found
+
+
+def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -> datasets.Dataset:
+    """Make a Dataset of a table, a DataFrame or a list of dicts.
+
+    Args:
+        table: The rows; dicts may lack keys.
+        where: Where they are from, for messages.
+
+    Raises:
+        InputError: When a column has values of several types, or two columns have one name.
+    """
+    if isinstance(table, list):
+        table = _records(table, where)
+    try:
+        if isinstance(table, pd.DataFrame):
+            table = pa.Table.from_pandas(table, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"{where} has a column with values of several types: {'; '.join(map(str, error.args))}."
+        ) from error
+    _check_names(table, where)
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(place, field.name, table.column(place).cast(field.type.value_type))
+    return datasets.Dataset(table)
+
+
+def _check_names(table: pa.Table, where: str) -> None:
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise InputError(f"{where} has several columns named {twice[0]!r}. Give each column a name of its own.")
+
+
+def _records(rows: list[dict[str, Any]], where: str) -> pa.Table:
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{where} has a {type(row).__name__} as row {number}; every row must be an object with named values."
+            )
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    try:
+        return pa.table({name: [row.get(name) for row in rows] for name in names})
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"{where} has a column with values of several types: {error}.") from error
+
+
+def _format(path: Path, options: FileOptions) -> str:
+    kind = options.format if options.format != "auto" else FORMATS.get(path.suffix.lower())
+    if kind not in READERS:
+        raise InputError(
+            f"{path} is of no known format: {path.suffix or 'no extension'!r}.{nearest(path.suffix, FORMATS)} "
+            f"Known are {sorted(FORMATS)}; for a file with another name set data.format to one of {sorted(READERS)}."
+        )
+    return kind
+
+
+def _files_below(folder: Path, options: FileOptions) -> list[Path]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return [file for file in seen if options.format != "auto" or file.suffix.lower() in FORMATS]
+
+
+def _before_wildcard(path: Path) -> list[str]:
+    parts = list(path.parts)
+    first = next(place for place, part in enumerate(parts) if WILDCARDS.search(part))
+    return parts[:first]
+
+
+def _with_place(table: pa.Table, file: Found) -> pa.Table:
+    if FILE_COLUMN in table.column_names:
+        return table
+    return table.append_column(FILE_COLUMN, pa.array([file.place] * table.num_rows, pa.string()))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if not content.strip():
+        raise InputError(f"{path} is empty. Give a file with rows in it.")
+    return content
+
+
+def _text(path: Path, options: FileOptions) -> str:
+    content = _bytes(path)
+    try:
+        return content.decode(options.encoding)
+    except LookupError as error:
+        raise InputError(
+            f"data.encoding={options.encoding} is not an encoding that Python knows, as utf-8 or cp1252 are."
+        ) from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        guess = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
+        raise InputError(
+            f"{path} is not encoded in {options.encoding}: byte 0x{content[error.start]:02x} in line {line}. "
+            f"Set data.encoding to what it is, for example data.encoding={guess}."
+        ) from error
+
+
+def _read_csv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    return _delimited(file.path, options.delimiter or ",", options, text, quoted=options.quotes != "text")
+
+
+def _read_tsv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    quoted = options.quotes == "fields"
+    if options.quotes == "auto":
+        content = _text(file.path, options)
+        quoted = '"' in content and not OPEN_QUOTE.search(QUOTED_FIELD.sub("", content))
+    return _delimited(file.path, options.delimiter or "\t", options, text, quoted=quoted)
+
+
+def _delimited(path: Path, delimiter: str, options: FileOptions, text: frozenset[str], *, quoted: bool) -> pa.Table:
+    """Read separated values; text stays as it stands, so that "NA" and "" are text and dates are not parsed."""
+    content = _text(path, options).encode()
+    parse = pyarrow.csv.ParseOptions(
+        delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted
+    )
+    read = pyarrow.csv.ReadOptions(block_size=len(content) + 1, use_threads=False)
+
+    def table(kept: frozenset[str]) -> pa.Table:
+        convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(kept, pa.string()))
+        return pyarrow.csv.read_csv(io.BytesIO(content), read, parse, convert)
+
+    try:
+        rows = table(text)
+        parsed = {
+            field.name for field in rows.schema if pa.types.is_temporal(field.type) or pa.types.is_null(field.type)
+        }
+        return table(text | parsed) if parsed else rows
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{path} is not a table separated by {delimiter!r}: {error}. Correct the row or set data.delimiter."
+        ) from error
+
+
+def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    content = _text(file.path, options)
+    try:
+        data = json.loads(content)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return _read_jsonl(file, options, text)
+        raise InputError(f"{file.path} is not JSON: {error}.") from error
+    rows = data.get("data") if isinstance(data, dict) else data
+    if not isinstance(rows, list):
+        raise InputError(f'{file.path} must hold a list of objects, or {{"data": [...]}} with such a list.')
+    return _records(rows, str(file.path))
+
+
+def _read_jsonl(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    rows = []
+    for number, line in enumerate(_text(file.path, options).split("\n"), start=1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise InputError(
+                    f"{file.path} is not JSON in line {number}: {error.msg}. Each line must be an object."
+                ) from error
+    return _records(rows, str(file.path))
+
+
+def _read_parquet(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    content = _bytes(file.path)
+    try:
+        return pyarrow.parquet.read_table(pa.BufferReader(content))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{file.path} is not a parquet file: {error}.") from error
+
+
+def _read_xlsx(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    content = io.BytesIO(_bytes(file.path))
+    kept: dict[Any, Any] = dict.fromkeys(text, str)
+    try:
+        frame = pd.read_excel(content, sheet_name=options.sheet, dtype=kept, keep_default_na=False)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{file.path} cannot be read as an Excel file with the sheet data.sheet={options.sheet}: {error}."
+        ) from error
+    for column in frame.columns.difference(list(text)):
+        frame[column] = frame[column].where(frame[column] != "", None)  # a blank cell among numbers is a missing one
+    return as_rows(frame, str(file.path)).data.table
+
+
+def _read_text(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    """Read a whole file as one row; the folder it lies in, unless that is a split, is its label."""
+    row = {"text": _text(file.path, options), FILE_COLUMN: file.place}
+    folders = Path(file.place).parts[:-1]
+    if folders and split_name(folders[-1]) is None:
+        row["label"] = folders[-1]
+    return _records([row], file.place)
+
+
+def _read_lines(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    """Read each line that is not blank as one row."""
+    return _records([{"text": line} for line in _text(file.path, options).splitlines() if line.strip()], file.place)
+
+
+READERS: dict[str, Reader] = {
+    "csv": _read_csv,
+    "tsv": _read_tsv,
+    "json": _read_json,
+    "jsonl": _read_jsonl,
+    "parquet": _read_parquet,
+    "xlsx": _read_xlsx,
+    "text": _read_text,
+    "lines": _read_lines,
+}

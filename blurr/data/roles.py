@@ -1,0 +1,175 @@
+"""Bring columns under the names of a task's roles, and check that every row fills them."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from blurr.errors import InputError, nearest
+
+Columns = Mapping[str, str | Sequence[str] | None]
+"""Role to column; a list of columns for multi-label data; None for the column that is named as its role."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a task wants of its rows.
+
+    Attributes:
+        required: Roles that every row must fill.
+        optional: Roles that are used where the data has them.
+        label: The role that holds the labels, or None for a task without.
+        sample: Makes one generated row under the names of the roles.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    label: str | None
+    sample: Callable[[random.Random], dict[str, Any]]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All roles, the required ones first."""
+        return self.required + self.optional
+
+
+def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
+    """Name the source columns that are text whatever they look like: all that fill a role, but the labels."""
+    chosen = chosen_columns(schema, columns or {})
+    return frozenset(str(column) for role, column in chosen.items() if role != schema.label)
+
+
+def chosen_columns(schema: Schema, columns: Columns) -> dict[str, str | list[str]]:
+    """Complete what was asked for: every role with its column, or its columns.
+
+    Raises:
+        InputError: When a role is not one of the task's, or a role other than the label names several columns.
+    """
+    for role, column in columns.items():
+        if role not in schema.roles:
+            raise InputError(
+                f"data.columns.{role}={column} names a role that this task does not have."
+                f"{nearest(role, schema.roles)} Its roles are {list(schema.roles)}."
+            )
+    chosen: dict[str, str | list[str]] = {}
+    taken = {column for column in columns.values() if isinstance(column, str)}
+    for role in schema.roles:
+        column = columns.get(role)
+        if column is None and role in schema.optional and role in taken:
+            continue
+        if column is None or isinstance(column, str):
+            chosen[role] = column or role
+        elif role == schema.label:
+            chosen[role] = list(column)
+        else:
+            raise InputError(
+                f"data.columns.{role}={list(column)} is a list. Name one column; only labels take several."
+            )
+    return chosen
+
+
+def under_roles(
+    rows: datasets.Dataset, schema: Schema, chosen: dict[str, str | list[str]], where: str
+) -> datasets.Dataset:
+    """Rename columns to roles; a column that stands in the way of a role becomes `source_<its name>`.
+
+    Raises:
+        InputError: When a column is missing, or two roles name the same one.
+    """
+    rows = _with_nested(rows, chosen)
+    names: dict[str, str] = {}
+    for role, column in chosen.items():
+        if isinstance(column, list):
+            rows = _joined(rows, column, role, where)
+        elif column in rows.column_names:
+            names[column] = names.get(column, role)
+            _check_single(names, column, role, where)
+        elif role in schema.required or column != role:
+            raise InputError(_missing(rows, role, column, where))
+    blocked = {name: f"source_{name}" for name in names.values() if name in rows.column_names and name not in names}
+    return rows.rename_columns(blocked | names)
+
+
+def _check_single(names: Mapping[str, str], column: str, role: str, where: str) -> None:
+    if names[column] != role:
+        raise InputError(
+            f"{where}: data.columns.{names[column]} and data.columns.{role} both name the column {column!r}. "
+            "Give each role a column of its own."
+        )
+
+
+def _missing(rows: datasets.Dataset, role: str, column: str, where: str) -> str:
+    names = rows.column_names
+    message = (
+        f"{where} has no column {column!r} for {role!r}.{nearest(column, names)} It has {names}; "
+        f"set data.columns.{role}=<column>."
+    )
+    if len(names) == 1 and any(sign in names[0] for sign in ";\t|,"):
+        message += " If its one column should be several, set data.delimiter, for example data.delimiter=';'."
+    return message
+
+
+def _with_nested(rows: datasets.Dataset, chosen: Mapping[str, str | list[str]]) -> datasets.Dataset:
+    """Unfold nested columns when one is asked for by a dotted name, as in `translation.de`."""
+    wanted = {column for column in chosen.values() if isinstance(column, str) and "." in column}
+    return rows.flatten() if wanted - set(rows.column_names) else rows
+
+
+def _joined(rows: datasets.Dataset, columns: list[str], role: str, where: str) -> datasets.Dataset:
+    """Join several yes-or-no columns into one column of lists of 0 and 1; a share of at least a half is a 1."""
+    for column in columns:
+        if column not in rows.column_names:
+            raise InputError(_missing(rows, role, column, where))
+    try:
+        values = [[float(value) for value in rows.with_format(None)[column]] for column in columns]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: the columns of data.columns.{role}={columns} must hold 0 or 1 in every row; {error}."
+        ) from error
+    rows = rows.remove_columns(columns)
+    if role in rows.column_names:
+        rows = rows.rename_column(role, f"source_{role}")
+    return rows.add_column(role, [[int(value >= 0.5) for value in row] for row in zip(*values, strict=True)])
+
+
+def check_filled(rows: datasets.Dataset, schema: Schema, where: str) -> None:
+    """Refuse rows that lack a value in one of the task's columns.
+
+    Raises:
+        InputError: Names the role, how many rows lack it, and the first of them.
+    """
+    for role in schema.roles:
+        if role not in rows.column_names:
+            continue
+        empty = _empty_rows(rows, role, is_label=role == schema.label)
+        if empty:
+            raise InputError(
+                f"{where} has no value for {role!r} in {len(empty)} of {rows.num_rows} rows, first in row "
+                f"{empty[0] + 1} (counted from 1). Fill these rows or take them out."
+            )
+
+
+def _empty_rows(rows: datasets.Dataset, role: str, *, is_label: bool) -> list[int]:
+    column = rows.select_columns([role]).with_format("arrow")[:].column(role)
+    empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+    if is_label and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        empty = pc.or_(empty, pc.equal(pc.fill_null(column, ""), ""))
+    if is_label and isinstance(rows.features[role], datasets.ClassLabel):
+        empty = pc.or_(empty, pc.less(pc.fill_null(column, -1), 0))
+    return [row for row, missing in enumerate(empty.to_pylist()) if missing]
+
+
+def label_names(rows: datasets.Dataset, schema: Schema, chosen: Mapping[str, str | list[str]]) -> list[str] | None:
+    """Find the names of the classes where the source knows them."""
+    if schema.label is None or schema.label not in rows.column_names:
+        return None
+    column = chosen[schema.label]
+    if isinstance(column, list):
+        return column
+    feature = rows.features[schema.label]
+    inner = feature.feature if isinstance(feature, datasets.List) else feature
+    return list(inner.names) if isinstance(inner, datasets.ClassLabel) else None

@@ -1,0 +1,147 @@
+"""Look at the machine and the installation, and say what is broken and how to mend it; imports nothing heavy itself."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from packaging.requirements import Requirement
+
+import blurr
+from blurr import paths
+from blurr.tracking.environment import describe_environment
+
+HUB_SECONDS = 3
+MISMATCH = "operator torchvision::nms does not exist"
+# Runs in a process of its own: a broken torch may end the interpreter.
+TORCH_PROBE = """
+import json, torch, torchvision
+cuda = torch.cuda.is_available()
+gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count() if cuda else 0)]
+mps = torch.backends.mps.is_available()
+print(json.dumps({"gpus": [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus], "mps": mps}))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, what was found, and how to mend it ('' where nothing is broken)."""
+
+    subject: str
+    found: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield the findings in the order in which one would look for a cause."""
+    facts = describe_environment(None)
+    yield Finding("blurr", f"{blurr.__version__} in {paths.PACKAGE}")
+    yield Finding("Python", f"{facts['python']}, {sys.executable}")
+    yield Finding("platform", str(facts["platform"]))
+    yield Finding("CPU", f"{facts['cpu']['count']} cores, {facts['memory_gib']} GiB memory")
+    yield from packages()
+    yield torch()
+    yield hub()
+    yield options()
+    yield launch_folder(Path.cwd())
+    yield Finding("MLflow store", f"{Path.cwd() / 'mlflow.db'} (tracking=local)")
+
+
+def packages() -> Iterator[Finding]:
+    """Compare what is installed with what blurr asks for."""
+    for requirement in sorted(_requirements(), key=lambda each: each.name.lower()):
+        wanted = str(requirement.specifier) or "any version"
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            yield Finding(requirement.name, "not installed", f"pip install '{requirement}'")
+            continue
+        fits = requirement.specifier.contains(found, prereleases=True)
+        yield Finding(requirement.name, f"{found} ({wanted})", "" if fits else f"pip install '{requirement}'")
+
+
+def torch() -> Finding:
+    """Load torch and torchvision, which must come from one build, and name the GPUs."""
+    done = subprocess.run([sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        seen = json.loads(done.stdout.splitlines()[-1])
+        return Finding("GPU", "; ".join(seen["gpus"]) or ("Apple MPS" if seen["mps"] else "none, runs use the CPU"))
+    return Finding("torch and torchvision", *torch_failure(done.stderr))
+
+
+def torch_failure(error: str) -> tuple[str, str]:
+    """Return what a failed import of torch and torchvision means, and how to mend it.
+
+    Args:
+        error: what the failed process wrote to stderr.
+    """
+    last = error.strip().splitlines()[-1] if error.strip() else "the process died without a message"
+    both = "pip uninstall -y torch torchvision && pip install torch torchvision"
+    if MISMATCH in error or "torchvision" in last:
+        return f"two builds that do not match: {last}", f"install both from one index, in one command: {both}"
+    return last, both
+
+
+def hub() -> Finding:
+    """Ask whether the Hugging Face Hub answers within 3 seconds; blurr runs without it, so that this breaks nothing."""
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    host = urlsplit(endpoint).hostname or "?"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        return Finding("Hub", f"{host} is not asked, because HF_HUB_OFFLINE is set")
+    answers: list[str] = []
+    # In a thread, because looking up the host's name knows no time limit.
+    asking = Thread(target=lambda: answers.append(_ask(endpoint)), daemon=True)
+    asking.start()
+    asking.join(HUB_SECONDS)
+    answer = answers[0] if answers else f"no answer within {HUB_SECONDS} s"
+    advice = (
+        "" if answer == "answers" else "; model.weights=auto trains from scratch, cached and local checkpoints work"
+    )
+    return Finding("Hub", f"{host}: {answer}{advice}")
+
+
+def options() -> Finding:
+    """Say where the options are that a command line can choose."""
+    try:
+        root = paths.config_root()
+    except FileNotFoundError as error:
+        return Finding("options", "none", str(error))
+    own = paths.own_root()
+    folders = [group for group in paths.groups() if own and any((own / group).glob("*.yaml"))]
+    return Finding("options", f"{root}" + (f", and your own in {own}: {', '.join(folders)}" if folders else ""))
+
+
+def launch_folder(folder: Path) -> Finding:
+    """Say whether a run can leave its results here."""
+    if os.access(folder, os.W_OK):
+        return Finding("launch folder", f"{folder}, writable")
+    return Finding("launch folder", f"{folder}, not writable", "start blurr in a folder of your own")
+
+
+def _requirements() -> list[Requirement]:
+    """Return what blurr itself needs; nothing where it runs from a checkout that was never installed."""
+    try:
+        texts = requires("blurr") or []
+    except PackageNotFoundError:
+        return []
+    return [each for each in map(Requirement, texts) if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def _ask(endpoint: str) -> str:
+    try:
+        with urlopen(Request(endpoint, method="HEAD"), timeout=HUB_SECONDS):
+            return "answers"
+    except HTTPError as error:
+        return f"answers {error.code} {error.reason}"
+    except URLError as error:
+        return f"no answer ({error.reason})"
+    except (OSError, ValueError) as error:
+        return f"no answer ({error})"

@@ -1,0 +1,131 @@
+"""One experiment, from top to bottom, in the order of its needs. The only file that makes objects of a config."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datasets.utils import logging as datasets_logging
+from fastai.learner import Learner
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from blurr.data.core import RawData
+from blurr.errors import InputError
+from blurr.text.hf_objects import HFObjects
+from blurr.text.tasks.base import Task
+from blurr.tracking.callback import TrackingCallback
+from blurr.tracking.run import Run, tracked_run
+from blurr.tracking.summary import show_summary
+from blurr.training.optimizers import learning_rate
+from blurr.training.precision import precision_callbacks, seed_everything
+from blurr.training.progress import TerminalProgress
+
+log = logging.getLogger(__name__)
+
+
+def run_experiment(
+    cfg: DictConfig, *, folder: Path, overrides: list[str], choices: Mapping[str, str | None]
+) -> float | None:
+    """Train, evaluate and save as the config says, and record it.
+
+    Args:
+        cfg: the composed config.
+        folder: where the outputs go; it exists.
+        overrides: what the command line changed, for the record.
+        choices: the option chosen of each group, for the record.
+
+    Returns:
+        The final value of `cfg.objective`, which a sweep compares.
+    """
+    datasets_logging.disable_progress_bar()  # its bars, one for each small step, would drown ours
+    seed_everything(cfg.seed)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    tags = {group: str(choices.get(group)) for group in ("task", "model", "data")}
+    with tracked_run(build(cfg.tracking), folder=folder, config=config, overrides=overrides, tags=tags) as run:
+        task: Task = build(cfg.task)
+        raw: RawData = build(cfg.data, schema=task.schema)
+        run.dataset(raw)
+        hf = build_hf(cfg, task, raw)
+        run.tag(weights=hf.weights)
+        dls = task.dataloaders(raw, hf, build(cfg.loader))
+        learner = task.learner(
+            dls,
+            hf,
+            raw=raw,
+            metrics=build(cfg.metrics),
+            optimizer=build_optimizer(cfg.optimizer),
+            cbs=[TrackingCallback(run), *precision_callbacks(cfg.precision), *build(cfg.callbacks).values()],
+            path=folder,
+            model_dir="checkpoints",
+        )
+        with TerminalProgress.shown(learner):
+            lr = learning_rate(cfg.optimizer.lr, learner, folder)
+            build(cfg.schedule)(learner, lr)
+        scores = conclude(task, learner, raw, hf, run)
+    show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
+    return objective_of(scores, cfg.objective)
+
+
+def build_hf(cfg: DictConfig, task: Task, raw: RawData) -> HFObjects:
+    """Make tokenizer, config and model: what the task and the data say goes in."""
+    hf: HFObjects = build(
+        cfg.model, model_cls=task.model_cls, config=task.model_config(raw), corpus=partial(task.corpus, raw)
+    )
+    return hf
+
+
+def build_optimizer(node: DictConfig) -> Any:
+    """Make the optimizer's `partial`; its learning rate is the schedule's affair."""
+    return build(OmegaConf.masked_copy(node, [str(key) for key in node if key != "lr"]))
+
+
+def build(node: DictConfig, **run_time: Any) -> Any:
+    """Make the object that a config node describes; a mistake in it stays the user's mistake.
+
+    Args:
+        node: with a `_target_`, or a dict of such nodes.
+        run_time: arguments that only the run knows.
+
+    Raises:
+        InputError: the object refuses what the config says.
+    """
+    try:
+        if run_time:  # given to instantiate itself, they would be copied into its config
+            return instantiate(node, _convert_="all", _partial_=True)(**run_time)
+        return instantiate(node, _convert_="all")
+    except InstantiationException as e:
+        if isinstance(e.__cause__, InputError):
+            raise e.__cause__ from None
+        raise InputError(f"{e.__cause__ or e} Correct the keys of {node.get('_target_')} in the config.") from e
+
+
+def conclude(task: Task, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> dict[str, float]:
+    """Score the final model, and leave its scores, predictions and weights behind."""
+    scores: dict[str, float] = {}
+    for split, table in (("valid", "predictions"), ("test", "predictions_test")):
+        if split in raw.splits:
+            result = task.evaluate(learner, raw, split)
+            scores |= {f"{split}/{name}": value for name, value in result.metrics.items()}
+            run.table(table, result.rows)
+    model_folder = run.folder / "model"
+    hf.model.save_pretrained(model_folder)
+    hf.tokenizer.save_pretrained(model_folder)
+    run.artifact(model_folder)
+    for path in sorted(run.folder.glob("lr_find.*")):
+        run.artifact(path)
+    run.finish(scores)
+    return scores
+
+
+def objective_of(scores: Mapping[str, float], name: str) -> float:
+    """Give the value that a sweep compares.
+
+    Raises:
+        InputError: no metric has that name.
+    """
+    if name not in scores:
+        raise InputError(f"objective={name} names no metric of this run; there are {sorted(scores)}.")
+    return scores[name]

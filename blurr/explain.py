@@ -1,0 +1,230 @@
+"""Answer a mistake on the command line with one message: what is wrong, what there is, and what to do."""
+
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from blurr import paths
+from blurr.errors import InputError, nearest
+
+USER_MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
+
+# The flags of a Hydra command line, https://hydra.cc/docs/advanced/hydra-command-line-flags/
+FLAGS = (
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun", "--info"),
+)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn what is raised inside into one message on stderr and an exit code.
+
+    The code is 2 for a mistake of the user's, 1 for any other exception, 130 for Ctrl-C. A mistake's traceback is
+    shown only where the command line has `debug=traceback`; another exception's always, from our code on.
+
+    Raises:
+        SystemExit: in place of whatever was raised inside.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:  # noqa: BLE001  # the one place where every exception of the command line ends
+        raise SystemExit(_report(error, sys.argv[1:])) from None
+
+
+def check_flags(words: Sequence[str]) -> None:
+    """Answer `--lr=3`, which argparse would answer with a page of usage.
+
+    Raises:
+        InputError: one of the words is a flag that there is not.
+    """
+    for word in words:
+        flag = word.split("=")[0]
+        if flag.startswith("--") and flag != "--" and not any(known.startswith(flag) for known in FLAGS):
+            plain = word.lstrip("-")
+            near = "" if "=" in word else nearest(flag, FLAGS)
+            hint = near or f" Values are set without dashes: {plain if '=' in plain else plain + '=…'}."
+            raise InputError(f"There is no flag '{flag}'.{hint} `--help` shows the flags and the groups.")
+
+
+def message_of(error: BaseException) -> str | None:
+    """Return the answer to a user's mistake, None when the exception is something else."""
+    for cause in _chain(error):
+        if isinstance(cause, InputError):
+            return str(cause)
+    if not _while_composing(error):
+        return None
+    match error:
+        case MissingConfigException():
+            return _unknown_option(error)
+        case OverrideParseException():
+            return _bad_override(error)
+        case ConfigCompositionException():
+            return _bad_composition(error)
+        case MarkedYAMLError():
+            return f"This is not readable YAML: {error}"
+        case HydraException() | OmegaConfBaseException():
+            return _one_line(str(error))
+        case ValueError():
+            return f"{_one_line(str(error))} `--help` shows the groups and their options."
+        case _:
+            return None
+
+
+def _report(error: Exception, words: Sequence[str]) -> int:
+    if "-sc" in words or "--shell-completion" in words:  # a message would land in the middle of what the user types
+        return CRASH
+    wants_traceback = any(word.lstrip("+") in ("debug=traceback", "debug.traceback=true") for word in words)
+    message = message_of(error)
+    if message is None or wants_traceback:
+        frames = error.__traceback__ if wants_traceback else _from_our_code(error.__traceback__)
+        traceback.print_exception(type(error), error, frames)
+    if message is None:
+        return CRASH
+    sys.stderr.write(f"{message}\n")
+    return USER_MISTAKE
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
+
+
+def _is_experiment(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_name == "experiment" and trace.tb_frame.f_globals["__file__"] == str(
+        paths.PACKAGE / "run.py"
+    )
+
+
+def _while_composing(error: BaseException) -> bool:
+    """Was this raised by Hydra or OmegaConf, before the experiment itself began?"""
+    trail = list(_frames(error.__traceback__))
+    libraries = ("hydra", "omegaconf", "yaml", "antlr4")
+    raised_in = trail[-1].tb_frame.f_globals["__name__"].split(".")[0] if trail else "hydra"
+    return raised_in in libraries and not any(_is_experiment(trace) for trace in trail)
+
+
+def _from_our_code(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out Hydra's frames: they say nothing about what went wrong in an experiment."""
+    return next((inner for inner in _frames(trace) if _is_experiment(inner)), trace)
+
+
+def _one_line(text: str) -> str:
+    """Join a message's lines, without Hydra's advice to append what is more likely misspelt."""
+    lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*(To append to your|See http)", line)]
+    return " ".join(line for line in lines if line)
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file).partition("/")
+    if not option or group not in paths.groups():
+        return _one_line(str(error).split("\nConfig search path")[0])
+    names = list(paths.options(group))
+    hint = nearest(option, names) + _other_way(group, option)
+    return (
+        f"{group}={option}: there is no such option{_asked_by(option)}.{hint} "
+        f"{group} has: {', '.join(names) or 'none'}. `blurr ls {group}` describes them."
+    )
+
+
+def _asked_by(option: str) -> str:
+    """Name the chosen option's file that asks for what the command line itself does not."""
+    for word in sys.argv[1:]:
+        group, _, name = word.partition("=")
+        file = paths.options(group).get(name) if group in paths.groups() else None
+        if file and re.search(rf"\b{re.escape(option)}\b", file.read_text(encoding="utf-8")):
+            return f" (asked for by {file})"
+    return ""
+
+
+def _other_way(group: str, option: str) -> str:
+    """Say how to give a file or a checkpoint, where one was given in place of an option."""
+    if group == "data" and ("." in option or Path(option).exists()):
+        return f" To train on a file: data=files data.train={option}."
+    if group == "model" and ("/" in option or Path(option).exists()):
+        return f" To take a checkpoint of the Hub or of a folder: model=auto model.name={option}."
+    return ""
+
+
+def _bad_override(error: OverrideParseException) -> str:
+    word = str(error.override)
+    if "=" not in word:
+        options = {option: group for group in paths.groups() for option in paths.options(group)}
+        if word in options:
+            return f"'{word}' is not of the form key=value. Did you mean '{options[word]}={word}'?"
+        return (
+            f"'{word}' is not of the form key=value.{nearest(word, [*paths.groups(), *options])} No blanks around '='."
+        )
+    reason = re.sub(r"Error parsing override .*|\s*\^|expecting.*", "", str(error.message))
+    return (
+        f"{word}: this value cannot be read ({_one_line(reason)}). Quote a value that holds blanks, commas or any of "
+        "()[]{}:=\\ twice, once for the shell and once for blurr: 'key=\"my value\"'."
+    )
+
+
+def _bad_composition(error: ConfigCompositionException) -> str:
+    cause = error.__cause__
+    ambiguous = re.match(r"Ambiguous value for argument '(.+)'", str(error))
+    if ambiguous:
+        key, _, values = ambiguous[1].partition("=")
+        return (
+            f"{key} has several values, {values}. Add -m to run one experiment for each, "
+            f"or write '{key}=[{values}]' if it is one list."
+        )
+    taken = re.search(r"An item is already at '(.+)'", str(error))
+    if taken:
+        return f"{taken[1]} is there already: write {taken[1]}=… without the +."
+    if isinstance(cause, OmegaConfBaseException) and "Could not override" in str(error):
+        return _unknown_key(cause)
+    causes = [str(part) for part in _chain(error) if str(part)]
+    return _one_line("\n".join(causes))
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    """Answer a key that is not there, from what its neighbours and the whole config hold."""
+    node, key = error.parent_node, str(error.key)
+    if not isinstance(node, DictConfig):
+        return _one_line(str(error))
+    full = str(error.full_key)
+    place = full[: -len(key) - 1]
+    there = [str(name) for name in node if name != "hydra" and str(name)[0] != "_"]
+    there += [] if place else [group for group in paths.groups() if group not in there]
+    elsewhere = [path for path in _keys(node._get_root()) if path.split(".")[-1] == key]
+    near = nearest(key, there)
+    if place:
+        near = near.replace(" mean '", f" mean '{place}.")
+    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere and not near else near
+    return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}."
+
+
+def _keys(node: object, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted key of every value below a node, Hydra's own aside."""
+    if isinstance(node, DictConfig) and not node._is_missing():
+        for key in node:
+            if key != "hydra":
+                yield f"{prefix}{key!s}"
+                yield from _keys(node._get_node(key), f"{prefix}{key!s}.")

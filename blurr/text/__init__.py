@@ -1,0 +1,1 @@
+"""All that knows about Hugging Face text models."""

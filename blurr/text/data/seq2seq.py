@@ -1,0 +1,60 @@
+"""Tokenize and show pairs of source and target text, for models with an encoder and a decoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, length_limit, shorten, tokenize_texts
+
+
+def tokenize_pairs(
+    tokenizer: PreTrainedTokenizerBase,
+    sources: Sequence[str],
+    targets: Sequence[str] | None,
+    *,
+    max_length: int | None = None,
+    max_target_length: int | None = None,
+    prefix: str = "",
+) -> dict[str, list[list[int]]]:
+    """Tokenize sources and, where there are any, targets, without padding.
+
+    Args:
+        tokenizer: turns text into ids.
+        sources: what the encoder reads.
+        targets: what the decoder shall write; their ids become `labels` and end in eos.
+        max_length: longest source in tokens.
+        max_target_length: longest target in tokens.
+        prefix: put before each source, as T5 wants it.
+    """
+    columns = tokenize_texts(tokenizer, [prefix + text for text in sources], max_length=max_length)
+    columns.pop("token_type_ids", None)
+    if targets is not None:
+        limit = length_limit(tokenizer, max_target_length)
+        encoded = tokenizer(
+            text_target=list(targets), truncation=limit is not None, max_length=limit, return_attention_mask=False
+        )
+        columns["labels"] = [list(ids) for ids in encoded["input_ids"]]
+    return columns
+
+
+def show_seq2seq(
+    dl: TextDL,
+    inputs: Inputs,
+    targets: torch.Tensor,
+    predictions: Any = None,
+    *,
+    trunc_at: int | None = None,
+    input_trunc_at: int | None = None,
+    target_trunc_at: int | None = None,
+    **_: Any,
+) -> Table:
+    """Give rows of source text, target text and, where there is one, generated text."""
+    texts = decode_ids(dl.tokenizer, inputs["input_ids"])
+    table: Table = [{"text": shorten(text, input_trunc_at or trunc_at)} for text in texts]
+    shown = {"target": decode_ids(dl.tokenizer, targets) if targets.numel() else None, "prediction": predictions}
+    for name, values in shown.items():
+        for row, value in zip(table, values if values is not None else [], strict=False):
+            row[name] = shorten(value, target_trunc_at or trunc_at) if isinstance(value, str) else value
+    return table

@@ -1,0 +1,305 @@
+"""Build the four Hugging Face objects of an experiment: architecture, config, tokenizer and model."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import transformers
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.constants import ENDPOINT
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented all the same
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Tokenizer,
+)
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
+
+from blurr.errors import InputError, nearest
+
+log = logging.getLogger(__name__)
+Weights = Literal["auto", "pretrained", "scratch"]
+
+
+@dataclass(frozen=True)
+class HFObjects:
+    """What blurr knows of a model; unpacks as `arch, config, tokenizer, model`, as in blurr 1.x.
+
+    Args:
+        arch: Hugging Face's name of the architecture, such as `bart`.
+        weights: `pretrained` or `scratch`: what the weights really are.
+    """
+
+    arch: str
+    config: Any  # each architecture's config has attributes of its own, which no type tells
+    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel
+    weights: str = "pretrained"
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the labels, in the order of their ids."""
+        return [self.config.id2label[i] for i in range(self.config.num_labels)]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.arch, self.config, self.tokenizer, self.model))
+
+
+def get_hf_objects(
+    pretrained_model_name_or_path: str | Path,
+    model_cls: Any,
+    config: PretrainedConfig | None = None,
+    tokenizer_cls: Any = AutoTokenizer,
+    *,
+    config_kwargs: Mapping[str, Any] | None = None,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    cache_dir: str | Path | None = None,
+) -> HFObjects:
+    """Load a checkpoint from a local folder, the cache or the Hub.
+
+    Args:
+        pretrained_model_name_or_path: Hub id or local folder.
+        model_cls: the class whose `from_pretrained` makes the model, such as `AutoModelForSequenceClassification`.
+        config: used as it is; `config_kwargs` change it all the same.
+        tokenizer_cls: the class whose `from_pretrained` makes the tokenizer.
+        config_kwargs: values of the config, such as `{"num_labels": 3}`.
+        tokenizer_kwargs: passed to the tokenizer.
+        model_kwargs: passed to the model.
+        cache_dir: where downloads are kept.
+
+    Raises:
+        InputError: nothing can be loaded from there.
+    """
+    name = str(pretrained_model_name_or_path)
+    try:
+        if config is None:
+            config = AutoConfig.from_pretrained(name, cache_dir=cache_dir, **(config_kwargs or {}))
+        else:
+            config.update(dict(config_kwargs or {}))
+        tokenizer = tokenizer_cls.from_pretrained(name, cache_dir=cache_dir, **(tokenizer_kwargs or {}))
+        model = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **(model_kwargs or {}))
+    except (OSError, ValueError, KeyError) as e:
+        raise InputError(
+            f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
+            "Give a Hub id, or a folder that save_pretrained wrote, of a model that can do this task."
+        ) from e
+    add_pad_token(tokenizer, model)
+    return HFObjects(str(config.model_type), model.config, tokenizer, model)
+
+
+def add_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Give a tokenizer that has no pad token one of its own, and the model an embedding and an id for it."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.add_special_tokens({"pad_token": "<pad>"})
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+class NLP:
+    """The door to Hugging Face's models, under the name that blurr 1.x gave it."""
+
+    get_hf_objects = staticmethod(get_hf_objects)
+
+    @staticmethod
+    def get_architectures() -> list[str]:
+        """Names of all architectures that the installed transformers knows."""
+        return sorted(CONFIG_MAPPING.keys())
+
+
+# -- weights: pretrained where they can be had, from scratch where not
+
+
+def build_model(
+    name: str,
+    *,
+    model_cls: str,
+    config: Mapping[str, Any],
+    corpus: Callable[[], Iterable[str]],
+    arch: str | None = None,
+    weights: Weights = "auto",
+    scratch: Mapping[str, Any] | None = None,
+    scratch_tokenizer: str | None = None,
+    scratch_vocab: int = 4000,
+    revision: str | None = None,
+    config_kwargs: Mapping[str, Any] | None = None,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> HFObjects:
+    """Build tokenizer, config and model as `model=` of the configuration asks for.
+
+    Args:
+        name: Hub id or local folder of the checkpoint.
+        model_cls: name of a transformers auto class, given by the task.
+        config: values that the task asks for, such as the label names.
+        corpus: gives the texts of the training split, to train the tokenizer of a model from scratch.
+        arch: Hugging Face's name of the architecture; `None` takes it from the checkpoint.
+        weights: `pretrained` loads the checkpoint or stops; `scratch` builds a small model of the same architecture;
+            `auto` takes the checkpoint where it can be had and otherwise falls back to scratch with a warning.
+        scratch: sizes of the model from scratch, in the words of its Hugging Face config.
+        scratch_tokenizer: class of the tokenizer from scratch; `None` takes the architecture's own.
+        scratch_vocab: largest size of the vocabulary trained for a model from scratch.
+        revision: branch, tag or commit on the Hub.
+        config_kwargs: the user's values of the config; they win.
+        tokenizer_kwargs: passed to the tokenizer.
+        model_kwargs: passed to `from_pretrained`, such as `attn_implementation`.
+
+    Raises:
+        InputError: the checkpoint cannot be had and `weights` does not allow to do without it.
+    """
+    values = {**config, **(config_kwargs or {})}
+    chosen = choose_weights(name, weights, arch)
+    if chosen == "pretrained":
+        local = {} if revision is None else {"revision": revision}
+        return get_hf_objects(
+            name,
+            getattr(transformers, model_cls),
+            config_kwargs={**local, **values},
+            tokenizer_kwargs={**local, **(tokenizer_kwargs or {})},
+            # a head of another size is the normal case of fine-tuning: it is made anew
+            model_kwargs={**local, "ignore_mismatched_sizes": True, **(model_kwargs or {})},
+        )
+    if Path(name).is_dir():
+        return _reinitialized(name, model_cls, values, tokenizer_kwargs or {})
+    if arch is None:
+        raise InputError(f"model={name!r} cannot be reached to learn its architecture. {_REMEDY}")
+    tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
+    return _from_sizes(arch, model_cls, tokenizer, {**(scratch or {}), **values})
+
+
+_REMEDY = (
+    "Set model.name to a local folder that save_pretrained wrote, or choose a family (`blurr ls model`), which can be "
+    "trained from scratch."
+)
+
+
+def choose_weights(name: str, weights: Weights, arch: str | None = None) -> str:
+    """Decide between `pretrained` and `scratch`, and say so aloud where it is a fallback."""
+    if weights == "scratch":
+        return "scratch"
+    if is_at_hand(name) or hub_has(name):
+        return "pretrained"
+    if weights == "pretrained" or arch is None:
+        raise InputError(
+            f"The checkpoint {name!r} is neither a local folder nor in the cache, and the Hugging Face Hub does not "
+            f"answer. {_REMEDY}"
+        )
+    log.warning(
+        "The checkpoint %r cannot be had (no local folder, not in the cache, the Hub does not answer): a small %s with "
+        "RANDOM weights is trained from scratch instead. Set model.weights=pretrained to forbid this.",
+        name,
+        arch,
+    )
+    return "scratch"
+
+
+def is_at_hand(name: str) -> bool:
+    """Say whether a checkpoint is a local folder or in the cache.
+
+    Raises:
+        InputError: a path that does not exist, or a folder without a model.
+    """
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(
+                f"The folder {name!r} holds no config.json; it has {sorted(p.name for p in path.iterdir())[:8]}. "
+                "Set model.name to a folder that save_pretrained wrote."
+            )
+        return True
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise InputError(f"There is no folder {name!r}. Set model.name to a folder that save_pretrained wrote.")
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+@cache
+def hub_has(name: str) -> bool:
+    """Ask the Hub, once and for at most 3 seconds, whether it has a model; `False` where it does not answer.
+
+    Raises:
+        InputError: the Hub answers that it has no such model, or not for this user.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        return False
+    request = Request(f"{ENDPOINT}/api/models/{name}", headers=build_hf_headers())
+    try:
+        with urlopen(request, timeout=3):
+            return True
+    except HTTPError as e:
+        if e.code in {401, 403, 404}:
+            raise InputError(
+                f"The Hugging Face Hub has no model {name!r}, or you may not read it ({e.code} {e.reason}). {_REMEDY}"
+            ) from e
+        log.debug("The Hub answers %s %s", e.code, e.reason)
+    except OSError as e:
+        log.debug("The Hub does not answer: %s", e)
+    return False
+
+
+# -- from scratch
+
+
+def train_tokenizer(
+    arch: str, corpus: Iterable[str], *, vocab_size: int, tokenizer: str | None = None
+) -> PreTrainedTokenizerBase:
+    """Train a tokenizer of the architecture's own kind on texts.
+
+    Args:
+        arch: Hugging Face's name of the architecture.
+        corpus: the texts.
+        vocab_size: largest size of the vocabulary.
+        tokenizer: name of another tokenizer class, for architectures whose own cannot be trained.
+
+    Raises:
+        InputError: the architecture or the class is unknown.
+    """
+    class_name = tokenizer or TOKENIZER_MAPPING_NAMES.get(arch)
+    cls = tokenizer_class_from_name(class_name) if class_name else None
+    if cls is None:
+        raise InputError(
+            f"No tokenizer is known for the architecture {arch!r}.{nearest(arch, TOKENIZER_MAPPING_NAMES)} "
+            "Set model.scratch_tokenizer to a class of transformers, such as T5Tokenizer."
+        )
+    empty = cls(extra_ids=0) if issubclass(cls, T5Tokenizer) else cls()
+    trained: PreTrainedTokenizerBase = empty.train_new_from_iterator(corpus, vocab_size=vocab_size, show_progress=False)
+    if trained.pad_token_id is None:
+        trained.add_special_tokens({"pad_token": "<pad>"})
+    return trained
+
+
+def _from_sizes(arch: str, model_cls: str, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any]) -> HFObjects:
+    """Make a model with random weights, its special ids taken from the tokenizer."""
+    ids = {
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.bos_token_id or tokenizer.pad_token_id,
+        "forced_eos_token_id": None,
+    }
+    known = {k: v for k, v in ids.items() if v is not None}
+    config = AutoConfig.for_model(arch, vocab_size=len(tokenizer), **{**known, **values})
+    model = getattr(transformers, model_cls).from_config(config)
+    tokenizer.model_max_length = int(values.get("max_position_embeddings", values.get("n_positions", 512)))
+    return HFObjects(arch, model.config, tokenizer, model, "scratch")
+
+
+def _reinitialized(
+    folder: str, model_cls: str, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any]
+) -> HFObjects:
+    """Make a model with random weights, of the size and with the tokenizer of a local checkpoint."""
+    config = AutoConfig.from_pretrained(folder, **values)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **tokenizer_kwargs)
+    model = getattr(transformers, model_cls).from_config(config)
+    add_pad_token(tokenizer, model)
+    return HFObjects(str(config.model_type), model.config, tokenizer, model, "scratch")

@@ -1,0 +1,233 @@
+"""Metrics that see one batch at a time and yield one number each.
+
+A metric has the interface of torchmetrics: `update(predictions, targets)`, `compute()` and `reset()`. Any metric of
+torchmetrics whose `compute` gives one number can stand in a YAML as it is; what is here lacks in torchmetrics, or would
+have to be told the number of classes there.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+import torch
+from fastai.learner import Learner
+from fastai.learner import Metric as FastaiMetric
+from rouge_score import rouge_scorer, tokenizers
+from torchmetrics import functional as tm
+
+from blurr.errors import InputError
+
+Average = Literal["auto", "binary", "macro", "micro", "weighted"]
+
+
+class Metric(Protocol):
+    """What a streaming metric can do."""
+
+    def update(self, predictions: Any, targets: Any) -> None: ...
+
+    def compute(self) -> Any: ...
+
+    def reset(self) -> None: ...
+
+
+class StreamedMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
+    """Show a streaming metric to fastai's recorder under a name; it reads `learn.decoded`."""
+
+    def __init__(self, name: str, metric: Metric) -> None:
+        self._name, self.metric = name, metric
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def reset(self) -> None:
+        self.metric.reset()
+
+    def accumulate(self, learn: Learner) -> None:
+        self.metric.update(*learn.decoded)
+
+    @property
+    def value(self) -> float:
+        return float(self.metric.compute())
+
+
+class _Counts:
+    """Base of the classification metrics: the true and the predicted classes seen so far.
+
+    Predictions are logits `(batch, classes)`; targets are class ids `(batch,)`, or a 0/1 vector of labels
+    `(batch, classes)`, for which a logit above 0 predicts the label.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.predicted: list[torch.Tensor] = []
+        self.true: list[torch.Tensor] = []
+        self.classes = 0
+        self.multilabel = False
+
+    def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+        if predictions.ndim != 2 or (targets.is_floating_point() and targets.ndim == 1):
+            raise InputError(
+                f"{type(self).__name__.lower()} is a metric for classes, but the targets are numbers (regression). "
+                "Choose metrics=[pearson,spearman,rmse]."
+            )
+        self.multilabel = targets.ndim == 2
+        self.classes = predictions.shape[1]
+        self.predicted.append(((predictions > 0) if self.multilabel else predictions.argmax(1)).cpu())
+        self.true.append(targets.long().cpu())
+
+    def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give all predicted and all true classes."""
+        return torch.cat(self.predicted), torch.cat(self.true)
+
+
+class Accuracy(_Counts):
+    """Share of right classes; for several labels, share of rows whose labels are all right."""
+
+    def compute(self) -> torch.Tensor:
+        predicted, true = self.seen()
+        right = predicted == true
+        return (right.all(1) if self.multilabel else right).float().mean()
+
+
+class F1(_Counts):
+    """F1, the harmonic mean of precision and recall.
+
+    Args:
+        average: `auto` is the F1 of the second class for two classes, the mean over the classes (`macro`) for more, and
+            `micro` for several labels; or one of `binary`, `macro`, `micro`, `weighted`.
+    """
+
+    def __init__(self, average: Average = "auto") -> None:
+        super().__init__()
+        self.average = average
+
+    def compute(self) -> torch.Tensor:
+        predicted, true = self.seen()
+        average = self._average()
+        if self.multilabel:
+            return tm.classification.multilabel_f1_score(
+                predicted.int(), true, num_labels=self.classes, average=average
+            )
+        if average == "binary":
+            return tm.classification.binary_f1_score(predicted, true)
+        return tm.classification.multiclass_f1_score(predicted, true, num_classes=self.classes, average=average)
+
+    def _average(self) -> Any:
+        if self.average == "binary" and (self.classes != 2 or self.multilabel):
+            raise InputError(f"F1 with average=binary needs two classes, not {self.classes}. Choose macro or micro.")
+        if self.average != "auto":
+            return self.average
+        if self.multilabel:
+            return "micro"
+        return "binary" if self.classes == 2 else "macro"
+
+
+class Matthews(_Counts):
+    """Matthews correlation coefficient, from -1 to 1 (Gorodkin 2004 for more than two classes)."""
+
+    def compute(self) -> torch.Tensor:
+        predicted, true = self.seen()
+        if self.multilabel:
+            return tm.classification.multilabel_matthews_corrcoef(predicted.int(), true, num_labels=self.classes)
+        return tm.classification.multiclass_matthews_corrcoef(predicted, true, num_classes=self.classes)
+
+
+class _Numbers:
+    """Base of the regression metrics: the true and the predicted numbers seen so far, `(batch, 1)` or `(batch,)`."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.predicted: list[torch.Tensor] = []
+        self.true: list[torch.Tensor] = []
+
+    def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+        if not targets.is_floating_point() or predictions.shape[-1] != 1 and predictions.ndim == 2:
+            raise InputError(
+                f"{type(self).__name__.lower()} is a metric for numbers, but the targets are classes. "
+                "Choose metrics=[accuracy,f1], or set task.kind=regression."
+            )
+        self.predicted.append(predictions.float().reshape(-1).cpu())
+        self.true.append(targets.float().reshape(-1).cpu())
+
+    def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give all predicted and all true numbers."""
+        return torch.cat(self.predicted), torch.cat(self.true)
+
+
+class Pearson(_Numbers):
+    """Pearson correlation of predicted and true numbers."""
+
+    def compute(self) -> torch.Tensor:
+        return tm.pearson_corrcoef(*self.seen())
+
+
+class Spearman(_Numbers):
+    """Spearman rank correlation of predicted and true numbers."""
+
+    def compute(self) -> torch.Tensor:
+        return tm.spearman_corrcoef(*self.seen())
+
+
+class RMSE(_Numbers):
+    """Root of the mean squared error."""
+
+    def compute(self) -> torch.Tensor:
+        return tm.mean_squared_error(*self.seen(), squared=False)
+
+
+class Rouge:
+    """ROUGE F-measure of generated texts (Lin 2004), by Google's rouge-score, averaged over the rows.
+
+    Args:
+        kind: `rouge1` and `rouge2` count common words and pairs of words, `rougeL` the longest common subsequence,
+            `rougeLsum` the same sentence by sentence.
+        stemmer: compare words by their Porter stems.
+    """
+
+    def __init__(
+        self, kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL", stemmer: bool = True
+    ) -> None:
+        self.kind = kind
+        self.scorer = rouge_scorer.RougeScorer([kind], tokenizer=_tokenizer(stemmer))
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.rows = 0.0, 0
+
+    def update(self, predictions: Sequence[str], targets: Sequence[str]) -> None:
+        for predicted, true in zip(predictions, targets, strict=True):
+            if self.kind == "rougeLsum":
+                predicted, true = _a_sentence_per_line(predicted), _a_sentence_per_line(true)
+            self.total += self.scorer.score(true, predicted)[self.kind].fmeasure
+            self.rows += 1
+
+    def compute(self) -> float:
+        return self.total / max(self.rows, 1)
+
+
+class _CachedTokenizer(tokenizers.DefaultTokenizer):  # type: ignore[misc]  # rouge-score is not typed
+    """Cut a text into words once, though several ROUGE metrics read it."""
+
+    def __init__(self, stemmer: bool) -> None:
+        super().__init__(stemmer)
+        self.words = lru_cache(maxsize=4096)(super().tokenize)
+
+    def tokenize(self, text: str) -> list[str]:
+        return list(self.words(text))
+
+
+@lru_cache
+def _tokenizer(stemmer: bool) -> _CachedTokenizer:
+    return _CachedTokenizer(stemmer)
+
+
+def _a_sentence_per_line(text: str) -> str:
+    """Put each sentence on a line of its own, by punctuation, as rougeLsum wants; needs no trained model."""
+    for end in (". ", "! ", "? "):
+        text = text.replace(end, end[0] + "\n")
+    return text

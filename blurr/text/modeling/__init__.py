@@ -1,0 +1,1 @@
+"""Wrap Hugging Face models for fastai, train them, and predict with them."""

@@ -1,0 +1,45 @@
+"""All of blurr's names for models and training, for notebooks: `from blurr.text.modeling.all import *`."""
+
+from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Rouge, Spearman
+from blurr.text.modeling.core import (
+    BaseModelCallback,
+    BaseModelWrapper,
+    Blearner,
+    blurr_predict,
+    blurr_splitter,
+)
+from blurr.text.modeling.generation import BlearnerForGeneration, blurr_generate
+from blurr.text.modeling.losses import (
+    PreCalculatedBCELoss,
+    PreCalculatedCrossEntropyLoss,
+    PreCalculatedMSELoss,
+)
+from blurr.text.tasks.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
+from blurr.text.tasks.summarization import BlearnerForSummarization, Summarization
+from blurr.training.optimizers import adamw, as_opt_func
+
+__all__ = [
+    "F1",
+    "RMSE",
+    "Accuracy",
+    "BaseModelCallback",
+    "BaseModelWrapper",
+    "Blearner",
+    "BlearnerForGeneration",
+    "BlearnerForSequenceClassification",
+    "BlearnerForSummarization",
+    "Matthews",
+    "Pearson",
+    "PreCalculatedBCELoss",
+    "PreCalculatedCrossEntropyLoss",
+    "PreCalculatedMSELoss",
+    "Rouge",
+    "SequenceClassification",
+    "Spearman",
+    "Summarization",
+    "adamw",
+    "as_opt_func",
+    "blurr_generate",
+    "blurr_predict",
+    "blurr_splitter",
+]

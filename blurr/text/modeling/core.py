@@ -1,0 +1,337 @@
+"""Wrap a Hugging Face model for fastai, and train and predict with it: the mid-level API and `Blearner`."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner, Recorder
+from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from blurr.errors import InputError
+from blurr.text.data.core import Inputs, TextDL
+from blurr.text.modeling import losses
+from blurr.training.optimizers import adamw
+
+Result = dict[str, Any]
+
+
+class BaseModelWrapper(nn.Module):
+    """Let a Hugging Face model take a batch as one dict, of which it reads the keys it knows.
+
+    Args:
+        hf_model: the model.
+        output_hidden_states: ask for the hidden states; they are in `learn.blurr_model_outputs`.
+        output_attentions: ask for the attentions, likewise.
+        hf_model_kwargs: passed to every call of the model.
+    """
+
+    def __init__(
+        self,
+        hf_model: PreTrainedModel,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        hf_model_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.hf_model = hf_model
+        asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        self.options = {k: True for k, wanted in asked.items() if wanted} | dict(hf_model_kwargs or {})
+        self.known = frozenset(inspect.signature(hf_model.forward).parameters)
+
+    def forward(self, x: Mapping[str, Any]) -> ModelOutput:
+        """Call the model; the batch is left as it is."""
+        output: ModelOutput = self.hf_model(
+            **{k: v for k, v in x.items() if k in self.known}, **self.options, return_dict=True
+        )
+        return output
+
+
+class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
+    """Bring fastai's loop and a Hugging Face model together.
+
+    `learn.pred` becomes the logits; all the rest of the output is in `learn.blurr_model_outputs`. The model computes
+    its own loss where the loss function is one of the `PreCalculated…` losses, and is not asked to where it is another.
+
+    Args:
+        base_model_wrapper_kwargs: passed to `BaseModelWrapper` where the learner got a bare model.
+    """
+
+    order = -5
+
+    def __init__(self, base_model_wrapper_kwargs: Mapping[str, Any] | None = None) -> None:
+        self.base_model_wrapper_kwargs = dict(base_model_wrapper_kwargs or {})
+
+    def after_create(self) -> None:
+        if isinstance(self.model, PreTrainedModel):
+            self.learn.model = BaseModelWrapper(self.model, **self.base_model_wrapper_kwargs)
+        if not isinstance(self.learn, Blearner):
+            # a plain Learner gets blurr's predictions as attributes of its own; its class stays as it is
+            self.learn.blurr_predict = partial(blurr_predict, self.learn)
+
+    def before_batch(self) -> None:
+        x = self.xb[0]
+        if "labels" not in x or isinstance(self.loss_func, losses.PRECALCULATED):
+            return
+        x = {k: v for k, v in x.items() if k != "labels"}
+        if "decoder_input_ids" in self.model.known and self.model.hf_model.config.is_encoder_decoder:
+            labels = self.xb[0]["labels"]
+            if labels.ndim == 2 and not labels.is_floating_point():
+                x["decoder_input_ids"] = self.model.hf_model.prepare_decoder_input_ids_from_labels(labels=labels)
+        self.learn.xb = (x,)
+
+    def after_pred(self) -> None:
+        output = self.pred
+        self.learn.blurr_model_outputs = {k: v for k, v in output.items() if k not in {"loss", "logits"}}
+        self.learn.pred = output["logits"]
+        if isinstance(self.loss_func, losses.PRECALCULATED):
+            self.loss_func.precalculated = output.get("loss")
+
+
+def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
+    """Split a model into parameter groups: embeddings first, then the parts of the body in order, the head last.
+
+    Works for any architecture, by its modules: a weight that two parts share belongs to the first of them.
+    """
+    hf_model = m.hf_model if isinstance(m, BaseModelWrapper) else m
+    body = hf_model.base_model if isinstance(hf_model, PreTrainedModel) else hf_model
+    embeddings = [x for name, x in body.named_modules() if isinstance(x, nn.Embedding) or name.endswith("embeddings")]
+    parts: list[Iterable[nn.Module]] = [embeddings, *([child] for child in body.children()), [body], [hf_model]]
+    groups, seen = [], set()
+    for part in parts:
+        group = []
+        for parameter in (p for module in part for p in module.parameters()):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                group.append(parameter)
+        if group:
+            groups.append(group)
+    return groups
+
+
+_OWN_LOSS = {
+    CrossEntropyLossFlat: losses.PreCalculatedCrossEntropyLoss,
+    BCEWithLogitsLossFlat: losses.PreCalculatedBCELoss,
+    type(MSELossFlat()): losses.PreCalculatedMSELoss,
+}
+
+
+def own_loss(dls: DataLoaders) -> Any:
+    """Give the loss that takes the model's own value, of the kind that the targets ask for."""
+    wanted = getattr(dls.train_ds, "loss_func", None)
+    return _OWN_LOSS.get(type(wanted), losses.PreCalculatedCrossEntropyLoss)()
+
+
+class Blearner(Learner):  # type: ignore[misc]  # fastai is not typed
+    """A fastai `Learner` for Hugging Face models, with a frozen body to begin with.
+
+    Args:
+        dls: loaders whose batches are `(inputs, targets)`.
+        hf_model: the model, bare or wrapped.
+        base_model_cb: a `BaseModelCallback`, or its class.
+        loss_func: any fastai or torch loss, used as it is; `None` takes the loss that the model computes itself.
+        freeze: train the last parameter group alone until `unfreeze` is called.
+        kwargs: as for fastai's `Learner`.
+
+    Raises:
+        InputError: no model is given, or two.
+    """
+
+    def __init__(
+        self,
+        dls: DataLoaders,
+        hf_model: nn.Module | None = None,
+        base_model_cb: Any = BaseModelCallback,
+        *,
+        model: nn.Module | None = None,
+        loss_func: Any = None,
+        cbs: Any = None,
+        freeze: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if (hf_model is None) == (model is None):
+            raise InputError("Blearner needs one model: give hf_model (or model), not both.")
+        wanted = hf_model if hf_model is not None else model
+        wrapped = BaseModelWrapper(wanted) if isinstance(wanted, PreTrainedModel) else wanted
+        callback = base_model_cb() if isinstance(base_model_cb, type) else base_model_cb
+        given = [cbs] if isinstance(cbs, Callback | type) else list(cbs or [])
+        options = {"opt_func": adamw, "splitter": blurr_splitter, "train_bn": False, **kwargs}
+        super().__init__(dls, wrapped, loss_func=loss_func or own_loss(dls), cbs=[callback, *given], **options)
+        if freeze:
+            self.freeze()
+
+    def predict(self, items: Any, **options: Any) -> list[Result]:
+        """Predict one item or many; see `blurr_predict`."""
+        return self.blurr_predict(items, **options)
+
+    def blurr_predict(self, items: Any, **options: Any) -> list[Result]:
+        """Classify one item or many; see `blurr.text.modeling.core.blurr_predict`."""
+        return blurr_predict(self, items, **options)
+
+    def show_results(
+        self, ds_idx: int = 1, dl: TextDL | None = None, max_n: int = 6, show: bool = True, **options: Any
+    ) -> Any:
+        """Show rows of the first batch beside what the model predicts for them; see `TextDL.show_results`."""
+        dl = self.dls[ds_idx] if dl is None else dl
+        batch = dl.one_batch()
+        return dl.show_results(batch, self.decoded_predictions(batch, **options), max_n=max_n, show=show, **options)
+
+    def decoded_predictions(self, batch: Any, **_: Any) -> Any:
+        """Give the predicted classes of a batch, in the form that its targets have."""
+        return self.get_preds(dl=[batch], with_decoded=True)[2]
+
+
+# -- prediction
+
+
+def as_items(items: Any) -> list[Any]:
+    """Make a list of what a user may predict on: one item or many, a DataFrame, a Series, a Dataset.
+
+    A string, a tuple (a sentence pair) and a dict are one item each.
+
+    Raises:
+        InputError: an item is null.
+    """
+    if isinstance(items, str | tuple | Mapping) or items is None:
+        items = [items]
+    elif isinstance(items, pd.DataFrame):
+        items = items.to_dict("records")
+    else:
+        items = list(items)
+    rows: list[Any] = items
+    for i, item in enumerate(rows):
+        if item is None or isinstance(item, float):
+            raise InputError(f"Item {i} is {item!r}; an item is a text, a pair of texts, or a dict of the columns.")
+    return rows
+
+
+def infer(learn: Learner, items: Any, step: Callable[[Inputs], Sequence[Any]], *, bs: int | None = None) -> list[Any]:
+    """Run `step` over batches of items, in eval mode and without gradients, and give its results in the items' order.
+
+    Args:
+        learn: whose model and loaders are used.
+        items: see `as_items`.
+        step: makes one result per row of a batch of inputs, on the model's device.
+        bs: rows in a batch; `None` takes that of the validation loader.
+    """
+    rows: list[Any] = as_items(items)
+    if not rows:
+        return []
+    dl = learn.dls.test_dl(rows, num_workers=0, **({} if bs is None else {"bs": bs}))
+    order = dl.get_idxs()
+    device = next(learn.model.parameters()).device
+    dl.to(device)
+    was_training = learn.model.training
+    learn.model.eval()
+    try:
+        with torch.inference_mode():
+            done = [result for x, *_ in dl for result in step(_without_labels(x))]
+    finally:
+        learn.model.train(was_training)
+    results: list[Any] = [None] * len(rows)
+    for index, result in zip(order, done, strict=True):
+        results[index] = result
+    return results
+
+
+def _without_labels(x: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in x.items() if k != "labels"}
+
+
+def blurr_predict(learn: Learner, items: Any, *, threshold: float = 0.5, bs: int | None = None) -> list[Result]:
+    """Classify one item or many.
+
+    Args:
+        learn: a learner for sequence classification.
+        items: a text, a pair of texts as a tuple, a dict of the columns; or a list, DataFrame, Series, Dataset of them.
+        threshold: least probability of a label, for several labels.
+        bs: rows in a batch.
+
+    Returns:
+        One dict per item: `label`, `score`, `class_index`, `class_labels`, `probs`; for several labels `labels`,
+        `scores`, `class_indices`, `class_labels`, `probs`; for regression `value`.
+    """
+    config = learn.model.hf_model.config
+    names = list(learn.dls.vocab) if getattr(learn.dls, "vocab", None) is not None else list(config.id2label.values())
+    kind = config.problem_type or _kind_of(learn.loss_func)
+
+    def step(x: Inputs) -> list[Result]:
+        return classification_results(learn.model(x).logits, names, kind=kind, threshold=threshold)
+
+    return infer(learn, items, step, bs=bs)
+
+
+def _kind_of(loss_func: Any) -> str:
+    if isinstance(loss_func, BCEWithLogitsLossFlat):
+        return "multi_label_classification"
+    return "regression" if isinstance(loss_func, losses.PreCalculatedMSELoss) else "single_label_classification"
+
+
+def classification_results(
+    logits: torch.Tensor, names: Sequence[Any], *, kind: str, threshold: float = 0.5
+) -> list[Result]:
+    """Turn logits `(batch, classes)` into one result per row; see `blurr_predict`."""
+    logits = logits.float().cpu()
+    if kind == "regression":
+        return [{"value": float(value)} for value in logits[:, 0]]
+    if kind == "multi_label_classification":
+        return [_several_labels(p, names, threshold) for p in logits.sigmoid().tolist()]
+    return [_one_label(p, names) for p in logits.softmax(-1).tolist()]
+
+
+def _one_label(probs: list[float], names: Sequence[Any]) -> Result:
+    best = max(range(len(probs)), key=probs.__getitem__)
+    return {
+        "label": names[best],
+        "score": probs[best],
+        "class_index": best,
+        "class_labels": list(names),
+        "probs": probs,
+    }
+
+
+def _several_labels(probs: list[float], names: Sequence[Any], threshold: float) -> Result:
+    chosen = [i for i, p in enumerate(probs) if p >= threshold]
+    return {
+        "labels": [names[i] for i in chosen],
+        "scores": [probs[i] for i in chosen],
+        "class_indices": chosen,
+        "class_labels": list(names),
+        "probs": probs,
+    }
+
+
+class EvaluationCallback(Callback):  # type: ignore[misc]
+    """Hand each validation batch, decoded, to the streaming metrics, and keep rows where asked to.
+
+    Args:
+        decode: `(learner) -> (predictions, targets)` of the batch that the learner has just run.
+        describe: `(learner) -> table` of the batch's rows; `None` keeps no rows.
+    """
+
+    order = Recorder.order - 1  # the metrics read what is decoded here
+
+    def __init__(
+        self,
+        decode: Callable[[Learner], tuple[Any, Any]],
+        describe: Callable[[Learner], list[Result]] | None = None,
+    ) -> None:
+        self.decode, self.describe = decode, describe
+        self.rows: list[Result] = []
+
+    def before_validate(self) -> None:
+        self.rows = []
+
+    def after_batch(self) -> None:
+        if self.training:
+            return
+        self.learn.decoded = self.decode(self.learn)
+        if self.describe is not None:
+            self.rows += self.describe(self.learn)

@@ -1,0 +1,122 @@
+"""Generate texts: in batches, in eval mode, with the settings that the user asked for."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from fastai.learner import Learner
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutput
+
+from blurr.errors import InputError, nearest
+from blurr.text.data.core import Inputs
+from blurr.text.modeling.core import Blearner, Result, infer
+
+
+def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> GenerationConfig:
+    """Give the model's own generation settings, changed by the user's, which win.
+
+    Args:
+        model: whose `generation_config` is the default; it is left as it is.
+        settings: in the words of `transformers.GenerationConfig`, such as `num_beams` or `max_new_tokens`.
+
+    Raises:
+        InputError: a setting that transformers does not know.
+    """
+    config: Any = deepcopy(model.generation_config)  # its methods are not typed
+    known = set(config.to_dict())
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise InputError(
+            f"Generation has no setting {unknown[0]!r}.{nearest(unknown[0], known)} "
+            "The settings are those of transformers.GenerationConfig, such as num_beams or max_new_tokens."
+        )
+    config.update(**settings)
+    if "max_new_tokens" in settings:
+        config.max_length = None
+    if config.num_beams in (None, 1) and "early_stopping" not in settings:
+        config.early_stopping = None
+    result: GenerationConfig = config
+    return result
+
+
+def generate_texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: Inputs,
+    settings: Mapping[str, Any],
+    *,
+    encoded: torch.Tensor | None = None,
+) -> list[Any]:
+    """Generate one text per row of a batch, or a list of texts where `num_return_sequences` is above 1.
+
+    Args:
+        model: the Hugging Face model.
+        tokenizer: turns ids into text.
+        inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`.
+        settings: see `generation_config`.
+        encoded: the encoder's last hidden state `(batch, sequence, width)`, where it has been computed already.
+    """
+    config = generation_config(model, settings)
+    given: dict[str, Any] = {k: inputs[k] for k in ("input_ids", "attention_mask")}
+    if encoded is not None:
+        given["encoder_outputs"] = BaseModelOutput(last_hidden_state=encoded)
+    with torch.no_grad():
+        ids = model.generate(**given, generation_config=config)  # type: ignore[operator]  # from a mixin, not typed
+    texts = [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    n = config.num_return_sequences or 1
+    return texts if n == 1 else [texts[i : i + n] for i in range(0, len(texts), n)]
+
+
+def blurr_generate(
+    learn: Learner, items: Any, *, key: str = "generated_texts", bs: int | None = None, **settings: Any
+) -> list[Result]:
+    """Generate a text for one item or many.
+
+    Args:
+        learn: a learner whose model can generate.
+        items: a text, a dict of the columns, or a list, DataFrame, Series, Dataset of them.
+        key: under which a result's text stands.
+        bs: rows in a batch.
+        settings: generation settings; they win over those of the learner's `generation`.
+
+    Returns:
+        One dict per item: its text, or list of texts where `num_return_sequences` is above 1, under `key`.
+    """
+    model, tokenizer = learn.model.hf_model, learn.dls.tokenizer
+    wished = {**getattr(learn, "generation", {}), **settings}
+    texts = infer(learn, items, lambda x: generate_texts(model, tokenizer, x, wished), bs=bs)
+    return [{key: text} for text in texts]
+
+
+class BlearnerForGeneration(Blearner):
+    """A `Blearner` whose predictions are generated texts.
+
+    Args:
+        generation: generation settings; see `generation_config`.
+        args, kwargs: as for `Blearner`.
+    """
+
+    def __init__(self, *args: Any, generation: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        self.generation = dict(generation or {})
+        super().__init__(*args, **kwargs)
+        generation_config(self.model.hf_model, self.generation)
+
+    def blurr_generate(self, items: Any, **options: Any) -> list[Result]:
+        """Generate a text for one item or many; see `blurr.text.modeling.generation.blurr_generate`."""
+        return blurr_generate(self, items, **options)
+
+    def predict(self, items: Any, **options: Any) -> list[Result]:
+        """Generate a text for one item or many; see `blurr_generate`."""
+        return self.blurr_generate(items, **options)
+
+    def decoded_predictions(self, batch: Any, **options: Any) -> Any:
+        """Generate a text for each row of a batch."""
+        was_training = self.model.training
+        self.model.eval()
+        inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
+        wished = {**self.generation, **options.get("text_gen_kwargs", {})}
+        texts = generate_texts(self.model.hf_model, self.dls.tokenizer, inputs, wished)
+        self.model.train(was_training)
+        return texts

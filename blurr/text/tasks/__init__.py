@@ -1,0 +1,1 @@
+"""One file per task: read it, and you know the task."""

@@ -1,0 +1,277 @@
+"""The contract between the runner and a task: what differs is a method to override, what never differs stands here."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+import torch
+from datasets import Dataset
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from transformers import PretrainedConfig
+
+from blurr.data import core as data_module
+from blurr.data.batching import Loader, TokenizedRows
+from blurr.data.core import RawData, Schema
+from blurr.errors import InputError
+from blurr.text.data.core import Table, TextDL, collator_for
+from blurr.text.hf_objects import HFObjects, build_model
+from blurr.text.metrics import Metric, StreamedMetric
+from blurr.text.modeling.core import Blearner, EvaluationCallback, as_items
+from blurr.text.modeling.losses import loss_per_row
+from blurr.training.optimizers import adamw, as_opt_func
+
+Loss = Literal["auto", "model", "cross_entropy"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on one split.
+
+    Args:
+        metrics: `loss` and the value of each metric.
+        rows: one per row of the split, in its order: what was read, the target, the prediction, the loss.
+    """
+
+    metrics: dict[str, float]
+    rows: Table
+
+
+@dataclass
+class Task(ABC):
+    """A kind of problem. The fields of a subclass are the keys of its YAML."""
+
+    schema: ClassVar[Schema]
+    model_cls: ClassVar[str]  # name of the transformers auto class
+    learner_cls: ClassVar[type[Blearner]] = Blearner
+    show_rows: ClassVar[Callable[..., Table]]
+
+    # -- what differs from task to task
+
+    @abstractmethod
+    def model_config(self, raw: RawData) -> dict[str, Any]:
+        """Give what the model's config must know of the data, such as the label names."""
+
+    @abstractmethod
+    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+        """Turn columns of rows into columns of token ids, and of `labels` where the rows have targets; pure."""
+
+    @abstractmethod
+    def decode(self, learner: Learner) -> tuple[Any, Any]:
+        """Give `(predictions, targets)` of the batch that the learner has just run, as the metrics want them."""
+
+    @abstractmethod
+    def describe(self, learner: Learner) -> Table:
+        """Give a row per row of that batch: `target`, `prediction` and what else is worth keeping."""
+
+    def vocab(self, hf: HFObjects) -> list[str] | None:
+        """Give the names of the labels, or `None` where the task has none."""
+        return None
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        """Give the loss; `None` stands for the one that the model computes itself."""
+        return None
+
+    def row_of(self, item: Any) -> dict[str, Any]:
+        """Make a row, under the task's column names, of an item to predict on."""
+        text_role = self.schema.required[0]
+        row = dict(item) if isinstance(item, Mapping) else {text_role: item}
+        if not isinstance(row.get(text_role), str):
+            raise InputError(f"An item to predict on needs a text under {text_role!r}; this one is {item!r}.")
+        return row
+
+    # -- what never differs
+
+    def corpus(self, raw: RawData) -> Iterator[str]:
+        """Give the texts of the training split, to train a tokenizer on; of no other split."""
+        roles = [r for r in (*self.schema.required, *self.schema.optional) if r in raw.train.column_names]
+        for role in roles:
+            if role != self.schema.label and len(raw.train) and isinstance(raw.train[0][role], str):
+                yield from raw.train[role]
+
+    def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
+        """Tokenize every split once, and make one loader each: `train`, `valid` and, where there is one, `test`."""
+        loaders = [self._loader(split, hf, loader, train=name == "train") for name, split in ordered_splits(raw)]
+        device = default_device()
+        dls = DataLoaders(*loaders, device=device)
+        dls.to(device)
+        return dls
+
+    def _loader(self, split: Dataset, hf: HFObjects, loader: Loader, *, train: bool) -> TextDL:
+        rows = self.encode({name: split[name][:] for name in split.column_names}, hf)
+        return TextDL(
+            rows,
+            tokenizer=hf.tokenizer,
+            show_rows=type(self).show_rows,
+            encode=partial(encode_items, self, _without_model(hf)),
+            create_batch=collator_for(hf.tokenizer, loader.pad_to_multiple_of),
+            seed=loader.seed,
+            bucket=loader.bucket,
+            num_workers=loader.num_workers,
+            bs=loader.batch_size if train else loader.rows_in_evaluation,
+            shuffle=train,
+        )
+
+    def encode(self, columns: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
+        """Tokenize columns of rows."""
+        return TokenizedRows(self.tokenize(columns, hf), self.vocab(hf))
+
+    def learner(
+        self,
+        dls: DataLoaders,
+        hf: HFObjects,
+        *,
+        raw: RawData,
+        metrics: Mapping[str, Metric],
+        optimizer: Callable[..., Any] = adamw,
+        cbs: Sequence[Callback] = (),
+        **options: Any,
+    ) -> Blearner:
+        """Make the learner, with all its weights trainable."""
+        return self.learner_cls(
+            dls,
+            hf.model,
+            loss_func=self.loss_func(hf, raw),
+            opt_func=as_opt_func(optimizer),
+            cbs=[EvaluationCallback(self.decode), *cbs],
+            **{"freeze": False, "metrics": streamed(metrics), **self.learner_options(), **options},
+        )
+
+    def learner_options(self) -> dict[str, Any]:
+        """Give what the learner's class wants besides."""
+        return {}
+
+    def evaluate(self, learner: Learner, raw: RawData, split: str = "valid") -> Evaluation:
+        """Score a split in a stream, and describe each of its rows."""
+        names = [name for name, _ in ordered_splits(raw)]
+        dl = learner.dls[names.index(split)]
+        order = dl.get_idxs()
+        collector = EvaluationCallback(self.decode, self._described)
+        with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
+            record = learner.validate(dl=dl, cbs=collector)
+        values = [float(v) for v in record]
+        table: list[dict[str, Any]] = [{} for _ in order]
+        for index, row in zip(order, collector.rows, strict=True):
+            table[index] = row
+        source = raw.splits[split].to_list()
+        return Evaluation(
+            dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True)),
+            [{**given, **row} for given, row in zip(source, table, strict=True)],
+        )
+
+    def _described(self, learner: Learner) -> Table:
+        losses = loss_per_row(learner.loss_func, learner.pred, *learner.yb).tolist()
+        return [{**row, "loss": loss} for row, loss in zip(self.describe(learner), losses, strict=True)]
+
+
+def streamed(metrics: Mapping[str, Metric]) -> list[StreamedMetric]:
+    """Show metrics to fastai, each under its name."""
+    return [StreamedMetric(name, metric) for name, metric in metrics.items()]
+
+
+def from_data(
+    task: Task,
+    data: Any,
+    pretrained_model_name_or_path: str | Path,
+    *,
+    columns: Mapping[str, Any],
+    metrics: Callable[[PretrainedConfig], Mapping[str, Metric]],
+    dblock_splitter: Callable[[Any], Any] | None = None,
+    hf_kwargs: Mapping[str, Any] | None = None,
+    dl_kwargs: Mapping[str, Any] | None = None,
+    learner_kwargs: Mapping[str, Any] | None = None,
+) -> Blearner:
+    """Make a learner of rows and a checkpoint by the same steps as the runner: the high-level door to a task.
+
+    Args:
+        task: what to learn.
+        data: a DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file.
+        pretrained_model_name_or_path: Hub id or local folder.
+        columns: role to column.
+        metrics: gives, for the model's config, name to metric; `learner_kwargs` may have others.
+        dblock_splitter: a fastai splitter, called with the rows; `None` goes by a column `is_valid`, or at random.
+        hf_kwargs: as for `get_hf_objects`.
+        dl_kwargs: as for `Loader`; `bs` stands for `batch_size`, `val_bs` for `eval_batch_size`.
+        learner_kwargs: as for `Blearner`.
+    """
+    train, valid = (data, None) if dblock_splitter is None else _split_by(data, dblock_splitter)
+    given = data_module.from_data(task.schema, train, valid=valid, columns=columns)
+    config = {**task.model_config(given), **(hf_kwargs or {}).get("config_kwargs", {})}
+    hf = build_model(
+        str(pretrained_model_name_or_path),
+        model_cls=task.model_cls,
+        corpus=tuple,
+        weights="pretrained",
+        **{**(hf_kwargs or {}), "config": config},
+    )
+    names = {"bs": "batch_size", "val_bs": "eval_batch_size"}
+    loader = Loader(**{names.get(k, k): v for k, v in (dl_kwargs or {}).items()})
+    dls = task.dataloaders(given, hf, loader)
+    return task.learner(dls, hf, raw=given, metrics=metrics(hf.config), **{"freeze": True, **(learner_kwargs or {})})
+
+
+def _split_by(data: Any, splitter: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Split rows by a fastai splitter, such as `ColSplitter()` or `RandomSplitter(seed=42)`."""
+    parts = [list(part) for part in splitter(data)]
+    if isinstance(data, pd.DataFrame):
+        return data.iloc[parts[0]], data.iloc[parts[1]]
+    if isinstance(data, Dataset):
+        return data.select(parts[0]), data.select(parts[1])
+    if isinstance(data, list):
+        return [data[i] for i in parts[0]], [data[i] for i in parts[1]]
+    raise InputError(f"dblock_splitter splits a DataFrame, a Dataset or a list, not a {type(data).__name__}.")
+
+
+def ordered_splits(raw: RawData) -> list[tuple[str, Dataset]]:
+    """Give the splits in the order of the loaders: `train`, `valid`, `test`."""
+    return [(name, raw.splits[name]) for name in ("train", "valid", "test") if name in raw.splits]
+
+
+def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:
+    """Tokenize raw items to predict on; see `as_items`."""
+    rows = [task.row_of(item) for item in as_items(items)]
+    roles = [r for r in (*task.schema.required, *task.schema.optional) if r != task.schema.label]
+    known = [role for role in roles if all(role in row for row in rows)]
+    return task.encode({role: [row[role] for row in rows] for role in known}, hf)
+
+
+def _without_model(hf: HFObjects) -> HFObjects:
+    """Keep the model out of what a loader holds: it would go into each of its workers and exports."""
+    return HFObjects(hf.arch, hf.config, hf.tokenizer, None, hf.weights)  # type: ignore[arg-type]
+
+
+def default_device() -> torch.device:
+    """Give the accelerator where there is one, else the CPU."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
+
+
+def weighted_cross_entropy(
+    hf: HFObjects, loss: Loss, weights: torch.Tensor | None, label_smoothing: float
+) -> CrossEntropyLossFlat | None:
+    """Give the loss that `task.loss` asks for; `None` stands for the model's own.
+
+    Args:
+        hf: the model it is for.
+        loss: `auto` is the model's own unless class weights or label smoothing are asked for.
+        weights: of the classes, `(classes,)`.
+        label_smoothing: from 0 to 1.
+
+    Raises:
+        InputError: the model's own loss is asked for together with what it cannot do.
+    """
+    plain = weights is None and label_smoothing == 0
+    if loss == "model" and not plain:
+        raise InputError(
+            "task.loss=model is the loss of the Hugging Face model, which has no class weights and no label smoothing. "
+            "Set task.loss=cross_entropy, or leave task.class_weights and task.label_smoothing out."
+        )
+    if loss == "model" or (loss == "auto" and plain):
+        return None
+    return CrossEntropyLossFlat(weight=weights, label_smoothing=label_smoothing)

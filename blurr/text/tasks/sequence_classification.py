@@ -1,0 +1,252 @@
+"""Sequence classification: one class, several labels or a number for a text or a pair of texts."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Lt
+from fastai.learner import Learner
+from fastai.losses import BCEWithLogitsLossFlat
+from transformers import PretrainedConfig
+
+from blurr.annotations import Count
+from blurr.data import samples
+from blurr.data.core import RawData, Schema, check_labels_seen
+from blurr.errors import InputError, nearest
+from blurr.text.data.core import Table, label_name, show_classification, tokenize_texts
+from blurr.text.hf_objects import HFObjects
+from blurr.text.metrics import F1, Accuracy, Metric, Pearson, Spearman
+from blurr.text.modeling.core import Blearner
+from blurr.text.modeling.losses import PreCalculatedBCELoss, PreCalculatedMSELoss
+from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
+
+log = logging.getLogger(__name__)
+Kind = Literal["auto", "multiclass", "multilabel", "regression"]
+PROBLEM_TYPES = {
+    "multiclass": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+class BlearnerForSequenceClassification(Blearner):
+    """A `Blearner` for sequence classification; `from_data` makes one of rows in one line."""
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Any,
+        pretrained_model_name_or_path: str | Path,
+        text_attr: str | Sequence[str] = "text",
+        label_attr: str | list[str] = "label",
+        *,
+        kind: Kind = "auto",
+        max_length: int | None = None,
+        **options: Any,
+    ) -> Blearner:
+        """Make a learner with a frozen body.
+
+        Args:
+            data: a DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file; a column `is_valid` marks the
+                validation rows.
+            pretrained_model_name_or_path: Hub id or local folder.
+            text_attr: column of the text; two columns for pairs.
+            label_attr: column of the label; a list of 0/1 columns for several labels.
+            kind: see `SequenceClassification`.
+            max_length: longest text in tokens.
+            options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
+                `blurr.text.tasks.base.from_data`.
+        """
+        texts = [text_attr] if isinstance(text_attr, str) else list(text_attr)
+        columns = {**dict(zip(("text", "text_pair"), texts, strict=False)), "label": label_attr}
+        task = SequenceClassification(kind=kind, max_length=max_length)
+        return from_data(
+            task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
+        )
+
+
+def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
+    if config.problem_type == "regression":
+        return {"pearson": Pearson(), "spearman": Spearman()}
+    return {"f1": F1(), "accuracy": Accuracy()}
+
+
+@dataclass
+class SequenceClassification(Task):
+    """Classify texts or pairs of texts.
+
+    Args:
+        kind: `multiclass` (one class each), `multilabel` (a list of labels, or several 0/1 columns), `regression` (a
+            number), or `auto`: from the labels.
+        max_length: longest text in tokens; `None` takes the model's limit.
+        loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless class
+            weights or label smoothing are asked for.
+        class_weights: `None`, `balanced` (inversely to the classes' frequency), or one number per class.
+        label_smoothing: share of the target that is spread over all classes.
+    """
+
+    schema: ClassVar[Schema] = Schema(
+        required=("text", "label"), optional=("text_pair",), label="label", sample=samples.reviews
+    )
+    model_cls: ClassVar[str] = "AutoModelForSequenceClassification"
+    learner_cls: ClassVar[type[Blearner]] = BlearnerForSequenceClassification
+    show_rows = staticmethod(show_classification)
+
+    kind: Kind = "auto"
+    max_length: Count | None = None
+    loss: Loss = "auto"
+    class_weights: Literal["balanced"] | list[float] | None = None
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+    def model_config(self, raw: RawData) -> dict[str, Any]:
+        kind = infer_kind(raw) if self.kind == "auto" else self.kind
+        problem = {"problem_type": PROBLEM_TYPES[kind]}
+        if kind == "regression":
+            return {**problem, "num_labels": 1}
+        names = label_names(raw, kind)
+        return {
+            **problem,
+            "num_labels": len(names),
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: i for i, name in enumerate(names)},
+        }
+
+    def vocab(self, hf: HFObjects) -> list[str] | None:
+        if hf.config.problem_type == "regression":
+            return None
+        return hf.label_names
+
+    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+        pairs = rows.get("text_pair")
+        columns: dict[str, list[Any]] = dict(
+            tokenize_texts(hf.tokenizer, rows["text"], pairs, max_length=self.max_length)
+        )
+        if "label" in rows:
+            columns["labels"] = encode_labels(rows["label"], hf)
+        return columns
+
+    def row_of(self, item: Any) -> dict[str, Any]:
+        if isinstance(item, tuple) and len(item) == 2:
+            item = {"text": item[0], "text_pair": item[1]}
+        return super().row_of(item)
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        kind = hf.config.problem_type
+        if kind == "single_label_classification":
+            weights = self._weights(hf, raw)
+            return weighted_cross_entropy(hf, self.loss, weights, self.label_smoothing)
+        if self.class_weights is not None or self.label_smoothing:
+            raise InputError(
+                f"task.class_weights and task.label_smoothing are for kind=multiclass; these labels are {kind}."
+            )
+        if kind == "regression":
+            return PreCalculatedMSELoss()
+        return BCEWithLogitsLossFlat() if self.loss == "cross_entropy" else PreCalculatedBCELoss()
+
+    def _weights(self, hf: HFObjects, raw: RawData) -> torch.Tensor | None:
+        if self.class_weights is None:
+            return None
+        n = len(hf.label_names)
+        if self.class_weights == "balanced":
+            counts = torch.bincount(torch.tensor(encode_labels(raw.train["label"][:], hf)), minlength=n)
+            return len(raw.train) / (n * counts.clamp(min=1).float())
+        if len(self.class_weights) != n:
+            raise InputError(
+                f"task.class_weights has {len(self.class_weights)} numbers for {n} classes: {hf.label_names}."
+            )
+        return torch.tensor(self.class_weights, dtype=torch.float32)
+
+    def decode(self, learner: Learner) -> tuple[Any, Any]:
+        return learner.pred.detach().float(), learner.y
+
+    def describe(self, learner: Learner) -> Table:
+        logits, targets = learner.pred.detach().float().cpu(), learner.y.cpu()
+        vocab = learner.dls.vocab
+        if targets.ndim == 2:
+            chosen, scores = (logits > 0).float(), logits.sigmoid().amax(1)
+        elif targets.is_floating_point():
+            return [{"target": float(t), "prediction": float(p)} for t, p in zip(targets, logits[:, 0], strict=True)]
+        else:
+            scores, chosen = logits.softmax(1).max(1)
+        return [
+            {"target": label_name(t, vocab), "prediction": label_name(c, vocab), "score": float(s)}
+            for t, c, s in zip(targets, chosen, scores, strict=True)
+        ]
+
+
+def infer_kind(raw: RawData) -> Literal["multiclass", "multilabel", "regression"]:
+    """Tell the kind of problem from the labels: lists are several labels, fractions numbers, all else classes."""
+    labels = raw.train["label"][:]
+    if any(isinstance(x, list) for x in labels):
+        return "multilabel"
+    if raw.label_names is None and any(isinstance(x, float) and not x.is_integer() for x in labels):
+        return "regression"
+    return "multiclass"
+
+
+def label_names(raw: RawData, kind: str) -> list[str]:
+    """Give the labels' names, of the data set where it has them, else those of the training split, sorted.
+
+    Raises:
+        InputError: there is only one class, or a label stands in another split alone.
+    """
+    if raw.label_names is not None:
+        return raw.label_names
+    names = sorted({_plain(x) for x in _flat(raw.train["label"][:])}, key=lambda x: (isinstance(x, str), x))
+    if len(names) < 2 and kind == "multiclass":
+        raise InputError(
+            f"The training rows of {raw.source} have one class, {names}: there is nothing to tell apart. Give rows of "
+            "at least two classes, or set data.columns.label to the right column."
+        )
+    check_labels_seen(raw, "label")
+    return [str(_plain(name)) for name in names]
+
+
+def _flat(labels: Sequence[Any]) -> list[Any]:
+    return [x for label in labels for x in (label if isinstance(label, list) else [label])]
+
+
+def _plain(label: Any) -> Any:
+    return int(label) if isinstance(label, float) and label.is_integer() else label
+
+
+def encode_labels(labels: Sequence[Any], hf: HFObjects) -> list[Any]:
+    """Turn labels into what the model learns: class ids, 0/1 vectors, or numbers.
+
+    Raises:
+        InputError: a label that the model does not know.
+    """
+    if hf.config.problem_type == "regression":
+        return [_number(label) for label in labels]
+    ids = {name: i for i, name in enumerate(hf.label_names)}
+    if hf.config.problem_type == "multi_label_classification":
+        return [_vector(label, ids) for label in labels]
+    return [_class_id(label, ids) for label in labels]
+
+
+def _number(label: Any) -> float:
+    try:
+        return float(label)
+    except (TypeError, ValueError):
+        raise InputError(f"The label {label!r} is no number; for classes, set task.kind=multiclass.") from None
+
+
+def _class_id(label: Any, ids: Mapping[str, int]) -> int:
+    name = str(_plain(label))
+    if name in ids:
+        return ids[name]
+    if isinstance(label, int) and 0 <= label < len(ids):
+        return label
+    raise InputError(f"The label {label!r} is unknown; the labels are {list(ids)}.{nearest(name, ids)}")
+
+
+def _vector(label: Any, ids: Mapping[str, int]) -> list[float]:
+    if not isinstance(label, list):
+        raise InputError(f"The label {label!r} is no list; kind=multilabel needs a list of labels per row.")
+    if len(label) == len(ids) and all(isinstance(x, int | float) and x in (0, 1) for x in label):
+        return [float(x) for x in label]
+    chosen = {_class_id(x, ids) for x in label}
+    return [float(i in chosen) for i in range(len(ids))]

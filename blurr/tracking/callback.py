@@ -1,0 +1,124 @@
+"""Log a fastai training into a run: losses, learning rates and momentum per optimizer step, metrics per epoch."""
+
+import time
+from typing import Any
+
+from fastai.callback.core import Callback
+from fastai.learner import Recorder
+
+from blurr.tracking.run import Run
+
+
+class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
+    """Send what a Learner measures to a run.
+
+    Logged once per optimizer step: `train/loss` (the mean over the accumulated batches, not smoothed), `train/lr`
+    and `train/momentum` (of the last parameter group, which holds the head), and `train/lr_<i>` for every group
+    where the groups differ. At the end of an epoch: `valid/loss`, `valid/<metric>` and `time/epoch` in seconds.
+
+    Args:
+        tracked: the open run (fastai keeps the name `run` for itself).
+
+    Attributes:
+        optimizer_steps: steps taken over all fits; set it when a training is resumed.
+    """
+
+    # Right after Recorder: EarlyStoppingCallback and the like cancel the fit in later callbacks of the same event.
+    order = Recorder.order + 1
+    remove_on_fetch = True
+
+    def __init__(self, tracked: Run) -> None:
+        super().__init__()
+        self.tracked = tracked
+        self.optimizer_steps = 0
+        self._is_epoch_trained = False
+        self._loss: Any = 0.0
+        self._batches = 0
+        self._is_step_cancelled = False
+
+    def before_fit(self) -> None:
+        """Stay out of the learning-rate finder's and `get_preds`' loops, as fastai's own Recorder display does."""
+        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
+        self._forget_batches()
+
+    def before_epoch(self) -> None:
+        """Start the epoch's clock."""
+        self._started = time.perf_counter()
+        self._is_epoch_trained = False
+
+    def before_train(self) -> None:
+        """Note that this is no mere `validate()`, which has epoch events of its own."""
+        self._is_epoch_trained = True
+
+    def after_loss(self) -> None:
+        """Add up the losses of the batches that make one optimizer step."""
+        if self.training:
+            self._loss = self._loss + self.learn.loss.detach()
+            self._batches += 1
+
+    def after_cancel_step(self) -> None:
+        """Note that the step was not taken: mixed precision cancels it where gradients overflow."""
+        self._is_step_cancelled = True
+
+    def after_step(self) -> None:
+        """Log the step; fastai calls this for a cancelled one, too."""
+        if not self._is_step_cancelled:
+            self.optimizer_steps += 1
+            values = {"train/loss": self._loss / self._batches, **_hypers(self.opt.hypers)}
+            self.tracked.log(values, step=self.optimizer_steps)
+        self._forget_batches()
+
+    def after_epoch(self) -> None:
+        """Log what the epoch was measured at."""
+        if not self._is_epoch_trained:
+            return
+        values = {**_scores(self.recorder), "time/epoch": time.perf_counter() - self._started}
+        self.tracked.log(values, step=self.optimizer_steps)
+        self.tracked.flush()
+
+    def after_fit(self) -> None:
+        """Write and send what the last, maybe cancelled, epoch left."""
+        self.tracked.flush()
+
+    def _forget_batches(self) -> None:
+        self._loss = 0.0
+        self._batches = 0
+        self._is_step_cancelled = False
+
+
+def _hypers(groups: Any) -> dict[str, float]:
+    """Name the optimizer's learning rates, and its momentum where it has one.
+
+    Args:
+        groups: fastai's `opt.hypers`, one dict for each parameter group.
+    """
+    rates = [group["lr"] for group in groups]
+    values = {"train/lr": rates[-1]}
+    if any(rate != rates[0] for rate in rates):
+        values |= {f"train/lr_{i}": rate for i, rate in enumerate(rates)}
+    if "mom" in groups[-1]:
+        values["train/momentum"] = groups[-1]["mom"]
+    return values
+
+
+def _scores(recorder: Recorder) -> dict[str, float]:
+    """Name the epoch's values that Recorder has just stored; a metric that is not a number is left out."""
+    names = list(recorder.metric_names[1:])  # the first is the epoch's number
+    if recorder.cancel_train:  # a cancelled training has no values, and Recorder does not leave gaps
+        names = [name for name in names if not _is_of_training(name, recorder)]
+    pairs = zip(names, recorder.final_record, strict=False)  # final_record ends where the validation was cancelled
+    return {
+        _metric_key(name, recorder): value
+        for name, value in pairs
+        if name != "train_loss" and isinstance(value, int | float)
+    }
+
+
+def _is_of_training(name: str, recorder: Recorder) -> bool:
+    return name == "train_loss" or bool(recorder.train_metrics and name.startswith("train_"))
+
+
+def _metric_key(name: str, recorder: Recorder) -> str:
+    if name == "valid_loss" or recorder.train_metrics:
+        return str(name).replace("_", "/", 1)  # Recorder has put "train_" and "valid_" before the names
+    return f"valid/{name}"

@@ -1,0 +1,91 @@
+"""Describe where a run happened: versions, machine, and the state of the code in git."""
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+import blurr
+
+PACKAGES = ("torch", "fastai", "transformers", "datasets", "tokenizers", "hydra-core", "mlflow", "numpy", "pandas")
+MAX_DIFF_CHARACTERS = 5_000_000  # a diff above this is data committed by mistake, not code
+
+
+@dataclass(frozen=True)
+class GitState:
+    """What git says of a folder; `diff` is the tracked files' difference to the commit."""
+
+    commit: str
+    branch: str
+    untracked: list[str]
+    diff: str
+
+    def record(self) -> dict[str, Any]:
+        """Return the facts for environment.json; the diff has its own file."""
+        return {
+            "commit": self.commit,
+            "branch": self.branch,
+            "dirty": bool(self.diff),
+            "untracked": self.untracked[:100],
+        }
+
+
+def git_state(folder: Path) -> GitState | None:
+    """Ask git about `folder`; None without git, outside a checkout, or before the first commit."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    untracked = _git(folder, "ls-files", "--others", "--exclude-standard") or ""
+    return GitState(
+        commit=commit.strip(),
+        branch=(_git(folder, "rev-parse", "--abbrev-ref", "HEAD") or "").strip(),
+        untracked=untracked.splitlines(),
+        diff=(_git(folder, "diff", "HEAD") or "")[:MAX_DIFF_CHARACTERS],
+    )
+
+
+def describe_environment(git: GitState | None) -> dict[str, Any]:
+    """Collect what decides whether a run can be repeated, for environment.json."""
+    return {
+        "blurr": blurr.__version__,
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _installed(name))},
+        "platform": platform.platform(),
+        "cpu": {"name": platform.processor() or platform.machine(), "count": os.cpu_count()},
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": _gpus(),
+        "git": git.record() if git else None,
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Run git in `folder`; None when it is missing, fails or takes longer than 20 seconds."""
+    # Without optional locks a status query cannot get in the way of the user's own git commands.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """Name the GPUs that torch sees; a process without torch uses none, so torch is not loaded for this."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    devices = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [{"name": device.name, "memory_gib": round(device.total_memory / 2**30, 1)} for device in devices]

@@ -1,0 +1,29 @@
+"""How a run's records are written: strict JSON, and parameters under dotted names."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Encode as strict JSON: NaN and the infinities become text, which `float` reads back."""
+    return json.dumps(_strict(value), ensure_ascii=False, indent=indent, default=str)
+
+
+def flatten(value: Any, name: str = "") -> dict[str, str]:
+    """Name every value of nested dicts by its dotted path, written as one would on the command line."""
+    if isinstance(value, dict) and value:
+        parts = [flatten(item, f"{name}.{key}" if name else key) for key, item in value.items()]
+        return {key: text for part in parts for key, text in part.items()}
+    return {name: value if isinstance(value, str) else to_json(value)}
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

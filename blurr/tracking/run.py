@@ -1,0 +1,270 @@
+"""Open a tracked run, record into its folder and into MLflow, and close it with the status it earned."""
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import yaml
+
+import blurr
+from blurr.tracking.environment import describe_environment, git_state
+from blurr.tracking.masking import mask_config, mask_overrides, mask_text
+from blurr.tracking.records import flatten, to_json
+from blurr.tracking.sink import Point, Sink
+
+if TYPE_CHECKING:
+    from blurr.data.core import RawData
+
+FLUSH_SECONDS = 5.0
+SIGTERM_EXIT = 128 + signal.SIGTERM
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Tracker(Protocol):
+    """What `conf/tracking` instantiates."""
+
+    def open(self) -> Sink:
+        """Open a run, or raise InputError."""
+        ...
+
+
+@dataclass
+class MLflowTracker:
+    """Record runs in MLflow.
+
+    Attributes:
+        uri: `sqlite:///<file>` (relative to the launch directory; artifacts go to `mlartifacts/` beside it), the
+            address of a server (`http://…`), or another address that MLflow knows.
+        experiment: name of the MLflow experiment; made where it is missing.
+        run_name: name of the run; null lets MLflow invent one.
+        tags: tags of the run besides blurr's own.
+        system_metrics: whether to sample CPU, memory, disk and GPU load every ten seconds.
+    """
+
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "blurr"
+    run_name: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    system_metrics: bool = False
+
+    def open(self) -> Sink:
+        """Open an MLflow run.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, when MLflow is imported
+        from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
+
+        return MLflowSink(self)
+
+
+@dataclass
+class NoTracker:
+    """Keep no record besides the files in the run's folder."""
+
+    def open(self) -> Sink:
+        """Return a sink that drops everything."""
+        return Sink()
+
+
+class Run:
+    """A run that is open: what is logged here lands in `folder` and in the sink.
+
+    Args:
+        folder: the run's output folder; it exists.
+        sink: where the records go besides.
+
+    Attributes:
+        step: the optimizer step of the last value logged.
+        tags: the tags set so far.
+    """
+
+    def __init__(self, folder: Path, sink: Sink) -> None:
+        self.folder = folder
+        self.step = 0
+        self.tags: dict[str, str] = {}
+        self._sink = sink
+        self._rows: list[tuple[int, float, dict[str, Any]]] = []
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
+        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+
+    @property
+    def id(self) -> str | None:
+        """MLflow's id of the run; None without MLflow."""
+        return self._sink.id
+
+    @property
+    def name(self) -> str | None:
+        """MLflow's name of the run; None without MLflow."""
+        return self._sink.name
+
+    @property
+    def url(self) -> str | None:
+        """The address of the run's page, once the server or `ui_command` runs."""
+        return self._sink.url
+
+    @property
+    def ui_command(self) -> str | None:
+        """The shell command that opens the MLflow UI on this run's store; None where there is nothing to start."""
+        return self._sink.ui_command
+
+    def log(self, values: Mapping[str, Any], *, step: int) -> None:
+        """Record metrics.
+
+        Cheap enough for every step: nothing is written, sent or read back from a device before the next flush.
+
+        Args:
+            values: name to number; a number may be a detached 0-d tensor.
+            step: count of optimizer steps, over all fits of the run.
+        """
+        self.step = step
+        self._rows.append((step, time.time(), dict(values)))
+        if time.monotonic() >= self._flush_at:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is logged to metrics.jsonl and send it to MLflow."""
+        rows, self._rows = self._rows, []
+        numbers = [(step, at, {key: float(value) for key, value in values.items()}) for step, at, values in rows]
+        self._file.writelines(
+            to_json({"step": step, "time": round(at, 3), **values}) + "\n" for step, at, values in numbers
+        )
+        self._file.flush()
+        points = [Point(key, value, int(at * 1000), step) for step, at, row in numbers for key, value in row.items()]
+        self._sink.metrics(points)
+        self._sink.send()
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
+
+    def tag(self, **tags: str) -> None:
+        """Set tags: `weights="scratch"` becomes `blurr.weights`."""
+        named = {key if key.startswith("blurr.") else f"blurr.{key}": mask_text(str(tags[key])) for key in tags}
+        self.tags.update(named)
+        self._sink.tags(named)
+
+    def dataset(self, raw: "RawData") -> None:
+        """Record the data set: every split with its schema, size, source and fingerprint."""
+        self._sink.datasets(raw)
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file or a directory to the run's artifacts.
+
+        Args:
+            path: what to copy.
+            folder: where to put it; a directory without one keeps its own name.
+        """
+        self._sink.artifact(path, folder)
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow."""
+        lines = (to_json(row) + "\n" for row in rows)
+        with (self.folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+        self._sink.table(name, rows)
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """Record the final scores: metrics.json, and the last step in MLflow."""
+        self.log(metrics, step=self.step)
+        self.flush()
+        numbers = {key: float(value) for key, value in metrics.items()}
+        self._write("metrics.json", to_json(numbers, indent=2) + "\n")
+
+    def describe(self, config: Mapping[str, Any], overrides: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Record what the run was given: configuration, overrides, environment and uncommitted changes."""
+        masked = mask_config(dict(config))
+        git = git_state(Path.cwd())
+        self._sink.params(flatten(masked))
+        self.tag(version=blurr.__version__, output_dir=str(self.folder), **tags)
+        self._write("config.yaml", yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
+        self._write("overrides.yaml", yaml.safe_dump(mask_overrides(overrides), allow_unicode=True))
+        self._write("environment.json", to_json(describe_environment(git), indent=2) + "\n")
+        if git and git.diff:
+            self._write("git.diff", mask_text(git.diff))
+        if git:
+            self._sink.tags({"mlflow.source.git.commit": git.commit})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.flush()
+        finally:
+            self._close(error)
+
+    def _close(self, error: BaseException | None) -> None:
+        status = _status(error)
+        if status == "FAILED" and error is not None:
+            self._write("error.txt", mask_text("".join(traceback.format_exception(error))))
+            self.tag(error=f"{type(error).__name__}: {error}")
+        self._sink.close(status)
+        self._file.close()
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        self._sink.artifact(path, None)
+
+
+@contextmanager
+def tracked_run(
+    tracker: Tracker, *, folder: Path, config: Mapping[str, Any], overrides: Sequence[str], tags: Mapping[str, str]
+) -> Iterator[Run]:
+    """Open a run for the duration of a `with` block.
+
+    The block's end decides the status: FINISHED; FAILED after an exception, with the traceback in error.txt;
+    KILLED after Ctrl-C or SIGTERM. What was logged until then is kept in each case.
+
+    Args:
+        tracker: an MLflowTracker or a NoTracker.
+        folder: the output folder; made where it is missing.
+        config: the resolved configuration, as plain dicts, lists and scalars. Secrets in it are not recorded.
+        overrides: what the user gave on the command line.
+        tags: blurr's tags, such as `task` and `model`.
+
+    Raises:
+        InputError: MLflow cannot be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _sigterm_as_exit(), Run(folder, tracker.open()) as run:
+        run.describe(config, overrides, tags)
+        yield run
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit(143), so that `with` blocks and `finally` still run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread set handlers
+        return
+
+    def leave(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the closing
+        sys.exit(SIGTERM_EXIT)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _status(error: BaseException | None) -> Status:
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return "FINISHED"
+    if isinstance(error, KeyboardInterrupt | GeneratorExit):
+        return "KILLED"
+    if isinstance(error, SystemExit) and error.code in (SIGTERM_EXIT, 128 + signal.SIGINT):
+        return "KILLED"
+    return "FAILED"

@@ -1,0 +1,59 @@
+"""What a run needs of a place that keeps its records besides its folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from blurr.data.core import RawData
+
+
+class Point(NamedTuple):
+    """One value of one metric: milliseconds since 1970, and the optimizer step."""
+
+    key: str
+    value: float
+    time: int
+    step: int
+
+
+class Sink:
+    """A place that drops everything: the contract of all sinks, and what `tracking=none` uses.
+
+    Only opening a sink may raise. A failure later is a warning, so that it never ends a training.
+
+    Attributes:
+        id: the run's identifier there.
+        name: the run's name there.
+        url: address of the run's page.
+        ui_command: shell command that serves `url`; None where nothing has to be started.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    url: str | None = None
+    ui_command: str | None = None
+
+    def metrics(self, points: Sequence[Point]) -> None:
+        """Take metric values; they may wait for `send`."""
+
+    def params(self, values: Mapping[str, str]) -> None:
+        """Take the parameters, by dotted name."""
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Take tags; a later value replaces an earlier one."""
+
+    def datasets(self, raw: "RawData") -> None:
+        """Take a description of the data set, split by split."""
+
+    def artifact(self, path: Path, folder: str | None) -> None:
+        """Take a file, or a directory with all that is in it."""
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take rows to be looked at as a table."""
+
+    def send(self) -> None:
+        """Deliver what waits."""
+
+    def close(self, status: str) -> None:
+        """Deliver the rest, and end as FINISHED, FAILED or KILLED."""

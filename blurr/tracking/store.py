@@ -1,0 +1,163 @@
+"""Open the MLflow store that a tracking URI names, and make it where it is missing.
+
+This module loads MLflow; import it only where a run is opened.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from blurr.errors import InputError
+from blurr.tracking.masking import mask_text
+
+log = logging.getLogger(__name__)
+
+SQLITE = "sqlite:///"
+# What a call to MLflow may raise when the store is gone, full, locked or unreachable (requests' errors are OSErrors).
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+
+
+def resolve_uri(uri: str) -> str:
+    """Make an SQLite path absolute, and refuse what MLflow 3 cannot keep runs in.
+
+    Args:
+        uri: `sqlite:///<path>` (relative to the launch directory, or absolute), `http(s)://<host>:<port>`, or
+            another address that MLflow knows, such as `postgresql://…` and `databricks`.
+
+    Raises:
+        InputError: `uri` is a folder or has no scheme.
+    """
+    if uri.startswith(SQLITE):
+        return SQLITE + str(Path.cwd() / Path(uri.removeprefix(SQLITE)).expanduser())
+    if uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
+        raise InputError(
+            f"tracking.uri={uri} is not an address that MLflow can keep runs at. "
+            "It takes sqlite:///<file>.db, http(s)://<host>:<port>, postgresql://… or databricks; "
+            "set tracking.uri to one of these, or tracking=none."
+        )
+    return uri.rstrip("/")
+
+
+def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
+    """Open the store at a resolved URI; return its client and the experiment's id.
+
+    Raises:
+        InputError: the store does not answer, cannot be read, or its experiment was deleted.
+    """
+    try:
+        with request_limits(retries=0, seconds=5):
+            if uri.startswith(SQLITE):
+                _make_sqlite(uri)
+            client = MlflowClient(tracking_uri=uri)
+            return client, _experiment_id(client, experiment, _artifact_location(uri))
+    except STORE_ERRORS as error:
+        raise InputError(_refusal(uri, str(error))) from error
+
+
+@contextmanager
+def request_limits(*, retries: int, seconds: int) -> Iterator[None]:
+    """Let MLflow's requests fail soon (its own patience is minutes); a limit the user has set stands."""
+    limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
+    ours = {name: value for name, value in limits.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+def _make_sqlite(uri: str) -> None:
+    """Create the database once, however many processes ask for it at the same time.
+
+    Parallel first use breaks MLflow's migrations. The switch to WAL, which also lets trials write side by side,
+    comes last and so marks a finished store.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if _is_wal(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=300), _quiet_migrations():
+        if not _is_wal(path):
+            MlflowClient(tracking_uri=uri).get_experiment_by_name("Default")
+            _switch_to_wal(path)
+
+
+def _is_wal(path: Path) -> bool:
+    """Ask SQLite; reading the file's header ourselves would drop this process's locks on it when it is closed."""
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(path, timeout=20)) as database:
+            return bool(database.execute("PRAGMA journal_mode").fetchone() == ("wal",))
+    except sqlite3.DatabaseError:  # MLflow says better what is wrong with the file
+        return False
+
+
+def _switch_to_wal(path: Path) -> None:
+    try:
+        with closing(sqlite3.connect(path, timeout=20)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:  # another program uses the store: it works without WAL, only slower
+        log.info("The store %s stays without write-ahead log: %s", path, error)
+
+
+@contextmanager
+def _quiet_migrations() -> Iterator[None]:
+    """Keep the two hundred lines that building a fresh store logs off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _artifact_location(uri: str) -> str | None:
+    """Put a database's artifacts beside it, or in the launch directory; a server decides by itself."""
+    if uri.startswith(("http://", "https://", "databricks")):
+        return None
+    beside = Path(uri.removeprefix(SQLITE)).parent if uri.startswith(SQLITE) else Path.cwd()
+    return (beside / "mlartifacts").as_uri()
+
+
+def _experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
+    found = client.get_experiment_by_name(name) or _make_experiment(client, name, artifact_location)
+    if found.lifecycle_stage == "deleted":
+        raise InputError(
+            f"The experiment tracking.experiment={name} was deleted in MLflow. Restore it with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or choose another name."
+        )
+    return str(found.experiment_id)
+
+
+def _make_experiment(client: MlflowClient, name: str, artifact_location: str | None) -> Experiment:
+    try:
+        return client.get_experiment(client.create_experiment(name, artifact_location=artifact_location))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found  # another process was faster
+
+
+def _refusal(uri: str, reason: str) -> str:
+    reason = mask_text(reason.strip().partition("\n")[0])[:300]
+    remedy = "tracking=local, which needs no server, or tracking=none"
+    if uri.startswith("http"):
+        remedy = f"start the server (`mlflow server`) or correct tracking.uri; or use {remedy}"
+    elif uri.startswith(SQLITE):
+        remedy = "set tracking.uri=sqlite:///<another>.db or tracking=none; `mlflow db upgrade` mends an old store"
+    return f"MLflow cannot use tracking.uri={mask_text(uri)}: {reason} To go on: {remedy}."

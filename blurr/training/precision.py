@@ -1,0 +1,59 @@
+"""Train in less than 32 bits: on the CPU as well as on an accelerator, and never silently without effect."""
+
+import random
+from contextlib import ExitStack
+from typing import Literal
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision
+
+from blurr.errors import InputError
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+
+class BFloat16(Callback):  # type: ignore[misc]  # fastai is not typed
+    """Run the model under bfloat16 autocast, on any device; the weights stay fp32, and no loss scaling is needed."""
+
+    order = MixedPrecision.order
+
+    def before_batch(self) -> None:
+        device = next(self.model.parameters()).device.type
+        self.context = ExitStack()
+        self.context.enter_context(torch.autocast(device, dtype=torch.bfloat16))
+
+    def after_pred(self) -> None:
+        self.learn.pred = self.pred.float()
+
+    def after_loss(self) -> None:
+        self.context.close()
+
+    def after_cancel_batch(self) -> None:
+        self.context.close()
+
+
+def precision_callbacks(precision: Precision) -> list[Callback]:
+    """Give the callbacks that make a learner train in a precision.
+
+    Args:
+        precision: `fp32`; `tf32` (shorter factors in matrix products, on Ampere GPUs and newer); `bf16` (autocast);
+            `fp16` (autocast with gradient scaling, needs a CUDA device).
+
+    Raises:
+        InputError: fp16 without a CUDA device.
+    """
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise InputError("precision=fp16 needs a CUDA device, and there is none. Choose precision=bf16 or fp32.")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    if precision == "bf16":
+        return [BFloat16()]
+    return [MixedPrecision()] if precision == "fp16" else []
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

@@ -1,0 +1,89 @@
+"""Show a training in the terminal: a bar that moves, and one line per epoch that stays."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback
+from fastai.learner import Learner
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+WIDTH = 11
+
+
+class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
+    """Draw a bar for each pass over the rows, a few times a second, and print the metrics of each epoch.
+
+    Where the output is no terminal there is no bar, only the lines.
+    """
+
+    order = ProgressCallback.order
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, emoji=False, markup=False)
+        self.done = 0
+
+    @staticmethod
+    @contextmanager
+    def shown(learner: Learner) -> Iterator[None]:
+        """Replace fastai's own progress bar, which is made for notebooks."""
+        learner.remove_cbs(learner._grab_cbs(ProgressCallback))
+        progress = TerminalProgress()
+        logger, learner.logger = learner.logger, progress.write
+        learner.add_cb(progress)
+        try:
+            yield
+        finally:
+            learner.remove_cb(progress)
+            learner.logger = logger
+
+    def before_fit(self) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            refresh_per_second=4,
+            disable=not self.console.is_terminal,
+        )
+        self.bar.start()
+        self.line = self.bar.add_task("", total=1, note="")
+        self.shown_at = 0.0
+        if not hasattr(self.learn, "lr_finder"):
+            self.write(self.recorder.metric_names)
+
+    def before_train(self) -> None:
+        self._start("train")
+
+    def before_validate(self) -> None:
+        self._start("valid")
+
+    def after_batch(self) -> None:
+        now = time.monotonic()
+        if now - self.shown_at < 0.25 and self.iter + 1 < self.n_iter:
+            return  # reading the loss would make the step wait for the device
+        self.shown_at = now
+        note = f"loss {float(self.learn.smooth_loss):.4f}" if self.training else ""
+        self.bar.update(self.line, completed=self.iter + 1, note=note)
+
+    def after_fit(self) -> None:
+        self.bar.stop()
+
+    def write(self, values: Any) -> None:
+        """Print one line of the table of epochs."""
+        self.console.print("".join(_cell(value) for value in values), soft_wrap=True)
+
+    def _start(self, what: str) -> None:
+        name = f"epoch {self.epoch + 1}/{self.n_epoch} {what}" if hasattr(self.learn, "n_epoch") else what
+        self.bar.reset(self.line, total=len(self.dl), description=name, note="")
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return text.ljust(max(WIDTH, len(text) + 2))

@@ -1,0 +1,158 @@
+"""Learning rate schedules, and the phases of fine-tuning: each is one function that trains a learner.
+
+`lr` is the highest rate: a number, or `slice(first, last)` for the first and the last parameter group.
+Momentum (Adam's beta1) is left alone unless `moms` asks for it.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from fastai.callback.schedule import ParamScheduler
+from fastai.learner import Learner
+
+from blurr.annotations import Count, Fraction, Natural, Positive
+from blurr.training.optimizers import LearningRate
+
+Shape = Callable[[float], float]  # share of the training done, 0 to 1 → share of the highest learning rate
+
+
+def one_cycle(
+    learner: Learner,
+    lr: LearningRate,
+    *,
+    epochs: Count = 3,
+    pct_start: Fraction = 0.25,
+    div: Positive = 25.0,
+    div_final: Positive = 1e5,
+    moms: list[float] | None = None,
+) -> None:
+    """Rise by a cosine from `lr / div` to `lr`, then fall to `lr / div_final` (Smith and Topin 2017, arXiv:1708.07120).
+
+    Args:
+        learner: is trained.
+        lr: highest learning rate.
+        epochs: passes over the training rows.
+        pct_start: share of the steps in which the rate rises.
+        div: the first rate is `lr / div`.
+        div_final: the last rate is `lr / div_final`.
+        moms: momentum at the start, the peak and the end.
+    """
+    _fit(learner, epochs, lr, _rise_and_fall(pct_start, 1 / div, 1 / div_final), _cycle(pct_start, moms))
+
+
+def fine_tune(
+    learner: Learner,
+    lr: LearningRate,
+    *,
+    epochs: Count = 2,
+    freeze_epochs: Natural = 1,
+    lr_mult: Positive = 100.0,
+    pct_start: Fraction = 0.3,
+    div: Positive = 5.0,
+) -> None:
+    """Train the head alone, then all, with smaller rates for earlier parameter groups, as fastai's `fine_tune` does.
+
+    Args:
+        learner: is trained.
+        lr: learning rate of the head, halved when all is trained; a slice gives the second phase's rates as they are.
+        epochs: passes with all weights.
+        freeze_epochs: passes with the head alone.
+        lr_mult: the first group's rate is `lr / 2 / lr_mult`.
+        pct_start: share of the steps of the second phase in which the rate rises.
+        div: the first rate of the second phase is divided by this.
+    """
+    head = lr.stop if isinstance(lr, slice) else lr
+    if freeze_epochs:
+        learner.freeze()
+        _fit(learner, freeze_epochs, head, _rise_and_fall(0.99, 1 / 25, 1e-5))
+    learner.unfreeze()
+    rates = lr if isinstance(lr, slice) else slice(lr / 2 / lr_mult, lr / 2)
+    _fit(learner, epochs, rates, _rise_and_fall(pct_start, 1 / div, 1e-5))
+
+
+def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Count = 1, final_epochs: Count = 1) -> None:
+    """Unfreeze one parameter group at a time, from the head on (Howard and Ruder 2018, arXiv:1801.06146).
+
+    Args:
+        learner: is trained.
+        lr: highest learning rate of each phase.
+        epochs: passes in each phase but the last.
+        final_epochs: passes with all weights.
+    """
+    if learner.opt is None:
+        learner.create_opt()
+    for frozen in range(len(learner.opt.param_lists) - 1, 0, -1):
+        learner.freeze_to(frozen)
+        _fit(learner, epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
+    learner.unfreeze()
+    _fit(learner, final_epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
+
+
+def flat_cos(learner: Learner, lr: LearningRate, *, epochs: Count = 3, pct_start: Fraction = 0.75) -> None:
+    """Keep the rate for `pct_start` of the steps, then let it fall to 0 by a cosine."""
+    _fit(learner, epochs, lr, lambda done: 1.0 if done < pct_start else _cosine((done - pct_start) / (1 - pct_start)))
+
+
+def linear_warmup(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warmup: Fraction = 0.1) -> None:
+    """Rise linearly for `warmup` of the steps, then fall linearly to 0, as is usual for BERT."""
+
+    def shape(done: float) -> float:
+        return done / warmup if done < warmup else (1 - done) / max(1 - warmup, 1e-12)
+
+    _fit(learner, epochs, lr, shape)
+
+
+def cosine(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warmup: Fraction = 0.0, cycles: Count = 1) -> None:
+    """Rise linearly for `warmup` of the steps, then fall to 0 by a cosine, `cycles` times (warm restarts above 1)."""
+
+    def shape(done: float) -> float:
+        if done < warmup:
+            return done / warmup
+        return _cosine((done - warmup) / max(1 - warmup, 1e-12) * cycles % 1.0) if done < 1 else 0.0
+
+    _fit(learner, epochs, lr, shape)
+
+
+def constant(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warmup: Fraction = 0.0) -> None:
+    """Rise linearly for `warmup` of the steps, then keep the rate."""
+    _fit(learner, epochs, lr, lambda done: done / warmup if done < warmup else 1.0)
+
+
+def _fit(learner: Learner, epochs: int, lr: LearningRate, shape: Shape, momentum: Shape | None = None) -> None:
+    """Train with each group's highest rate multiplied by what `shape` gives."""
+    if learner.opt is None:
+        learner.create_opt()
+    learner.opt.set_hyper("lr", lr)
+    highest = np.array([hyper["lr"] for hyper in learner.opt.hypers])
+    schedule: dict[str, Callable[[float], object]] = {"lr": lambda done: highest * shape(float(done))}
+    if momentum is not None:
+        schedule["mom"] = momentum
+    learner.fit(epochs, lr=lr, cbs=ParamScheduler(schedule))
+
+
+def _rise_and_fall(pct_start: float, first: float, last: float) -> Shape:
+    def shape(done: float) -> float:
+        if done < pct_start:
+            return first + (1 - first) * (1 - _cosine(done / pct_start))
+        return last + (1 - last) * _cosine((done - pct_start) / max(1 - pct_start, 1e-12))
+
+    return shape
+
+
+def _cycle(pct_start: float, moms: list[float] | None) -> Shape | None:
+    if moms is None:
+        return None
+    start, peak, end = moms
+
+    def momentum(done: float) -> float:
+        if done < pct_start:
+            return peak + (start - peak) * _cosine(done / pct_start)
+        return end + (peak - end) * _cosine((done - pct_start) / max(1 - pct_start, 1e-12))
+
+    return momentum
+
+
+def _cosine(x: float) -> float:
+    """Fall from 1 to 0 by half a cosine."""
+    return (1 + math.cos(math.pi * min(max(x, 0.0), 1.0))) / 2

@@ -1,0 +1,263 @@
+"""Files of every format become the same rows, and broken ones end in one clear message."""
+
+import json
+from pathlib import Path
+
+import datasets
+import pandas as pd
+import pytest
+
+from blurr.data.readers import READERS, FileOptions, find_files, read_files
+from blurr.errors import InputError
+
+ROWS = [
+    {"text": "a good book, really", "label": "good", "pages": 12},
+    {"text": 'she said "no"', "label": "bad", "pages": 3},
+    {"text": "", "label": "NA", "pages": 40},
+    {"text": "null", "label": "bad", "pages": 7},
+    {"text": "Käse für 5 €", "label": "good", "pages": 7},
+]
+TEXT = frozenset({"text"})
+
+
+def write(path: Path, rows: list[dict] = ROWS) -> Path:
+    """Write rows in the format of the path's extension."""
+    frame = pd.DataFrame(rows)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".tsv":
+        frame.to_csv(path, index=False, sep="\t")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    elif path.suffix in (".jsonl", ".ndjson"):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_excel(path, index=False)
+    return path
+
+
+def read(path: object, *, text: frozenset[str] = TEXT, **options: object) -> datasets.Dataset:
+    return read_files(path, FileOptions(**options), text=text)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "xlsx"])
+def test_every_format_gives_back_the_rows_that_were_written(tmp_path: Path, suffix: str) -> None:
+    assert read(write(tmp_path / f"rows.{suffix}")).to_list() == ROWS
+
+
+@pytest.mark.parametrize("name", ["ROWS.CSV", "rows.Json"])
+def test_the_case_of_an_extension_does_not_matter(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / f"rows{Path(name).suffix.lower()}").rename(tmp_path / name)
+    assert read(path).num_rows == len(ROWS)
+
+
+def test_text_that_looks_like_a_number_or_a_date_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,when,empty,score\n007,2024-01-31,,1.5\n1e3,2024-02-01,,\n")
+    rows = read(path)
+    assert rows["text"] == ["007", "1e3"]
+    assert rows["when"] == ["2024-01-31", "2024-02-01"]
+    assert rows["empty"] == ["", ""]
+    assert rows["score"] == [1.5, None]
+
+
+def test_text_cells_of_a_sheet_stay_text_and_blank_numbers_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.xlsx"
+    pd.DataFrame({"text": ["NA", 5, None], "score": [1.5, None, 2.0]}).to_excel(path, index=False)
+    assert read(path).to_list() == [
+        {"text": "NA", "score": 1.5},
+        {"text": "5", "score": None},
+        {"text": "", "score": 2.0},
+    ]
+
+
+def test_a_sheet_is_chosen_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"text": ["first"]}).to_excel(book, sheet_name="one", index=False)
+        pd.DataFrame({"text": ["second"]}).to_excel(book, sheet_name="two", index=False)
+    assert read(path, sheet="two")["text"] == ["second"]
+
+
+def test_a_type_that_shows_late_in_a_long_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("id,text\n" + "".join(f"{number},{'word ' * 20}\n" for number in range(20_000)) + "x1,last\n")
+    assert read(path)["id"][-2:] == ["19999", "x1"]
+
+
+def test_quotes_are_text_in_a_tsv_file_that_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text('text\tlabel\n" it \'s a " feel-good " film\t1\n"wow" he said\t1\n"dull"\t0\n')
+    assert read(path)["text"] == ['" it \'s a " feel-good " film', '"wow" he said', '"dull"']
+
+
+def test_quotes_enclose_fields_in_a_tsv_file_that_is_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text('text\tlabel\n"two\nlines and ""quotes"""\t1\nplain\t0\n')
+    assert read(path)["text"] == ['two\nlines and "quotes"', "plain"]
+
+
+@pytest.mark.parametrize(("quotes", "expected"), [("fields", "dull"), ("text", '"dull"')])
+def test_the_meaning_of_quotes_can_be_set(tmp_path: Path, quotes: str, expected: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('text,label\n"dull",0\n')
+    assert read(path, quotes=quotes)["text"] == [expected]
+
+
+def test_another_delimiter_can_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text;label\na, b;1\n")
+    assert read(path, delimiter=";").to_list() == [{"text": "a, b", "label": 1}]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl"])
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"rows.{suffix}")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read(path).column_names == ["text", "label", "pages"]
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\n\na,1\n\n\nb,2\n\n")
+    (tmp_path / "rows.jsonl").write_text('\n{"text": "a"}\n\n  \n{"text": "b"}\n')
+    assert read(tmp_path / "rows.csv")["text"] == ["a", "b"]
+    assert read(tmp_path / "rows.jsonl")["text"] == ["a", "b"]
+
+
+def test_another_encoding_can_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("text\nKäse\n".encode("cp1252"))
+    assert read(path, encoding="cp1252")["text"] == ["Käse"]
+
+
+def test_json_may_hold_its_rows_under_data_or_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"version": 1, "data": ROWS}))
+    write(tmp_path / "b.jsonl").rename(tmp_path / "b.json")
+    assert read(tmp_path / "a.json").to_list() == read(tmp_path / "b.json").to_list() == ROWS
+
+
+def test_objects_may_lack_keys(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n{"b": "x"}\n')
+    assert read(path).to_list() == [{"a": 1, "b": None}, {"a": None, "b": "x"}]
+
+
+def test_class_names_of_a_parquet_file_are_kept(tmp_path: Path) -> None:
+    features = datasets.Features({"label": datasets.ClassLabel(names=["no", "yes"])})
+    datasets.Dataset.from_dict({"label": [0, 1]}, features=features).to_parquet(tmp_path / "rows.parquet")
+    assert read(tmp_path / "rows.parquet").features["label"].names == ["no", "yes"]
+
+
+def test_a_folder_of_text_files_gives_a_row_per_file_labelled_by_its_folder(tmp_path: Path) -> None:
+    for name in ("train/good/1.txt", "train/bad/2.txt", "valid/good/3.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"text of\n{name}")
+    (tmp_path / "README.md").write_text("not data")
+    (tmp_path / ".hidden.txt").write_text("not data")
+    assert read(tmp_path).to_list() == [
+        {"text": "text of\ntrain/bad/2.txt", "file": "train/bad/2.txt", "label": "bad"},
+        {"text": "text of\ntrain/good/1.txt", "file": "train/good/1.txt", "label": "good"},
+        {"text": "text of\nvalid/good/3.txt", "file": "valid/good/3.txt", "label": "good"},
+    ]
+
+
+def test_a_text_file_can_be_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.txt"
+    path.write_text("one\n\ntwo\n")
+    assert read(path, format="lines")["text"] == ["one", "two"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pattern", "list"])
+def test_several_files_are_read_one_after_the_other(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "parts").mkdir()
+    paths = [write(tmp_path / "parts" / f"{name}.csv", ROWS[:2]) for name in ("b", "a")]
+    rows = read({"folder": tmp_path / "parts", "pattern": str(tmp_path / "*" / "*.csv"), "list": paths}[kind])
+    expected = {"folder": ["a.csv", "b.csv"], "pattern": ["parts/a.csv", "parts/b.csv"], "list": ["b.csv", "a.csv"]}
+    assert rows["file"] == [file for file in expected[kind] for _ in range(2)]
+    assert rows["text"] == [row["text"] for row in ROWS[:2]] * 2
+
+
+def test_a_relative_path_starts_at_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "rows.csv")
+    monkeypatch.chdir(tmp_path)
+    assert read("rows.csv").num_rows == len(ROWS)
+
+
+def test_categories_of_a_file_are_plain_values(tmp_path: Path) -> None:
+    pd.DataFrame({"label": pd.Categorical(["a", "b", "a"])}).to_parquet(tmp_path / "rows.parquet")
+    assert read(tmp_path / "rows.parquet")["label"] == ["a", "b", "a"]
+
+
+BROKEN = {
+    "empty": ("rows.csv", b"  \n", "rows.csv is empty"),
+    "windows-1252": ("rows.csv", "text\nKäse".encode("cp1252"), "byte 0xe4 in line 2. .*data.encoding=cp1252"),
+    "utf-16": ("rows.csv", "text\nKäse".encode("utf-16"), "data.encoding=utf-16"),
+    "too many fields": ("rows.csv", b"a,b\n1,2\n3,4,5\n", r"Row #3: Expected 2 columns, got 3: 3,4,5"),
+    "two columns of one name": ("rows.csv", b"a,a\n1,2\n", "several columns named 'a'"),
+    "broken json": ("rows.json", b'[{"a": 1}', "rows.json is not JSON: .*line 1"),
+    "json of no rows": ("rows.json", b'{"rows": 3}', 'a list of objects, or {"data"'),
+    "rows that are no objects": ("rows.json", b"[1, 2]", "has a int as row 1"),
+    "broken jsonl": ("rows.jsonl", b'{"a": 1}\n{"a": \n', "rows.jsonl is not JSON in line 2"),
+    "several types": ("rows.jsonl", b'{"a": 1}\n{"a": "x"}\n', "values of several types"),
+    "no parquet": ("rows.parquet", b"text", "rows.parquet is not a parquet file"),
+    "no sheet": ("rows.xlsx", b"text", "rows.xlsx cannot be read as an Excel file"),
+    "unknown extension": ("rows.cvs", b"text\na\n", r"no known format: '\.cvs'. Did you mean '\.csv'\?.*data.format"),
+    "old Excel": ("rows.xls", b"text", r"no known format: '\.xls'. Did you mean '\.xlsx'\?"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_ends_in_one_clear_message(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        read(tmp_path / name)
+
+
+def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="data.encoding=utf-9 is not an encoding"):
+        read(write(tmp_path / "rows.csv"), encoding="utf-9")
+
+
+def test_a_missing_file_is_answered_by_the_nearest_name(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv")
+    with pytest.raises(InputError, match=r"There is no file .*trian\.csv\. Did you mean 'train\.csv'\?"):
+        read(tmp_path / "trian.csv")
+
+
+def test_a_pattern_that_fits_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No file fits the pattern"):
+        read(str(tmp_path / "*.csv"))
+
+
+def test_a_folder_without_data_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no file of a known format"):
+        read(tmp_path)
+
+
+def test_a_folder_of_several_formats_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv")
+    write(tmp_path / "b.json")
+    with pytest.raises(InputError, match=r"several formats: \['csv', 'json'\]"):
+        read(tmp_path)
+
+
+def test_files_that_do_not_fit_together_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("score\n1.5\n")
+    (tmp_path / "b.csv").write_text("score\ngood\n")
+    with pytest.raises(InputError, match="do not fit together"):
+        read(tmp_path)
+
+
+def test_what_the_system_cannot_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match="folder.csv cannot be read: Is a directory"):
+        read(str(tmp_path / "*.csv"))
+
+
+def test_every_known_extension_has_a_reader_and_hidden_files_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "rows.csv")
+    write(tmp_path / ".rows.csv")
+    assert [found.place for found in find_files(tmp_path, FileOptions())] == ["rows.csv"]
+    assert set(READERS) == {"csv", "tsv", "json", "jsonl", "parquet", "xlsx", "text", "lines"}

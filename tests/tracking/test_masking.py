@@ -1,0 +1,73 @@
+"""Secrets are hidden in what a run writes down; everything else is left as it is."""
+
+import pytest
+
+from blurr.tracking.masking import mask_config, mask_overrides, mask_text
+from blurr.tracking.run import NoTracker, tracked_run
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("http://me:hunter2@host:5000/x", "http://me:***@host:5000/x"),
+        ("postgresql+psycopg://me:p@ss@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("https://host/x?token=abc&n=1", "https://host/x?token=***&n=1"),
+        ("login failed for hf_" + "a" * 30, "login failed for ***"),
+        ("connect(password='x') db_password=abc", "connect(password=***'x') db_password=***"),
+        ("http://127.0.0.1:5000 max_tokens=512 sqlite:////home/me/mlflow.db", None),
+    ],
+    ids=["uri", "uri with @", "query", "hub token", "assignment", "nothing"],
+)
+def test_text(text, masked):
+    assert "hunter2" not in mask_text(text)
+    if masked is None:
+        assert mask_text(text) == text
+    elif "'x'" not in text:
+        assert mask_text(text) == masked
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "db_password", "api_key", "apikey", "token", "hf_token", "aws_secret_access_key", "secret"]
+)
+def test_a_secret_name_hides_its_value(name):
+    assert mask_config({"a": {name: "x"}}) == {"a": {name: "***"}}
+    assert mask_overrides([f"+a.{name}=x"]) == [f"+a.{name}=***"]
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "tokens", "tokenizer", "pad_token", "keys", "monkey"])
+def test_a_harmless_name_keeps_its_value(name):
+    assert mask_config({name: "x"}) == {name: "x"}
+
+
+def test_plain_types_stay_and_others_become_text(tmp_path):
+    config = {"a": None, "b": True, "c": 1.5, "d": [1, (2,)], "e": tmp_path, "password": None}
+    assert mask_config(config) == {"a": None, "b": True, "c": 1.5, "d": [1, [2]], "e": str(tmp_path), "password": None}
+
+
+def test_overrides_without_a_value_stay():
+    assert mask_overrides(["~callbacks", "model=bart", "tracking.uri=http://a:b@c"]) == [
+        "~callbacks", "model=bart", "tracking.uri=http://a:***@c",
+    ]  # fmt: skip
+
+
+def test_a_password_reaches_neither_the_files_nor_mlflow(tracker, client, folder):
+    uri = "http://me:hunter2@127.0.0.1:5000"
+    config = {"tracking": {"uri": uri}, "db": {"password": "hunter2"}}
+    with (
+        pytest.raises(RuntimeError),
+        tracked_run(tracker, folder=folder, config=config, overrides=[f"tracking.uri={uri}"], tags={"a": uri}) as run,
+    ):
+        raise RuntimeError(f"no answer from {uri}")
+    for path in folder.iterdir():
+        if path.name not in ("git.diff", "error.txt"):
+            assert "hunter2" not in path.read_text()
+    assert "hunter2@" not in (folder / "error.txt").read_text()
+    data = client.get_run(run.id).data
+    assert "hunter2" not in str(data.params) + str(data.tags)
+    assert data.params["tracking.uri"] == "http://me:***@127.0.0.1:5000"
+
+
+def test_a_password_is_masked_without_mlflow_too(folder):
+    with tracked_run(NoTracker(), folder=folder, config={"token": "hunter2"}, overrides=["token=hunter2"], tags={}):
+        pass
+    assert "hunter2" not in (folder / "config.yaml").read_text() + (folder / "overrides.yaml").read_text()

@@ -1,0 +1,160 @@
+"""Signals, parallel first use and a real server, each with real processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+from mlflow import MlflowClient
+
+from blurr.tracking.run import MLflowTracker, tracked_run
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from blurr.tracking.run import MLflowTracker, tracked_run
+
+uri, folder, seconds = sys.argv[1:]
+with tracked_run(MLflowTracker(uri=uri), folder=Path(folder), config={}, overrides=[], tags={}) as run:
+    run.log({"train/loss": 0.5}, step=1)
+    print(run.id, flush=True)
+    time.sleep(float(seconds))
+"""
+
+
+def child(uri, folder, seconds, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, uri, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True, **options
+    )
+
+
+def in_shell_terms(code):
+    return 128 - code if code < 0 else code
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
+def test_a_stopped_process_leaves_a_killed_run_with_its_values(sent, code, store_uri, client, folder):
+    process = child(store_uri, folder, 60, stderr=subprocess.DEVNULL)
+    run_id = process.stdout.readline().strip()
+    process.send_signal(sent)
+    process.communicate(timeout=60)
+    assert in_shell_terms(process.returncode) == code
+    run = client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.metrics["train/loss"] == 0.5
+    assert json.loads((folder / "metrics.jsonl").read_text())["train/loss"] == 0.5
+
+
+def test_the_handler_of_sigterm_is_put_back(tracker, folder):
+    before = signal.getsignal(signal.SIGTERM)
+    with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_processes_that_use_a_fresh_store_at_once_all_survive(tmp_path):
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    children = [child(uri, tmp_path / str(i), 0, stderr=subprocess.PIPE) for i in range(2)]
+    outputs = [process.communicate(timeout=120) for process in children]
+    assert [process.returncode for process in children] == [0, 0], outputs
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("blurr")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.run_id for run in runs} == {stdout.strip() for stdout, _ in outputs}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert not any("alembic" in stderr for _, stderr in outputs)
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@contextmanager
+def serving(command, port, cwd):
+    """Run an MLflow server in its own process group until the block ends."""
+    command = [*command, "--port", str(port), "--workers", "1"]
+    process = subprocess.Popen(
+        command, cwd=cwd, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for(address, seconds=120):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            assert time.monotonic() < end, f"{address} does not answer"
+            time.sleep(0.2)
+
+
+def read(address):
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.slow
+def test_the_server_takes_a_run_and_its_artifacts(tmp_path, folder):
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    with serving(command, port, tmp_path) as server:
+        tracker = MLflowTracker(uri=server)
+        with tracked_run(tracker, folder=folder, config={"a": 1}, overrides=[], tags={"task": "demo"}) as run:
+            run.log({"train/loss": 0.5}, step=1)
+            run.finish({"valid/loss": 0.25})
+        found = MlflowClient(tracking_uri=server).get_run(run.id)
+        assert found.info.status == "FINISHED"
+        assert found.data.metrics == {"train/loss": 0.5, "valid/loss": 0.25}
+        files = {file.path for file in MlflowClient(tracking_uri=server).list_artifacts(run.id)}
+        assert {"config.yaml", "metrics.json"} <= files
+    assert run.ui_command is None
+    assert run.url == f"{server}/#/experiments/{found.info.experiment_id}/runs/{run.id}"
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_during_training_does_not_stop_it(tmp_path, folder, caplog):
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    with serving(command, port, tmp_path) as server:
+        opened = tracked_run(MLflowTracker(uri=server), folder=folder, config={}, overrides=[], tags={})
+        run = opened.__enter__()
+    start = time.monotonic()
+    for step in range(1, 101):
+        run.log({"train/loss": 1.0}, step=step)
+        run.flush()
+    opened.__exit__(None, None, None)
+    assert time.monotonic() - start < 20
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 100
+    assert caplog.text.count("sending is retried") == 1
+
+
+@pytest.mark.slow
+def test_the_printed_command_opens_the_ui_with_metrics_and_artifacts(tracker, client, folder, tmp_path):
+    with tracked_run(tracker, folder=folder, config={"a": 1}, overrides=[], tags={}) as run:
+        run.log({"train/loss": 0.5}, step=1)
+    port = free_port()
+    # As a user does: pasted into a shell, in another directory than the one the run was launched in.
+    command = ["bash", "-c", f'PATH="{os.path.dirname(sys.executable)}:$PATH" exec {run.ui_command} "$@"', "mlflow"]
+    with serving(command, port, tmp_path) as server:
+        found = read(f"{server}/api/2.0/mlflow/runs/get?run_id={run.id}")["run"]
+        files = read(f"{server}/api/2.0/mlflow/artifacts/list?run_id={run.id}")["files"]
+        with urllib.request.urlopen(f"{server}/get-artifact?run_id={run.id}&path=config.yaml", timeout=30) as answer:
+            assert answer.read().decode() == (folder / "config.yaml").read_text()
+    assert found["data"]["metrics"][0]["value"] == 0.5
+    assert "config.yaml" in {file["path"] for file in files}

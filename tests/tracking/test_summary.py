@@ -1,0 +1,53 @@
+"""The closing table is short, and what is to be copied from it stands on one line."""
+
+import shlex
+
+import pytest
+
+from blurr.tracking.run import NoTracker, tracked_run
+from blurr.tracking.summary import show_summary
+
+METRICS = {"valid/accuracy": 0.94231, "valid/loss": 0.18345, "train/seconds": 1234567.0}
+
+
+def show(tracker, folder, capsys, metrics=METRICS):
+    with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
+        show_summary(run, metrics=metrics, facts={"weights": "scratch ([no] network)"})
+    return run, capsys.readouterr().out
+
+
+def test_it_shows_scores_facts_outputs_and_the_way_to_mlflow(tracker, folder, capsys):
+    run, text = show(tracker, folder, capsys)
+    lines = text.splitlines()
+    assert any(line.split() == ["valid/accuracy", "0.9423"] for line in lines)
+    assert "scratch ([no] network)" in text
+    assert str(folder) in text
+    assert run.id in text
+    assert f"  {run.ui_command}" in lines
+    assert f"  {run.url}" in lines
+    assert shlex.split(run.ui_command)[:3] == ["mlflow", "ui", "--backend-store-uri"]
+    assert len(lines) < 20
+
+
+def test_a_pipe_gets_no_colours(tracker, folder, capsys):
+    assert "\x1b" not in show(tracker, folder, capsys)[1]
+
+
+def test_a_terminal_gets_no_broken_command(tracker, folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    run, text = show(tracker, folder, capsys)
+    assert f"  {run.ui_command}" in text.splitlines()
+
+
+def test_outputs_are_shown_relative_to_the_launch_directory(tmp_path, folder, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, text = show(NoTracker(), folder, capsys)
+    assert any(line.split() == ["outputs", "output"] for line in text.splitlines())
+
+
+@pytest.mark.parametrize("metrics", [METRICS, {}], ids=["scores", "no scores"])
+def test_without_mlflow_it_names_no_run(metrics, folder, capsys):
+    _, text = show(NoTracker(), folder, capsys, metrics)
+    assert "MLflow" not in text
+    assert "mlflow ui" not in text
+    assert "weights" in text
