@@ -4,7 +4,7 @@ import ast
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,24 +76,26 @@ def describe(expected: Any) -> str:
         return " or ".join(repr(argument) for argument in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(argument) for argument in arguments)
-    if origin in (list, tuple) or (isinstance(origin, type) and issubclass(origin, typing.Sequence)):
-        return f"a list of ({describe(arguments[0])})"
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        length = f" of {len(arguments)}" if origin is tuple and ... not in arguments else ""
+        return f"a list{length}, each {describe(arguments[0])}"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return NOUNS[dict]
     return NOUNS.get(origin or expected, str(expected))
 
 
 def _resolved(cfg: DictConfig) -> dict[str, Any]:
     """Return the config as plain values, without Hydra's own part."""
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        example = " ".join(f"{key}=…" for key in missing)
-        raise InputError(f"{', '.join(missing)} must be given. Add to the command line: {example}")
     try:
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            example = " ".join(f"{key}=…" for key in missing)
+            raise InputError(f"{', '.join(missing)} must be given. Add to the command line: {example}")
         return typing.cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     except OmegaConfBaseException as error:
-        raise InputError(
-            f"The config cannot be resolved: {str(error).splitlines()[0]} (key {error.full_key})."
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{error.full_key}: the config cannot be resolved. {reason}.") from error
 
 
 def _nodes(value: Any, key: str = "") -> Iterator[Node]:

@@ -1,5 +1,8 @@
 """What blurr adds to Hydra: options that lie beside the user's work, and checks before a run leaves a trace."""
 
+import os
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +101,15 @@ class BeforeRun(Callback):
         if any(override.startswith("output_dir=") for override in config.hydra.overrides.task):
             config.hydra.sweep.dir = config.output_dir
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{config.output_dir}'")  # each job composes anew
+
+
+def prepare_process() -> None:
+    """Set up a process that is blurr's own, rather than a notebook's."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
+    sys.path.append(os.getcwd())  # modules beside the user's work are importable from the console script, too
+    warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # caused by importing fastai
+    warnings.filterwarnings("ignore", message="The 'mode.chained_assignment' option")  # likewise
+    register()
 
 
 def register() -> None:

@@ -218,7 +218,9 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     if place:
         near = near.replace(" mean '", f" mean '{place}.")
     hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere and not near else near
-    return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}."
+    # A node that is no target of its own, such as `tags`, may be free to take any key.
+    add = f" To add it: +{full}=…" if place and "_target_" not in node and not hint else ""
+    return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}.{add}"
 
 
 def _keys(node: object, prefix: str = "") -> Iterator[str]:

@@ -1,8 +1,6 @@
 """`python -m blurr.run task=… model=…`: compose a config from its options and run one experiment, or a grid with -m."""
 
-import os
 import sys
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -24,21 +22,17 @@ def experiment(cfg: DictConfig) -> float | None:
 
     from blurr.experiment import run_experiment
 
+    overrides, choices = list(job.overrides.task), dict(job.runtime.choices)
     # A sweep goes on with its other jobs after a failed one, and raises at its end.
     with explain.answering() if job.mode == RunMode.RUN else nullcontext():
-        return run_experiment(
-            cfg, folder=Path(cfg.output_dir), overrides=list(job.overrides.task), choices=dict(job.runtime.choices)
-        )
+        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices)
 
 
 def main() -> None:
     """Hand the command line to Hydra, and answer its mistakes in blurr's words."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
-    sys.path.append(os.getcwd())  # the user's own modules are importable from the console script, too
-    warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # fastai's import causes it
     with explain.answering():
         explain.check_flags(sys.argv[1:])
-        composing.register()
+        composing.prepare_process()
         hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()
 
 

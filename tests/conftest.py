@@ -1,8 +1,59 @@
-"""What every test stands on: no network, no telemetry, one thread, its own folder."""
+"""What every test stands on: no network, no telemetry, one thread, and ways to call the command line."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).parents[1]
+Blurr = Callable[..., subprocess.CompletedProcess[str]]
+Answer = Callable[..., str]
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def blurr(work: Path) -> Blurr:
+    """Call `blurr` with these words in a process of its own, in the empty folder."""
+
+    def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "blurr.cli", *words],
+            cwd=work,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return call
+
+
+@pytest.fixture
+def answer(work: Path) -> Answer:
+    """Compose and check a command line in this process, in the empty folder; return the answer to its mistake."""
+    from blurr import checks, composing, explain
+
+    def ask(*overrides: str) -> str:
+        with pytest.raises(Exception) as caught:  # noqa: PT011  # any exception must have an answer
+            checks.check(composing.compose(overrides))
+        message = explain.message_of(caught.value)
+        if message is None:
+            raise caught.value
+        return message
+
+    return ask

@@ -1,5 +1,6 @@
 """Load rows from files: csv, tsv, json, jsonl, parquet, xlsx, folders of text."""
 
+from pathlib import Path
 from typing import Literal
 
 import datasets
@@ -55,4 +56,5 @@ def load_files(
         for name, paths in given.items()
         if paths is not None
     }
-    return raw_data(rows, schema, columns=columns, source=str(train), splits=splits, limit=limit)
+    source = str(train) if isinstance(train, str | Path) else ", ".join(map(str, train))
+    return raw_data(rows, schema, columns=columns, source=source, splits=splits, limit=limit)

@@ -19,7 +19,7 @@ PATIENCE = 1000
 def load_samples(
     schema: Schema,
     *,
-    rows: Count = 2000,
+    rows: Count = 3000,
     valid: Fraction = 0.2,
     seed: int = 42,
     columns: Columns | None = None,
@@ -114,17 +114,20 @@ OPINIONS = (
     "{verdict}.",
     "{verdict}.",
     "I found that {verdict}.",
+    "We all agreed that {verdict}.",
     "{verdict}, and {support}.",
     "I think that {verdict}, and that {support}.",
+    "Yes, {verdict}, and {support}.",
     "{contrary}, but {verdict}.",
     "Although {contrary}, {verdict}.",
-    "{verdict}, although {contrary}.",
     "My {friend} said that {contrary}, but for me {verdict}.",
+    "I was told that {contrary}, but no, {verdict}.",
+    "While {contrary}, still {verdict}.",
 )
 
 
 def reviews(rng: random.Random) -> Row:
-    """Write a short review whose sentiment is that of its main clause, after negation; `text` and `label`."""
+    """Write a short review with the sentiment of its last verdict, negation included; `text` and `label`."""
     positive = rng.random() < 0.5
     subject = rng.choice(sorted(SUBJECTS))
     verdict, support, contrary = rng.sample(SUBJECTS[subject], 3)
@@ -144,7 +147,7 @@ def reviews(rng: random.Random) -> Row:
 
 def _clause(rng: random.Random, aspect: str, *, positive: bool) -> str:
     """Say that an aspect was good or bad: at times by the negation of its opposite."""
-    negated = rng.random() < 0.2
+    negated = rng.random() < 0.15
     word = rng.choice(GOOD if positive != negated else BAD)
     how = f"{rng.choice(NEGATIONS)} {word}" if negated else f"{rng.choice(DEGREES)}{word}"
     return f"the {aspect} was {how}"
@@ -197,13 +200,13 @@ ASIDES = (
 
 def meeting_notes(rng: random.Random) -> Row:
     """Write the notes of a meeting, and what was decided: who does what, where, by when; `text` and `summary`."""
-    who, city, day, deed, thing = (rng.sample(kind, 4) for kind in (PEOPLE, CITIES, DAYS, DEEDS, THINGS))
+    who, city, day, deed, thing = (rng.sample(kind, 3) for kind in (PEOPLE, CITIES, DAYS, DEEDS, THINGS))
     facts = [
         {"who": w, "city": c, "day": d, "deed": v, "thing": t}
         for w, c, d, v, t in zip(who, city, day, deed, thing, strict=True)
     ]
     told = [_sentence(rng.choice(part), facts[0]) for part in (DECISIONS, PLACES, DATES)]
-    asides = [_sentence(template, fact) for template, fact in zip(rng.sample(ASIDES, 3), facts[1:], strict=True)]
+    asides = [_sentence(template, fact) for template, fact in zip(rng.sample(ASIDES, 2), facts[1:], strict=True)]
     start = f"The {rng.choice(TEAMS)} team met on {rng.choice(DAYS)} morning in {rng.choice(CITIES)}."
     text = " ".join([start, *_shuffled_in(rng, told, asides)])
     summary = "{who} will {deed} the {thing} in {city} by {day}.".format_map(facts[0])

@@ -88,7 +88,9 @@ def get_hf_objects(
         else:
             config.update(dict(config_kwargs or {}))
         tokenizer = tokenizer_cls.from_pretrained(name, cache_dir=cache_dir, **(tokenizer_kwargs or {}))
-        model = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **(model_kwargs or {}))
+        # a head of another size is the normal case of fine-tuning: it is made anew, and transformers says so
+        options = {"ignore_mismatched_sizes": True, **(model_kwargs or {})}
+        model = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
     except (OSError, ValueError, KeyError) as e:
         raise InputError(
             f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
@@ -167,8 +169,7 @@ def build_model(
             getattr(transformers, model_cls),
             config_kwargs={**local, **values},
             tokenizer_kwargs={**local, **(tokenizer_kwargs or {})},
-            # a head of another size is the normal case of fine-tuning: it is made anew
-            model_kwargs={**local, "ignore_mismatched_sizes": True, **(model_kwargs or {})},
+            model_kwargs={**local, **(model_kwargs or {})},
         )
     if Path(name).is_dir():
         return _reinitialized(name, model_cls, values, tokenizer_kwargs or {})

@@ -193,7 +193,7 @@ class Rouge:
         self, kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL", stemmer: bool = True
     ) -> None:
         self.kind = kind
-        self.scorer = rouge_scorer.RougeScorer([kind], tokenizer=_tokenizer(stemmer))
+        self.scorer = rouge_scorer.RougeScorer([kind], tokenizer=_CachedTokenizer(stemmer))
         self.reset()
 
     def reset(self) -> None:
@@ -215,15 +215,15 @@ class _CachedTokenizer(tokenizers.DefaultTokenizer):  # type: ignore[misc]  # ro
 
     def __init__(self, stemmer: bool) -> None:
         super().__init__(stemmer)
-        self.words = lru_cache(maxsize=4096)(super().tokenize)
+        self.stemmer = stemmer
 
     def tokenize(self, text: str) -> list[str]:
-        return list(self.words(text))
+        return list(_words(text, self.stemmer))
 
 
-@lru_cache
-def _tokenizer(stemmer: bool) -> _CachedTokenizer:
-    return _CachedTokenizer(stemmer)
+@lru_cache(maxsize=4096)
+def _words(text: str, stemmer: bool) -> tuple[str, ...]:
+    return tuple(tokenizers.DefaultTokenizer(stemmer).tokenize(text))
 
 
 def _a_sentence_per_line(text: str) -> str:

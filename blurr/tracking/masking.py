@@ -13,7 +13,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _URI_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s]+@")
-_ASSIGNED = re.compile(r"((?:password|passwd|secret|api_?key|_token|[?&]token)=)[^&\s'\"]+", re.IGNORECASE)
+_ASSIGNED = re.compile(r"((?:password|passwd|secret|api_?key|_token|[?&]token)=)[^&\s]+", re.IGNORECASE)
 _TOKEN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[oprsu]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|dapi[0-9a-f]{32})\b"
 )

@@ -13,7 +13,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 def flatten(value: Any, name: str = "") -> dict[str, str]:
     """Name every value of nested dicts by its dotted path, written as one would on the command line."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and (value or not name):
         parts = [flatten(item, f"{name}.{key}" if name else key) for key, item in value.items()]
         return {key: text for part in parts for key, text in part.items()}
     return {name: value if isinstance(value, str) else to_json(value)}

@@ -19,6 +19,7 @@ def show_summary(run: Run, *, metrics: Mapping[str, float], facts: Mapping[str, 
         facts: what else to say, label to text, such as the weights that were used.
     """
     console = Console(highlight=False, emoji=False, markup=False)
+    console.print()
     console.print(_scores(metrics))
     lines = {**facts, "outputs": _short(run.folder)}
     if run.id:
@@ -28,7 +29,7 @@ def show_summary(run: Run, *, metrics: Mapping[str, float], facts: Mapping[str, 
 
 
 def _scores(metrics: Mapping[str, float]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, value in metrics.items():

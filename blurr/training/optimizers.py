@@ -77,8 +77,8 @@ def learning_rate(wish: Any, learner: Learner, folder: Path) -> LearningRate:
     """Give the learning rate that `optimizer.lr` asks for.
 
     Args:
-        wish: a number; a pair, the rates of the first and the last parameter group, those between spread evenly on a log
-            scale; or `auto`, which runs the learning rate finder and leaves its curve in the folder.
+        wish: a number; a pair, the rates of the first and the last parameter group, those between spread evenly on a
+            log scale; or `auto`, which runs the learning rate finder and leaves its curve in the folder.
         learner: what the finder runs on; it is left as it was.
         folder: where the curve goes.
 
@@ -87,14 +87,15 @@ def learning_rate(wish: Any, learner: Learner, folder: Path) -> LearningRate:
     """
     if wish == "auto":
         return _find_lr(learner, folder)
-    if isinstance(wish, int | float) and not isinstance(wish, bool) and wish > 0:
-        return float(wish)
-    if isinstance(wish, list | tuple) and [x for x in wish if isinstance(x, int | float) and x > 0] == list(wish):
-        if len(wish) == 2:
-            return slice(float(wish[0]), float(wish[1]))
+    rates = list(wish) if isinstance(wish, list | tuple) else [wish]
+    if all(isinstance(rate, int | float) and not isinstance(rate, bool) and rate > 0 for rate in rates):
+        if len(rates) == 1:
+            return float(rates[0])
+        if len(rates) == 2:
+            return slice(float(rates[0]), float(rates[1]))
     raise InputError(
-        f"optimizer.lr is {wish!r}; give a number above 0, a pair such as [1e-5,1e-3] (first and last parameter group), "
-        "or auto."
+        f"optimizer.lr is {wish!r}; give a number above 0, a pair such as [1e-5,1e-3] (first and last parameter "
+        "group), or auto."
     )
 
 

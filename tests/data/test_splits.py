@@ -105,7 +105,9 @@ def test_folders_and_files_named_after_splits_are_splits(tmp_path: Path, by: str
     assert sizes(split(read_files(tmp_path, FileOptions()), by=by)) == {"train": 3, "valid": 2, "test": 1}
 
 
-@pytest.mark.parametrize(("name", "meant"), [("Validation", "valid"), ("dev", "valid"), ("training", "train"), ("x", None)])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("Validation", "valid"), ("dev", "valid"), ("training", "train"), ("x", None)]
+)
 def test_names_of_splits_are_understood(name: str, meant: str | None) -> None:
     assert split_name(name) == meant
 
@@ -130,7 +132,9 @@ def test_a_split_that_cannot_be_is_answered(knobs: dict[str, object], message: s
         split(**knobs)
 
 
-@pytest.mark.parametrize(("label", "message"), [(None, "have none"), ("score", "one class per row"), ("many", "one class")])
+@pytest.mark.parametrize(
+    ("label", "message"), [(None, "have none"), ("score", "one class per row"), ("many", "one class")]
+)
 def test_stratified_needs_classes(label: str | None, message: str) -> None:
     rows = ROWS.add_column("score", [0.5] * SIZE).add_column("many", [["a"]] * SIZE)
     with pytest.raises(InputError, match=message):

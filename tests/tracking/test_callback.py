@@ -15,7 +15,7 @@ from fastai.learner import Callback, Learner, Recorder
 from fastai.metrics import mse
 from fastai.optimizer import OptimWrapper
 
-from blurr.tracking.callback import TrackingCallback
+from blurr.tracking.callback import TrackingCallback, _scores
 from blurr.tracking.run import NoTracker, tracked_run
 
 ROWS, BATCH = 24, 4
@@ -28,16 +28,28 @@ def run(folder):
         yield run
 
 
+@pytest.fixture
+def seen():
+    """A callback that keeps the loss of every training batch in `seen.losses`."""
+
+    class Seen(Callback):
+        losses: list[float] = []
+
+        def after_batch(self):
+            if self.training:
+                self.losses.append(self.loss.item())
+
+    return Seen()
+
+
 def learner(run, *cbs, model=None, **options):
     torch.manual_seed(0)
     x = torch.randn(ROWS, 3)
     rows = [(row, row.sum(dim=0, keepdim=True)) for row in x]
     dls = DataLoaders(DataLoader(rows, bs=BATCH), DataLoader(rows, bs=BATCH), device="cpu")
-    options = {"metrics": [mse], **options}
+    options = {"metrics": [mse], "path": run.folder, **options}
     model = model or torch.nn.Linear(3, 1)
-    learner = Learner(dls, model, loss_func=torch.nn.MSELoss(), cbs=[TrackingCallback(run), *cbs], **options)
-    learner.remove_cb(learner.progress) if hasattr(learner, "progress") else None
-    return learner
+    return Learner(dls, model, loss_func=torch.nn.MSELoss(), cbs=[TrackingCallback(run), *cbs], **options)
 
 
 def logged(run, key):
@@ -57,25 +69,15 @@ def test_every_optimizer_step_logs_loss_rate_and_momentum_once(run):
     expected = list(range(1, 2 * STEPS + 1))
     assert steps(run, "train/loss") == steps(run, "train/lr") == steps(run, "train/momentum") == expected
     rates = [rate for _, rate in logged(run, "train/lr")]
-    assert rates == pytest.approx(
-        [float(rate) for rate in learn.recorder.hps["lr"]] if hasattr(learn.recorder, "hps") else rates
-    )
     assert max(rates) == pytest.approx(0.1, rel=0.2)
     assert rates[-1] < rates[0] < max(rates)
 
 
-def test_the_training_loss_is_that_of_the_step_and_not_smoothed(run):
-    seen = []
-
-    class Seen(Callback):
-        def after_batch(self):
-            if self.training:
-                seen.append(self.loss.item())
-
-    learn = learner(run, Seen())
+def test_the_training_loss_is_that_of_the_step_and_not_smoothed(run, seen):
+    learn = learner(run, seen)
     with learn.no_logging():
         learn.fit(1)
-    assert [loss for _, loss in logged(run, "train/loss")] == pytest.approx(seen)
+    assert [loss for _, loss in logged(run, "train/loss")] == pytest.approx(seen.losses)
 
 
 def test_the_step_counter_goes_on_over_several_fits(run):
@@ -117,19 +119,12 @@ def test_early_stopping_does_not_lose_the_last_epoch(run):
     assert steps(run, "valid/loss") == [STEPS * (epoch + 1) for epoch in range(epochs)]
 
 
-def test_accumulated_batches_are_one_step_with_their_mean_loss(run):
-    seen = []
-
-    class Seen(Callback):
-        def after_batch(self):
-            if self.training:
-                seen.append(self.loss.item())
-
-    learn = learner(run, GradientAccumulation(n_acc=2 * BATCH), Seen())
+def test_accumulated_batches_are_one_step_with_their_mean_loss(run, seen):
+    learn = learner(run, GradientAccumulation(n_acc=2 * BATCH), seen)
     with learn.no_logging():
         learn.fit(1)
     assert steps(run, "train/lr") == list(range(1, STEPS // 2 + 1))
-    means = [(first + second) / 2 for first, second in zip(seen[::2], seen[1::2], strict=True)]
+    means = [(first + second) / 2 for first, second in zip(seen.losses[::2], seen.losses[1::2], strict=True)]
     assert [loss for _, loss in logged(run, "train/loss")] == pytest.approx(means)
 
 
@@ -180,6 +175,8 @@ def test_torch_optimizers_are_logged_alike(run):
     assert steps(run, "train/lr") == steps(run, "train/momentum") == list(range(1, STEPS + 1))
 
 
+# fastai 2.8 reads numpy.core when it loads the weights that the finder has put aside.
+@pytest.mark.filterwarnings("ignore:numpy.core.*is deprecated:DeprecationWarning")
 def test_the_learning_rate_finder_leaves_no_trace(run):
     learn = learner(run)
     with learn.no_logging(), learn.no_bar():
@@ -190,8 +187,6 @@ def test_the_learning_rate_finder_leaves_no_trace(run):
 
 
 def test_a_score_that_is_no_number_is_left_out():
-    from blurr.tracking.callback import _scores
-
     recorder = SimpleNamespace(
         metric_names=["epoch", "train_loss", "valid_loss", "per_class", "time"],
         cancel_train=False,

@@ -13,17 +13,16 @@ from blurr.tracking.run import NoTracker, tracked_run
         ("postgresql+psycopg://me:p@ss@host/db", "postgresql+psycopg://me:***@host/db"),
         ("https://host/x?token=abc&n=1", "https://host/x?token=***&n=1"),
         ("login failed for hf_" + "a" * 30, "login failed for ***"),
-        ("connect(password='x') db_password=abc", "connect(password=***'x') db_password=***"),
-        ("http://127.0.0.1:5000 max_tokens=512 sqlite:////home/me/mlflow.db", None),
+        ("login failed: db_password=abc, user=me", "login failed: db_password=*** user=me"),
+        (
+            "http://127.0.0.1:5000 max_tokens=512 sqlite:////mlflow.db",
+            "http://127.0.0.1:5000 max_tokens=512 sqlite:////mlflow.db",
+        ),
     ],
     ids=["uri", "uri with @", "query", "hub token", "assignment", "nothing"],
 )
 def test_text(text, masked):
-    assert "hunter2" not in mask_text(text)
-    if masked is None:
-        assert mask_text(text) == text
-    elif "'x'" not in text:
-        assert mask_text(text) == masked
+    assert mask_text(text) == masked
 
 
 @pytest.mark.parametrize(

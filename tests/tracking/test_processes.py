@@ -72,6 +72,16 @@ def test_processes_that_use_a_fresh_store_at_once_all_survive(tmp_path):
     assert not any("alembic" in stderr for _, stderr in outputs)
 
 
+def test_looking_at_a_store_drops_no_lock_of_a_run_that_is_open(tracker, store_uri, client, folder, tmp_path):
+    # Opening and closing the file by hand drops this process's locks on it; another process then removes the WAL.
+    with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
+        with tracked_run(tracker, folder=folder / "inner", config={}, overrides=[], tags={}):
+            pass
+        child(store_uri, tmp_path / "other", 0).communicate(timeout=60)
+        run.log({"train/loss": 0.5}, step=1)
+    assert client.get_run(run.id).data.metrics == {"train/loss": 0.5}
+
+
 def free_port():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

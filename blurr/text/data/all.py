@@ -1,5 +1,8 @@
 """All of blurr's names for text data, for notebooks: `from blurr.text.data.all import *`."""
 
+from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
+from fastai.data.transforms import ColReader, ColSplitter, IndexSplitter, ItemGetter, RandomSplitter
+
 from blurr.data.batching import Loader, PaddingCollator, TokenizedRows
 from blurr.data.core import RawData, Schema, from_data
 from blurr.text.data.core import (
@@ -13,13 +16,26 @@ from blurr.text.data.core import (
 from blurr.text.data.seq2seq import tokenize_pairs
 from blurr.text.hf_objects import NLP, HFObjects, get_hf_objects
 
+# fastai has a TextBlock of its own: whoever imports fastai.text.all later still has this name for ours
+BlurrTextBlock = TextBlock
+
 __all__ = [
     "NLP",
     "BatchTokenizeTransform",
+    "BlurrTextBlock",
+    "CategoryBlock",
+    "ColReader",
+    "ColSplitter",
+    "DataBlock",
     "HFObjects",
+    "IndexSplitter",
+    "ItemGetter",
     "Loader",
+    "MultiCategoryBlock",
     "PaddingCollator",
+    "RandomSplitter",
     "RawData",
+    "RegressionBlock",
     "Schema",
     "TextBlock",
     "TextDL",

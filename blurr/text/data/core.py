@@ -246,7 +246,7 @@ class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform 
         self.is_split_into_words = is_split_into_words
         self.tok_kwargs = {"truncation": truncation, **(tok_kwargs or {})}
 
-    def encodes(self, samples: list[Any]) -> Batch:
+    def encodes(self, samples: list[Any]) -> tuple:  # type: ignore[type-arg]  # fasttransform reads it as a class
         """Turn samples into `(inputs, targets)`."""
         inputs, targets = self._collate(samples)
         extra = [s[0] for s in samples if isinstance(s[0], Mapping)]

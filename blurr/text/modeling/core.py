@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import fastai.callback.all  # noqa: F401  gives Learner its fit_one_cycle, lr_find, no_bar and more
 import pandas as pd
 import torch
 from fastai.callback.core import Callback

@@ -140,7 +140,8 @@ class Task(ABC):
             loss_func=self.loss_func(hf, raw),
             opt_func=as_opt_func(optimizer),
             cbs=[EvaluationCallback(self.decode), *cbs],
-            **{"freeze": False, "metrics": streamed(metrics), **self.learner_options(), **options},
+            metrics=streamed(metrics),
+            **{"freeze": False, **self.learner_options(), **options},
         )
 
     def learner_options(self) -> dict[str, Any]:
@@ -213,7 +214,11 @@ def from_data(
     names = {"bs": "batch_size", "val_bs": "eval_batch_size"}
     loader = Loader(**{names.get(k, k): v for k, v in (dl_kwargs or {}).items()})
     dls = task.dataloaders(given, hf, loader)
-    return task.learner(dls, hf, raw=given, metrics=metrics(hf.config), **{"freeze": True, **(learner_kwargs or {})})
+    options = {"freeze": True, **(learner_kwargs or {})}
+    own = options.pop("metrics", None)
+    learner = task.learner(dls, hf, raw=given, metrics=metrics(hf.config) if own is None else {}, **options)
+    learner.metrics = learner.metrics if own is None else own
+    return learner
 
 
 def _split_by(data: Any, splitter: Callable[[Any], Any]) -> tuple[Any, Any]:

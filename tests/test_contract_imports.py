@@ -1,0 +1,99 @@
+"""Contract 5 and the first half of 3: who may import whom, and what the command line must not import to answer."""
+
+import ast
+import os
+import subprocess
+import sys
+
+import pytest
+
+from blurr import paths
+
+HEAVY = {"torch", "torchvision", "fastai", "transformers", "datasets", "pandas", "mlflow", "sklearn", "pyarrow"}
+FRONT = ("blurr.run", "blurr.cli", "blurr.composing", "blurr.explain", "blurr.doctor")
+# What a part must not import: everything that stands above it. run → experiment → tasks → modeling, data → hf_objects
+# → data.core; tracking and training know no task.
+FORBIDDEN = {
+    "blurr.data": ("blurr.text", "blurr.training", "blurr.tracking"),
+    "blurr.training": ("blurr.text.tasks", "blurr.tracking"),
+    "blurr.tracking": ("blurr.text", "blurr.training"),
+    "blurr.text.hf_objects": ("blurr.text.data", "blurr.text.modeling", "blurr.text.tasks", "blurr.tracking"),
+    "blurr.text.metrics": ("blurr.text.data", "blurr.text.modeling", "blurr.text.tasks", "blurr.tracking"),
+    "blurr.text.data": ("blurr.text.modeling", "blurr.text.tasks", "blurr.tracking"),
+    "blurr.text.modeling": ("blurr.text.tasks", "blurr.tracking"),
+    "blurr.text.tasks": ("blurr.tracking", "blurr.text.data.all", "blurr.text.modeling.all"),
+}
+FILES = sorted(paths.PACKAGE.rglob("*.py"))
+
+
+def module_of(file):
+    return ".".join(file.relative_to(paths.PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(statements):
+    for node in statements:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def within(module, part):
+    return module == part or module.startswith(f"{part}.")
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_a_module_imports_nothing_that_stands_above_it(file):
+    module = module_of(file)
+    if module.endswith(".all"):  # a notebook's façade gathers from everywhere
+        return
+    above = [*(each for part, parts in FORBIDDEN.items() if within(module, part) for each in parts)]
+    if not within(module, "blurr.experiment") and module not in FRONT:
+        above += [*FRONT, "blurr.experiment"]
+    found = [name for name in imports(ast.walk(ast.parse(file.read_text()))) for each in above if within(name, each)]
+    assert not found
+
+
+def test_the_command_line_reaches_nothing_heavy_by_imports_at_the_top_of_modules():
+    modules = {module_of(file): file for file in FILES}
+    todo, seen = ["blurr.run", "blurr.cli"], set()
+    while todo:
+        module = todo.pop()
+        if module in seen or module not in modules:
+            continue
+        seen.add(module)
+        reached = list(imports(ast.parse(modules[module].read_text()).body))
+        assert not HEAVY & {name.split(".")[0] for name in reached}, module
+        todo += reached
+    assert {"blurr.explain", "blurr.composing", "blurr.paths"} <= seen
+
+
+@pytest.mark.parametrize("name", ["blurr", "blurr.checks", "blurr.signatures", "blurr.paths", "blurr.doctor"])
+def test_a_module_that_the_command_line_loads_later_is_light_too(name):
+    file = next(file for file in FILES if module_of(file) == name)
+    assert not HEAVY & {module.split(".")[0] for module in imports(ast.parse(file.read_text()).body)}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--cfg", "job"], ["--cfg", "job", "--resolve", "task=summarization"], ["--help"], ["--info", "defaults"]],
+    ids=" ".join,
+)
+def test_a_command_line_that_runs_nothing_loads_nothing_heavy(words, tmp_path):
+    program = (
+        "import sys; from blurr import run\n"
+        "try: run.main()\n"
+        f"finally: print('loaded:', sorted({HEAVY} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == "loaded: []"
+    assert done.stdout
+    assert not list(tmp_path.iterdir())
