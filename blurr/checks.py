@@ -25,7 +25,7 @@ KEYS: dict[str, Any] = {
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "objective": str,
     "output_dir": str,
-    "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"],
+    "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"] | None,
 }
 NOUNS = {
     int: "a whole number",

@@ -62,7 +62,8 @@ def run_experiment(
             model_dir="checkpoints",
         )
         with TerminalProgress.shown(learner):
-            lr = learning_rate(cfg.optimizer.lr, learner, folder)
+            lr = learning_rate(cfg.optimizer.lr, learner, weights=hf.weights, folder=folder)
+            run.tag(lr=str(lr))
             build(cfg.schedule)(learner, lr)
         scores = conclude(task, learner, raw, hf, run)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})

@@ -73,18 +73,25 @@ def _torch_optimizer(params: Any, lr: LearningRate, opt: Callable[..., torch.opt
     return TorchOptimizer(params, opt, lr=first)
 
 
-def learning_rate(wish: Any, learner: Learner, folder: Path) -> LearningRate:
+LR_OF_WEIGHTS = {"pretrained": 5e-5, "scratch": 1e-3}
+
+
+def learning_rate(wish: Any, learner: Learner, *, weights: str, folder: Path) -> LearningRate:
     """Give the learning rate that `optimizer.lr` asks for.
 
     Args:
         wish: a number; a pair, the rates of the first and the last parameter group, those between spread evenly on a
-            log scale; or `auto`, which runs the learning rate finder and leaves its curve in the folder.
+            log scale; `auto`, which runs the learning rate finder and leaves its curve in the folder; or `None`: 5e-5
+            for a pretrained checkpoint, 1e-3 for a model from scratch.
         learner: what the finder runs on; it is left as it was.
+        weights: `pretrained` or `scratch`: what is trained.
         folder: where the curve goes.
 
     Raises:
         InputError: anything else.
     """
+    if wish is None:
+        return LR_OF_WEIGHTS[weights]
     if wish == "auto":
         return _find_lr(learner, folder)
     rates = list(wish) if isinstance(wish, list | tuple) else [wish]

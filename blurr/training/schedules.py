@@ -21,7 +21,7 @@ def one_cycle(
     learner: Learner,
     lr: LearningRate,
     *,
-    epochs: Count = 3,
+    epochs: Count = 4,
     pct_start: Fraction = 0.25,
     div: Positive = 25.0,
     div_final: Positive = 1e5,
@@ -89,12 +89,12 @@ def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Count = 1,
     _fit(learner, final_epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
 
 
-def flat_cos(learner: Learner, lr: LearningRate, *, epochs: Count = 3, pct_start: Fraction = 0.75) -> None:
+def flat_cos(learner: Learner, lr: LearningRate, *, epochs: Count = 4, pct_start: Fraction = 0.75) -> None:
     """Keep the rate for `pct_start` of the steps, then let it fall to 0 by a cosine."""
     _fit(learner, epochs, lr, lambda done: 1.0 if done < pct_start else _cosine((done - pct_start) / (1 - pct_start)))
 
 
-def linear_warmup(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warmup: Fraction = 0.1) -> None:
+def linear_warmup(learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.1) -> None:
     """Rise linearly for `warmup` of the steps, then fall linearly to 0, as is usual for BERT."""
 
     def shape(done: float) -> float:
@@ -103,7 +103,7 @@ def linear_warmup(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warm
     _fit(learner, epochs, lr, shape)
 
 
-def cosine(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warmup: Fraction = 0.0, cycles: Count = 1) -> None:
+def cosine(learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.0, cycles: Count = 1) -> None:
     """Rise linearly for `warmup` of the steps, then fall to 0 by a cosine, `cycles` times (warm restarts above 1)."""
 
     def shape(done: float) -> float:
@@ -114,7 +114,7 @@ def cosine(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warmup: Fra
     _fit(learner, epochs, lr, shape)
 
 
-def constant(learner: Learner, lr: LearningRate, *, epochs: Count = 3, warmup: Fraction = 0.0) -> None:
+def constant(learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.0) -> None:
     """Rise linearly for `warmup` of the steps, then keep the rate."""
     _fit(learner, epochs, lr, lambda done: done / warmup if done < warmup else 1.0)
 
