@@ -16,7 +16,10 @@ MISTAKES = {
         "model=brt",
         r"^model=brt: there is no such option\. Did you mean 'bert'\? model has: .*bart.*blurr ls model",
     ),
-    "option_of_list": ("metrics=[accuracy,rougel]", r"^metrics=rougel: .*Did you mean 'rougeL'\? metrics has: accuracy"),
+    "option_of_list": (
+        "metrics=[accuracy,rougel]",
+        r"^metrics=rougel: .*Did you mean 'rougeL'\? metrics has: accuracy",
+    ),
     "experiment": ("experiments=nothing", r"^experiments=nothing: there is no such option"),
     "checkpoint_as_option": ("model=facebook/bart-base", r"model=auto model\.name=facebook/bart-base"),
     "file_as_option": ("data=./my.csv", r"data=files data\.train=\./my\.csv"),

@@ -54,6 +54,9 @@ class Ragged:
     def __getitem__(self, index: int) -> NDArray[np.int32]:
         return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        return (self[i] for i in range(len(self)))
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.offsets)
@@ -103,6 +106,23 @@ def _as_column(values: Sequence[Any]) -> Ragged | NDArray[Any]:
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, list) and any(isinstance(v, float) for v in value))
+
+
+def in_order(order: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    """Put values that came in the order of the batches back into the order of the tokenized rows."""
+    result: list[Any] = [None] * len(values)
+    for index, value in zip(order, values, strict=True):
+        result[index] = value
+    return result
+
+
+def by_row(rows: TokenizedRows, values: Sequence[Any], n: int) -> list[list[Any]]:
+    """Group values of tokenized rows by the row they come from: one each, or several windows (column `row`)."""
+    source = rows.columns.get("row", range(len(values)))
+    groups: list[list[Any]] = [[] for _ in range(n)]
+    for row, value in zip(source, values, strict=True):
+        groups[int(row)].append(value)
+    return groups
 
 
 class PaddingCollator:

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
+from blurr.data.batching import TokenizedRows, by_row, in_order
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, TextDL
 from blurr.text.modeling import losses
@@ -91,9 +92,16 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
     def after_pred(self) -> None:
         output = self.pred
         self.learn.blurr_model_outputs = {k: v for k, v in output.items() if k not in {"loss", "logits"}}
-        self.learn.pred = output["logits"]
+        self.learn.pred = logits_of(output)
         if isinstance(self.loss_func, losses.PRECALCULATED):
             self.loss_func.precalculated = output.get("loss")
+
+
+def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Give the logits of an output; those of start and end of a span side by side, `(batch, sequence, 2)`."""
+    if "logits" in output:
+        return output["logits"]
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
 
 
 def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
@@ -222,13 +230,19 @@ def infer(learn: Learner, items: Any, step: Callable[[Inputs], Sequence[Any]], *
         step: makes one result per row of a batch of inputs, on the model's device.
         bs: rows in a batch; `None` takes that of the validation loader.
     """
-    rows: list[Any] = as_items(items)
+    return [parts[0] for parts in infer_windows(learn, items, step, bs=bs)]
+
+
+def infer_windows(
+    learn: Learner, items: Any, step: Callable[[Inputs], Sequence[Any]], *, bs: int | None = None
+) -> list[list[Any]]:
+    """Do as `infer` does where an item may become several windows: give a list of results per item."""
+    rows = as_items(items)
     if not rows:
         return []
     dl = learn.dls.test_dl(rows, num_workers=0, **({} if bs is None else {"bs": bs}))
     order = dl.get_idxs()
-    device = next(learn.model.parameters()).device
-    dl.to(device)
+    dl.to(next(learn.model.parameters()).device)
     was_training = learn.model.training
     learn.model.eval()
     try:
@@ -236,10 +250,8 @@ def infer(learn: Learner, items: Any, step: Callable[[Inputs], Sequence[Any]], *
             done = [result for x, *_ in dl for result in step(_without_labels(x))]
     finally:
         learn.model.train(was_training)
-    results: list[Any] = [None] * len(rows)
-    for index, result in zip(order, done, strict=True):
-        results[index] = result
-    return results
+    results = in_order(order, done)
+    return by_row(dl.dataset, results, len(rows)) if isinstance(dl.dataset, TokenizedRows) else [[r] for r in results]
 
 
 def _without_labels(x: Mapping[str, Any]) -> dict[str, Any]:

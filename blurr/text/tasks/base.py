@@ -17,7 +17,7 @@ from fastai.losses import CrossEntropyLossFlat
 from transformers import PretrainedConfig
 
 from blurr.data import core as data_module
-from blurr.data.batching import Loader, TokenizedRows
+from blurr.data.batching import Batch, Loader, TokenizedRows, by_row, in_order
 from blurr.data.core import RawData, Schema
 from blurr.errors import InputError
 from blurr.text.data.core import Table, TextDL, collator_for
@@ -60,7 +60,10 @@ class Task(ABC):
 
     @abstractmethod
     def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
-        """Turn columns of rows into columns of token ids, and of `labels` where the rows have targets; pure."""
+        """Turn columns of rows into columns of token ids, and of `labels` where the rows have targets; pure.
+
+        Where a row becomes several windows, the column `row` holds, for each window, the number of its row.
+        """
 
     @abstractmethod
     def decode(self, learner: Learner) -> tuple[Any, Any]:
@@ -77,6 +80,14 @@ class Task(ABC):
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         """Give the loss; `None` stands for the one that the model computes itself."""
         return None
+
+    def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
+        """Give what makes a batch `(inputs, targets)` of tokenized rows, in training or in evaluation."""
+        return collator_for(hf.tokenizer, loader.pad_to_multiple_of)
+
+    def join(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make one description of a row of those of its windows, where `tokenize` cut it into several."""
+        return parts[0]
 
     def row_of(self, item: Any) -> dict[str, Any]:
         """Make a row, under the task's column names, of an item to predict on."""
@@ -110,7 +121,7 @@ class Task(ABC):
             tokenizer=hf.tokenizer,
             show_rows=type(self).show_rows,
             encode=partial(encode_items, self, _without_model(hf)),
-            create_batch=collator_for(hf.tokenizer, loader.pad_to_multiple_of),
+            create_batch=self.collator(hf, loader, train=train),
             seed=loader.seed,
             bucket=loader.bucket,
             num_workers=loader.num_workers,
@@ -157,13 +168,11 @@ class Task(ABC):
         with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
             record = learner.validate(dl=dl, cbs=collector)
         values = [float(v) for v in record]
-        table: list[dict[str, Any]] = [{} for _ in order]
-        for index, row in zip(order, collector.rows, strict=True):
-            table[index] = row
-        source = raw.splits[split].to_list()
+        windows = in_order(order, collector.rows)
+        parts = by_row(dl.dataset, windows, len(raw.splits[split]))
         return Evaluation(
             dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True)),
-            [{**given, **row} for given, row in zip(source, table, strict=True)],
+            [{**given, **self.join(part)} for given, part in zip(raw.splits[split].to_list(), parts, strict=True)],
         )
 
     def _described(self, learner: Learner) -> Table:
