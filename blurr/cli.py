@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     ls = commands.add_parser("ls", help="list the option groups, or the options of one group")
     ls.add_argument("group", nargs="?", help="a group, e.g. model")
     ls.set_defaults(command=_ls)
+    plan = commands.add_parser("plan", help="say what `blurr run` with the same words would do; loads no weights")
+    plan.add_argument("overrides", nargs="*", help="as for `blurr run`, e.g. task=summarization model=bart")
+    plan.set_defaults(command=_plan)
     doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to mend them")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -65,6 +68,20 @@ def _ls(arguments: argparse.Namespace) -> int:
                 for name, file in paths.options(group).items()
             ],
         )
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from blurr import checks, composing
+
+    composing.prepare_process()
+    cfg = composing.compose(arguments.overrides)
+    checks.check(cfg)
+
+    from blurr.plan import plan
+
+    for title, facts in plan(cfg).items():
+        _show(title, [("", name, said) for name, said in facts])
     return 0
 
 
@@ -101,7 +118,7 @@ def _complete(words: Sequence[str]) -> None:
     if "query=" not in " ".join(words) or not typed or typed[:1] == [RUN] and len(typed) > 1:
         os.environ["COMP_LINE"] = line.replace(f" {RUN} ", " ", 1)
         return _hydra(words)
-    choices = {1: [RUN, "ls", "doctor"], 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
+    choices = {1: [RUN, "plan", "ls", "doctor"], 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
     return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))
 
 

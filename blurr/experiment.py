@@ -70,10 +70,14 @@ def run_experiment(
     return objective_of(scores, cfg.objective)
 
 
-def build_hf(cfg: DictConfig, task: Task, raw: RawData) -> HFObjects:
+def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = True) -> HFObjects:
     """Make tokenizer, config and model: what the task and the data say goes in."""
     hf: HFObjects = build(
-        cfg.model, model_cls=task.model_cls, config=task.model_config(raw), corpus=partial(task.corpus, raw)
+        cfg.model,
+        model_cls=task.model_cls,
+        config=task.model_config(raw),
+        corpus=partial(task.corpus, raw),
+        load_weights=load_weights,
     )
     return hf
 

@@ -47,7 +47,7 @@ def test_version_is_said(blurr):
 def test_an_unknown_command_is_refused(blurr):
     done = blurr("rnu")
     assert done.returncode == 2
-    assert "'run', 'ls', 'doctor'" in done.stderr
+    assert all(f"'{command}'" in done.stderr for command in ("run", "ls", "doctor"))
 
 
 class TestCompletion:
@@ -72,7 +72,7 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("line", "expected"),
         [
-            ("blurr ", {"run", "ls", "doctor"}),
+            ("blurr ru", {"run"}),
             ("blurr d", {"doctor"}),
             ("blurr ls deb", {"debug"}),
             ("blurr run sched", {"schedule=", "schedule."}),

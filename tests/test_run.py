@@ -172,12 +172,6 @@ class TestOwnOptions:
         assert "traceback: true" in blurr("run", "--cfg", "job").stdout
         assert re.search(r"none +Mine\. +own", blurr("ls", "debug").stdout)
 
-    def test_an_own_module_is_importable_by_the_console_script(self, work, blurr):
-        (work / "mine.py").write_text("raise RuntimeError('mine was imported')\n")
-        (work / "tracking").mkdir()
-        (work / "tracking" / "mine.yaml").write_text("# Mine.\n_target_: mine.Tracker\n")
-        assert "mine was imported" in blurr("run", "tracking=mine", "debug=quick").stderr
-
 
 @pytest.fixture
 def stub(work):
@@ -193,6 +187,7 @@ def stub(work):
         "    do = os.environ.get('DO', '')\n"
         "    if do == 'fail' and cfg.seed != 2: raise RuntimeError('it failed')\n"
         "    if do == 'refuse': raise InputError('a column is missing')\n"
+        "    if do == 'import': import mine\n"
         "    if do == 'wait':\n"
         "        (folder / 'waiting').touch()\n"
         "        time.sleep(60)\n"
@@ -201,9 +196,10 @@ def stub(work):
     )
     (work / "here").mkdir()
 
-    def start(*words, **environment):
+    def start(*words, script=False, **environment):
+        program = ["-c", "from blurr import run; run.main()"] if script else ["-m", "blurr.run"]
         return subprocess.Popen(
-            [sys.executable, "-m", "blurr.run", *words],
+            [sys.executable, *(["-P"] if script else []), *program, *words],
             cwd=work / "here",
             env={**os.environ, "PYTHONPATH": str(work / "copy"), **environment},
             stdout=subprocess.PIPE,
@@ -256,6 +252,12 @@ class TestFolders:
         assert len(list(stub.folder.rglob("done"))) == 2
 
 
+def test_an_own_module_is_importable(stub):
+    """As with `python -m`, which puts the launch folder on the path; a console script does not."""
+    (stub.folder / "mine.py").write_text("raise RuntimeError('mine was imported')\n")
+    assert "mine was imported" in stub(DO="import", script=True).stderr
+
+
 class TestExitCodes:
     """2 for a mistake, 1 for a crash, 130 for Ctrl-C."""
 
@@ -277,7 +279,7 @@ class TestExitCodes:
 
     def test_ctrl_c_ends_with_130_and_without_a_traceback(self, stub):
         process = stub.start(DO="wait")
-        while not list(stub.folder.rglob("waiting")):
+        while process.poll() is None and not list(stub.folder.rglob("waiting")):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import ENDPOINT
@@ -129,6 +131,7 @@ def build_model(
     model_cls: str,
     config: Mapping[str, Any],
     corpus: Callable[[], Iterable[str]],
+    load_weights: bool,
     arch: str | None = None,
     weights: Weights = "auto",
     scratch: Mapping[str, Any] | None = None,
@@ -145,6 +148,7 @@ def build_model(
         name: Hub id or local folder of the checkpoint.
         model_cls: name of a transformers auto class, given by the task.
         config: values that the task asks for, such as the label names.
+        load_weights: `False` makes a model without memory for its weights, of which only the shapes can be read.
         corpus: gives the texts of the training split, to train the tokenizer of a model from scratch.
         arch: Hugging Face's name of the architecture; `None` takes it from the checkpoint.
         weights: `pretrained` loads the checkpoint or stops; `scratch` builds a small model of the same architecture;
@@ -160,23 +164,28 @@ def build_model(
     Raises:
         InputError: the checkpoint cannot be had and `weights` does not allow to do without it.
     """
+    auto_cls = getattr(transformers, model_cls)
+    at = {} if revision is None else {"revision": revision}
     values = {**config, **(config_kwargs or {})}
+    tokenizer_values = {**at, **(tokenizer_kwargs or {})}
     chosen = choose_weights(name, weights, arch)
-    if chosen == "pretrained":
-        local = {} if revision is None else {"revision": revision}
+    if chosen == "pretrained" and load_weights:
         return get_hf_objects(
             name,
-            getattr(transformers, model_cls),
-            config_kwargs={**local, **values},
-            tokenizer_kwargs={**local, **(tokenizer_kwargs or {})},
-            model_kwargs={**local, **(model_kwargs or {})},
+            auto_cls,
+            config_kwargs={**at, **values},
+            tokenizer_kwargs=tokenizer_values,
+            model_kwargs={**at, **(model_kwargs or {})},
         )
-    if Path(name).is_dir():
-        return _reinitialized(name, model_cls, values, tokenizer_kwargs or {})
+    device = nullcontext() if load_weights else torch.device("meta")
+    if chosen == "pretrained" or Path(name).is_dir():
+        with device:
+            return _reinitialized(name, auto_cls, {**at, **values}, tokenizer_values, chosen)
     if arch is None:
         raise InputError(f"model={name!r} cannot be reached to learn its architecture. {_REMEDY}")
     tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
-    return _from_sizes(arch, model_cls, tokenizer, {**(scratch or {}), **values})
+    with device:
+        return _from_sizes(arch, auto_cls, tokenizer, {**(scratch or {}), **values})
 
 
 _REMEDY = (
@@ -279,7 +288,7 @@ def train_tokenizer(
     return trained
 
 
-def _from_sizes(arch: str, model_cls: str, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any]) -> HFObjects:
+def _from_sizes(arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any]) -> HFObjects:
     """Make a model with random weights, its special ids taken from the tokenizer."""
     ids = {
         "pad_token_id": tokenizer.pad_token_id,
@@ -290,17 +299,17 @@ def _from_sizes(arch: str, model_cls: str, tokenizer: PreTrainedTokenizerBase, v
     }
     known = {k: v for k, v in ids.items() if v is not None}
     config = AutoConfig.for_model(arch, vocab_size=len(tokenizer), **{**known, **values})
-    model = getattr(transformers, model_cls).from_config(config)
+    model = auto_cls.from_config(config)
     tokenizer.model_max_length = int(values.get("max_position_embeddings", values.get("n_positions", 512)))
     return HFObjects(arch, model.config, tokenizer, model, "scratch")
 
 
 def _reinitialized(
-    folder: str, model_cls: str, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any]
+    name: str, auto_cls: Any, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any], weights: str
 ) -> HFObjects:
-    """Make a model with random weights, of the size and with the tokenizer of a local checkpoint."""
-    config = AutoConfig.from_pretrained(folder, **values)
-    tokenizer = AutoTokenizer.from_pretrained(folder, **tokenizer_kwargs)
-    model = getattr(transformers, model_cls).from_config(config)
+    """Make a model with random weights, of the size and with the tokenizer of a checkpoint."""
+    config = AutoConfig.from_pretrained(name, **values)
+    tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_kwargs)
+    model = auto_cls.from_config(config)
     add_pad_token(tokenizer, model)
-    return HFObjects(str(config.model_type), model.config, tokenizer, model, "scratch")
+    return HFObjects(str(config.model_type), model.config, tokenizer, model, weights)

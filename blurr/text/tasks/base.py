@@ -217,6 +217,7 @@ def from_data(
         str(pretrained_model_name_or_path),
         model_cls=task.model_cls,
         corpus=tuple,
+        load_weights=True,
         weights="pretrained",
         **{**(hf_kwargs or {}), "config": config},
     )

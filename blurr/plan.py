@@ -1,0 +1,121 @@
+"""Say what a run would do, without doing it: rows, tokens, labels, parameters, steps; no weights are loaded."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from datasets.utils import logging as datasets_logging
+from omegaconf import DictConfig, OmegaConf
+
+from blurr.data.batching import Loader, Ragged, TokenizedRows
+from blurr.experiment import build, build_hf
+from blurr.text.data.core import length_limit
+from blurr.text.hf_objects import HFObjects
+from blurr.text.modeling.core import blurr_splitter
+from blurr.text.tasks.base import Task, ordered_splits
+from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
+
+Facts = list[tuple[str, str]]
+MOST_LABELS = 12
+
+
+class Rehearsal:
+    """Stands for a learner while a schedule plays: notes each fit, and trains nothing.
+
+    Args:
+        groups: parameter groups, as the splitter gives them.
+
+    Attributes:
+        fits: of each fit its epochs, the number of parameters that it would train, and each group's highest rate.
+    """
+
+    def __init__(self, groups: list[list[torch.nn.Parameter]]) -> None:
+        self.opt = TorchOptimizer(groups, torch.optim.SGD, lr=1e-3)
+        self.fits: list[tuple[int, int, list[float]]] = []
+
+    def freeze_to(self, n: int) -> None:
+        self.opt.freeze_to(n)
+
+    def freeze(self) -> None:
+        self.freeze_to(-1)
+
+    def unfreeze(self) -> None:
+        self.freeze_to(0)
+
+    def fit(self, epochs: int, lr: Any = None, cbs: Any = None) -> None:
+        trained = sum(p.numel() for group in self.opt.param_lists for p in group if p.requires_grad)
+        self.fits.append((epochs, trained, [hyper["lr"] for hyper in self.opt.hypers]))
+
+
+def plan(cfg: DictConfig) -> dict[str, Facts]:
+    """Describe the run that a config asks for.
+
+    Returns:
+        Sections by their titles: `config`, `rows`, `tokens`, `labels` where there are any, `parameters`, `training`.
+    """
+    datasets_logging.disable_progress_bar()
+    task: Task = build(cfg.task)
+    raw = build(cfg.data, schema=task.schema)
+    hf = build_hf(cfg, task, raw, load_weights=False)
+    loader: Loader = build(cfg.loader)
+    splits = dict(ordered_splits(raw))
+    encoded = {name: task.encode({c: rows[c][:] for c in rows.column_names}, hf) for name, rows in splits.items()}
+    role = task.schema.label
+    labels = task.vocab(hf) is not None and role is not None
+    return {
+        "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
+        "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
+        "tokens": [fact for name, rows in encoded.items() for fact in _lengths(name, rows, task, hf)],
+        "labels": [(name, _counts(rows, str(role))) for name, rows in splits.items()] if labels else [],
+        "parameters": _parameters(hf),
+        "training": _training(cfg, hf, encoded["train"], loader),
+    }
+
+
+def _yaml(value: Any) -> str:
+    return OmegaConf.to_yaml(value, resolve=True).rstrip() if OmegaConf.is_config(value) else str(value)
+
+
+def _lengths(split: str, rows: TokenizedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, str]]:
+    """Say how long the rows are, and how many of them reach the limit and so may be cut."""
+    limits = {"input_ids": getattr(task, "max_length", None), "labels": getattr(task, "max_target_length", None)}
+    for column, wished in limits.items():
+        values = rows.columns.get(column)
+        if isinstance(values, Ragged) and len(values):
+            low, middle, high, most = np.percentile(values.lengths, [0, 50, 95, 100]).astype(int)
+            limit = length_limit(hf.tokenizer, wished)
+            cut = "no limit" if limit is None else f"{(values.lengths >= limit).mean():.1%} reach the limit of {limit}"
+            yield f"{split} {column}", f"{low} to {most}, median {middle}, 95 % up to {high}; {cut}"
+
+
+def _counts(rows: Dataset, role: str) -> str:
+    labels = [x for label in rows[role][:] for x in (label if isinstance(label, list) else [label])]
+    counted = Counter(str(label) for label in labels).most_common()
+    shown = ", ".join(f"{name} {n} ({n / len(labels):.0%})" for name, n in counted[:MOST_LABELS])
+    return shown + (f", and {len(counted) - MOST_LABELS} more" if len(counted) > MOST_LABELS else "")
+
+
+def _parameters(hf: HFObjects) -> Facts:
+    groups = [sum(p.numel() for p in group) for group in blurr_splitter(hf.model)]
+    names = ["embeddings", *(f"body {i}" for i in range(1, len(groups) - 1)), "last group"][-len(groups) :]
+    facts = [(f"{i} {name}", f"{n:,}") for i, (name, n) in enumerate(zip(names, groups, strict=True))]
+    return [("weights", f"{hf.weights} {hf.arch}, {sum(groups):,} parameters"), *facts]
+
+
+def _training(cfg: DictConfig, hf: HFObjects, rows: TokenizedRows, loader: Loader) -> Facts:
+    """Play the schedule, and say what each of its fits would train."""
+    wish = OmegaConf.to_container(cfg.optimizer).get("lr")  # type: ignore[union-attr]  # a mapping
+    lr: Any = LR_OF_WEIGHTS[hf.weights] if wish in (None, "auto") else wish
+    rehearsal = Rehearsal(blurr_splitter(hf.model))
+    build(cfg.schedule)(rehearsal, slice(*lr) if isinstance(lr, list) else lr)
+    batches = -(-len(rows) // loader.batch_size)
+    facts = []
+    for i, (epochs, trained, rates) in enumerate(rehearsal.fits, start=1):
+        rate = f"{rates[0]:.3g}" if len(set(rates)) == 1 else f"{rates[0]:.3g} (first group) to {rates[-1]:.3g} (last)"
+        rate = "found by the learning rate finder" if wish == "auto" else f"up to {rate}"
+        facts.append((f"phase {i}", f"{epochs} x {batches} steps on {trained:,} parameters, learning rate {rate}"))
+    steps = sum(epochs for epochs, *_ in rehearsal.fits) * batches
+    return [*facts, ("in all", f"{steps} steps of {loader.batch_size} rows")]
