@@ -14,7 +14,7 @@ RUN = "run"
 def main() -> None:
     """Run the command that the first word names; `run` and shell completion are handed to Hydra."""
     words = sys.argv[1:]
-    with explain.answering():
+    with explain.Answering():
         if words[:1] in (["-sc"], ["--shell-completion"]):
             _complete(words)
         elif words[:1] == [RUN]:
@@ -112,11 +112,12 @@ def _show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
 
 
 def _complete(words: Sequence[str]) -> None:
-    """Answer the shell: commands for the first word, groups after `ls`, and what Hydra knows after `run`."""
+    """Answer the shell: commands for the first word, groups after `ls`, what Hydra knows after `run`."""
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()[1:] + ([""] if line.endswith(" ") else [])
-    if "query=" not in " ".join(words) or not typed or typed[:1] == [RUN] and len(typed) > 1:
-        os.environ["COMP_LINE"] = line.replace(f" {RUN} ", " ", 1)
+    takes_overrides = len(typed) > 1 and typed[0] in (RUN, "plan")
+    if "query=" not in " ".join(words) or not typed or takes_overrides:
+        os.environ["COMP_LINE"] = line.replace(f" {typed[0]} ", " ", 1) if takes_overrides else line
         return _hydra(words)
     choices = {1: [RUN, "plan", "ls", "doctor"], 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
     return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))

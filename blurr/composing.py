@@ -93,7 +93,7 @@ class BeforeRun(Callback):
         from blurr import checks
 
         HydraConfig.instance().set_config(config)  # `${hydra:…}` is resolved from there
-        with explain.answering():
+        with explain.Answering():
             checks.check(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:

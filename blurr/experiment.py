@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.data.core import RawData
-from blurr.errors import InputError
+from blurr.errors import InputError, nearest
 from blurr.text.hf_objects import HFObjects
 from blurr.text.tasks.base import Task
 from blurr.tracking.callback import TrackingCallback
@@ -50,12 +50,14 @@ def run_experiment(
         run.dataset(raw)
         hf = build_hf(cfg, task, raw)
         run.tag(weights=hf.weights)
+        metrics = build(cfg.metrics)
+        check_objective(cfg.objective, {"loss", *metrics}, raw)
         dls = task.dataloaders(raw, hf, build(cfg.loader))
         learner = task.learner(
             dls,
             hf,
             raw=raw,
-            metrics=build(cfg.metrics),
+            metrics=metrics,
             optimizer=build_optimizer(cfg.optimizer),
             cbs=[TrackingCallback(run), *precision_callbacks(cfg.precision), *build(cfg.callbacks).values()],
             path=folder,
@@ -67,7 +69,7 @@ def run_experiment(
             build(cfg.schedule)(learner, lr)
         scores = conclude(task, learner, raw, hf, run)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
-    return objective_of(scores, cfg.objective)
+    return scores[cfg.objective]
 
 
 def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = True) -> HFObjects:
@@ -125,12 +127,12 @@ def conclude(task: Task, learner: Learner, raw: RawData, hf: HFObjects, run: Run
     return scores
 
 
-def objective_of(scores: Mapping[str, float], name: str) -> float:
-    """Give the value that a sweep compares.
+def check_objective(name: str, metrics: set[str], raw: RawData) -> None:
+    """Refuse an objective that the run will not have, before it has trained.
 
     Raises:
         InputError: no metric has that name.
     """
-    if name not in scores:
-        raise InputError(f"objective={name} names no metric of this run; there are {sorted(scores)}.")
-    return scores[name]
+    there = sorted(f"{split}/{metric}" for split in raw.splits if split != "train" for metric in metrics)
+    if name not in there:
+        raise InputError(f"objective={name} names no metric of this run.{nearest(name, there)} There are {there}.")

@@ -4,7 +4,6 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -30,23 +29,25 @@ FLAGS = (
 )
 
 
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turn what is raised inside into one message on stderr and an exit code.
+class Answering:
+    """Turns what is raised inside a `with` block into one message on stderr and an exit code (SystemExit).
 
     The code is 2 for a mistake of the user's, 1 for any other exception, 130 for Ctrl-C. A mistake's traceback is
     shown only where the command line has `debug=traceback`; another exception's always, from our code on.
-
-    Raises:
-        SystemExit: in place of whatever was raised inside.
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        raise SystemExit(INTERRUPTED) from None
-    except Exception as error:  # noqa: BLE001  # the one place where every exception of the command line ends
-        raise SystemExit(_report(error, sys.argv[1:])) from None
+
+    def __enter__(self) -> None:
+        """Begin to listen."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Answer, and leave a SystemExit in place of the exception; a SystemExit itself passes."""
+        if isinstance(error, KeyboardInterrupt):
+            sys.stderr.write("Interrupted.\n")
+            raise SystemExit(INTERRUPTED) from None
+        if isinstance(error, Exception):
+            raise SystemExit(_report(error, sys.argv[1:])) from None
 
 
 def check_flags(words: Sequence[str]) -> None:

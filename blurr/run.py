@@ -24,13 +24,13 @@ def experiment(cfg: DictConfig) -> float | None:
 
     overrides, choices = list(job.overrides.task), dict(job.runtime.choices)
     # A sweep goes on with its other jobs after a failed one, and raises at its end.
-    with explain.answering() if job.mode == RunMode.RUN else nullcontext():
+    with explain.Answering() if job.mode == RunMode.RUN else nullcontext():
         return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices)
 
 
 def main() -> None:
     """Hand the command line to Hydra, and answer its mistakes in blurr's words."""
-    with explain.answering():
+    with explain.Answering():
         explain.check_flags(sys.argv[1:])
         composing.prepare_process()
         hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()

@@ -57,3 +57,21 @@ def answer(work: Path) -> Answer:
         return message
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def store_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One real SQLite store for all tests of a session: a fresh one takes seconds to make."""
+    from blurr.tracking.store import connect
+
+    uri = f"sqlite:///{tmp_path_factory.mktemp('a store')}/mlflow.db"
+    connect(uri, "blurr")
+    return uri
+
+
+@pytest.fixture
+def client(store_uri: str):
+    """MLflow's own client, on that store."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=store_uri)

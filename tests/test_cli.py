@@ -78,6 +78,7 @@ class TestCompletion:
             ("blurr run sched", {"schedule=", "schedule."}),
             ("blurr run task=summarization model=ba", {"model=bart"}),
             ("blurr run schedule.epo", {"schedule.epochs="}),
+            ("blurr plan task=summarization model=ba", {"model=bart"}),
             ("blurr doctor ", set()),
             ("blurr run model=brrt task=su", {"task=summarization"}),
         ],

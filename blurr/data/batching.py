@@ -99,7 +99,7 @@ class TokenizedRows:
 
 
 def _as_column(values: Sequence[Any]) -> Ragged | NDArray[Any]:
-    if len(values) and isinstance(values[0], list) and not any(isinstance(v, float) for v in values[0]):
+    if len(values) and isinstance(values[0], list | np.ndarray) and not any(isinstance(v, float) for v in values[0]):
         return Ragged(values)
     return np.asarray(values, dtype=np.float32 if len(values) and _is_float(values[0]) else np.int64)
 

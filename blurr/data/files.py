@@ -1,4 +1,4 @@
-"""Load rows from files: csv, tsv, json, jsonl, parquet, xlsx, folders of text."""
+"""Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, folders of text."""
 
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ def load_files(
     columns: Columns | None = None,
     splits: Splits = DEFAULT_SPLITS,
     limit: Count | None = None,
-    format: Literal["auto", "csv", "tsv", "json", "jsonl", "parquet", "xlsx", "text", "lines"] = "auto",
+    format: Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "text", "lines"] = "auto",
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
     quotes: Literal["auto", "fields", "text"] = "auto",

@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from blurr.data.splits import FILE_COLUMN, split_name
+from blurr.data.squad import is_squad, squad_rows
 from blurr.errors import InputError, nearest
 
 Paths = str | Path | Sequence[str | Path]
@@ -50,7 +51,7 @@ class FileOptions:
         sheet: Number, from 0, or name of the sheet of an xlsx file.
     """
 
-    format: Literal["auto", "csv", "tsv", "json", "jsonl", "parquet", "xlsx", "text", "lines"] = "auto"
+    format: Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "text", "lines"] = "auto"
     encoding: str = "utf-8-sig"
     delimiter: str | None = None
     quotes: Literal["auto", "fields", "text"] = "auto"
@@ -271,6 +272,8 @@ def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
         if error.msg == "Extra data":
             return _read_jsonl(file, options, text)
         raise InputError(f"{file.path} is not JSON: {error}.") from error
+    if options.format == "squad" or is_squad(data):
+        return _records(squad_rows(data, str(file.path)), str(file.path))
     rows = data.get("data") if isinstance(data, dict) else data
     if not isinstance(rows, list):
         raise InputError(f'{file.path} must hold a list of objects, or {{"data": [...]}} with such a list.')
@@ -331,6 +334,7 @@ READERS: dict[str, Reader] = {
     "tsv": _read_tsv,
     "json": _read_json,
     "jsonl": _read_jsonl,
+    "squad": _read_json,
     "parquet": _read_parquet,
     "xlsx": _read_xlsx,
     "text": _read_text,

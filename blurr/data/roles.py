@@ -24,12 +24,14 @@ class Schema:
         optional: Roles that are used where the data has them.
         label: The role that holds the labels, or None for a task without.
         sample: Makes one generated row under the names of the roles.
+        blank: Roles that a row may leave empty, as a question without an answer does; their columns are read as text.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
     label: str | None
     sample: Callable[[random.Random], dict[str, Any]]
+    blank: tuple[str, ...] = ()
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -38,9 +40,9 @@ class Schema:
 
 
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
-    """Name the source columns that are text whatever they look like: all that fill a role, but the labels."""
+    """Name the source columns that are text whatever they look like: all that fill a role, but labels that are no text."""
     chosen = chosen_columns(schema, columns or {})
-    return frozenset(str(column) for role, column in chosen.items() if role != schema.label)
+    return frozenset(str(column) for role, column in chosen.items() if role != schema.label or role in schema.blank)
 
 
 def chosen_columns(schema: Schema, columns: Columns) -> dict[str, str | list[str]]:
@@ -143,7 +145,7 @@ def check_filled(rows: datasets.Dataset, schema: Schema, where: str) -> None:
         InputError: Names the role, how many rows lack it, and the first of them.
     """
     for role in schema.roles:
-        if role not in rows.column_names:
+        if role not in rows.column_names or role in schema.blank:
             continue
         empty = _empty_rows(rows, role, is_label=role == schema.label)
         if empty:

@@ -16,18 +16,11 @@ import transformers
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented all the same
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    T5Tokenizer,
-)
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
 
-from blurr.errors import InputError, nearest
+from blurr.errors import InputError
+from blurr.text.scratch import train_tokenizer
 
 log = logging.getLogger(__name__)
 Weights = Literal["auto", "pretrained", "scratch"]
@@ -258,34 +251,6 @@ def hub_has(name: str) -> bool:
 
 
 # -- from scratch
-
-
-def train_tokenizer(
-    arch: str, corpus: Iterable[str], *, vocab_size: int, tokenizer: str | None = None
-) -> PreTrainedTokenizerBase:
-    """Train a tokenizer of the architecture's own kind on texts.
-
-    Args:
-        arch: Hugging Face's name of the architecture.
-        corpus: the texts.
-        vocab_size: largest size of the vocabulary.
-        tokenizer: name of another tokenizer class, for architectures whose own cannot be trained.
-
-    Raises:
-        InputError: the architecture or the class is unknown.
-    """
-    class_name = tokenizer or TOKENIZER_MAPPING_NAMES.get(arch)
-    cls = tokenizer_class_from_name(class_name) if class_name else None
-    if cls is None:
-        raise InputError(
-            f"No tokenizer is known for the architecture {arch!r}.{nearest(arch, TOKENIZER_MAPPING_NAMES)} "
-            "Set model.scratch_tokenizer to a class of transformers, such as T5Tokenizer."
-        )
-    empty = cls(extra_ids=0) if issubclass(cls, T5Tokenizer) else cls()
-    trained: PreTrainedTokenizerBase = empty.train_new_from_iterator(corpus, vocab_size=vocab_size, show_progress=False)
-    if trained.pad_token_id is None:
-        trained.add_special_tokens({"pad_token": "<pad>"})
-    return trained
 
 
 def _from_sizes(arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any]) -> HFObjects:

@@ -1,0 +1,121 @@
+"""Exact match and F1 of extractive question answering, a question at a time, with the arithmetic of SQuAD."""
+
+import re
+import string
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+Version = Literal["auto", "1.1", "2.0"]
+Asked = Literal["all", "answerable", "unanswerable"]
+
+
+class WindowAnswer(Protocol):
+    """The best answer that one window of a context holds.
+
+    Attributes:
+        row: Number of the question.
+        text: The answer.
+        score: Its score.
+        margin: What the score must reach, lest the question count as having no answer.
+    """
+
+    @property
+    def row(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
+
+    @property
+    def margin(self) -> float: ...
+
+
+class _Questions(ABC):
+    """Base of both metrics: the best answer so far to each question, over all its windows.
+
+    Args:
+        version: whose arithmetic counts: `2.0` leaves out true answers that are nothing but articles and punctuation,
+            and gives an empty answer full F1 where there is none; `auto` is 2.0 where a question has no answer.
+        of: all questions, those that have an answer, or those that have none.
+    """
+
+    def __init__(self, version: Version = "auto", of: Asked = "all") -> None:
+        self.version, self.of = version, of
+        self.reset()
+
+    def reset(self) -> None:
+        self.best: dict[int, tuple[float, str]] = {}
+        self.margins: dict[int, float] = {}
+        self.true: dict[int, list[str]] = {}
+
+    def update(self, predictions: Sequence[WindowAnswer], targets: Sequence[Sequence[str]]) -> None:
+        for window, true in zip(predictions, targets, strict=True):
+            row = window.row
+            if row not in self.best or window.score > self.best[row][0]:
+                self.best[row] = (window.score, window.text)
+            self.margins[row] = min(window.margin, self.margins.get(row, window.margin))
+            self.true[row] = list(true)
+
+    def compute(self) -> float:
+        """Give the mean over the questions in percent, as the official script does."""
+        version = self.version
+        if version == "auto":
+            version = "1.1" if all(self.true.values()) else "2.0"
+        wanted = {"all": (True, False), "answerable": (True,), "unanswerable": (False,)}[self.of]
+        rows = [row for row, true in self.true.items() if bool(true) in wanted]
+        total = sum(self.best_match(self._answer(row), self.true[row], version) for row in rows)
+        return 100.0 * total / max(len(rows), 1)
+
+    def _answer(self, row: int) -> str:
+        score, text = self.best[row]
+        return "" if self.margins[row] > score else text
+
+    @classmethod
+    def best_match(cls, predicted: str, true: Sequence[str], version: Version = "2.0") -> float:
+        """Compare a predicted answer with the true one that is closest: 0 to 1."""
+        return max(cls.match(predicted, each, version) for each in counted(true, version))
+
+    @staticmethod
+    @abstractmethod
+    def match(predicted: str, true: str, version: Version) -> float:
+        """Compare a predicted with a true answer: 0 to 1."""
+
+
+class ExactMatch(_Questions):
+    """Percentage of questions whose answer is one of the true ones, but for case, articles and punctuation."""
+
+    @staticmethod
+    def match(predicted: str, true: str, version: Version = "2.0") -> float:
+        return float(normalized(predicted) == normalized(true))
+
+
+class AnswerF1(_Questions):
+    """Mean over the questions of the F1, in percent, of the words of the answer and of the true one that is closest."""
+
+    @staticmethod
+    def match(predicted: str, true: str, version: Version = "2.0") -> float:
+        words, gold = normalized(predicted).split(), normalized(true).split()
+        if version == "2.0" and not (words and gold):
+            return float(words == gold)
+        common = (Counter(words) & Counter(gold)).total()
+        if not common:
+            return 0.0
+        precision, recall = common / len(words), common / len(gold)
+        return 2 * precision * recall / (precision + recall)
+
+
+def counted(true: Sequence[str], version: Version) -> Sequence[str]:
+    """Give the true answers that count; an empty one where there is none."""
+    if version == "2.0":
+        true = [answer for answer in true if normalized(answer)]
+    return true or [""]
+
+
+def normalized(answer: str) -> str:
+    """Bring an answer into the form in which SQuAD compares: lower case, no punctuation, no articles, single spaces."""
+    bare = "".join(letter for letter in answer.lower() if letter not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())

@@ -1,0 +1,101 @@
+"""Metrics of labelled words, by seqeval: whole entities count, not words."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from seqeval.metrics import accuracy_score, classification_report, f1_score, precision_score, recall_score
+from seqeval.metrics.sequence_labeling import get_entities
+
+Score = Literal["precision", "recall", "f1", "accuracy"]
+OUTSIDE = "O"
+SCHEME = re.compile(r"([BIESLUM])-(.+)", re.DOTALL)
+AS_IOBES = {"L": "E", "U": "S", "M": "I"}
+SCORES = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
+
+
+@dataclass(frozen=True)
+class WordLabels:
+    """Labels of words that follow each other in a document.
+
+    Attributes:
+        document: number of the document.
+        start: place of the first of the words in it.
+        labels: a label per word.
+    """
+
+    document: int
+    start: int
+    labels: list[str]
+
+
+class Seqeval:
+    """Score predicted entities against true ones: an entity is right when its type and both its ends are.
+
+    `update` takes a list of `WordLabels` each of predictions and of targets, in any order; `compute` puts the words of
+    a document together again, so that an entity counts once however its document was cut. Labels are of the schemes
+    IOB1, IOB2, IOBES and BILOU; of labels without a prefix, neighbours of the same name are one entity.
+
+    Args:
+        score: `precision` (share of the predicted entities that are right), `recall` (share of the true entities that
+            are found), `f1` (their harmonic mean), or `accuracy` (share of the words whose label is right).
+        average: `micro` over all entities, `macro` over the types, or `weighted` by the types' number of entities;
+            means nothing to accuracy.
+    """
+
+    def __init__(self, score: Score = "f1", average: Literal["micro", "macro", "weighted"] = "micro") -> None:
+        self.score, self.average = score, average
+        self.reset()
+
+    def reset(self) -> None:
+        self.predicted: list[WordLabels] = []
+        self.true: list[WordLabels] = []
+
+    def update(self, predictions: Sequence[WordLabels], targets: Sequence[WordLabels]) -> None:
+        self.predicted += predictions
+        self.true += targets
+
+    def compute(self) -> float:
+        true, predicted = documents(self.true), documents(self.predicted)
+        if self.score == "accuracy":
+            return float(accuracy_score(true, predicted))
+        chunks = [[iobes(labels) for labels in part] for part in (true, predicted)]
+        return float(SCORES[self.score](*chunks, average=self.average, zero_division=0))
+
+    def report(self) -> str:
+        """Give the precision, recall, F1 and number of true entities of each type, as a table."""
+        return entity_report(documents(self.true), documents(self.predicted))
+
+
+def documents(parts: Sequence[WordLabels]) -> list[list[str]]:
+    """Put the labels of each document together, in the order of its words."""
+    whole: dict[int, list[str]] = {}
+    for part in sorted(parts, key=lambda part: (part.document, part.start)):
+        whole.setdefault(part.document, []).extend(part.labels)
+    return list(whole.values())
+
+
+def entity_report(true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> str:
+    """Give the precision, recall, F1 and number of true entities of each type, as a table; a list of labels each."""
+    chunks = [[iobes(labels) for labels in part] for part in (true, predicted)]
+    if not any(get_entities(labels) for part in chunks for labels in part):
+        return "There are no entities, neither true nor predicted.\n"
+    return str(classification_report(*chunks, digits=4, zero_division=0))
+
+
+def entities(labels: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Find the entities: type, first and last word, as the metrics count them."""
+    return [(str(kind), int(first), int(last)) for kind, first, last in get_entities(iobes(labels))]
+
+
+def iobes(labels: Sequence[str]) -> list[str]:
+    """Write labels in the prefixes that seqeval knows; a name without one is the inside of an entity."""
+    return [_iobes(label) for label in labels]
+
+
+def _iobes(label: str) -> str:
+    known = SCHEME.fullmatch(label)
+    if known is None:
+        return label if label == OUTSIDE else f"I-{label}"
+    return f"{AS_IOBES.get(known[1], known[1])}-{known[2]}"

@@ -1,0 +1,234 @@
+"""Token classification: a label for each word, such as the names of people and places in a text."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from annotated_types import Ge, Lt
+from fastai.learner import Learner
+from transformers import PretrainedConfig
+
+from blurr.annotations import Count
+from blurr.data import samples_token_classification as samples
+from blurr.data.batching import Batch, Loader, PaddingCollator
+from blurr.data.core import RawData, Schema
+from blurr.errors import InputError
+from blurr.text.data.core import Table
+from blurr.text.data.words import Labeling, Window, WordIdsFunc, align_labels, show_words, tokenize_words, word_starts
+from blurr.text.data.words import read_words
+from blurr.text.hf_objects import HFObjects
+from blurr.text.metrics import Metric
+from blurr.text.metrics_token_classification import Seqeval, WordLabels, entity_report
+from blurr.text.modeling.core import Blearner
+from blurr.text.modeling.tokens import BlearnerForTokens
+from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
+
+log = logging.getLogger(__name__)
+
+
+class BlearnerForTokenClassification(BlearnerForTokens):
+    """A `Blearner` for token classification; `from_data` makes one of rows in one line."""
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Any,
+        pretrained_model_name_or_path: str | Path,
+        tokens_attr: str = "tokens",
+        token_labels_attr: str = "labels",
+        labels: Sequence[str] | None = None,
+        *,
+        labeling: Labeling = "first",
+        max_length: int | None = None,
+        stride: int = 16,
+        slow_word_ids_func: WordIdsFunc | None = None,
+        **options: Any,
+    ) -> Blearner:
+        """Make a learner with a frozen body.
+
+        Args:
+            data: a DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file; a column `is_valid` marks the
+                validation rows.
+            pretrained_model_name_or_path: Hub id or local folder.
+            tokens_attr: column of the lists of words.
+            token_labels_attr: column of the lists of labels, a name or an id for each word.
+            labels: names of the labels in the order of their ids; `None` takes them from the data.
+            labeling: see `TokenClassification`, as for the next three.
+            max_length: longest window in tokens.
+            stride: words that neighbouring windows share.
+            slow_word_ids_func: tells the word of each token for a slow tokenizer.
+            options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
+                `blurr.text.tasks.base.from_data`.
+        """
+        task = TokenClassification(
+            labeling=labeling,
+            max_length=max_length,
+            stride=stride,
+            label_names=None if labels is None else list(labels),
+            slow_word_ids_func=slow_word_ids_func,
+        )
+        columns = {"tokens": tokens_attr, "labels": token_labels_attr}
+        return from_data(
+            task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
+        )
+
+
+def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
+    return {"precision": Seqeval("precision"), "recall": Seqeval("recall"), "f1": Seqeval(), "accuracy": Seqeval("accuracy")}
+
+
+@dataclass
+class TokenClassification(Task):
+    """Label words.
+
+    Args:
+        labeling: which tokens of a word learn its label: the `first`; all (`same`); or all, the later ones that of
+            the inside of the entity (`bi`). Words are scored by their first token.
+        max_length: longest window in tokens; `None` takes the model's limit. Longer rows become several windows.
+        stride: words that neighbouring windows share, for context; each word is learnt and scored once.
+        label_names: names of the labels in the order of their ids; `None` takes them from the data.
+        slow_word_ids_func: `(tokenizer, i, encoding) -> word number, or None, of each token` for a tokenizer that
+            cannot tell them.
+        loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
+            smoothing is asked for.
+        label_smoothing: share of the target that is spread over all labels.
+    """
+
+    schema: ClassVar[Schema] = Schema(
+        required=("tokens", "labels"), optional=(), label="labels", sample=samples.tagged_sentences
+    )
+    model_cls: ClassVar[str] = "AutoModelForTokenClassification"
+    learner_cls: ClassVar[type[Blearner]] = BlearnerForTokenClassification
+    show_rows = staticmethod(show_words)
+
+    labeling: Labeling = "first"
+    max_length: Count | None = None
+    stride: Annotated[int, Ge(0)] = 16
+    label_names: list[str] | None = None
+    slow_word_ids_func: Callable[..., Any] | None = None
+    loss: Loss = "auto"
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+    def model_config(self, raw: RawData) -> dict[str, Any]:
+        names = self.label_names or raw.label_names or names_in(raw)
+        return {
+            "num_labels": len(names),
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: i for i, name in enumerate(names)},
+        }
+
+    def vocab(self, hf: HFObjects) -> list[str] | None:
+        return hf.label_names
+
+    def corpus(self, raw: RawData) -> Iterator[str]:
+        return (" ".join(words) for words in raw.train["tokens"])
+
+    def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
+        # always on the right: labels stand at the places of their tokens
+        return PaddingCollator(hf.tokenizer.pad_token_id, pad_to_multiple_of=loader.pad_to_multiple_of)
+
+    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+        if "labels" in rows:
+            check_words(rows["tokens"], rows["labels"])
+        windows = tokenize_words(
+            hf.tokenizer,
+            rows["tokens"],
+            max_length=self.max_length,
+            stride=self.stride,
+            word_ids_func=self.slow_word_ids_func,
+        )
+        columns: dict[str, list[Any]] = {
+            "input_ids": [window.ids for window in windows],
+            "row": [window.row for window in windows],
+            "word_numbers": [[0 if word is None else word + 1 for word in window.words] for window in windows],
+        }
+        if "labels" in rows:
+            align = partial(align_labels, names=hf.label_names, labeling=self.labeling)
+            return {**columns, "labels": [align(window.words, rows["labels"][window.row]) for window in windows]}
+        return {**columns, **_places(windows)}
+
+    def row_of(self, item: Any) -> dict[str, Any]:
+        return {"tokens": read_words(item).words}
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
+
+    def learner_options(self) -> dict[str, Any]:
+        return {"labeling": self.labeling}
+
+    def decode(self, learner: Learner) -> tuple[Any, Any]:
+        x, vocab = learner.xb[0], learner.dls.vocab
+        marks = word_starts(x["word_numbers"]).cpu()
+        ids = (learner.pred.argmax(-1).cpu(), learner.y.cpu())
+        numbers, rows = x["word_numbers"].cpu(), x["row"].tolist()
+        predicted, true = (
+            [
+                WordLabels(rows[i], int(numbers[i][mark][0]) - 1, [vocab[int(x)] for x in values[i][mark]])
+                for i, mark in enumerate(marks)
+            ]
+            for values in ids
+        )
+        return predicted, true
+
+    def describe(self, learner: Learner) -> Table:
+        return [{"target": t.labels, "prediction": p.labels} for p, t in zip(*learner.decoded, strict=True)]
+
+    def join(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        words = [len(part["target"]) for part in parts]
+        loss = sum(part["loss"] * n for part, n in zip(parts, words, strict=True)) / sum(words)
+        whole = {key: [label for part in parts for label in part[key]] for key in ("target", "prediction")}
+        return {**whole, "loss": loss}
+
+    def reports(self, rows: Table) -> dict[str, str]:
+        true, predicted = ([row[key] for row in rows] for key in ("target", "prediction"))
+        return {"entities.txt": entity_report(true, predicted)}
+
+
+def _places(windows: Sequence[Window]) -> dict[str, list[Any]]:
+    return {
+        "starts": [[start for start, _ in window.spans] for window in windows],
+        "ends": [[end for _, end in window.spans] for window in windows],
+    }
+
+
+def check_words(tokens: Sequence[Any], labels: Sequence[Any]) -> None:
+    """Refuse rows that are not lists of words with a label for each word.
+
+    Raises:
+        InputError: names the first such row.
+    """
+    for number, (words, tags) in enumerate(zip(tokens, labels, strict=True), start=1):
+        if not isinstance(words, list) or not isinstance(tags, list):
+            raise InputError(
+                f"Row {number} has no lists of words and labels, but {words!r:.60} and {tags!r:.60}. Give lists, as "
+                "jsonl, parquet and conll files can hold them."
+            )
+        if not words or len(words) != len(tags):
+            raise InputError(
+                f"Row {number} has {len(words)} words and {len(tags)} labels: {words!r:.80}. Each row needs at least "
+                "one word, and a label for each."
+            )
+        if None in words or None in tags:
+            raise InputError(f"Row {number} has a word or a label that is null: {words!r:.60}, {tags!r:.60}.")
+
+
+def names_in(raw: RawData) -> list[str]:
+    """Give the labels of all splits, sorted: O first, then by the type of entity.
+
+    Labels that no training row has are kept, so that what they label counts as not found.
+    """
+    seen = {name: {str(label) for row in rows["labels"] for label in row} for name, rows in raw.splits.items()}
+    unseen = set().union(*seen.values()) - seen["train"]
+    if unseen:
+        log.warning("No training row has the labels %s: they cannot be learnt, and count as not found.", sorted(unseen))
+    return sorted(set().union(*seen.values()), key=_by_type)
+
+
+def _by_type(name: str) -> tuple[Any, ...]:
+    if name.isdecimal():
+        return 1, "", int(name), ""
+    return name != "O", name[2:] if name[1:2] == "-" else name, 0, name

@@ -1,0 +1,93 @@
+"""Contract 2: every task runs the whole line on a small model, leaves its record in MLflow, and learns."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoTokenizer
+
+from blurr import checks, composing, paths
+from blurr.errors import InputError
+from blurr.experiment import run_experiment
+
+TASKS = sorted(paths.options("task"))
+LEAVINGS = ["config.yaml", "environment.json", "metrics.json", "metrics.jsonl", "overrides.yaml", "predictions.jsonl"]
+
+
+def run(folder: Path, *overrides: str) -> float | None:
+    """Compose, check and run as the command line does, in this process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [f"output_dir={folder}", "model.weights=scratch", *overrides]
+    cfg = composing.compose(words)
+    checks.check(cfg)
+    choices = dict(OmegaConf.to_container(composing.HydraConfig.get().runtime.choices))
+    return run_experiment(cfg, folder=folder, overrides=list(overrides), choices=choices)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_runs_records_and_learns(task: str, work: Path, store_uri: str, client):
+    folder = work / "out"
+    words = [f"task={task}", f"tracking.uri={store_uri}", f"tracking.experiment={task}", "data.rows=1200"]
+    value = run(folder, *words)
+
+    assert sorted(p.name for p in folder.iterdir() if p.is_file() and p.name in LEAVINGS) == LEAVINGS
+    metrics = json.loads((folder / "metrics.json").read_text())
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert value == metrics[config["objective"]]
+    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    first = [row["train/loss"] for row in logged if "train/loss" in row][:5]
+    assert metrics["valid/loss"] < 0.8 * sum(first) / len(first), "it does not learn"
+
+    experiment = client.get_experiment_by_name(task)
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.status == "FINISHED"
+    assert found.data.params["task._target_"] == config["task"]["_target_"]
+    assert found.data.params["seed"] == "42"
+    assert metrics.items() <= found.data.metrics.items()
+    assert {"train/loss", "train/lr", "train/momentum", "time/epoch"} <= set(found.data.metrics)
+    steps = sum("train/loss" in row for row in logged)
+    assert len(client.get_metric_history(found.info.run_id, "train/lr")) == steps
+    tags = found.data.tags
+    assert tags["blurr.task"] == task
+    assert tags["blurr.weights"] == "scratch"
+    assert {"blurr.model", "blurr.data", "blurr.version"} <= set(tags)
+    assert {d.tags[0].value for d in found.inputs.dataset_inputs} >= {"training", "validation"}
+    artifacts = {a.path for a in client.list_artifacts(found.info.run_id)}
+    assert {"config.yaml", "overrides.yaml", "environment.json", "model", "metrics.json"} <= artifacts
+    model = Path(client.download_artifacts(found.info.run_id, "model", str(work)))
+    assert AutoTokenizer.from_pretrained(model).pad_token is not None
+    assert AutoConfig.from_pretrained(model).model_type == config["model"]["arch"]
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert rows
+    assert all("loss" in row for row in rows)
+
+
+def test_an_exception_leaves_a_failed_run_with_its_reason(work: Path, store_uri: str, client):
+    words = [f"tracking.uri={store_uri}", "tracking.experiment=failing", "data.rows=40", "schedule.epochs=1"]
+    with pytest.raises(InputError, match="pearson is a metric for numbers"):
+        run(work / "out", *words, "metrics=[pearson]", "objective=valid/pearson")
+    (found,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
+    assert found.info.status == "FAILED"
+    assert "pearson is a metric for numbers" in found.data.tags["blurr.error"]
+    assert "Traceback" in (work / "out" / "error.txt").read_text()
+
+
+def test_an_objective_that_is_no_metric_is_refused_before_training(work: Path):
+    with pytest.raises(InputError, match=r"valid/acuracy.*Did you mean 'valid/accuracy'\?"):
+        run(work / "out", "tracking=none", "data.rows=40", "objective=valid/acuracy")
+    assert "train/loss" not in (work / "out" / "metrics.jsonl").read_text()
+
+
+def test_two_runs_with_one_seed_give_the_same_metrics_and_weights(work: Path):
+    words = ["tracking=none", "data.rows=120", "schedule.epochs=1"]
+    for name in ("a", "b"):
+        run(work / name, *words)
+    run(work / "c", *words, "seed=7")
+    assert (work / "a/metrics.json").read_text() == (work / "b/metrics.json").read_text()
+    a, b, c = (load_file(work / name / "model" / "model.safetensors") for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
