@@ -117,6 +117,10 @@ def conclude(task: Task, learner: Learner, raw: RawData, hf: HFObjects, run: Run
             result = task.evaluate(learner, raw, split)
             scores |= {f"{split}/{name}": value for name, value in result.metrics.items()}
             run.table(table, result.rows)
+            for name, text in task.reports(result.rows).items():
+                report = run.folder / f"{split}_{name}"
+                report.write_text(text, encoding="utf-8")
+                run.artifact(report)
     model_folder = run.folder / "model"
     hf.model.save_pretrained(model_folder)
     hf.tokenizer.save_pretrained(model_folder)

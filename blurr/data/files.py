@@ -1,4 +1,4 @@
-"""Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, folders of text."""
+"""Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, conll, folders of text."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,7 +7,7 @@ import datasets
 
 from blurr.annotations import Count
 from blurr.data.core import Columns, RawData, Schema, raw_data
-from blurr.data.readers import FileOptions, Paths, read_files
+from blurr.data.readers import FileOptions, Format, Paths, read_files
 from blurr.data.roles import text_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 
@@ -21,7 +21,7 @@ def load_files(
     columns: Columns | None = None,
     splits: Splits = DEFAULT_SPLITS,
     limit: Count | None = None,
-    format: Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "text", "lines"] = "auto",
+    format: Format = "auto",
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
     quotes: Literal["auto", "fields", "text"] = "auto",

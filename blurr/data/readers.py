@@ -1,4 +1,4 @@
-"""Read files into rows: csv, tsv, json, jsonl, parquet, xlsx, and text by file or by line."""
+"""Read files into rows: csv, tsv, json, jsonl, parquet, xlsx, conll, and text by file or by line."""
 
 import glob
 import io
@@ -16,12 +16,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from blurr.data.conll import parse_conll
 from blurr.data.splits import FILE_COLUMN, split_name
 from blurr.data.squad import is_squad, squad_rows
 from blurr.errors import InputError, nearest
 
 Paths = str | Path | Sequence[str | Path]
 """A file, a folder, a glob pattern, or a list of these."""
+
+Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "conll", "text", "lines"]
 
 FORMATS = {
     ".csv": "csv",
@@ -31,6 +34,7 @@ FORMATS = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".xlsx": "xlsx",
+    ".conll": "conll",
     ".txt": "text",
 }
 WILDCARDS = re.compile(r"[*?\[]")
@@ -45,13 +49,13 @@ class FileOptions:
     Attributes:
         format: Format of the files; `auto` goes by their extension.
         encoding: Encoding of text, any that Python knows; the default reads UTF-8 with or without a byte-order mark.
-        delimiter: What stands between the columns of csv and tsv; None for a comma and a tab.
+        delimiter: What stands between the columns of csv, tsv and conll; None for a comma, a tab, and a tab or spaces.
         quotes: `fields` when a field may stand in quotes, `text` when a quote is a character like any other;
             `auto` finds out for tsv and takes `fields` for csv.
         sheet: Number, from 0, or name of the sheet of an xlsx file.
     """
 
-    format: Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "text", "lines"] = "auto"
+    format: Format = "auto"
     encoding: str = "utf-8-sig"
     delimiter: str | None = None
     quotes: Literal["auto", "fields", "text"] = "auto"
@@ -315,6 +319,10 @@ def _read_xlsx(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
     return as_rows(frame, str(file.path)).data.table
 
 
+def _read_conll(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    return _records(parse_conll(_text(file.path, options), str(file.path), options.delimiter), str(file.path))
+
+
 def _read_text(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     """Read a whole file as one row; the folder it lies in, unless that is a split, is its label."""
     row = {"text": _text(file.path, options), FILE_COLUMN: file.place}
@@ -337,6 +345,7 @@ READERS: dict[str, Reader] = {
     "squad": _read_json,
     "parquet": _read_parquet,
     "xlsx": _read_xlsx,
+    "conll": _read_conll,
     "text": _read_text,
     "lines": _read_lines,
 }

@@ -40,7 +40,7 @@ class Schema:
 
 
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
-    """Name the source columns that are text whatever they look like: all that fill a role, but labels that are no text."""
+    """Name the source columns that are text whatever they look like: all with a role, but labels that are classes."""
     chosen = chosen_columns(schema, columns or {})
     return frozenset(str(column) for role, column in chosen.items() if role != schema.label or role in schema.blank)
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from blurr.data.samples import CITIES, PEOPLE
 
+TRADES = "baker nurse pilot teacher painter lawyer farmer singer dentist tailor cook judge"
+LOOKS, PETS = ("black", "white", "young", "lazy"), ("cat", "dog", "parrot", "pony")
+# What can be told of a person: the sentences that tell it, the questions that ask for it, and what may stand there.
 FACTS = {
     "born": (
         ("{who} was born in {what}.", "{who} came into the world in {what}."),
@@ -24,16 +27,12 @@ FACTS = {
     "work": (
         ("{who} earns a living as a {what}.", "At work {who} is a {what}."),
         ("What is the work of {who}?", "How does {who} earn a living?"),
-        "baker nurse pilot teacher painter lawyer farmer singer dentist driver tailor plumber cook judge".split(),
+        TRADES.split(),
     ),
     "pet": (
         ("{who} owns a {what}.", "The pet of {who} is a {what}."),
         ("What does {who} own?", "Which pet does {who} have?"),
-        [
-            f"{look} {kind}"
-            for look in "black white young lazy clever".split()
-            for kind in "cat dog parrot pony".split()
-        ],
+        [f"{look} {pet}" for look in LOOKS for pet in PETS],
     ),
     "year": (
         ("{who} married in {what}.", "The wedding of {who} was in {what}."),
@@ -44,11 +43,10 @@ FACTS = {
 
 
 def questions(rng: random.Random) -> dict[str, Any]:
-    """Tell three facts of two people each, and ask for one; `question`, `context`, `answers` as in SQuAD."""
+    """Tell facts of two people, and ask for one of the first; `question`, `context`, `answers` as in SQuAD."""
     people = rng.sample(PEOPLE, 2)
-    told = rng.sample(sorted(FACTS), 3)
-    asked = (rng.choice(people), rng.choice(told))
-    facts = [(who, about) for who in people for about in told]
+    facts = [(who, about) for who, n in zip(people, (3, 2), strict=True) for about in rng.sample(sorted(FACTS), n)]
+    asked = facts[0]
     rng.shuffle(facts)
     context = ""
     answers: dict[str, list[Any]] = {"text": [], "answer_start": []}

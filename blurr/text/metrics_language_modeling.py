@@ -51,7 +51,7 @@ class Perplexity:
         self.total, self.tokens = torch.zeros((), dtype=torch.float64), 0
 
     def update(self, predictions: TokenScores, targets: Any) -> None:
-        self.total = self.total + predictions.losses.sum(dtype=torch.float64).cpu()
+        self.total = self.total + predictions.losses.cpu().double().sum()
         self.tokens += len(predictions.losses)
 
     def compute(self) -> torch.Tensor:

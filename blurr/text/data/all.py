@@ -14,6 +14,7 @@ from blurr.text.data.core import (
     tokenize_texts,
 )
 from blurr.text.data.seq2seq import tokenize_pairs
+from blurr.text.data.words import align_labels, read_words, tokenize_words
 from blurr.text.hf_objects import NLP, HFObjects, get_hf_objects
 
 # fastai has a TextBlock of its own: whoever imports fastai.text.all later still has this name for ours
@@ -40,10 +41,13 @@ __all__ = [
     "TextBlock",
     "TextDL",
     "TokenizedRows",
+    "align_labels",
     "collator_for",
     "first_blurr_tfm",
     "from_data",
     "get_hf_objects",
+    "read_words",
     "tokenize_pairs",
     "tokenize_texts",
+    "tokenize_words",
 ]

@@ -137,10 +137,10 @@ def tokenize_questions(
     for begin in range(0, len(questions), ROWS_AT_ONCE):
         rows = slice(begin, begin + ROWS_AT_ONCE)
         encoded = _encode(tokenizer, questions[rows], contexts[rows], max_length, stride, max_question_length)
-        for name, values in _columns(tokenizer, encoded, None if answers is None else answers[rows]).items():
-            columns.setdefault(name, []).extend(value + begin for value in values) if name == "row" else (
-                columns.setdefault(name, []).extend(values)
-            )
+        part = _columns(tokenizer, encoded, None if answers is None else answers[rows])
+        part["row"] = [row + begin for row in part["row"]]
+        for name, values in part.items():
+            columns.setdefault(name, []).extend(values)
     return columns
 
 
@@ -164,7 +164,8 @@ def _encode(
         options |= {"truncation": "only_first" if context_first else "only_second", "max_length": limit}
         options |= {"stride": min(stride, limit // 2, room - longest - 1), "return_overflowing_tokens": True}
     pair = (contexts, questions) if context_first else (questions, contexts)
-    return tokenizer(*(list(texts) for texts in pair), **options)
+    encoded: BatchEncoding = tokenizer(*(list(texts) for texts in pair), **options)
+    return encoded
 
 
 def _cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int) -> list[str]:

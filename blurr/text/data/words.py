@@ -112,19 +112,19 @@ def tokenize_words(
     """
     lead = " " if _marks_spaces(tokenizer) else ""
     fast = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
-    given = [[lead + word for word in row] or [""] for row in rows]
-    encoded = tokenizer(given, is_split_into_words=True, verbose=False, **fast) if given else {}
+    given = [[lead + word for word in row] or [""] for row in [*rows, ["a"]]]  # the last one shows the special tokens
+    encoded = tokenizer(given, is_split_into_words=True, verbose=False, **fast)
+    word_ids = [_word_ids(tokenizer, number, encoded, word_ids_func) for number in range(len(given))]
+    before, after = _around(encoded["input_ids"][-1], word_ids[-1])
     limit = length_limit(tokenizer, max_length)
+    room = None if limit is None else _room(limit, len(before) + len(after))
     windows = []
     for number, row in enumerate(rows):
-        word_ids = _word_ids(tokenizer, number, encoded, word_ids_func)
-        offsets = encoded["offset_mapping"][number] if fast else None
-        before, pieces, after = _by_word(
-            encoded["input_ids"][number], word_ids, row, offsets, len(lead), _unknown(tokenizer)
-        )
-        room = None if limit is None else _room(limit, len(before) + len(after))
-        for read, decided in cut_words([len(p) for p in pieces], room, stride):
-            windows.append(_window(number, before, pieces, after, read, decided, room))
+        spans = encoded["offset_mapping"][number] if fast else None
+        pieces = _by_word(row, encoded["input_ids"][number], word_ids[number], spans, len(lead))
+        whole = [p or [Piece(_unknown(tokenizer), (0, len(word)))] for p, word in zip(pieces, row, strict=True)]
+        for read, decided in cut_words([len(p) for p in whole], room, stride):
+            windows.append(_window(number, before, whole, after, read, decided, room))
     return windows
 
 
@@ -153,11 +153,17 @@ def _word_ids(
     return encoded.word_ids(number)
 
 
+def _around(ids: Sequence[int], word_ids: WordIds) -> tuple[list[int], list[int]]:
+    """Give the special tokens before and after the words."""
+    inside = [place for place, word in enumerate(word_ids) if word is not None]
+    return list(ids[: inside[0]]), list(ids[inside[-1] + 1 :])
+
+
 def _by_word(
-    ids: Sequence[int], word_ids: WordIds, row: Sequence[str], offsets: Sequence[Span] | None, lead: int, unknown: int
-) -> tuple[list[int], list[list[Piece]], list[int]]:
-    """Sort tokens: those before all words, those of each word, those after."""
-    if len(word_ids) != len(ids) or any(w is not None and w >= max(len(row), 1) for w in word_ids):
+    row: Sequence[str], ids: Sequence[int], word_ids: WordIds, spans: Sequence[Span] | None, lead: int
+) -> list[list[Piece]]:
+    """Give the tokens of each word; where their places are unknown, each has that of the whole word."""
+    if len(word_ids) != len(ids) or any(w is not None and not 0 <= w < max(len(row), 1) for w in word_ids):
         raise InputError(
             f"task.slow_word_ids_func must give a word number below {len(row)}, or None, for each of the {len(ids)} "
             f"tokens of {' '.join(row)[:60]!r}; it gave {list(word_ids)[:20]}."
@@ -165,14 +171,9 @@ def _by_word(
     pieces: list[list[Piece]] = [[] for _ in row]
     for place, word in enumerate(word_ids):
         if word is not None and row:
-            start, end = (0, len(row[word])) if offsets is None else offsets[place]
-            span = (max(start - lead, 0), max(end - lead, 0)) if offsets is not None else (start, end)
-            pieces[word].append(Piece(ids[place], span))
-    inside = [place for place, word in enumerate(word_ids) if word is not None]
-    whole = [p or [Piece(unknown, (0, len(word)))] for p, word in zip(pieces, row, strict=True)]
-    if inside:
-        return list(ids[: inside[0]]), whole, list(ids[inside[-1] + 1 :])
-    return list(ids), whole, []
+            start, end = (lead, lead + len(row[word])) if spans is None else spans[place]
+            pieces[word].append(Piece(ids[place], (max(start - lead, 0), max(end - lead, 0))))
+    return pieces
 
 
 def _room(limit: int, special: int) -> int:

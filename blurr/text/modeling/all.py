@@ -1,6 +1,7 @@
 """All of blurr's names for models and training, for notebooks: `from blurr.text.modeling.all import *`."""
 
 from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Rouge, Spearman
+from blurr.text.metrics_token_classification import Seqeval
 from blurr.text.modeling.core import (
     BaseModelCallback,
     BaseModelWrapper,
@@ -14,8 +15,10 @@ from blurr.text.modeling.losses import (
     PreCalculatedCrossEntropyLoss,
     PreCalculatedMSELoss,
 )
+from blurr.text.modeling.tokens import blurr_predict_tokens
 from blurr.text.tasks.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
 from blurr.text.tasks.summarization import BlearnerForSummarization, Summarization
+from blurr.text.tasks.token_classification import BlearnerForTokenClassification, TokenClassification
 from blurr.training.optimizers import adamw, as_opt_func
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "BlearnerForGeneration",
     "BlearnerForSequenceClassification",
     "BlearnerForSummarization",
+    "BlearnerForTokenClassification",
     "Matthews",
     "Pearson",
     "PreCalculatedBCELoss",
@@ -35,11 +39,14 @@ __all__ = [
     "PreCalculatedMSELoss",
     "Rouge",
     "SequenceClassification",
+    "Seqeval",
     "Spearman",
     "Summarization",
+    "TokenClassification",
     "adamw",
     "as_opt_func",
     "blurr_generate",
     "blurr_predict",
+    "blurr_predict_tokens",
     "blurr_splitter",
 ]

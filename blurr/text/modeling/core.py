@@ -190,7 +190,7 @@ class Blearner(Learner):  # type: ignore[misc]  # fastai is not typed
         """Show rows of the first batch beside what the model predicts for them; see `TextDL.show_results`."""
         dl = self.dls[ds_idx] if dl is None else dl
         batch = dl.one_batch()
-        return dl.show_results(batch, self.decoded_predictions(batch, dl=dl, **options), max_n=max_n, show=show, **options)
+        return dl.show_results(batch, self.decoded_predictions(batch, **options), max_n=max_n, show=show, **options)
 
     def decoded_predictions(self, batch: Any, **_: Any) -> Any:
         """Give the predicted classes of a batch, in the form that its targets have."""

@@ -51,6 +51,8 @@ def generate_texts(
 ) -> list[Any]:
     """Generate one text per row of a batch, or a list of texts where `num_return_sequences` is above 1.
 
+    A model that goes on with a prompt (one without an encoder) gives what follows it, without the prompt.
+
     Args:
         model: the Hugging Face model.
         tokenizer: turns ids into text.
@@ -60,13 +62,40 @@ def generate_texts(
     """
     config = generation_config(model, settings)
     given: dict[str, Any] = {k: inputs[k] for k in ("input_ids", "attention_mask")}
+    prompt = 0
     if encoded is not None:
         given["encoder_outputs"] = BaseModelOutput(last_hidden_state=encoded)
+    if not model.config.is_encoder_decoder:
+        given = as_prompts(given, tokenizer, config.max_new_tokens or 0)
+        prompt = given["input_ids"].shape[1]  # what comes back begins with the prompt
+        config.pad_token_id = tokenizer.pad_token_id
     with torch.no_grad():
         ids = model.generate(**given, generation_config=config)  # type: ignore[operator]  # from a mixin, not typed
-    texts = [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    texts = [text.strip() for text in tokenizer.batch_decode(ids[:, prompt:], skip_special_tokens=True)]
     n = config.num_return_sequences or 1
     return texts if n == 1 else [texts[i : i + n] for i in range(0, len(texts), n)]
+
+
+def as_prompts(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, new_tokens: int) -> Inputs:
+    """Put the pads of a batch on the left, where a model can go on from a text's last token, and keep its last columns.
+
+    Args:
+        inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`, padded on either side.
+        tokenizer: knows the longest length that the model reads.
+        new_tokens: for which room is kept within that length.
+
+    Raises:
+        InputError: `new_tokens` leave no room for a prompt.
+    """
+    room = tokenizer.model_max_length - new_tokens
+    if room < 1:
+        raise InputError(
+            f"max_new_tokens={new_tokens} leaves no room for a text: the model reads and writes at most "
+            f"{tokenizer.model_max_length} tokens together."
+        )
+    order = inputs["attention_mask"].argsort(dim=1, stable=True)
+    kept = min(room, order.shape[1])
+    return {name: values.gather(1, order)[:, -kept:] for name, values in inputs.items()}
 
 
 def blurr_generate(

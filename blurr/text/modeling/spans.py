@@ -95,7 +95,9 @@ def find_spans(logits: torch.Tensor, inputs: Inputs, contexts: Sequence[str], ru
     chars = (inputs["char_start"].gather(1, first), inputs["char_end"].gather(1, last))
     null = logits.sum(-1).gather(1, inputs["no_answer"][:, None]).squeeze(1)
     threshold = rules.no_answer_threshold if rules.no_answer is True else math.inf
-    windows = zip(inputs["row"].tolist(), zip(*(x.tolist() for x in (best, *chars)), strict=True), null.tolist())
+    windows = zip(
+        inputs["row"].tolist(), zip(*(x.tolist() for x in (best, *chars)), strict=True), null.tolist(), strict=True
+    )
     return [
         Window(row, contexts[row], _trimmed(zip(*found, strict=True), contexts[row]), score, threshold)
         for row, found, score in windows

@@ -152,9 +152,8 @@ def aggregate(
             units.append(_labelled(span, pieces[0].probs, names))
         elif strategy in ("token", "simple"):
             parts = [(span[0] + piece.span[0], span[0] + piece.span[1]) for piece in pieces]
-            units += [_labelled(part, piece.probs, names) for part, piece in zip(parts, pieces, strict=True)]
-            if strategy == "simple":
-            XX
+            first, *later = [_labelled(part, piece.probs, names) for part, piece in zip(parts, pieces, strict=True)]
+            units += [first, *(later if strategy == "token" else map(_continued, later))]
         else:
             units.append(_labelled(span, _word_probs(pieces, strategy), names))
     return units

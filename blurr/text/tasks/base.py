@@ -65,6 +65,10 @@ class Task(ABC):
         Where a row becomes several windows, the column `row` holds, for each window, the number of its row.
         """
 
+    def tokenize_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+        """Do as `tokenize` does, for items to predict on."""
+        return self.tokenize(rows, hf)
+
     @abstractmethod
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         """Give `(predictions, targets)` of the batch that the learner has just run, as the metrics want them."""
@@ -88,6 +92,15 @@ class Task(ABC):
     def join(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
         """Make one description of a row of those of its windows, where `tokenize` cut it into several."""
         return parts[0]
+
+    def aligned(self, given: Table, rows: TokenizedRows, described: Table) -> Table:
+        """Put what was read beside the descriptions of the tokenized rows, one row for each that was read."""
+        parts = by_row(rows, described, len(given))
+        return [{**row, **self.join(part)} for row, part in zip(given, parts, strict=True)]
+
+    def reports(self, rows: Table) -> dict[str, str]:
+        """Give what a split's described rows are worth besides numbers: name of a file to its text."""
+        return {}
 
     def row_of(self, item: Any) -> dict[str, Any]:
         """Make a row, under the task's column names, of an item to predict on."""
@@ -169,10 +182,9 @@ class Task(ABC):
             record = learner.validate(dl=dl, cbs=collector)
         values = [float(v) for v in record]
         windows = in_order(order, collector.rows)
-        parts = by_row(dl.dataset, windows, len(raw.splits[split]))
         return Evaluation(
             dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True)),
-            [{**given, **self.join(part)} for given, part in zip(raw.splits[split].to_list(), parts, strict=True)],
+            self.aligned(raw.splits[split].to_list(), dl.dataset, windows),
         )
 
     def _described(self, learner: Learner) -> Table:
@@ -253,7 +265,8 @@ def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:
     rows = [task.row_of(item) for item in as_items(items)]
     roles = [r for r in (*task.schema.required, *task.schema.optional) if r != task.schema.label]
     known = [role for role in roles if all(role in row for row in rows)]
-    return task.encode({role: [row[role] for row in rows] for role in known}, hf)
+    columns = {role: [row[role] for row in rows] for role in known}
+    return TokenizedRows(task.tokenize_items(columns, hf), task.vocab(hf))
 
 
 def _without_model(hf: HFObjects) -> HFObjects:

@@ -99,13 +99,21 @@ class BlearnerForQuestionAnswering(Blearner):
         """Answer one question or many; see `blurr_predict_answers`."""
         return self.blurr_predict_answers(items, **options)
 
-    def decoded_predictions(self, batch: Any, *, dl: TextDL, **_: Any) -> Any:
-        """Give the best answer that each window of a batch holds, as text; `None` for "no answer"."""
+    def show_results(
+        self, ds_idx: int = 1, dl: TextDL | None = None, max_n: int = 6, show: bool = True, **options: Any
+    ) -> Any:
+        """Show windows of the first batch beside the best answer that each of them holds; see `TextDL.show_results`."""
+        dl = self.dls[ds_idx] if dl is None else dl
+        batch = dl.one_batch()
+        return dl.show_results(batch, self._answers(batch, dl.dataset.contexts), max_n=max_n, show=show, **options)
+
+    def _answers(self, batch: Batch, contexts: Sequence[str]) -> list[str | None]:
+        """Give the best answer that each window of a batch holds; `None` for "no answer"."""
         was_training = self.model.training
         self.model.eval()
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
         with torch.no_grad():
-            windows = find_spans(_logits(self.model(inputs)), inputs, dl.dataset.contexts, self.spans)
+            windows = find_spans(_logits(self.model(inputs)), inputs, contexts, self.spans)
         self.model.train(was_training)
         return [rank_answers([window], self.spans.n_best)[0]["answer"] for window in windows]
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import torch
 from annotated_types import Ge, Lt
 from fastai.learner import Learner
 from transformers import PretrainedConfig
@@ -18,11 +17,19 @@ from blurr.data.batching import Batch, Loader, PaddingCollator
 from blurr.data.core import RawData, Schema
 from blurr.errors import InputError
 from blurr.text.data.core import Table
-from blurr.text.data.words import Labeling, Window, WordIdsFunc, align_labels, show_words, tokenize_words, word_starts
-from blurr.text.data.words import read_words
+from blurr.text.data.words import (
+    Labeling,
+    Window,
+    WordIdsFunc,
+    align_labels,
+    read_words,
+    show_words,
+    tokenize_words,
+    word_starts,
+)
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
-from blurr.text.metrics_token_classification import Seqeval, WordLabels, entity_report
+from blurr.text.metrics_token_classification import Score, Seqeval, WordLabels, entity_report
 from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.tokens import BlearnerForTokens
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
@@ -78,7 +85,8 @@ class BlearnerForTokenClassification(BlearnerForTokens):
 
 
 def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
-    return {"precision": Seqeval("precision"), "recall": Seqeval("recall"), "f1": Seqeval(), "accuracy": Seqeval("accuracy")}
+    scores: tuple[Score, ...] = ("precision", "recall", "f1", "accuracy")
+    return {score: Seqeval(score) for score in scores}
 
 
 @dataclass
