@@ -13,6 +13,7 @@ from blurr.text.data.core import (
     first_blurr_tfm,
     tokenize_texts,
 )
+from blurr.text.data.question_answering import QuestionCollator, QuestionRows, read_answers, tokenize_questions
 from blurr.text.data.seq2seq import tokenize_pairs
 from blurr.text.data.words import align_labels, read_words, tokenize_words
 from blurr.text.hf_objects import NLP, HFObjects, get_hf_objects
@@ -34,6 +35,8 @@ __all__ = [
     "Loader",
     "MultiCategoryBlock",
     "PaddingCollator",
+    "QuestionCollator",
+    "QuestionRows",
     "RandomSplitter",
     "RawData",
     "RegressionBlock",
@@ -46,8 +49,10 @@ __all__ = [
     "first_blurr_tfm",
     "from_data",
     "get_hf_objects",
+    "read_answers",
     "read_words",
     "tokenize_pairs",
+    "tokenize_questions",
     "tokenize_texts",
     "tokenize_words",
 ]

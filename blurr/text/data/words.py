@@ -110,7 +110,7 @@ def tokenize_words(
     Returns:
         The windows in the order of the rows and of their words.
     """
-    lead = " " if _marks_spaces(tokenizer) else ""
+    lead = " " if tokenizer.is_fast and _marks_spaces(tokenizer) else ""  # a user's function counts on bare words
     fast = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
     given = [[lead + word for word in row] or [""] for row in [*rows, ["a"]]]  # the last one shows the special tokens
     encoded = tokenizer(given, is_split_into_words=True, verbose=False, **fast)

@@ -1,6 +1,7 @@
 """All of blurr's names for models and training, for notebooks: `from blurr.text.modeling.all import *`."""
 
 from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Rouge, Spearman
+from blurr.text.metrics_question_answering import AnswerF1, ExactMatch
 from blurr.text.metrics_token_classification import Seqeval
 from blurr.text.modeling.core import (
     BaseModelCallback,
@@ -15,7 +16,13 @@ from blurr.text.modeling.losses import (
     PreCalculatedCrossEntropyLoss,
     PreCalculatedMSELoss,
 )
+from blurr.text.modeling.spans import SpanRules
 from blurr.text.modeling.tokens import blurr_predict_tokens
+from blurr.text.tasks.question_answering import (
+    BlearnerForQuestionAnswering,
+    QuestionAnswering,
+    blurr_predict_answers,
+)
 from blurr.text.tasks.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
 from blurr.text.tasks.summarization import BlearnerForSummarization, Summarization
 from blurr.text.tasks.token_classification import BlearnerForTokenClassification, TokenClassification
@@ -25,21 +32,26 @@ __all__ = [
     "F1",
     "RMSE",
     "Accuracy",
+    "AnswerF1",
     "BaseModelCallback",
     "BaseModelWrapper",
     "Blearner",
     "BlearnerForGeneration",
+    "BlearnerForQuestionAnswering",
     "BlearnerForSequenceClassification",
     "BlearnerForSummarization",
     "BlearnerForTokenClassification",
+    "ExactMatch",
     "Matthews",
     "Pearson",
     "PreCalculatedBCELoss",
     "PreCalculatedCrossEntropyLoss",
     "PreCalculatedMSELoss",
+    "QuestionAnswering",
     "Rouge",
-    "SequenceClassification",
     "Seqeval",
+    "SequenceClassification",
+    "SpanRules",
     "Spearman",
     "Summarization",
     "TokenClassification",
@@ -47,6 +59,7 @@ __all__ = [
     "as_opt_func",
     "blurr_generate",
     "blurr_predict",
+    "blurr_predict_answers",
     "blurr_predict_tokens",
     "blurr_splitter",
 ]

@@ -1,0 +1,67 @@
+"""Contract 4: the README's code runs as it stands, and the façades name all that they have."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from blurr import checks, composing
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith(("blurr run", "blurr plan", "python -m blurr.run"))
+]
+
+
+@pytest.fixture
+def at_work(work: Path) -> Path:
+    """A folder with the files that the README's commands and code read."""
+    rows = pd.DataFrame({"text": [f"a {w} film" for w in ("good", "bad")] * 8, "label": ["good", "bad"] * 8})
+    rows["is_valid"] = [i >= 12 for i in range(16)]
+    rows["review"], rows["stars"] = rows["text"], [5, 1] * 8
+    rows.to_csv(work / "reviews.csv", index=False)
+    texts = ["the film was good" + " and it is a plot" * i for i in range(8)]
+    pd.DataFrame({"text": texts, "summary": ["good film"] * 8}).to_csv(work / "notes.csv")
+    return work
+
+
+@pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle")
+def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: Path, tiny_bart: Path):
+    shutil.copytree(tiny_bert, at_work / "distilbert-base-uncased")
+    shutil.copytree(tiny_bart, at_work / "bart-base")
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+    assert len(blocks) == 3
+    assert (at_work / "classifier.pkl").is_file()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_composes_and_passes_the_checks(command: str, at_work: Path):
+    words = [word for word in shlex.split(command) if "=" in word]
+    for single in range(2):  # of a grid, its first and its second values
+        values = [re.sub(r"=([^\[,]+),([^\]]+)$", rf"=\{single + 1}", word) for word in words]
+        checks.check(composing.compose(values))
+
+
+def test_the_readme_has_the_first_command_in_its_first_screen():
+    assert "python -m blurr.run task=summarization model=bart" in README.splitlines()[:24]
+
+
+@pytest.mark.parametrize("module", ["blurr.text.data.all", "blurr.text.modeling.all"])
+def test_a_facade_names_all_that_it_has(module: str):
+    import importlib
+    import types
+
+    facade = importlib.import_module(module)
+    public = {
+        name for name, value in vars(facade).items() if name[0] != "_" and not isinstance(value, types.ModuleType)
+    }
+    assert set(facade.__all__) == public
