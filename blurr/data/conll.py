@@ -58,7 +58,7 @@ def _sentences(content: str, delimiter: str | None) -> Iterator[tuple[int | None
 
 def _fields(line: str, delimiter: str | None) -> list[str]:
     between = delimiter or ("\t" if "\t" in line else None)
-    return [field.strip() if between else field for field in line.rstrip(" ").split(between)]
+    return [field.strip(" ") if between else field for field in line.rstrip(" ").split(between)]
 
 
 def _width(lines: list[list[str]], where: str) -> int:

@@ -13,7 +13,16 @@ import datasets
 import pandas as pd
 
 from blurr.data.readers import FileOptions, as_rows, read_files
-from blurr.data.roles import Columns, Schema, check_filled, chosen_columns, label_names, text_columns, under_roles
+from blurr.data.roles import (
+    Columns,
+    Schema,
+    check_filled,
+    chosen_columns,
+    label_names,
+    text_columns,
+    under_roles,
+    with_label_names,
+)
 from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
 from blurr.errors import InputError
 
@@ -98,6 +107,7 @@ def raw_data(
         named[name] = under_roles(part, schema, chosen, where)
         check_filled(named[name], schema, where)
     names = label_names(named["train"], schema, chosen)
+    named = {name: with_label_names(part, schema) for name, part in named.items()}
     if "valid" not in named:
         inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")

@@ -23,7 +23,6 @@ from blurr.errors import InputError, nearest
 
 Paths = str | Path | Sequence[str | Path]
 """A file, a folder, a glob pattern, or a list of these."""
-
 Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "conll", "text", "lines"]
 
 FORMATS = {

@@ -175,3 +175,16 @@ def label_names(rows: datasets.Dataset, schema: Schema, chosen: Mapping[str, str
     feature = rows.features[schema.label]
     inner = feature.feature if isinstance(feature, datasets.List) else feature
     return list(inner.names) if isinstance(inner, datasets.ClassLabel) else None
+
+
+def with_label_names(rows: datasets.Dataset, schema: Schema) -> datasets.Dataset:
+    """Put the names of the classes where the source has their numbers, which mean nothing away from it."""
+    if schema.label is None or schema.label not in rows.column_names:
+        return rows
+    feature = rows.features[schema.label]
+    inner = feature.feature if isinstance(feature, datasets.List) else feature
+    if not isinstance(inner, datasets.ClassLabel):
+        return rows
+    values = rows.with_format(None)[schema.label][:]
+    named = [inner.int2str(value) for value in values]
+    return rows.remove_columns(schema.label).add_column(schema.label, named)

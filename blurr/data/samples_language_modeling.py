@@ -7,68 +7,59 @@ PEOPLE = {
     "She": ("Maria", "Aisha", "Lena", "Julia", "Nina", "Sara", "Mei", "Emma", "Clara", "Rosa"),
     "He": ("Tom", "Pedro", "Omar", "Kofi", "Hugo", "Ivan", "Lucas", "Ravi", "Jonas", "Felix"),
 }
-HIS = {"She": "her", "He": "his"}
 CITIES = ("Lisbon", "Oslo", "Vienna", "Madrid", "Dublin", "Prague", "Athens", "Warsaw", "Porto", "Riga")
-WORK = {  # a trade: where it is done, with what, and what comes of it
-    "baker": ("bakery", "oven", "fresh bread"),
-    "teacher": ("school", "blackboard", "long lessons"),
-    "doctor": ("hospital", "syringe", "good advice"),
-    "farmer": ("field", "tractor", "sweet corn"),
-    "tailor": ("workshop", "needle", "warm coats"),
-    "painter": ("studio", "brush", "large pictures"),
-    "fisher": ("harbour", "net", "silver fish"),
-    "gardener": ("garden", "spade", "red roses"),
-}
-PETS = {  # an animal: the sound it makes, and what it eats
-    "dog": ("barks", "an old bone"),
-    "cat": ("purrs", "a small mouse"),
-    "horse": ("neighs", "some dry hay"),
-    "parrot": ("sings", "a few seeds"),
-    "rabbit": ("sniffs", "a green leaf"),
-    "goat": ("bleats", "the short grass"),
-}
-PET_NAMES = ("Bella", "Rex", "Luna", "Max", "Coco", "Oscar")
-COLOURS = ("black", "white", "brown", "grey", "spotted")
-WEATHER = {  # the weather: what is worn, and what is done
-    "it rains": ("boots", "stay at home"),
-    "it snows": ("gloves", "build a snowman"),
-    "the sun shines": ("a hat", "walk to the river"),
-    "the wind blows": ("a scarf", "fly a kite"),
-}
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+TRADES = {  # where it is done, what is at hand, what is done with it, and how it all is
+    "baker": ("bakery", "flour oven bread cake", "bakes kneads slices", "warm sweet fresh"),
+    "farmer": ("field", "tractor corn barn plough", "sows mows harvests", "muddy wide green"),
+    "tailor": ("workshop", "needle coat thread button", "sews mends stitches", "silky woollen elegant"),
+    "painter": ("studio", "brush canvas portrait easel", "paints sketches frames", "colourful bright abstract"),
+    "fisher": ("harbour", "net boat trout anchor", "catches hauls sails", "salty silver slippery"),
+    "gardener": ("garden", "spade rose hedge lawn", "plants waters prunes", "leafy fragrant red"),
+    "doctor": ("hospital", "patient syringe bandage fever", "cures examines treats", "ill pale healthy"),
+    "teacher": ("school", "pupil blackboard lesson exam", "explains corrects repeats", "clever difficult patient"),
+    "singer": ("theatre", "song stage melody microphone", "sings hums rehearses", "loud soft merry"),
+    "pilot": ("airport", "plane runway cockpit propeller", "flies lands steers", "fast high cloudy"),
+    "judge": ("court", "verdict witness law robe", "hears decides sentences", "strict guilty fair"),
+    "carpenter": ("sawmill", "hammer plank chair table", "saws nails polishes", "wooden sturdy oak"),
+    "cook": ("kitchen", "pan soup onion pepper", "fries stirs tastes", "spicy hot delicious"),
+    "miner": ("tunnel", "lamp coal shovel rock", "digs drills blasts", "dusty dark deep"),
+    "baron": ("castle", "crown sword tower knight", "guards conquers rules", "noble golden proud"),
+    "sailor": ("island", "ship rope compass wave", "anchors rows navigates", "stormy distant blue"),
+}
 SENTENCES = (
-    "Every {day} {name} goes to the {place} with the {tool} and makes {product}.",
-    "People in {city} like {his} {product}.",
-    "{He} has a {colour} {animal} called {pet}.",
-    "When {pet} is happy, the {animal} {sound} and eats {food}.",
-    "When {weather}, {name} wears {clothes}, and {name} and {pet} {deed}.",
-    "On {day} {name} tells {pet} about the {place}, and the {animal} {sound}.",
+    "{name} {deed} the {thing} in the {place}.",
+    "{name} {deed} the {thing} and the {other}.",
+    "The {thing} is {how} and the {other} is {how2}.",
+    "The {how} {thing} is in the {place}.",
+    "{He} {deed} the {how} {thing}.",
+    "On {day} {name} {deed} the {thing}.",
+    "The {trade} needs a {thing} and a {other}.",
+    "In {city} the {thing} is {how}.",
+    "On {day} the {trade} {deed} the {how} {thing}.",
 )
+LENGTHS = (8, 12)  # sentences of a story, at least and at most
 
 
 def stories(rng: random.Random) -> dict[str, Any]:
-    """Write a story of somebody's work, animal and weather; `text`."""
-    he = rng.choice(sorted(PEOPLE))
-    trade, animal, weather = (rng.choice(sorted(facts)) for facts in (WORK, PETS, WEATHER))
-    (place, tool, product), (sound, food), (clothes, deed) = WORK[trade], PETS[animal], WEATHER[weather]
-    words = {
-        "He": he,
-        "his": HIS[he],
-        "name": rng.choice(PEOPLE[he]),
-        "city": rng.choice(CITIES),
-        "day": rng.choice(DAYS),
-        "colour": rng.choice(COLOURS),
-        "pet": rng.choice(PET_NAMES),
-        "trade": trade,
+    """Write a story of somebody's trade, all of whose words belong to that trade; `text`."""
+    he, trade = rng.choice(sorted(PEOPLE)), rng.choice(sorted(TRADES))
+    told = {"He": he, "trade": trade, "name": rng.choice(PEOPLE[he]), "city": rng.choice(CITIES)}
+    sentences = ["{name} is a {trade} from {city}.", *rng.choices(SENTENCES, k=rng.randint(*LENGTHS))]
+    return {"text": " ".join(sentence.format_map({**told, **_words(rng, trade)}) for sentence in sentences)}
+
+
+def _words(rng: random.Random, trade: str) -> dict[str, str]:
+    """Draw the words of one sentence."""
+    place, things, deeds, qualities = TRADES[trade]
+    thing, other = rng.sample(things.split(), 2)
+    how, how2 = rng.sample(qualities.split(), 2)
+    return {
         "place": place,
-        "tool": tool,
-        "product": product,
-        "animal": animal,
-        "sound": sound,
-        "food": food,
-        "weather": weather,
-        "clothes": clothes,
-        "deed": deed,
+        "thing": thing,
+        "other": other,
+        "how": how,
+        "how2": how2,
+        "deed": rng.choice(deeds.split()),
+        "day": rng.choice(DAYS),
     }
-    told = ["{name} is a {trade} from {city}.", *rng.sample(SENTENCES, rng.randint(3, len(SENTENCES)))]
-    return {"text": " ".join(sentence.format_map(words) for sentence in told)}

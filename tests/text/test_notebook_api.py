@@ -124,7 +124,10 @@ def test_exported_learners_predict_the_same(classifier: Blearner, summarizer: Bl
 
 
 def test_extra_keys_of_a_row_reach_the_batch_and_not_the_model(objects, reviews: pd.DataFrame):
-    rows = [{"text": {"text": t, "row": i}, "label": y} for i, (t, y) in enumerate(zip(reviews.text, reviews.label))]
+    rows = [
+        {"text": {"text": t, "row": i}, "label": y}
+        for i, (t, y) in enumerate(zip(reviews.text, reviews.label, strict=True))
+    ]
     block = DataBlock(
         blocks=(TextBlock(*objects), CategoryBlock), get_x=lambda r: r["text"], get_y=lambda r: r["label"]
     )

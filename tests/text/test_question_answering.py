@@ -43,8 +43,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:load_learner. uses Python's inse
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 NAMES = ["anna", "ben", "cleo", "dan"]
 TOWNS = ["oslo", "rome", "bonn", "lyon"]
-WORDS = "what did george lucas make ? created star wars in 1977 . he directed and produced it".split()
-WORDS += ["where", "is", "lives", "paris", "w", *(f"##{i}" for i in range(60)), *NAMES, *TOWNS]
+TEXT = "what did george lucas make ? created star wars in 1977 . he directed and produced it where is lives paris w"
+WORDS = [*TEXT.split(), *(f"##{i}" for i in range(60)), *NAMES, *TOWNS]
 
 
 def bert_tokenizer(**options: Any) -> PreTrainedTokenizerFast:
@@ -57,7 +57,8 @@ def bert_tokenizer(**options: Any) -> PreTrainedTokenizerFast:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    return PreTrainedTokenizerFast(tokenizer_object=inner, **names, **{"model_max_length": 64, **options})
+    names["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **{**names, "model_max_length": 64, **options})
 
 
 LUCAS = "George Lucas created Star Wars in 1977. He directed and produced it."
@@ -150,7 +151,8 @@ def test_a_long_context_becomes_windows_that_overlap():
 
 def test_every_character_of_a_context_is_in_a_window():
     columns = windows_of(bert_tokenizer(), "Where is Paris?", WINDOWS, None, max_length=32, stride=8)
-    seen = {c for s, e in zip(columns["char_start"], columns["char_end"]) for a, b in zip(s, e) for c in range(a, b)}
+    spans = np.stack([np.concatenate(columns[name]) for name in ("char_start", "char_end")], axis=1)
+    seen = {letter for start, end in spans for letter in range(start, end)}
     assert {i for i, letter in enumerate(WINDOWS) if letter != " "} <= seen
 
 
@@ -283,8 +285,8 @@ def test_a_plain_torch_loader_makes_the_same_batches():
 def test_b23_the_encoding_comes_with_the_offsets_of_every_token():
     columns = tokenize_questions(bert_tokenizer(), ["where is anna ?"], ["anna lives in oslo"])
     assert set(columns) == {"input_ids", "token_type_ids", "row", "char_start", "char_end", "no_answer"}
-    spans = list(zip(columns["char_start"][0].tolist(), columns["char_end"][0].tolist()))
-    assert spans == [(0, 0)] * 6 + [(0, 4), (5, 10), (11, 13), (14, 18), (0, 0)]
+    assert columns["char_start"][0].tolist() == [0] * 6 + [0, 5, 11, 14, 0]
+    assert columns["char_end"][0].tolist() == [0] * 6 + [4, 10, 13, 18, 0]
 
 
 def test_padding_to_a_multiple_leaves_the_targets_alone():
@@ -586,12 +588,9 @@ def test_from_data_takes_every_kind_of_rows(source: str, facts, tiny: Path, tmp_
     flat = flat.drop(columns="answers")
     flat.to_csv(tmp_path / "rows.csv", index=False)
     pd.DataFrame(facts).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    answers = [[{"text": r["answers"]["text"][0], "answer_start": r["answers"]["answer_start"][0]}] for r in facts]
     paragraphs = [
-        {
-            "context": r["context"],
-            "qas": [{**r, "answers": [{"text": t, "answer_start": s} for t, s in zip(*r["answers"].values())]}],
-        }
-        for r in facts
+        {"context": r["context"], "qas": [{**r, "answers": each}]} for r, each in zip(facts, answers, strict=True)
     ]
     (tmp_path / "squad.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}))
     data, columns = {

@@ -35,8 +35,8 @@ from blurr.text.modeling.tokens import ScoredToken, aggregate
 from blurr.text.tasks.token_classification import TokenClassification
 
 NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
-SENTENCE = "EU rejects German call to boycott British lamb .".split()
-TAGS = "B-ORG O B-MISC O O O B-MISC O O".split()
+SENTENCE = ["EU", "rejects", "German", "call", "to", "boycott", "British", "lamb", "."]
+TAGS = ["B-ORG", "O", "B-MISC", "O", "O", "O", "B-MISC", "O", "O"]
 PEOPLE, PLACES = ("Terry Gilliam", "Maria", "Ivan Petrov"), ("Los Angeles", "Riga", "Porto")
 
 
@@ -426,7 +426,10 @@ SCORES = {  # of two pieces of one word, over O, B-PER, I-PER, B-LOC, I-LOC
     [("first", "B-PER", 0.5), ("max", "B-LOC", 0.9), ("average", "B-LOC", 0.55)],
 )
 def test_a_word_is_labelled_by_the_strategy(strategy, label, score):
-    pieces = [ScoredToken(0, (0, 2), np.array(SCORES["first"][0])), ScoredToken(0, (2, 4), np.array(SCORES["first"][1]))]
+    pieces = [
+        ScoredToken(0, (0, 2), np.array(SCORES["first"][0])),
+        ScoredToken(0, (2, 4), np.array(SCORES["first"][1])),
+    ]
     unit = aggregate(pieces, read_words("Riga"), NAMES, strategy=strategy, labeling="same")[0]
     assert (unit.label, unit.score, unit.span) == (label, pytest.approx(score), (0, 4))
 
@@ -434,7 +437,10 @@ def test_a_word_is_labelled_by_the_strategy(strategy, label, score):
 @pytest.mark.parametrize("strategy", ["token", "simple", "first", "max", "average"])
 def test_b21_tokens_that_training_left_out_are_not_asked(strategy):
     """Blurr 1.x cut `Way|de Gilliam`: it read the labels of word pieces that had learnt nothing."""
-    pieces = [ScoredToken(0, (0, 2), np.array(SCORES["first"][0])), ScoredToken(0, (2, 4), np.array(SCORES["first"][1]))]
+    pieces = [
+        ScoredToken(0, (0, 2), np.array(SCORES["first"][0])),
+        ScoredToken(0, (2, 4), np.array(SCORES["first"][1])),
+    ]
     units = aggregate(pieces, read_words("Riga"), NAMES, strategy=strategy, labeling="first")
     assert [(unit.label, unit.span) for unit in units] == [("B-PER", (0, 4))]
 
@@ -450,7 +456,7 @@ def test_b21_words_of_a_prediction_are_those_of_training(trained):
 def test_aggregation_equals_that_of_the_transformers_pipeline(tagger, strategy):
     torch.manual_seed(1)
     learner = BlearnerForTokenClassification.from_data(ROWS, tagger, labeling="same")
-    model, tokenizer = learner.model.hf_model.eval(), learner.dls.tokenizer
+    model, tokenizer = learner.model.eval().hf_model, learner.dls.tokenizer
     with torch.no_grad():
         model.classifier.weight.mul_(200)  # far from ties, and varied
     pipeline = TokenClassificationPipeline(model=model, tokenizer=tokenizer, aggregation_strategy=strategy, device=-1)
@@ -564,7 +570,7 @@ def test_a_run_learns_and_leaves_the_report_of_entities(work):
     from blurr import composing
 
     hf_logging.disable_progress_bar()
-    words = ["task=token_classification", "data.rows=2000", "tracking=none"]
+    words = ["task=token_classification", "data.rows=1500", "tracking=none"]
     cfg = composing.compose([*words, "model.weights=scratch"])
     run_experiment(cfg, folder=work, overrides=words, choices={})
     scores = json.loads((work / "metrics.json").read_text())

@@ -152,7 +152,9 @@ def test_weights_decay_and_biases_and_norms_do_not(tmp_path: Path):
     assert [h["wd"] for h in learn.opt.hypers] == [0.3] * 3
     learn.fit(1, 1e-3, wd=0.5)
     for group in learn.opt.opt.param_groups:
-        assert group["weight_decay"] == (0.5 if any(p.ndim > 1 for p in group["params"]) else 0.0) or not group["params"]
+        assert (
+            group["weight_decay"] == (0.5 if any(p.ndim > 1 for p in group["params"]) else 0.0) or not group["params"]
+        )
 
 
 def test_steps_equal_those_of_plain_torch(tmp_path: Path):

@@ -49,7 +49,9 @@ def show_causal(
     if predictions is not None:
         shown["prediction"] = torch.where(targets == IGNORED, IGNORED, predictions)
     texts = {name: decode_ids(dl.tokenizer, ids) for name, ids in shown.items() if ids.numel()}
-    return [{k: shorten(v, trunc_at) for k, v in zip(texts, row, strict=True)} for row in zip(*texts.values(), strict=True)]
+    return [
+        {k: shorten(v, trunc_at) for k, v in zip(texts, row, strict=True)} for row in zip(*texts.values(), strict=True)
+    ]
 
 
 def show_masked(

@@ -69,6 +69,12 @@ class Task(ABC):
         """Do as `tokenize` does, for items to predict on."""
         return self.tokenize(rows, hf)
 
+    def hold(
+        self, tokenized: Mapping[str, list[Any]], rows: Mapping[str, Sequence[Any]], hf: HFObjects
+    ) -> TokenizedRows:
+        """Hold what `tokenize` made, and what `decode` needs of the rows that it was made of."""
+        return TokenizedRows(tokenized, self.vocab(hf))
+
     @abstractmethod
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         """Give `(predictions, targets)` of the batch that the learner has just run, as the metrics want them."""
@@ -144,7 +150,7 @@ class Task(ABC):
 
     def encode(self, columns: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
         """Tokenize columns of rows."""
-        return TokenizedRows(self.tokenize(columns, hf), self.vocab(hf))
+        return self.hold(self.tokenize(columns, hf), columns, hf)
 
     def learner(
         self,
@@ -266,7 +272,7 @@ def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:
     roles = [r for r in (*task.schema.required, *task.schema.optional) if r != task.schema.label]
     known = [role for role in roles if all(role in row for row in rows)]
     columns = {role: [row[role] for row in rows] for role in known}
-    return TokenizedRows(task.tokenize_items(columns, hf), task.vocab(hf))
+    return task.hold(task.tokenize_items(columns, hf), columns, hf)
 
 
 def _without_model(hf: HFObjects) -> HFObjects:

@@ -219,9 +219,11 @@ class QuestionAnswering(Task):
             max_question_length=self.max_question_length,
         )
 
-    def encode(self, columns: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
-        answers = answers_of(columns) if "answers" in columns else None
-        return QuestionRows(self.tokenize(columns, hf), columns["question"], columns["context"], answers)
+    def hold(
+        self, tokenized: Mapping[str, list[Any]], rows: Mapping[str, Sequence[Any]], hf: HFObjects
+    ) -> TokenizedRows:
+        answers = answers_of(rows) if "answers" in rows else None
+        return QuestionRows(tokenized, rows["question"], rows["context"], answers)
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
         return QuestionCollator(

@@ -1,0 +1,178 @@
+"""Where weights come from, and what a model from scratch is made of."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from blurr import paths
+from blurr.errors import InputError
+from blurr.text import hf_objects
+from blurr.text.hf_objects import NLP, build_model, choose_weights, is_at_hand
+from blurr.text.modeling.core import blurr_splitter
+from blurr.text.scratch import train_tokenizer
+
+TEXTS = [f"a film number {i} was good, and number {i + 1} was bad." for i in range(60)]
+FAMILIES = [name for name in paths.options("model") if name != "auto"]
+
+
+def corpus() -> list[str]:
+    return TEXTS
+
+
+def scratch(name: str, model_cls: str, **options) -> hf_objects.HFObjects:
+    """Build a family as its YAML says, from scratch."""
+    values = yaml.safe_load(paths.options("model")[name].read_text())
+    values = {k: v for k, v in values.items() if k not in {"_target_", "weights"}}
+    made = {"model_cls": model_cls, "config": {}, "corpus": corpus, "load_weights": True, "weights": "scratch"}
+    return build_model(**{**values, **made, **options})
+
+
+# -- which weights
+
+
+def test_auto_falls_back_to_scratch_aloud(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING):
+        assert choose_weights("nobody/no-model", "auto", "bert") == "scratch"
+    assert "RANDOM weights" in caplog.text
+    assert "model.weights=pretrained" in caplog.text
+
+
+def test_auto_takes_a_local_checkpoint(tiny_bert: Path):
+    assert choose_weights(str(tiny_bert), "auto", "bert") == "pretrained"
+
+
+def test_scratch_is_taken_even_where_a_checkpoint_is_at_hand(tiny_bert: Path):
+    assert choose_weights(str(tiny_bert), "scratch", "bert") == "scratch"
+
+
+@pytest.mark.parametrize(("weights", "arch"), [("pretrained", "bert"), ("auto", None)], ids=["pretrained", "no family"])
+def test_weights_that_cannot_be_had_stop_with_what_to_do(weights: str, arch: str | None):
+    with pytest.raises(InputError, match=r"nobody/no-model.*does not answer\. Set model\.name to a local folder"):
+        choose_weights("nobody/no-model", weights, arch)
+
+
+def test_a_folder_without_a_model_is_named_with_what_it_has(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"holds no config\.json; it has \['notes\.txt'\]"):
+        is_at_hand(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere", "a/b/c"])
+def test_a_path_that_is_no_folder_is_no_hub_id(name: str):
+    with pytest.raises(InputError, match="There is no folder"):
+        is_at_hand(name)
+
+
+def test_a_hub_that_says_no_is_not_taken_for_silence(monkeypatch: pytest.MonkeyPatch):
+    import http.server
+    import threading
+
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404 if "missing" in self.path else 503)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(hf_objects, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with pytest.raises(InputError, match=r"has no model 'missing-model', or you may not read it \(404"):
+        hf_objects.hub_has("missing-model")
+    assert not hf_objects.hub_has("busy-model")
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_broken_checkpoint_is_one_message(tiny_bert: Path, tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    from transformers import AutoModelForSequenceClassification
+
+    with pytest.raises(InputError, match="Cannot load a model from .* as AutoModelForSequenceClassification"):
+        NLP.get_hf_objects(tmp_path, AutoModelForSequenceClassification)
+
+
+def test_architectures_are_listed_without_loading_them():
+    assert {"bert", "bart", "t5"} <= set(NLP.get_architectures())
+
+
+# -- from scratch
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_built_from_its_yaml(family: str):
+    seq2seq = family in {"bart", "t5", "mbart", "marian", "pegasus"}
+    hf = scratch(family, "AutoModelForSeq2SeqLM" if seq2seq else "AutoModelForSequenceClassification")
+    assert hf.weights == "scratch"
+    assert hf.model.config.pad_token_id == hf.tokenizer.pad_token_id
+    assert hf.model.get_input_embeddings().num_embeddings >= len(hf.tokenizer)
+    ids = hf.tokenizer(TEXTS[0])["input_ids"]
+    assert hf.tokenizer.decode(ids, skip_special_tokens=True).lower().split()[:3] == ["a", "film", "number"]
+    labels = {"labels": torch.tensor([ids])} if seq2seq else {}
+    assert hf.model(input_ids=torch.tensor([ids]), **labels).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parameter_groups_begin_with_the_embeddings_and_hold_each_weight_once(family: str):
+    seq2seq = family in {"marian", "pegasus", "bart"}
+    hf = scratch(family, "AutoModelForSeq2SeqLM" if seq2seq else "AutoModelForSequenceClassification")
+    groups = blurr_splitter(hf.model)
+    together = [p for group in groups for p in group]
+    assert len(groups) >= 3
+    assert any(p is hf.model.get_input_embeddings().weight for p in groups[0])
+    assert len(together) == len({id(p) for p in together}) == len(list(hf.model.parameters()))
+    if not seq2seq:
+        names = {id(p): name for name, p in hf.model.named_parameters()}
+        assert not any(names[id(p)].startswith(f"{hf.model.base_model_prefix}.") for p in groups[-1])
+
+
+@pytest.mark.parametrize("arch", ["bert", "t5", "bart", "deberta-v2"])
+def test_a_trained_tokenizer_is_the_same_each_time(arch: str):
+    first, second = (train_tokenizer(arch, TEXTS, vocab_size=300) for _ in range(2))
+    assert first.get_vocab() == second.get_vocab()
+    assert first(TEXTS[3])["input_ids"] == second(TEXTS[3])["input_ids"]
+    assert len(first) <= 300
+
+
+def test_words_that_were_not_in_the_corpus_fall_into_pieces():
+    tokenizer = train_tokenizer("bert", TEXTS, vocab_size=300)
+    assert tokenizer.unk_token_id not in tokenizer("a good film, but a mild one")["input_ids"][:3]
+    assert len(tokenizer.tokenize("filmmood")) > 1
+
+
+@pytest.mark.parametrize(
+    ("arch", "tokenizer", "near"),
+    [("brt", None, "'brt'"), ("bert", "BertTokenzer", "Did you mean 'BertTokenizer'")],
+    ids=["architecture", "class"],
+)
+def test_an_unknown_tokenizer_is_refused(arch: str, tokenizer: str | None, near: str):
+    with pytest.raises(InputError, match=near):
+        train_tokenizer(arch, TEXTS, vocab_size=300, tokenizer=tokenizer)
+
+
+def test_scratch_of_a_local_checkpoint_keeps_its_size_and_tokenizer(tiny_bert: Path):
+    given: dict = {"model_cls": "AutoModelForSequenceClassification", "corpus": corpus, "load_weights": True}
+    fresh = build_model(str(tiny_bert), config={"num_labels": 3}, weights="scratch", **given)
+    loaded = build_model(str(tiny_bert), config={"num_labels": 3}, weights="pretrained", **given)
+    assert fresh.weights == "scratch"
+    assert fresh.tokenizer.get_vocab() == loaded.tokenizer.get_vocab()
+    weight = "bert.embeddings.word_embeddings.weight"
+    assert fresh.model.state_dict()[weight].shape == loaded.model.state_dict()[weight].shape
+    assert not torch.equal(fresh.model.state_dict()[weight], loaded.model.state_dict()[weight])
+
+
+def test_a_plan_needs_no_memory_for_weights(tiny_bert: Path):
+    made: Callable = build_model
+    hf = made(
+        str(tiny_bert),
+        model_cls="AutoModelForSequenceClassification",
+        config={},
+        corpus=corpus,
+        load_weights=False,
+    )
+    assert {p.device.type for p in hf.model.parameters()} == {"meta"}
