@@ -11,6 +11,7 @@ from fastai.learner import Learner
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from transformers.utils import logging as transformers_logging
 
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
@@ -40,15 +41,18 @@ def run_experiment(
     Returns:
         The final value of `cfg.objective`, which a sweep compares.
     """
-    datasets_logging.disable_progress_bar()  # its bars, one for each small step, would drown ours
+    datasets_logging.disable_progress_bar()  # their bars, one for each small step, would drown ours
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     seed_everything(cfg.seed)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     tags = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     with tracked_run(build(cfg.tracking), folder=folder, config=config, overrides=overrides, tags=tags) as run:
         task: Task = build(cfg.task)
         raw: RawData = build(cfg.data, schema=task.schema)
+        log.info("%s", raw)
         run.dataset(raw)
         hf = build_hf(cfg, task, raw)
+        log.info("%s", hf)
         run.tag(weights=hf.weights)
         metrics = build(cfg.metrics)
         check_objective(cfg.objective, {"loss", *metrics}, raw)

@@ -60,6 +60,10 @@ class RawData:
         """The rows held back until the end, if there are any."""
         return self.splits.get("test")
 
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self.splits.items())
+        return f"Rows: {sizes}, from {self.source}."
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the contents, 32 hexadecimal digits, the same on every machine."""

@@ -112,6 +112,8 @@ def _missing(rows: datasets.Dataset, role: str, column: str, where: str) -> str:
     )
     if len(names) == 1 and any(sign in names[0] for sign in ";\t|,"):
         message += " If its one column should be several, set data.delimiter, for example data.delimiter=';'."
+    if set(names) <= {"text", "file", "label"}:
+        message += " If it is no plain text, set data.format to what it is, for example data.format=conll."
     return message
 
 

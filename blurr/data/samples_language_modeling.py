@@ -1,4 +1,4 @@
-"""Generate little stories of a small grammar, to learn a language from: what is told agrees with what was told before."""
+"""Generate little stories of a small grammar, to learn a language from: each keeps to the words of one trade."""
 
 import random
 from typing import Any

@@ -46,6 +46,9 @@ class HFObjects:
         """Names of the labels, in the order of their ids."""
         return [self.config.id2label[i] for i in range(self.config.num_labels)]
 
+    def __str__(self) -> str:
+        return f"Model: {self.arch}, {self.weights}, {self.model.num_parameters():,} parameters."
+
     def __iter__(self) -> Iterator[Any]:
         return iter((self.arch, self.config, self.tokenizer, self.model))
 

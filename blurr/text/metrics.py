@@ -68,6 +68,7 @@ class _Counts:
         self.multilabel = False
 
     def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+        _check_tensor(self, predictions)
         if predictions.ndim != 2 or (targets.is_floating_point() and targets.ndim == 1):
             raise InputError(
                 f"{type(self).__name__.lower()} is a metric for classes, but the targets are numbers (regression). "
@@ -81,6 +82,15 @@ class _Counts:
     def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Give all predicted and all true classes."""
         return torch.cat(self.predicted), torch.cat(self.true)
+
+
+def _check_tensor(metric: object, predictions: Any) -> None:
+    if not isinstance(predictions, torch.Tensor):
+        raise InputError(
+            f"{type(metric).__name__.lower()} is a metric for one class or number per row, but this task predicts "
+            "texts or labelled words. Choose metrics=[seqeval] for words, metrics=[rougeL] for texts, or see `blurr ls "
+            "metrics`."
+        )
 
 
 class Accuracy(_Counts):
@@ -146,6 +156,7 @@ class _Numbers:
         self.true: list[torch.Tensor] = []
 
     def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+        _check_tensor(self, predictions)
         if not targets.is_floating_point() or predictions.shape[-1] != 1 and predictions.ndim == 2:
             raise InputError(
                 f"{type(self).__name__.lower()} is a metric for numbers, but the targets are classes. "

@@ -8,6 +8,8 @@ from typing import Literal
 from seqeval.metrics import accuracy_score, classification_report, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
+from blurr.errors import InputError
+
 Score = Literal["precision", "recall", "f1", "accuracy"]
 OUTSIDE = "O"
 SCHEME = re.compile(r"([BIESLUM])-(.+)", re.DOTALL)
@@ -53,6 +55,8 @@ class Seqeval:
         self.true: list[WordLabels] = []
 
     def update(self, predictions: Sequence[WordLabels], targets: Sequence[WordLabels]) -> None:
+        if not isinstance(predictions, list) or not all(isinstance(part, WordLabels) for part in predictions):
+            raise InputError("seqeval scores labelled words, which this task does not predict; see `blurr ls metrics`.")
         self.predicted += predictions
         self.true += targets
 

@@ -143,9 +143,14 @@ def _experiment_id(client: MlflowClient, name: str, artifact_location: str | Non
     return str(found.experiment_id)
 
 
+# MLflow's UI then opens on its pages for trained models, not on those for agents and prompts.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+
 def _make_experiment(client: MlflowClient, name: str, artifact_location: str | None) -> Experiment:
     try:
-        return client.get_experiment(client.create_experiment(name, artifact_location=artifact_location))
+        made = client.create_experiment(name, artifact_location=artifact_location, tags=EXPERIMENT_TAGS)
+        return client.get_experiment(made)
     except MlflowException:
         found = client.get_experiment_by_name(name)
         if found is None:

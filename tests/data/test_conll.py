@@ -69,6 +69,13 @@ def test_the_format_goes_by_the_extension_or_is_said(tmp_path: Path, name: str, 
     assert rows[0] == TWO[0]
 
 
+def test_a_text_file_that_may_be_conll_is_answered_with_the_format(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text(VARIETIES["tabs"])
+    with pytest.raises(InputError, match=r"no column 'tokens'.*for example data.format=conll"):
+        load_files(SCHEMA, train=path)
+
+
 def test_a_notebook_reads_a_path_and_a_split_keeps_documents_together(tmp_path: Path):
     path = tmp_path / "a.conll"
     path.write_text("".join(f"-DOCSTART- O\n\na{i} O\n\nb{i} O\n\n" for i in range(10)))

@@ -29,6 +29,7 @@ from blurr.errors import InputError
 from blurr.experiment import run_experiment
 from blurr.text.data.words import align_labels, cut_words, read_words, tokenize_words, word_starts
 from blurr.text.hf_objects import HFObjects, train_tokenizer
+from blurr.text.metrics import RMSE, Accuracy
 from blurr.text.metrics_token_classification import Seqeval, WordLabels, documents, entities, entity_report, iobes
 from blurr.text.modeling.all import BlearnerForTokenClassification
 from blurr.text.modeling.tokens import ScoredToken, aggregate
@@ -65,7 +66,7 @@ def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tokenizer(tagger: Path):
     from transformers import AutoTokenizer
 
@@ -92,6 +93,7 @@ def trained(tagger: Path) -> BlearnerForTokenClassification:
     return learner
 
 
+@pytest.fixture(scope="module")
 def tokenizers(tokenizer) -> dict:
     """One of each kind of vocabulary."""
     trained = {
@@ -139,10 +141,10 @@ def test_an_unknown_label_is_named(label):
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2", "xlm_roberta", "xlnet"])
-def test_b41_words_come_back_whole_with_their_labels_from_any_tokenizer(kind, tokenizer):
+def test_b41_words_come_back_whole_with_their_labels_from_any_tokenizer(kind, tokenizers):
     """Blurr 1.x merged words ("lamb.") and shifted their labels."""
     names = sorted(set(TAGS), reverse=True)
-    task, hf = TokenClassification(), objects(tokenizers(tokenizer)[kind], names)
+    task, hf = TokenClassification(), objects(tokenizers[kind], names)
     raw = rows_of(task.schema, [{"tokens": SENTENCE, "labels": TAGS}] * 2, valid=[{"tokens": SENTENCE, "labels": TAGS}])
     dls = task.dataloaders(raw, hf, Loader(batch_size=2))
     table = dls.show_batch(show=False)
@@ -154,8 +156,8 @@ def test_b41_words_come_back_whole_with_their_labels_from_any_tokenizer(kind, to
     assert (targets[~word_starts(inputs["word_numbers"])] == IGNORED).all()
 
 
-def test_byte_level_words_are_what_they_are_in_running_text(tokenizer):
-    roberta = tokenizers(tokenizer)["roberta"]
+def test_byte_level_words_are_what_they_are_in_running_text(tokenizers):
+    roberta = tokenizers["roberta"]
     text = [""] + SENTENCE
     ids = tokenize_words(roberta, [SENTENCE])[0].ids
     assert ids == roberta(" ".join(text))["input_ids"]
@@ -344,6 +346,18 @@ def test_scores_without_any_entity_are_zero_and_the_report_says_so():
     assert "no entities" in metric.report()
 
 
+@pytest.mark.parametrize("metric", [Accuracy(), RMSE()], ids=["classes", "numbers"])
+def test_a_metric_of_another_task_is_refused_with_the_right_one(metric):
+    with pytest.raises(InputError, match=r"predicts texts or labelled words. Choose metrics=\[seqeval\] for words"):
+        metric.update([WordLabels(0, 0, ["O"])], [WordLabels(0, 0, ["O"])])
+
+
+@pytest.mark.parametrize("predictions", [torch.zeros(2, 3), ["a text"]], ids=["logits", "texts"])
+def test_seqeval_is_refused_for_another_task(predictions):
+    with pytest.raises(InputError, match="seqeval scores labelled words, which this task does not predict"):
+        Seqeval().update(predictions, predictions)
+
+
 # -- prediction
 
 
@@ -522,10 +536,10 @@ def test_labels_that_only_validation_has_are_kept_and_said_aloud(tagger, caplog)
 
 
 WRONG = {
-    "text": ({"tokens": "a b", "labels": "O O"}, "Row 1 has no lists of words and labels"),
-    "lengths": ({"tokens": ["a", "b"], "labels": ["O"]}, "Row 1 has 2 words and 1 labels"),
-    "no words": ({"tokens": [], "labels": []}, "Row 1 has 0 words"),
-    "null": ({"tokens": ["a", "b"], "labels": ["O", None]}, "Row 1 has a word or a label that is null"),
+    "text": ({"tokens": "a b", "labels": "O O"}, "The data: row 1 has no lists of words and labels"),
+    "lengths": ({"tokens": ["a", "b"], "labels": ["O"]}, "The data: row 1 has 2 words and 1 labels"),
+    "no words": ({"tokens": [], "labels": []}, "The data: row 1 has 0 words"),
+    "null": ({"tokens": ["a", "b"], "labels": ["O", None]}, "The data: row 1 has a word or a label that is null"),
 }
 
 
@@ -580,3 +594,14 @@ def test_a_run_learns_and_leaves_the_report_of_entities(work):
     assert all(kind in report for kind in ("PER", "LOC", "ORG", "micro avg"))
     rows = [json.loads(line) for line in (work / "predictions.jsonl").read_text().splitlines()]
     assert all(len(row["tokens"]) == len(row["prediction"]) == len(row["target"]) for row in rows)
+
+
+def test_tokens_and_labels_work_in_a_plain_torch_loader(tokenizer):
+    task, hf = TokenClassification(max_length=16, stride=2), objects(tokenizer)
+    rows = task.encode({key: [row[key] for row in ROWS] for key in ("tokens", "labels")}, hf)
+    loader = torch.utils.data.DataLoader(rows, batch_size=8, collate_fn=task.collator(hf, Loader(), train=True))
+    model = BertForTokenClassification(BertConfig(vocab_size=len(tokenizer), num_labels=5, hidden_size=24))
+    inputs, targets = next(iter(loader))
+    assert inputs["input_ids"].shape == inputs["word_numbers"].shape == targets.shape
+    known = {key: inputs[key] for key in ("input_ids", "attention_mask", "labels")}
+    assert model(**known).loss > 0

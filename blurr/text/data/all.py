@@ -13,6 +13,8 @@ from blurr.text.data.core import (
     first_blurr_tfm,
     tokenize_texts,
 )
+from blurr.text.data.language_modeling import CausalCollator
+from blurr.text.data.masking import Masking, MaskingCollator
 from blurr.text.data.question_answering import QuestionCollator, QuestionRows, read_answers, tokenize_questions
 from blurr.text.data.seq2seq import tokenize_pairs
 from blurr.text.data.words import align_labels, read_words, tokenize_words
@@ -26,6 +28,7 @@ __all__ = [
     "BatchTokenizeTransform",
     "BlurrTextBlock",
     "CategoryBlock",
+    "CausalCollator",
     "ColReader",
     "ColSplitter",
     "DataBlock",
@@ -33,6 +36,8 @@ __all__ = [
     "IndexSplitter",
     "ItemGetter",
     "Loader",
+    "Masking",
+    "MaskingCollator",
     "MultiCategoryBlock",
     "PaddingCollator",
     "QuestionCollator",

@@ -63,7 +63,10 @@ def room_for(tokenizer: PreTrainedTokenizerBase, block_size: int | None, frame: 
 
 def plain_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> BatchEncoding:
     """Tokenize texts as they are: no special tokens around them, and nothing cut off."""
-    return tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    encoded: BatchEncoding = tokenizer(
+        list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
+    )
+    return encoded
 
 
 def separator_ids(tokenizer: PreTrainedTokenizerBase, separator: str, preferred: Sequence[str]) -> Ids:

@@ -15,10 +15,9 @@ from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, shorten
 class CausalCollator(PaddingCollator):
     """Pad rows for a model that predicts each token from those before it.
 
-    Returns of a call: `(inputs, targets)`. `inputs["labels"]` are the ids themselves, which the model shifts; the targets
-    are shifted, so that they are in line with the logits. Pads are told by their place, not by their id: where the pad
-    token is the eos token, a real eos is a target all the same. Both are -100 at pads, and wherever nothing stands
-    before a token.
+    Returns of a call: `(inputs, targets)`. `inputs["labels"]` are the ids themselves, which the model shifts; the
+    targets are shifted, so that they are in line with the logits. Both are -100 at pads. Pads are told by their place,
+    not by their id: where the pad token is the eos token, a real eos is a target all the same.
     """
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
@@ -98,10 +97,11 @@ def _bracketed(tokenizer: PreTrainedTokenizerBase, ids: list[int], marks: list[b
     for mark, run in groupby(marks):
         end = done + len(list(run))
         # only decoding all that stands before tells which spaces belong between two tokens
-        before, after = (tokenizer.decode(ids[:i], clean_up_tokenization_spaces=False) for i in (done, end))
+        before, after = (str(tokenizer.decode(ids[:i], clean_up_tokenization_spaces=False)) for i in (done, end))
         new = after[len(before) :]
         bare = new.lstrip()
-        text += f"{new[: len(new) - len(bare)]}[{bare.strip('[]')}]" if mark else new
+        inside = bare if bare.startswith("[") and bare.endswith("]") else f"[{bare}]"  # [MASK] has its own brackets
+        text += new[: len(new) - len(bare)] + inside if mark else new
         done = end
     return text.strip()
 

@@ -6,7 +6,7 @@ special tokens and pads. `noise` is of the same shape, uniform in [0, 1); all ch
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -101,10 +101,11 @@ def choose(groups: Ints, units: Ints, noise: Floats, share: float) -> NDArray[np
     sizes = np.zeros(units.shape, dtype=np.int64)
     np.add.at(sizes, (np.nonzero(real)[0], units[real]), 1)
     first = _of(units, place)
-    return real & ((first + _of(units, sizes) / 2 <= budget) | (first == 0))
+    chosen: NDArray[np.bool_] = real & ((first + _of(units, sizes) / 2 <= budget) | (first == 0))
+    return chosen
 
 
-def _of(units: Ints, values: NDArray[np.generic]) -> NDArray[np.generic]:
+def _of(units: Ints, values: NDArray[Any]) -> NDArray[Any]:
     """Give each token the value of the first token of its unit."""
     return np.take_along_axis(values, np.maximum(units, 0), axis=1)
 

@@ -8,6 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, length_limit, shorten, tokenize_texts
 
+T5_STYLE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}  # architectures whose checkpoints expect a prefix
+
 
 def tokenize_pairs(
     tokenizer: PreTrainedTokenizerBase,

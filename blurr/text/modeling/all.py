@@ -1,6 +1,7 @@
 """All of blurr's names for models and training, for notebooks: `from blurr.text.modeling.all import *`."""
 
 from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Rouge, Spearman
+from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy
 from blurr.text.metrics_question_answering import AnswerF1, ExactMatch
 from blurr.text.metrics_token_classification import Seqeval
 from blurr.text.modeling.core import (
@@ -10,6 +11,7 @@ from blurr.text.modeling.core import (
     blurr_predict,
     blurr_splitter,
 )
+from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import BlearnerForGeneration, blurr_generate
 from blurr.text.modeling.losses import (
     PreCalculatedBCELoss,
@@ -18,6 +20,7 @@ from blurr.text.modeling.losses import (
 )
 from blurr.text.modeling.spans import SpanRules
 from blurr.text.modeling.tokens import blurr_predict_tokens
+from blurr.text.tasks.language_modeling import BlearnerForLM, BlearnerForMaskedLM, CausalLM, MaskedLM
 from blurr.text.tasks.question_answering import (
     BlearnerForQuestionAnswering,
     QuestionAnswering,
@@ -26,6 +29,7 @@ from blurr.text.tasks.question_answering import (
 from blurr.text.tasks.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
 from blurr.text.tasks.summarization import BlearnerForSummarization, Summarization
 from blurr.text.tasks.token_classification import BlearnerForTokenClassification, TokenClassification
+from blurr.text.tasks.translation import BlearnerForTranslation, Translation
 from blurr.training.optimizers import adamw, as_opt_func
 
 __all__ = [
@@ -37,13 +41,19 @@ __all__ = [
     "BaseModelWrapper",
     "Blearner",
     "BlearnerForGeneration",
+    "BlearnerForLM",
+    "BlearnerForMaskedLM",
     "BlearnerForQuestionAnswering",
     "BlearnerForSequenceClassification",
     "BlearnerForSummarization",
     "BlearnerForTokenClassification",
+    "BlearnerForTranslation",
+    "CausalLM",
     "ExactMatch",
+    "MaskedLM",
     "Matthews",
     "Pearson",
+    "Perplexity",
     "PreCalculatedBCELoss",
     "PreCalculatedCrossEntropyLoss",
     "PreCalculatedMSELoss",
@@ -54,9 +64,12 @@ __all__ = [
     "SpanRules",
     "Spearman",
     "Summarization",
+    "TokenAccuracy",
     "TokenClassification",
+    "Translation",
     "adamw",
     "as_opt_func",
+    "blurr_fill_mask",
     "blurr_generate",
     "blurr_predict",
     "blurr_predict_answers",

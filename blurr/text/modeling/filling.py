@@ -3,7 +3,6 @@
 from heapq import nlargest
 from typing import Any
 
-import torch
 from fastai.learner import Learner
 from transformers import PreTrainedTokenizerBase
 
@@ -27,8 +26,8 @@ def blurr_fill_mask(learn: Learner, items: Any, *, n_preds: int = 1, bs: int | N
 
     Returns:
         One dict per item: `filled_texts`, the likeliest first, and their `scores`, the products of the probabilities
-        that the model gives to each mask by itself; and `masks`, for each mask in the order of the text its `tokens` and
-        their `scores`.
+        that the model gives to each mask by itself; and `masks`: for each mask, in the order of the text, its `tokens`
+        and their `scores`.
 
     Raises:
         InputError: the model has no mask token, a text has none, or is so long that one of its masks is cut off.

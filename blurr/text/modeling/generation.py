@@ -10,7 +10,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.modeling_outputs import BaseModelOutput
 
 from blurr.errors import InputError, nearest
-from blurr.text.data.core import Inputs
+from blurr.text.data.core import Inputs, decode_ids
 from blurr.text.modeling.core import Blearner, Result, infer
 
 
@@ -33,7 +33,7 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
             "The settings are those of transformers.GenerationConfig, such as num_beams or max_new_tokens."
         )
     config.update(**settings)
-    if "max_new_tokens" in settings:
+    if settings.get("max_new_tokens") is not None:
         config.max_length = None
     if config.num_beams in (None, 1) and "early_stopping" not in settings:
         config.early_stopping = None
@@ -117,6 +117,17 @@ def blurr_generate(
     wished = {**getattr(learn, "generation", {}), **settings}
     texts = infer(learn, items, lambda x: generate_texts(model, tokenizer, x, wished), bs=bs)
     return [{key: text} for text in texts]
+
+
+def generated_and_true(learn: Learner) -> tuple[list[Any], list[str]]:
+    """Give the texts that the model generates for the batch it has just run, and the true ones.
+
+    The encoder's output is at hand from computing the loss, so the source is not encoded again.
+    """
+    tokenizer = learn.dls.tokenizer
+    encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
+    texts = generate_texts(learn.model.hf_model, tokenizer, learn.xb[0], learn.generation, encoded=encoded)
+    return texts, decode_ids(tokenizer, learn.y)
 
 
 class BlearnerForGeneration(Blearner):

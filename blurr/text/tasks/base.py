@@ -171,10 +171,10 @@ class Task(ABC):
             opt_func=as_opt_func(optimizer),
             cbs=[EvaluationCallback(self.decode), *cbs],
             metrics=streamed(metrics),
-            **{"freeze": False, **self.learner_options(), **options},
+            **{"freeze": False, **self.learner_options(hf), **options},
         )
 
-    def learner_options(self) -> dict[str, Any]:
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         """Give what the learner's class wants besides."""
         return {}
 

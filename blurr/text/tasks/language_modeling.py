@@ -20,7 +20,6 @@ from blurr.text.data.chunking import (
     NO_WORD,
     Frame,
     Ids,
-    joined,
     plain_tokens,
     room_for,
     rows_of,
@@ -39,6 +38,10 @@ from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import BlearnerForGeneration
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
+NOTHING = (
+    "The texts of a split hold nothing to learn from: they are blank, or shorter than two tokens. Check "
+    "data.columns.text."
+)
 SCHEMA = Schema(required=("text",), optional=(), label=None, sample=stories)
 
 
@@ -56,6 +59,11 @@ class BlearnerForMaskedLM(Blearner):
 
 class BlearnerForLM(BlearnerForGeneration):
     """A `Blearner` that goes on with a text; `from_data` makes one, or a `BlearnerForMaskedLM`, in one line."""
+
+    def blurr_generate(self, items: Any, **options: Any) -> list[Result]:
+        """Go on with one prompt or many: give what follows each, without the prompt; see `blurr_generate`."""
+        length = {"max_new_tokens": None} if "max_length" in options else {}  # whoever gives one means that one
+        return super().blurr_generate(items, **{**length, **options})
 
     def decoded_predictions(self, batch: Any, **options: Any) -> Any:
         """Give the likeliest next token of each token of a batch, `(batch, sequence)`."""
@@ -129,7 +137,7 @@ class CausalLM(Task):
     separator: str = "auto"
     loss: Loss = "auto"
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
-    generation: dict[str, Any] = field(default_factory=dict)
+    generation: dict[str, Any] = field(default_factory=lambda: {"max_new_tokens": 40})
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         return {"is_decoder": True}  # BERT and its kin would look at the tokens that they are to predict
@@ -143,7 +151,7 @@ class CausalLM(Task):
         if not self.chunk:
             parts = [ids + between if len(ids) + len(between) <= room else ids for ids in parts]
         ids = rows_of(parts, room, chunk=self.chunk, between=between, before=frame.before, after=[])
-        columns = {"input_ids": ids} if self.chunk else {"input_ids": ids, "row": kept}
+        columns: dict[str, list[Any]] = {"input_ids": ids} if self.chunk else {"input_ids": ids, "row": kept}
         return _only(columns, [len(row) > 1 for row in ids])
 
     def tokenize_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
@@ -166,7 +174,7 @@ class CausalLM(Task):
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
-    def learner_options(self) -> dict[str, Any]:
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         return {"generation": self.generation}
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
@@ -239,7 +247,7 @@ class MaskedLM(Task):
         )
         special = special_ids(hf.tokenizer)
         words = [np.where(np.isin(i, special), NO_WORD, w).tolist() for i, w in zip(ids, words, strict=True)]
-        columns = {"input_ids": ids, "words": words, "number": list(range(len(ids)))}
+        columns: dict[str, list[Any]] = {"input_ids": ids, "words": words, "number": list(range(len(ids)))}
         return _only(columns if self.chunk else {**columns, "row": kept}, [max(row) > NO_WORD for row in words])
 
     def tokenize_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
@@ -267,8 +275,14 @@ LM_TYPES: dict[str, Callable[..., Task]] = {"causal": CausalLM, "masked": Masked
 
 
 def _without_blanks(texts: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Leave blank texts out, in which there is nothing to learn; give the numbers of the others, and these."""
+    """Leave blank texts out, in which there is nothing to learn; give the numbers of the others, and these.
+
+    Raises:
+        InputError: all are blank.
+    """
     kept = [i for i, text in enumerate(texts) if text.strip()]
+    if not kept:
+        raise InputError(NOTHING)
     return kept, [texts[i] for i in kept]
 
 
@@ -286,10 +300,7 @@ def _only(columns: dict[str, list[Any]], wanted: list[bool]) -> dict[str, list[A
         InputError: there is none.
     """
     if not any(wanted):
-        raise InputError(
-            "The texts of a split hold nothing to learn from: they are blank, or shorter than two tokens. Check "
-            "data.columns.text."
-        )
+        raise InputError(NOTHING)
     return {name: [v for v, w in zip(values, wanted, strict=True) if w] for name, values in columns.items()}
 
 

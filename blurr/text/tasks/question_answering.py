@@ -235,7 +235,7 @@ class QuestionAnswering(Task):
     def row_of(self, item: Any) -> dict[str, Any]:
         return as_question(item)
 
-    def learner_options(self) -> dict[str, Any]:
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         return {"spans": SpanRules(self.n_best, self.max_answer_length, self.no_answer, self.no_answer_threshold)}
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:

@@ -12,15 +12,13 @@ from transformers import PretrainedConfig
 from blurr.annotations import Count
 from blurr.data import samples
 from blurr.data.core import RawData, Schema
-from blurr.text.data.core import Table, decode_ids
-from blurr.text.data.seq2seq import show_seq2seq, tokenize_pairs
+from blurr.text.data.core import Table
+from blurr.text.data.seq2seq import T5_STYLE, show_seq2seq, tokenize_pairs
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric, Rouge
 from blurr.text.modeling.core import Blearner, Result
-from blurr.text.modeling.generation import BlearnerForGeneration, generate_texts
+from blurr.text.modeling.generation import BlearnerForGeneration, generated_and_true
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
-
-T5_STYLE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}  # architectures whose checkpoints expect a prefix
 
 
 class BlearnerForSummarization(BlearnerForGeneration):
@@ -120,14 +118,11 @@ class Summarization(Task):
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
-    def learner_options(self) -> dict[str, Any]:
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         return {"generation": self.generation}
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
-        model, tokenizer = learner.model.hf_model, learner.dls.tokenizer
-        encoded = learner.blurr_model_outputs["encoder_last_hidden_state"]
-        texts = generate_texts(model, tokenizer, learner.xb[0], self.generation, encoded=encoded)
-        return texts, decode_ids(tokenizer, learner.y)
+        return generated_and_true(learner)
 
     def describe(self, learner: Learner) -> Table:
         return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import torch
 from annotated_types import Ge, Lt
 from fastai.learner import Learner
 from transformers import PretrainedConfig
@@ -122,6 +123,8 @@ class TokenClassification(Task):
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
+        for name, rows in raw.splits.items():
+            check_words(rows["tokens"], rows["labels"], f"{raw.source} ({name})")
         names = self.label_names or raw.label_names or names_in(raw)
         return {
             "num_labels": len(names),
@@ -141,7 +144,7 @@ class TokenClassification(Task):
 
     def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         if "labels" in rows:
-            check_words(rows["tokens"], rows["labels"])
+            check_words(rows["tokens"], rows["labels"], "The data")
         windows = tokenize_words(
             hf.tokenizer,
             rows["tokens"],
@@ -165,22 +168,14 @@ class TokenClassification(Task):
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
-    def learner_options(self) -> dict[str, Any]:
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         return {"labeling": self.labeling}
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
-        x, vocab = learner.xb[0], learner.dls.vocab
-        marks = word_starts(x["word_numbers"]).cpu()
-        ids = (learner.pred.argmax(-1).cpu(), learner.y.cpu())
+        x, names = learner.xb[0], learner.dls.vocab
         numbers, rows = x["word_numbers"].cpu(), x["row"].tolist()
-        predicted, true = (
-            [
-                WordLabels(rows[i], int(numbers[i][mark][0]) - 1, [vocab[int(x)] for x in values[i][mark]])
-                for i, mark in enumerate(marks)
-            ]
-            for values in ids
-        )
-        return predicted, true
+        predicted = labels_of_words(learner.pred.argmax(-1).cpu(), numbers, rows, names)
+        return predicted, labels_of_words(learner.y.cpu(), numbers, rows, names)
 
     def describe(self, learner: Learner) -> Table:
         return [{"target": t.labels, "prediction": p.labels} for p, t in zip(*learner.decoded, strict=True)]
@@ -196,6 +191,23 @@ class TokenClassification(Task):
         return {"entities.txt": entity_report(true, predicted)}
 
 
+def labels_of_words(
+    ids: torch.Tensor, word_numbers: torch.Tensor, rows: Sequence[int], names: Sequence[str]
+) -> list[WordLabels]:
+    """Name the label of each word, by its first token.
+
+    Args:
+        ids: of the labels of tokens, `(batch, sequence)`.
+        word_numbers: of the tokens, from 1; 0 is no word. `(batch, sequence)`.
+        rows: for each window the row that it is of.
+        names: of the labels.
+    """
+    found = []
+    for row, marks, numbers, labels in zip(rows, word_starts(word_numbers), word_numbers, ids, strict=True):
+        found.append(WordLabels(row, int(numbers[marks][0]) - 1, [names[label] for label in labels[marks].tolist()]))
+    return found
+
+
 def _places(windows: Sequence[Window]) -> dict[str, list[Any]]:
     return {
         "starts": [[start for start, _ in window.spans] for window in windows],
@@ -203,7 +215,7 @@ def _places(windows: Sequence[Window]) -> dict[str, list[Any]]:
     }
 
 
-def check_words(tokens: Sequence[Any], labels: Sequence[Any]) -> None:
+def check_words(tokens: Sequence[Any], labels: Sequence[Any], where: str) -> None:
     """Refuse rows that are not lists of words with a label for each word.
 
     Raises:
@@ -212,16 +224,16 @@ def check_words(tokens: Sequence[Any], labels: Sequence[Any]) -> None:
     for number, (words, tags) in enumerate(zip(tokens, labels, strict=True), start=1):
         if not isinstance(words, list) or not isinstance(tags, list):
             raise InputError(
-                f"Row {number} has no lists of words and labels, but {words!r:.60} and {tags!r:.60}. Give lists, as "
-                "jsonl, parquet and conll files can hold them."
+                f"{where}: row {number} has no lists of words and labels, but {words!r:.60} and {tags!r:.60}. Give "
+                "lists, as jsonl, parquet and conll files can hold them."
             )
         if not words or len(words) != len(tags):
             raise InputError(
-                f"Row {number} has {len(words)} words and {len(tags)} labels: {words!r:.80}. Each row needs at least "
-                "one word, and a label for each."
+                f"{where}: row {number} has {len(words)} words and {len(tags)} labels: {words!r:.80}. Each row needs "
+                "at least one word, and a label for each."
             )
         if None in words or None in tags:
-            raise InputError(f"Row {number} has a word or a label that is null: {words!r:.60}, {tags!r:.60}.")
+            raise InputError(f"{where}: row {number} has a word or a label that is null: {words!r:.60}, {tags!r:.60}.")
 
 
 def names_in(raw: RawData) -> list[str]:
