@@ -61,7 +61,7 @@ def sentences(rng: random.Random) -> Row:
     time, time_en = rng.choice(TIMES)
     place, place_en = rng.choice(PLACES)
     object_de = f"{article} {after_den if article == 'den' else after_other} {thing}"
-    start = f"{time} {verb} {who}" if rng.random() < 0.5 else f"{who} {verb} {time}"
+    start = f"{time} {verb} {who}" if rng.random() < 0.25 else f"{who} {verb} {time}"
     source = f"{start} {object_de} {place}."
     target = f"{who_en} {verb_en} the {colour_en} {thing_en} {place_en} {time_en}."
     return {"source": source[0].upper() + source[1:], "target": target[0].upper() + target[1:]}
