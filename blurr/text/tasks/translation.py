@@ -92,8 +92,8 @@ class Translation(Task):
         tgt_lang: language of the targets, likewise.
         max_length: longest source in tokens; `None` takes the model's limit.
         max_target_length: longest target in tokens, in training; generation has its own lengths.
-        prefix: put before each source; `auto` is `translate German to English: ` for T5 and its kin, where the languages
-            are given, and nothing for others.
+        prefix: put before each source; `auto` is `translate German to English: ` for T5 and its kin, where the
+            languages are given, and nothing for others.
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
             smoothing is asked for.
         label_smoothing: share of the target that is spread over all tokens.

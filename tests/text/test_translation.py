@@ -1,0 +1,151 @@
+"""Translation: languages, prefixes, scores, and the high-level door."""
+
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from transformers import PreTrainedTokenizerBase
+
+from blurr.data.core import from_data
+from blurr.data.samples_translation import PEOPLE, sentences
+from blurr.errors import InputError
+from blurr.text.data.languages import language_codes, language_settings, set_languages
+from blurr.text.hf_objects import HFObjects, build_model
+from blurr.text.metrics_translation import Bleu, ChrF
+from blurr.text.modeling.all import BlearnerForTranslation
+from blurr.text.scratch import train_tokenizer
+from blurr.text.tasks.translation import Translation
+
+TEXTS = ["das Haus ist alt .", "the house is old ."] * 20
+
+
+@pytest.fixture
+def pairs(notes: pd.DataFrame) -> list[dict]:
+    """Rows as data sets of translations have them: one dict of both languages."""
+    return [
+        {"translation": {"de": text, "en": summary}, "is_valid": valid}
+        for text, summary, valid in zip(notes.text, notes.summary, notes.is_valid, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def mbart() -> PreTrainedTokenizerBase:
+    return train_tokenizer("mbart", TEXTS, vocab_size=400)
+
+
+# -- languages
+
+
+def test_languages_are_those_of_the_tokenizer(mbart: PreTrainedTokenizerBase):
+    assert {"de_DE", "en_XX"} <= set(language_codes(mbart))
+
+
+def test_the_decoder_of_mbart_starts_from_the_target_language(mbart: PreTrainedTokenizerBase):
+    set_languages(mbart, "de_DE", "fr_XX")
+    assert mbart("das Haus")["input_ids"][-1] == mbart.convert_tokens_to_ids("de_DE")
+    assert mbart(text_target="the house")["input_ids"][-1] == mbart.convert_tokens_to_ids("fr_XX")
+    assert language_settings(mbart, "fr_XX") == {"decoder_start_token_id": mbart.convert_tokens_to_ids("fr_XX")}
+
+
+def test_b30_the_start_of_the_decoder_is_an_id_of_the_language_asked_for(mbart: PreTrainedTokenizerBase):
+    for code in ("de_DE", "en_XX"):
+        (value,) = language_settings(mbart, code).values()
+        assert value == mbart.convert_tokens_to_ids(code)
+
+
+def test_an_unknown_language_is_refused_with_the_nearest(mbart: PreTrainedTokenizerBase):
+    with pytest.raises(InputError, match=r"task\.src_lang=de_DD is no language .* Did you mean 'de_DE'\?"):
+        set_languages(mbart, "de_DD", None)
+
+
+def test_a_tokenizer_of_one_pair_wants_no_language(tiny_bart: Path):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bart)
+    assert language_settings(tokenizer, None) == {}
+    with pytest.raises(InputError, match=r"task\.tgt_lang=en.* Leave task\.tgt_lang out"):
+        set_languages(tokenizer, None, "en")
+
+
+# -- tokens
+
+
+@pytest.mark.parametrize(
+    ("arch", "languages", "prefix", "expected"),
+    [
+        ("t5", ("German", "English"), "auto", "translate German to English: "),
+        ("t5", (None, None), "auto", ""),
+        ("bart", (None, None), "auto", ""),
+        ("bart", (None, None), "de: ", "de: "),
+    ],
+    ids=["T5", "T5 without languages", "BART", "own"],
+)
+def test_prefixes_stand_where_the_family_needs_them(arch, languages, prefix, expected, tiny_bart: Path, notes):
+    task = Translation(src_lang=languages[0], tgt_lang=languages[1], prefix=prefix)
+    hf = build_model(
+        str(tiny_bart), model_cls=task.model_cls, config={}, corpus=tuple, load_weights=True, weights="pretrained"
+    )
+    ids = task.tokenize({"source": ["film"]}, HFObjects(arch, hf.config, hf.tokenizer, hf.model))["input_ids"][0]
+    assert ids == hf.tokenizer(expected + "film")["input_ids"]
+
+
+def test_rows_of_dicts_are_reached_by_a_dot(pairs: list[dict]):
+    raw = from_data(Translation.schema, pairs, columns={"source": "translation.de", "target": "translation.en"})
+    assert raw.train[0]["target"] == pairs[1]["translation"]["en"]
+
+
+# -- scores
+
+
+def test_scores_are_those_of_sacrebleu_over_all_batches():
+    true = ["the cat sat on the mat .", "there is a small dog in the garden .", "we read an old book ."]
+    predicted = ["the cat sat on a mat .", "there is a dog in the garden .", "they read a book ."]
+    for ours, theirs in ((Bleu(), BLEU()), (ChrF(), CHRF()), (ChrF(word_order=2), CHRF(word_order=2))):
+        ours.update(predicted[:1], true[:1])
+        ours.update(predicted[1:], true[1:])
+        assert ours.compute() == pytest.approx(theirs.corpus_score(predicted, [true]).score)
+        ours.reset()
+        ours.update(true, true)
+        assert ours.compute() == pytest.approx(100)
+
+
+# -- the high-level door
+
+
+def test_translations_are_generated_in_one_line(pairs: list[dict], tiny_bart: Path, tmp_path: Path):
+    learn = BlearnerForTranslation.from_data(
+        pairs,
+        tiny_bart,
+        src_lang_attr="translation.de",
+        trg_lang_attr="translation.en",
+        text_gen_kwargs={"max_new_tokens": 4},
+        dl_kwargs={"bs": 4},
+        learner_kwargs={"path": tmp_path},
+    )
+    learn.remove_cbs([learn.progress])
+    with learn.no_logging():
+        learn.fit_one_cycle(1, 1e-3)
+    assert [m.name for m in learn.metrics] == ["bleu", "chrf"]
+    assert list(learn.blurr_translate("the film")[0]) == ["translation_texts"]
+    assert learn.predict(["a film", "the plot"]) == learn.blurr_translate(["a film", "the plot"])
+    assert len(learn.show_results(max_n=2, show=False)) == 2
+
+
+# -- sample data
+
+
+def test_a_sample_says_the_same_in_both_languages():
+    rng = random.Random(0)
+    english = dict(PEOPLE)
+    for row in (sentences(rng) for _ in range(200)):
+        (who,) = [de for de in english if de.lower() in str(row["source"]).lower()]
+        assert str(row["target"]).lower().startswith(english[who].lower())
+        assert "Montag" not in str(row["source"]) or "on Monday" in str(row["target"])
+
+
+def test_samples_differ():
+    rng = random.Random(0)
+    assert len({str(sentences(rng)) for _ in range(3000)}) > 2500
