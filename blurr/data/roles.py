@@ -25,6 +25,7 @@ class Schema:
         label: The role that holds the labels, or None for a task without.
         sample: Makes one generated row under the names of the roles.
         blank: Roles that a row may leave empty, as a question without an answer does; their columns are read as text.
+        sample_rows: How many generated rows a model from scratch learns the task from.
     """
 
     required: tuple[str, ...]
@@ -32,6 +33,7 @@ class Schema:
     label: str | None
     sample: Callable[[random.Random], dict[str, Any]]
     blank: tuple[str, ...] = ()
+    sample_rows: int = 3000
 
     @property
     def roles(self) -> tuple[str, ...]:

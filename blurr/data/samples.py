@@ -19,7 +19,7 @@ PATIENCE = 1000
 def load_samples(
     schema: Schema,
     *,
-    rows: Count = 3000,
+    rows: Count | None = None,
     valid: Fraction = 0.2,
     seed: int = 42,
     columns: Columns | None = None,
@@ -29,7 +29,7 @@ def load_samples(
 
     Args:
         schema: What the task wants of its rows; its `sample` makes one row.
-        rows: How many rows to make for all splits together.
+        rows: How many rows to make for all splits together; None for as many as the task is learned from.
         valid: Share of the rows that are for validation.
         seed: The same seed gives the same rows, on any machine.
         columns: Role to column; the generated columns carry the names of their roles.
@@ -41,6 +41,7 @@ def load_samples(
     Raises:
         InputError: When the generator knows fewer different rows than asked for, or a split would be empty.
     """
+    rows = schema.sample_rows if rows is None else rows
     made = different_rows(schema.sample, rows, seed=seed, label=schema.label)
     cut = rows - round(rows * valid)
     if cut in (0, rows):

@@ -101,7 +101,11 @@ class Translation(Task):
     """
 
     schema: ClassVar[Schema] = Schema(
-        required=("source", "target"), optional=(), label="target", sample=samples_translation.sentences
+        required=("source", "target"),
+        optional=(),
+        label="target",
+        sample=samples_translation.sentences,
+        sample_rows=6000,
     )
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForTranslation
