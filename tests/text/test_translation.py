@@ -92,6 +92,12 @@ def test_prefixes_stand_where_the_family_needs_them(arch, languages, prefix, exp
     assert ids == hf.tokenizer(expected + "film")["input_ids"]
 
 
+def test_a_tokenizer_from_scratch_is_trained_on_both_languages(pairs: list[dict]):
+    raw = from_data(Translation.schema, pairs, columns={"source": "translation.de", "target": "translation.en"})
+    texts = list(Translation().corpus(raw))
+    assert set(texts) == {*raw.train["source"], *raw.train["target"]}
+
+
 def test_rows_of_dicts_are_reached_by_a_dot(pairs: list[dict]):
     raw = from_data(Translation.schema, pairs, columns={"source": "translation.de", "target": "translation.en"})
     assert raw.train[0]["target"] == pairs[1]["translation"]["en"]

@@ -51,6 +51,7 @@ class Task(ABC):
     model_cls: ClassVar[str]  # name of the transformers auto class
     learner_cls: ClassVar[type[Blearner]] = Blearner
     show_rows: ClassVar[Callable[..., Table]]
+    writes_labels: ClassVar[bool] = False  # the labels are texts that the model writes, not names of classes
 
     # -- what differs from task to task
 
@@ -120,9 +121,9 @@ class Task(ABC):
 
     def corpus(self, raw: RawData) -> Iterator[str]:
         """Give the texts of the training split, to train a tokenizer on; of no other split."""
-        roles = [r for r in (*self.schema.required, *self.schema.optional) if r in raw.train.column_names]
-        for role in roles:
-            if role != self.schema.label and len(raw.train) and isinstance(raw.train[0][role], str):
+        for role in self.schema.roles:
+            is_text = role in raw.train.column_names and isinstance(raw.train[0][role], str)
+            if is_text and (role != self.schema.label or self.writes_labels):
                 yield from raw.train[role]
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:

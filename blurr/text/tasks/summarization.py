@@ -86,11 +86,16 @@ class Summarization(Task):
     """
 
     schema: ClassVar[Schema] = Schema(
-        required=("text", "summary"), optional=(), label="summary", sample=samples.meeting_notes
+        required=("text", "summary"),
+        optional=(),
+        label="summary",
+        sample=samples.meeting_notes,
+        sample_rows=4000,
     )
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
     show_rows = staticmethod(show_seq2seq)
+    writes_labels: ClassVar[bool] = True
 
     max_length: Count | None = None
     max_target_length: Count | None = None

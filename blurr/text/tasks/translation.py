@@ -105,11 +105,12 @@ class Translation(Task):
         optional=(),
         label="target",
         sample=samples_translation.sentences,
-        sample_rows=6000,
+        sample_rows=4000,
     )
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForTranslation
     show_rows = staticmethod(show_seq2seq)
+    writes_labels: ClassVar[bool] = True
 
     src_lang: str | None = None
     tgt_lang: str | None = None
