@@ -106,6 +106,7 @@ class BeforeRun(Callback):
 def prepare_process() -> None:
     """Set up a process that is blurr's own, rather than a notebook's."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down a busy machine several times
     sys.path.append(os.getcwd())  # modules beside the user's work are importable from the console script, too
     warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # caused by importing fastai
     warnings.filterwarnings("ignore", message="The 'mode.chained_assignment' option")  # likewise
