@@ -182,7 +182,7 @@ def check_labels_seen(raw: RawData, role: str) -> None:
             raise InputError(
                 f"{raw.source} ({name}) has the label {unseen[0]!r}, which no training row has "
                 f"({len(unseen)} such labels; the training rows have {sorted(seen, key=str)[:20]}). Correct the label, "
-                "leave these rows out, or split with data.splits.by=stratified."
+                "leave these rows out, split with data.splits.by=stratified, or raise data.limit where it is set."
             )
 
 
