@@ -1,11 +1,16 @@
 """Defects of blurr 1.x that belong to no one module, each under its name."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from transformers import MarianTokenizer
 
 from blurr.errors import InputError
+from blurr.text.data.core import decode_ids
 from blurr.text.hf_objects import build_model
 from blurr.text.metrics import Rouge
 from blurr.text.modeling.all import (
@@ -34,6 +39,30 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hf.model.save_pretrained(folder)
     hf.tokenizer.save_pretrained(folder)
     return folder
+
+
+# Marian would like sacremoses, to make punctuation uniform; nothing here depends on that.
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+def test_b29_sources_are_shown_with_the_source_vocabulary(tmp_path: Path):
+    texts = {"source": "Schließen die vorgeschlagenen Wege", "target": "close the proposed ways"}
+    pieces = ["</s>", "<unk>"]
+    for side, text in texts.items():
+        SentencePieceTrainer.train(
+            sentence_iterator=iter([text] * 20),
+            model_prefix=str(tmp_path / side),
+            vocab_size=100,
+            hard_vocab_limit=False,
+            minloglevel=2,
+        )
+        model = SentencePieceProcessor(str(tmp_path / f"{side}.model"))
+        pieces += [model.id_to_piece(i) for i in range(3, model.vocab_size())]
+    ids = {piece: i for i, piece in enumerate([*dict.fromkeys(pieces), "<pad>"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(ids))
+    tokenizer = MarianTokenizer(*(str(tmp_path / n) for n in ("source.model", "target.model", "vocab.json")))
+    read = torch.tensor([tokenizer(texts["source"])["input_ids"]])
+    written = torch.tensor([tokenizer(text_target=texts["target"])["input_ids"]])
+    assert decode_ids(tokenizer, read) == [texts["source"]]
+    assert decode_ids(tokenizer, written, of_source=False) == [texts["target"]]
 
 
 def test_b33_no_metric_needs_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -65,10 +65,17 @@ def collator_for(tokenizer: PreTrainedTokenizerBase, pad_to_multiple_of: int | N
     )
 
 
-def decode_ids(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> list[str]:
-    """Turn ids of shape `(batch, sequence)`, -100 and special tokens left out, back into texts."""
+def decode_ids(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, *, of_source: bool = True) -> list[str]:
+    """Turn ids of shape `(batch, sequence)`, -100 and special tokens left out, back into texts.
+
+    Args:
+        tokenizer: which made them.
+        ids: the ids.
+        of_source: they were read, not written; the tokenizers of Marian have a model for each.
+    """
     rows = [[int(i) for i in row if i != IGNORED] for row in ids]
-    texts: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    options = {"clean_up_tokenization_spaces": False, "use_source_tokenizer": of_source}
+    texts: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True, **options)
     return [text.strip() for text in texts]
 
 

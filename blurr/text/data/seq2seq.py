@@ -55,7 +55,10 @@ def show_seq2seq(
     """Give rows of source text, target text and, where there is one, generated text."""
     texts = decode_ids(dl.tokenizer, inputs["input_ids"])
     table: Table = [{"text": shorten(text, input_trunc_at or trunc_at)} for text in texts]
-    shown = {"target": decode_ids(dl.tokenizer, targets) if targets.numel() else None, "prediction": predictions}
+    shown = {
+        "target": decode_ids(dl.tokenizer, targets, of_source=False) if targets.numel() else None,
+        "prediction": predictions,
+    }
     for name, values in shown.items():
         for row, value in zip(table, values if values is not None else [], strict=False):
             row[name] = shorten(value, target_trunc_at or trunc_at) if isinstance(value, str) else value

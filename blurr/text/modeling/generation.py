@@ -127,7 +127,7 @@ def generated_and_true(learn: Learner) -> tuple[list[Any], list[str]]:
     tokenizer = learn.dls.tokenizer
     encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
     texts = generate_texts(learn.model.hf_model, tokenizer, learn.xb[0], learn.generation, encoded=encoded)
-    return texts, decode_ids(tokenizer, learn.y)
+    return texts, decode_ids(tokenizer, learn.y, of_source=False)
 
 
 class BlearnerForGeneration(Blearner):
