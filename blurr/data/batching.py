@@ -184,9 +184,3 @@ def bucketed_order(lengths: NDArray[Any], batch_size: int, *, seed: int, epoch: 
         longest = int(np.argmax(lengths[batches].max(axis=1)))
         batches[[0, longest]] = batches[[longest, 0]]
     return np.concatenate([batches.reshape(-1), rest])
-
-
-def batches_of(order: Sequence[int] | NDArray[np.int64], batch_size: int) -> Iterator[list[int]]:
-    """Cut an order of rows into batches; the last one may be shorter."""
-    for start in range(0, len(order), batch_size):
-        yield [int(i) for i in order[start : start + batch_size]]
