@@ -10,10 +10,11 @@ import yaml
 
 from blurr import paths
 from blurr.errors import InputError
-from blurr.text import hf_objects
-from blurr.text.hf_objects import NLP, build_model, choose_weights, is_at_hand
+from blurr.text import hf_objects, weights
+from blurr.text.hf_objects import NLP, build_model
 from blurr.text.modeling.core import blurr_splitter
 from blurr.text.scratch import train_tokenizer
+from blurr.text.weights import choose_weights, is_at_hand
 
 TEXTS = [f"a film number {i} was good, and number {i + 1} was bad." for i in range(60)]
 FAMILIES = [name for name in paths.options("model") if name != "auto"]
@@ -80,11 +81,11 @@ def test_a_hub_that_says_no_is_not_taken_for_silence(monkeypatch: pytest.MonkeyP
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(hf_objects, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(weights, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.delenv("HF_HUB_OFFLINE")
     with pytest.raises(InputError, match=r"has no model 'missing-model', or you may not read it \(404"):
-        hf_objects.hub_has("missing-model")
-    assert not hf_objects.hub_has("busy-model")
+        weights.hub_has("missing-model")
+    assert not weights.hub_has("busy-model")
     server.shutdown()
     server.server_close()
 
