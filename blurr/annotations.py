@@ -4,7 +4,8 @@
 before anything heavy is imported.
 """
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -25,3 +26,27 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 
 OpenFraction = Annotated[float, Gt(0), Lt(1)]
 """A number between 0 and 1, both excluded: a decay factor, a split's share that must leave rows on both sides."""
+
+Smoothing = Annotated[float, Ge(0), Lt(1)]
+"""A share of the target that label smoothing spreads over all classes or tokens."""
+
+
+@dataclass(frozen=True)
+class SettingsOf:
+    """Marks a mapping whose keys are the attributes of a class of another library.
+
+    Args:
+        library: its package.
+        file: the module's path in it.
+        name: the class.
+    """
+
+    library: str
+    file: str
+    name: str
+
+
+GenerationSettings = Annotated[
+    dict[str, Any], SettingsOf("transformers", "generation/configuration_utils.py", "GenerationConfig")
+]
+"""Settings of generation: a setting that transformers does not know is refused before anything loads."""

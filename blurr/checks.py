@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from blurr import paths, signatures
-from blurr.annotations import Natural, Positive
+from blurr.annotations import Natural, Positive, SettingsOf
 from blurr.errors import InputError, nearest
 
 # Keys that stand in no node with a target of ours.
@@ -125,6 +125,7 @@ def _check_node(node: Node) -> None:
         is_built = isinstance(value, dict) and "_target_" in value  # checked on its own
         if takes.parameters[name].type is not signatures.UNKNOWN and not is_built:
             _check_value(key, value, takes.parameters[name].type)
+            _check_settings(key, value, takes.parameters[name].type)
 
 
 def _check_value(key: str, value: Any, expected: Any) -> None:
@@ -136,6 +137,18 @@ def _check_value(key: str, value: Any, expected: Any) -> None:
         hint = nearest(value, literals) if isinstance(value, str) else ""
         shown = value if isinstance(value, str) else json.dumps(value)
         raise InputError(f"{key}={shown}: must be {describe(expected)}.{hint}") from error
+
+
+def _check_settings(key: str, values: Mapping[str, Any], expected: Any) -> None:
+    """Refuse a key that is no attribute of the class which a mapping's type names."""
+    for mark in typing.get_args(expected)[1:]:
+        known = signatures.attributes(mark) if isinstance(mark, SettingsOf) else frozenset()
+        for name in values if known else ():
+            if name not in known:
+                raise InputError(
+                    f"There is no '{key}.{name}'.{nearest(name, known)} {key} takes the settings of "
+                    f"{mark.library}.{mark.name}."
+                )
 
 
 def _literals(expected: Any) -> Iterator[Any]:

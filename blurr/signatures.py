@@ -220,6 +220,19 @@ def _evaluate(annotation: ast.expr | None, names: _Names) -> Any:
     return UNKNOWN if UNKNOWN in get_args(value) else value
 
 
+@cache
+def attributes(mark: annotations.SettingsOf) -> frozenset[str]:
+    """Return the public attributes that a class of a library sets in its `__init__`; empty when they cannot be read."""
+    file = source_of(mark.library, mark.file)
+    if file is None or not file.is_file():
+        return frozenset()
+    owner = _define(ast.parse(file.read_text(encoding="utf-8")).body, mark.name)
+    init = _define(owner.body, "__init__") if owner else None
+    stored = [node for node in ast.walk(init) if isinstance(node, ast.Attribute)] if init else []
+    names = [node.attr for node in stored if isinstance(node.ctx, ast.Store)]
+    return frozenset(name for name in names if name[0] != "_")
+
+
 def source_of(module: str, *parts: str) -> Path | None:
     """Return the path of a file of an installed library, found without importing the library."""
     from importlib.util import find_spec

@@ -17,7 +17,8 @@ ids = [f"{group}={name}" for group, name in OPTIONS]
 @cache
 def compose(group: str, name: str) -> dict[str, Any]:
     value = f"[{name}]" if group in ("metrics", "callbacks") else name
-    cfg = composing.compose([f"{group}={value}"])
+    of_task = ["task=summarization"] if group == "generation" else []  # its values are a part of such a task
+    cfg = composing.compose([f"{group}={value}", *of_task])
     return OmegaConf.to_container(cfg, resolve=True)
 
 

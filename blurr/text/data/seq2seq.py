@@ -11,6 +11,19 @@ from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, length_limit
 T5_STYLE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}  # architectures whose checkpoints expect a prefix
 
 
+def prefix_for(arch: str, wish: str, usual: str) -> str:
+    """Give what stands before each source.
+
+    Args:
+        arch: Hugging Face's name of the architecture.
+        wish: the prefix, or `auto`.
+        usual: of the task, for the architectures whose checkpoints expect one.
+    """
+    if wish != "auto":
+        return wish
+    return usual if arch in T5_STYLE else ""
+
+
 def tokenize_pairs(
     tokenizer: PreTrainedTokenizerBase,
     sources: Sequence[str],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from fastai.learner import Learner
@@ -13,16 +13,22 @@ from blurr.errors import InputError, nearest
 from blurr.text.data.core import Inputs, decode_ids
 from blurr.text.modeling.core import Blearner, Result, infer
 
+BEAMS_ONLY = ("early_stopping", "length_penalty")
+SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+
 
 def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> GenerationConfig:
     """Give the model's own generation settings, changed by the user's, which win.
+
+    A length in new tokens puts one in all tokens out of force, and the other way round. What works with beams alone, or
+    in sampling alone, is left out where there are none: transformers refuses to save it.
 
     Args:
         model: whose `generation_config` is the default; it is left as it is.
         settings: in the words of `transformers.GenerationConfig`, such as `num_beams` or `max_new_tokens`.
 
     Raises:
-        InputError: a setting that transformers does not know.
+        InputError: a setting that transformers does not know, or values that do not go together.
     """
     config: Any = deepcopy(model.generation_config)  # its methods are not typed
     known = set(config.to_dict())
@@ -32,11 +38,16 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
             f"Generation has no setting {unknown[0]!r}.{nearest(unknown[0], known)} "
             "The settings are those of transformers.GenerationConfig, such as num_beams or max_new_tokens."
         )
-    config.update(**settings)
-    if settings.get("max_new_tokens") is not None:
-        config.max_length = None
-    if config.num_beams in (None, 1) and "early_stopping" not in settings:
-        config.early_stopping = None
+    for name, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
+        if settings.get(name) is not None and settings.get(other) is None:
+            setattr(config, other, None)
+    try:
+        config.update(**settings)
+    except ValueError as e:
+        raise InputError(f"These generation settings do not go together: {e}") from e
+    needless = (BEAMS_ONLY if config.num_beams in (None, 1) else ()) + (() if config.do_sample else SAMPLING_ONLY)
+    for name in needless:
+        setattr(config, name, None)
     result: GenerationConfig = config
     return result
 
@@ -45,7 +56,7 @@ def generate_texts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     inputs: Inputs,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
     *,
     encoded: torch.Tensor | None = None,
 ) -> list[Any]:
@@ -57,10 +68,10 @@ def generate_texts(
         model: the Hugging Face model.
         tokenizer: turns ids into text.
         inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`.
-        settings: see `generation_config`.
+        settings: win over those of the model; see `generation_config`.
         encoded: the encoder's last hidden state `(batch, sequence, width)`, where it has been computed already.
     """
-    config = generation_config(model, settings)
+    config = generation_config(model, settings or {})
     given: dict[str, Any] = {k: inputs[k] for k in ("input_ids", "attention_mask")}
     prompt = 0
     if encoded is not None:
@@ -68,8 +79,7 @@ def generate_texts(
     if not model.config.is_encoder_decoder:
         given = as_prompts(given, tokenizer, config.max_new_tokens or 0)
         prompt = given["input_ids"].shape[1]  # what comes back begins with the prompt
-        config.pad_token_id = tokenizer.pad_token_id
-    with torch.no_grad():
+    with torch.inference_mode():
         ids = model.generate(**given, generation_config=config)  # type: ignore[operator]  # from a mixin, not typed
     texts = [text.strip() for text in tokenizer.batch_decode(ids[:, prompt:], skip_special_tokens=True)]
     n = config.num_return_sequences or 1
@@ -108,14 +118,13 @@ def blurr_generate(
         items: a text, a dict of the columns, or a list, DataFrame, Series, Dataset of them.
         key: under which a result's text stands.
         bs: rows in a batch.
-        settings: generation settings; they win over those of the learner's `generation`.
+        settings: generation settings; they win over the model's.
 
     Returns:
         One dict per item: its text, or list of texts where `num_return_sequences` is above 1, under `key`.
     """
     model, tokenizer = learn.model.hf_model, learn.dls.tokenizer
-    wished = {**getattr(learn, "generation", {}), **settings}
-    texts = infer(learn, items, lambda x: generate_texts(model, tokenizer, x, wished), bs=bs)
+    texts = infer(learn, items, lambda x: generate_texts(model, tokenizer, x, settings), bs=bs)
     return [{key: text} for text in texts]
 
 
@@ -126,7 +135,8 @@ def generated_and_true(learn: Learner) -> tuple[list[Any], list[str]]:
     """
     tokenizer = learn.dls.tokenizer
     encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
-    texts = generate_texts(learn.model.hf_model, tokenizer, learn.xb[0], learn.generation, encoded=encoded)
+    one = {"num_return_sequences": 1}  # a metric compares one text with one
+    texts = generate_texts(learn.model.hf_model, tokenizer, learn.xb[0], one, encoded=encoded)
     return texts, decode_ids(tokenizer, learn.y, of_source=False)
 
 
@@ -134,29 +144,33 @@ class BlearnerForGeneration(Blearner):
     """A `Blearner` whose predictions are generated texts.
 
     Args:
-        generation: generation settings; see `generation_config`.
+        generation: generation settings, see `generation_config`. The model takes them over: whatever generates with it,
+            here or where it has been saved and loaded, does so alike.
         args, kwargs: as for `Blearner`.
     """
 
+    key: ClassVar[str] = "generated_texts"  # under which the text of a prediction stands
+
     def __init__(self, *args: Any, generation: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        self.generation = dict(generation or {})
         super().__init__(*args, **kwargs)
-        generation_config(self.model.hf_model, self.generation)
+        hf_model = self.model.hf_model
+        pad = {"pad_token_id": self.dls.tokenizer.pad_token_id}
+        hf_model.generation_config = generation_config(hf_model, {**pad, **(generation or {})})
 
     def blurr_generate(self, items: Any, **options: Any) -> list[Result]:
         """Generate a text for one item or many; see `blurr.text.modeling.generation.blurr_generate`."""
         return blurr_generate(self, items, **options)
 
     def predict(self, items: Any, **options: Any) -> list[Result]:
-        """Generate a text for one item or many; see `blurr_generate`."""
-        return self.blurr_generate(items, **options)
+        """Generate a text for one item or many, under the `key` of this class; see `blurr_generate`."""
+        return self.blurr_generate(items, **{"key": self.key, **options})
 
     def decoded_predictions(self, batch: Any, **options: Any) -> Any:
         """Generate a text for each row of a batch."""
         was_training = self.model.training
         self.model.eval()
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
-        wished = {**self.generation, **options.get("text_gen_kwargs", {})}
+        wished = options.get("text_gen_kwargs", {})
         texts = generate_texts(self.model.hf_model, self.dls.tokenizer, inputs, wished)
         self.model.train(was_training)
         return texts

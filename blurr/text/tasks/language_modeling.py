@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Lt
 from fastai.learner import Learner
 from transformers import PretrainedConfig
 
-from blurr.annotations import Count, Fraction, OpenFraction
+from blurr.annotations import Count, Fraction, GenerationSettings, OpenFraction, Smoothing
 from blurr.data.batching import Batch, Loader, TokenizedRows
 from blurr.data.core import RawData, Schema
 from blurr.data.samples_language_modeling import stories
@@ -59,11 +58,6 @@ class BlearnerForMaskedLM(Blearner):
 
 class BlearnerForLM(BlearnerForGeneration):
     """A `Blearner` that goes on with a text; `from_data` makes one, or a `BlearnerForMaskedLM`, in one line."""
-
-    def blurr_generate(self, items: Any, **options: Any) -> list[Result]:
-        """Go on with one prompt or many: give what follows each, without the prompt; see `blurr_generate`."""
-        length = {"max_new_tokens": None} if "max_length" in options else {}  # whoever gives one means that one
-        return super().blurr_generate(items, **{**length, **options})
 
     def decoded_predictions(self, batch: Any, **options: Any) -> Any:
         """Give the likeliest next token of each token of a batch, `(batch, sequence)`."""
@@ -124,7 +118,7 @@ class CausalLM(Task):
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
             smoothing is asked for.
         label_smoothing: share of the target that is spread over all tokens.
-        generation: settings of generation, in the words of `transformers.GenerationConfig`; they win over the model's.
+        generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
     """
 
     schema: ClassVar[Schema] = SCHEMA
@@ -136,8 +130,8 @@ class CausalLM(Task):
     chunk: bool = True
     separator: str = "auto"
     loss: Loss = "auto"
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
-    generation: dict[str, Any] = field(default_factory=lambda: {"max_new_tokens": 40})
+    label_smoothing: Smoothing = 0.0
+    generation: GenerationSettings = field(default_factory=dict)
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         return {"is_decoder": True}  # BERT and its kin would look at the tokens that they are to predict
@@ -216,7 +210,7 @@ class MaskedLM(Task):
     chunk: bool = True
     separator: str = "auto"
     loss: Loss = "auto"
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    label_smoothing: Smoothing = 0.0
 
     def __post_init__(self) -> None:
         if self.as_mask + self.as_random > 1:
@@ -224,9 +218,6 @@ class MaskedLM(Task):
                 f"task.as_mask={self.as_mask} and task.as_random={self.as_random} are shares of the hidden tokens; "
                 "together they must not exceed 1."
             )
-
-    def model_config(self, raw: RawData) -> dict[str, Any]:
-        return {}
 
     def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         frame = Frame.of(hf.tokenizer)

@@ -3,17 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from annotated_types import Ge, Lt
 from fastai.learner import Learner
 from transformers import PretrainedConfig
 
-from blurr.annotations import Count
+from blurr.annotations import Count, GenerationSettings, Smoothing
 from blurr.data import samples
 from blurr.data.core import RawData, Schema
 from blurr.text.data.core import Table
-from blurr.text.data.seq2seq import T5_STYLE, show_seq2seq, tokenize_pairs
+from blurr.text.data.seq2seq import prefix_for, show_seq2seq, tokenize_pairs
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric, Rouge
 from blurr.text.modeling.core import Blearner, Result
@@ -24,13 +23,11 @@ from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 class BlearnerForSummarization(BlearnerForGeneration):
     """A `Blearner` for summarization; `from_data` makes one of rows in one line."""
 
+    key: ClassVar[str] = "summary_texts"
+
     def blurr_summarize(self, items: Any, **options: Any) -> list[Result]:
         """Summarize one item or many; the results stand under `summary_texts`, see `blurr_generate`."""
-        return self.blurr_generate(items, **{"key": "summary_texts", **options})
-
-    def predict(self, items: Any, **options: Any) -> list[Result]:
-        """Summarize one item or many; see `blurr_summarize`."""
-        return self.blurr_summarize(items, **options)
+        return self.predict(items, **options)
 
     @classmethod
     def from_data(
@@ -82,7 +79,7 @@ class Summarization(Task):
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
             smoothing is asked for.
         label_smoothing: share of the target that is spread over all tokens.
-        generation: settings of generation, in the words of `transformers.GenerationConfig`; they win over the model's.
+        generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -101,14 +98,10 @@ class Summarization(Task):
     max_target_length: Count | None = None
     prefix: str = "auto"
     loss: Loss = "auto"
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
-    generation: dict[str, Any] = field(default_factory=dict)
-
-    def model_config(self, raw: RawData) -> dict[str, Any]:
-        return {}
+    label_smoothing: Smoothing = 0.0
+    generation: GenerationSettings = field(default_factory=dict)
 
     def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
-        prefix = ("summarize: " if hf.arch in T5_STYLE else "") if self.prefix == "auto" else self.prefix
         return dict(
             tokenize_pairs(
                 hf.tokenizer,
@@ -116,7 +109,7 @@ class Summarization(Task):
                 rows.get("summary"),
                 max_length=self.max_length,
                 max_target_length=self.max_target_length,
-                prefix=prefix,
+                prefix=prefix_for(hf.arch, self.prefix, "summarize: "),
             )
         )
 

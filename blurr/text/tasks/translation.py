@@ -3,18 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from annotated_types import Ge, Lt
 from fastai.learner import Learner
 from transformers import PretrainedConfig
 
-from blurr.annotations import Count
+from blurr.annotations import Count, GenerationSettings, Smoothing
 from blurr.data import samples_translation
 from blurr.data.core import RawData, Schema
 from blurr.text.data.core import Table
 from blurr.text.data.languages import language_settings, set_languages
-from blurr.text.data.seq2seq import T5_STYLE, show_seq2seq, tokenize_pairs
+from blurr.text.data.seq2seq import T5_STYLE, prefix_for, show_seq2seq, tokenize_pairs
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
 from blurr.text.metrics_translation import Bleu, ChrF
@@ -26,13 +25,11 @@ from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 class BlearnerForTranslation(BlearnerForGeneration):
     """A `Blearner` for translation; `from_data` makes one of rows in one line."""
 
+    key: ClassVar[str] = "translation_texts"
+
     def blurr_translate(self, items: Any, **options: Any) -> list[Result]:
         """Translate one item or many; the results stand under `translation_texts`, see `blurr_generate`."""
-        return self.blurr_generate(items, **{"key": "translation_texts", **options})
-
-    def predict(self, items: Any, **options: Any) -> list[Result]:
-        """Translate one item or many; see `blurr_translate`."""
-        return self.blurr_translate(items, **options)
+        return self.predict(items, **options)
 
     @classmethod
     def from_data(
@@ -97,7 +94,7 @@ class Translation(Task):
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
             smoothing is asked for.
         label_smoothing: share of the target that is spread over all tokens.
-        generation: settings of generation, in the words of `transformers.GenerationConfig`; they win over the model's.
+        generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -118,13 +115,11 @@ class Translation(Task):
     max_target_length: Count | None = None
     prefix: str = "auto"
     loss: Loss = "auto"
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
-    generation: dict[str, Any] = field(default_factory=dict)
-
-    def model_config(self, raw: RawData) -> dict[str, Any]:
-        return {}
+    label_smoothing: Smoothing = 0.0
+    generation: GenerationSettings = field(default_factory=dict)
 
     def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+        named = f"translate {self.src_lang} to {self.tgt_lang}: " if self.src_lang and self.tgt_lang else ""
         if hf.arch not in T5_STYLE:
             set_languages(hf.tokenizer, self.src_lang, self.tgt_lang)
         return dict(
@@ -134,16 +129,9 @@ class Translation(Task):
                 rows.get("target"),
                 max_length=self.max_length,
                 max_target_length=self.max_target_length,
-                prefix=self._prefix(hf.arch),
+                prefix=prefix_for(hf.arch, self.prefix, named),
             )
         )
-
-    def _prefix(self, arch: str) -> str:
-        if self.prefix != "auto":
-            return self.prefix
-        if arch not in T5_STYLE or not (self.src_lang and self.tgt_lang):
-            return ""
-        return f"translate {self.src_lang} to {self.tgt_lang}: "
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)

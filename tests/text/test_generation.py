@@ -1,0 +1,131 @@
+"""Generation settings: from the option to the model that is saved."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+
+from blurr import paths, signatures
+from blurr.annotations import SettingsOf
+from blurr.composing import compose
+from blurr.errors import InputError
+from blurr.text.modeling.generation import generate_texts, generation_config
+from blurr.text.tasks.summarization import BlearnerForSummarization
+from tests.conftest import Answer
+
+OPTIONS = sorted(paths.options("generation"))
+
+
+@pytest.fixture
+def model(tiny_bart: Path):
+    return AutoModelForSeq2SeqLM.from_pretrained(tiny_bart)
+
+
+def settings_of(*words: str) -> dict:
+    return dict(compose(["task=summarization", *words]).task.generation)
+
+
+# -- settings
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_can_be_used_and_saved(option: str, model, work: Path):
+    model.generation_config = generation_config(model, settings_of(f"generation={option}"))
+    model.save_pretrained(work)
+    kept = GenerationConfig.from_pretrained(work)
+    assert all(getattr(kept, name) in (value, None) for name, value in settings_of(f"generation={option}").items())
+
+
+def test_settings_of_the_command_line_win_over_those_of_the_option():
+    assert settings_of("generation=beam")["num_beams"] == 4
+    assert settings_of("generation=beam", "task.generation.num_beams=2")["num_beams"] == 2
+
+
+def test_what_needs_beams_or_sampling_is_left_out_where_there_are_none(model):
+    model.generation_config.update(num_beams=4, length_penalty=2.0, early_stopping=True, do_sample=True, top_p=0.5)
+    config = generation_config(model, {"num_beams": 1, "do_sample": False})
+    assert (config.length_penalty, config.early_stopping, config.top_p) == (None, None, None)
+    assert model.generation_config.length_penalty == 2.0
+
+
+def test_a_length_puts_one_of_the_other_kind_out_of_force(model):
+    model.generation_config.max_length = 20
+    assert generation_config(model, {"max_new_tokens": 5}).max_length is None
+    model.generation_config.max_new_tokens = 5
+    assert generation_config(model, {"max_length": 9}).max_new_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_beem": 2}, r"no setting 'num_beem'\. Did you mean 'num_beams'\?"),
+        ({"num_return_sequences": 3, "num_beams": 2}, "do not go together: .*num_return_sequences"),
+    ],
+    ids=["unknown", "together"],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict, message: str, model):
+    with pytest.raises(InputError, match=message):
+        generation_config(model, settings)
+
+
+def test_an_unknown_setting_is_refused_before_anything_loads(answer: Answer):
+    said = answer("task=summarization", "+task.generation.lenght_penalty=2")
+    assert "Did you mean 'length_penalty'?" in said
+    assert "transformers.GenerationConfig" in said
+
+
+def test_a_task_that_writes_no_texts_has_no_generation(answer: Answer):
+    assert "There is no 'task.generation'" in answer("task=sequence_classification", "generation=beam")
+
+
+def test_settings_of_an_unknown_library_are_not_checked():
+    assert signatures.attributes(SettingsOf("no_such_library", "a.py", "A")) == frozenset()
+
+
+# -- the model takes them over
+
+
+def test_a_saved_model_generates_as_its_learner_did(notes: pd.DataFrame, tiny_bart: Path, work: Path):
+    wished = {"max_new_tokens": 5, "min_new_tokens": 5, "num_beams": 3}
+    learn = BlearnerForSummarization.from_data(notes, tiny_bart, text_gen_kwargs=wished)
+    learn.model.hf_model.save_pretrained(work)
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(work), AutoTokenizer.from_pretrained(tiny_bart)
+    inputs = tokenizer("the film was good and it is a plot", return_tensors="pt")
+    text = tokenizer.decode(model.eval().generate(**inputs)[0], skip_special_tokens=True).strip()
+    assert model.generation_config.num_beams == 3
+    assert learn.predict("the film was good and it is a plot")[0]["summary_texts"] == text
+
+
+def test_settings_of_a_call_win_and_stay_in_it(notes: pd.DataFrame, tiny_bart: Path):
+    learn = BlearnerForSummarization.from_data(notes, tiny_bart, text_gen_kwargs={"max_new_tokens": 2})
+    before = learn.predict("the film was good")
+    learn.predict("the film was good", max_new_tokens=9, min_new_tokens=9, num_beams=2)
+    assert learn.predict("the film was good") == before
+
+
+def test_metrics_compare_one_text_though_several_are_asked_for(notes: pd.DataFrame, tiny_bart: Path, work: Path):
+    wished = {"max_new_tokens": 2, "num_beams": 2, "num_return_sequences": 2}
+    learn = BlearnerForSummarization.from_data(
+        notes, tiny_bart, text_gen_kwargs=wished, learner_kwargs={"path": work}
+    )
+    learn.remove_cbs([learn.progress])
+    with learn.no_bar(), learn.no_logging():
+        assert len(learn.validate()) == 5
+    assert len(learn.predict("the film")[0]["summary_texts"]) == 2
+
+
+def test_batches_and_an_encoder_run_once_give_the_texts_of_single_rows(model, tiny_bart: Path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bart)
+    texts = ["the film was good", "a plot and the film was awful and it is a film", "it is"]
+    settings = {"max_new_tokens": 6, "min_new_tokens": 3}
+    inputs = dict(tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False))
+    with torch.no_grad():
+        encoded = model.eval().get_encoder()(**inputs).last_hidden_state
+    alone = [
+        generate_texts(model, tokenizer, dict(tokenizer(t, return_tensors="pt", return_token_type_ids=False)), settings)
+        for t in texts
+    ]
+    together = generate_texts(model, tokenizer, inputs, settings, encoded=encoded)
+    assert together == [text for (text,) in alone]
