@@ -13,7 +13,6 @@ from blurr.composing import compose
 from blurr.errors import InputError
 from blurr.text.modeling.generation import generate_texts, generation_config
 from blurr.text.tasks.summarization import BlearnerForSummarization
-from tests.conftest import Answer
 
 OPTIONS = sorted(paths.options("generation"))
 
@@ -70,13 +69,13 @@ def test_settings_that_cannot_be_are_refused(settings: dict, message: str, model
         generation_config(model, settings)
 
 
-def test_an_unknown_setting_is_refused_before_anything_loads(answer: Answer):
+def test_an_unknown_setting_is_refused_before_anything_loads(answer):
     said = answer("task=summarization", "+task.generation.lenght_penalty=2")
     assert "Did you mean 'length_penalty'?" in said
     assert "transformers.GenerationConfig" in said
 
 
-def test_a_task_that_writes_no_texts_has_no_generation(answer: Answer):
+def test_a_task_that_writes_no_texts_has_no_generation(answer):
     assert "There is no 'task.generation'" in answer("task=sequence_classification", "generation=beam")
 
 
@@ -107,9 +106,7 @@ def test_settings_of_a_call_win_and_stay_in_it(notes: pd.DataFrame, tiny_bart: P
 
 def test_metrics_compare_one_text_though_several_are_asked_for(notes: pd.DataFrame, tiny_bart: Path, work: Path):
     wished = {"max_new_tokens": 2, "num_beams": 2, "num_return_sequences": 2}
-    learn = BlearnerForSummarization.from_data(
-        notes, tiny_bart, text_gen_kwargs=wished, learner_kwargs={"path": work}
-    )
+    learn = BlearnerForSummarization.from_data(notes, tiny_bart, text_gen_kwargs=wished, learner_kwargs={"path": work})
     learn.remove_cbs([learn.progress])
     with learn.no_bar(), learn.no_logging():
         assert len(learn.validate()) == 5

@@ -131,7 +131,7 @@ class CausalLM(Task):
     separator: str = "auto"
     loss: Loss = "auto"
     label_smoothing: Smoothing = 0.0
-    generation: GenerationSettings = field(default_factory=dict)
+    generation: GenerationSettings = field(default_factory=lambda: {"max_new_tokens": 40})
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         return {"is_decoder": True}  # BERT and its kin would look at the tokens that they are to predict
