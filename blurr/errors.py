@@ -11,6 +11,13 @@ class InputError(ValueError):
     The command line prints it without a traceback and exits with code 2.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message  # fastai puts words of its own before `args[0]` where a callback raises
+
+    def __str__(self) -> str:
+        return self.message
+
 
 def nearest(word: object, options: Iterable[object]) -> str:
     """Return ` Did you mean 'bart'?` for the option closest to `word`, or `''` when none is close.

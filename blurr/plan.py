@@ -14,7 +14,7 @@ from blurr.data.batching import Loader, Ragged, TokenizedRows
 from blurr.experiment import build, build_hf
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
-from blurr.text.modeling.core import blurr_splitter
+from blurr.text.modeling.wrapper import blurr_splitter
 from blurr.text.tasks.base import Task, ordered_splits
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
 

@@ -12,7 +12,7 @@ from blurr import paths
 from blurr.errors import InputError
 from blurr.text import hf_objects, weights
 from blurr.text.hf_objects import NLP, build_model
-from blurr.text.modeling.core import blurr_splitter
+from blurr.text.modeling.wrapper import blurr_splitter
 from blurr.text.scratch import train_tokenizer
 from blurr.text.weights import choose_weights, is_at_hand
 

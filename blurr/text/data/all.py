@@ -5,14 +5,8 @@ from fastai.data.transforms import ColReader, ColSplitter, IndexSplitter, ItemGe
 
 from blurr.data.batching import Loader, PaddingCollator, TokenizedRows
 from blurr.data.core import RawData, Schema, from_data
-from blurr.text.data.core import (
-    BatchTokenizeTransform,
-    TextBlock,
-    TextDL,
-    collator_for,
-    first_blurr_tfm,
-    tokenize_texts,
-)
+from blurr.text.data.blocks import BatchTokenizeTransform, TextBlock, first_blurr_tfm
+from blurr.text.data.core import TextDL, collator_for, tokenize_texts
 from blurr.text.data.language_modeling import CausalCollator
 from blurr.text.data.masking import Masking, MaskingCollator
 from blurr.text.data.question_answering import QuestionCollator, QuestionRows, read_answers, tokenize_questions

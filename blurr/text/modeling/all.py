@@ -4,13 +4,7 @@ from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Rouge, Spe
 from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy
 from blurr.text.metrics_question_answering import AnswerF1, ExactMatch
 from blurr.text.metrics_token_classification import Seqeval
-from blurr.text.modeling.core import (
-    BaseModelCallback,
-    BaseModelWrapper,
-    Blearner,
-    blurr_predict,
-    blurr_splitter,
-)
+from blurr.text.modeling.core import BaseModelCallback, Blearner, blurr_predict
 from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import BlearnerForGeneration, blurr_generate
 from blurr.text.modeling.losses import (
@@ -20,6 +14,7 @@ from blurr.text.modeling.losses import (
 )
 from blurr.text.modeling.spans import SpanRules
 from blurr.text.modeling.tokens import blurr_predict_tokens
+from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter
 from blurr.text.tasks.language_modeling import BlearnerForLM, BlearnerForMaskedLM, CausalLM, MaskedLM
 from blurr.text.tasks.question_answering import (
     BlearnerForQuestionAnswering,

@@ -1,7 +1,6 @@
-"""Wrap a Hugging Face model for fastai, and train and predict with it: the mid-level API and `Blearner`."""
+"""Train a Hugging Face model with fastai, and predict with it: the mid-level API and `Blearner`."""
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,46 +13,15 @@ from fastai.learner import Learner, Recorder
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils.generic import ModelOutput
 
 from blurr.data.batching import TokenizedRows, by_row, in_order
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, TextDL
 from blurr.text.modeling import losses
+from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.optimizers import adamw
 
 Result = dict[str, Any]
-
-
-class BaseModelWrapper(nn.Module):
-    """Let a Hugging Face model take a batch as one dict, of which it reads the keys it knows.
-
-    Args:
-        hf_model: the model.
-        output_hidden_states: ask for the hidden states; they are in `learn.blurr_model_outputs`.
-        output_attentions: ask for the attentions, likewise.
-        hf_model_kwargs: passed to every call of the model.
-    """
-
-    def __init__(
-        self,
-        hf_model: PreTrainedModel,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-        hf_model_kwargs: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.hf_model = hf_model
-        asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-        self.options = {k: True for k, wanted in asked.items() if wanted} | dict(hf_model_kwargs or {})
-        self.known = frozenset(inspect.signature(hf_model.forward).parameters)
-
-    def forward(self, x: Mapping[str, Any]) -> ModelOutput:
-        """Call the model; the batch is left as it is."""
-        output: ModelOutput = self.hf_model(
-            **{k: v for k, v in x.items() if k in self.known}, **self.options, return_dict=True
-        )
-        return output
 
 
 class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -95,34 +63,6 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         self.learn.pred = logits_of(output)
         if isinstance(self.loss_func, losses.PRECALCULATED):
             self.loss_func.precalculated = output.get("loss")
-
-
-def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Give the logits of an output; those of start and end of a span side by side, `(batch, sequence, 2)`."""
-    if "logits" in output:
-        return output["logits"]
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
-
-
-def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
-    """Split a model into parameter groups: embeddings first, then the parts of the body in order, the head last.
-
-    Works for any architecture, by its modules: a weight that two parts share belongs to the first of them.
-    """
-    hf_model = m.hf_model if isinstance(m, BaseModelWrapper) else m
-    body = hf_model.base_model if isinstance(hf_model, PreTrainedModel) else hf_model
-    embeddings = [x for name, x in body.named_modules() if isinstance(x, nn.Embedding) or name.endswith("embeddings")]
-    parts: list[Iterable[nn.Module]] = [embeddings, *([child] for child in body.children()), [body], [hf_model]]
-    groups, seen = [], set()
-    for part in parts:
-        group = []
-        for parameter in (p for module in part for p in module.parameters()):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                group.append(parameter)
-        if group:
-            groups.append(group)
-    return groups
 
 
 _OWN_LOSS = {

@@ -1,0 +1,104 @@
+"""Watch a score from epoch to epoch: keep the best weights and the last, and stop when nothing gets better."""
+
+import logging
+import math
+from typing import Literal
+
+from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
+
+from blurr.annotations import Count, NonNegative
+from blurr.errors import InputError, nearest
+
+log = logging.getLogger(__name__)
+Mode = Literal["auto", "min", "max"]
+LESS_IS_BETTER = ("loss", "error", "perplexity", "rmse", "mse", "mae")
+
+
+class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
+    """Compare a score with the best so far, after each epoch of training.
+
+    Args:
+        monitor: `valid/loss`, `valid/<metric>` or `train/loss`.
+        mode: `min` or `max` is better; `auto` tells by the name.
+        min_delta: what a score must gain to count as better.
+
+    Raises:
+        InputError: before the training, where there is no such score.
+    """
+
+    def __init__(self, monitor: str, mode: Mode, min_delta: float) -> None:
+        self.monitor, self.min_delta = monitor, min_delta
+        less = mode == "min" or (mode == "auto" and any(word in monitor for word in LESS_IS_BETTER))
+        self.sign = -1.0 if less else 1.0
+        self.best = -math.inf
+
+    def before_fit(self) -> None:
+        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
+        names = list(self.recorder.metric_names[1:-1])  # between the epoch's number and its time
+        known = {name.replace("_", "/", 1) if name.endswith("_loss") else f"valid/{name}": name for name in names}
+        if self.monitor not in known:
+            raise InputError(
+                f"monitor={self.monitor} names no score of this training.{nearest(self.monitor, known)} There are "
+                f"{sorted(known)}."
+            )
+        self.place = names.index(known[self.monitor])
+        self.is_trained = False
+
+    def before_train(self) -> None:
+        self.is_trained = True
+
+    def gained(self) -> bool:
+        """Say whether the epoch's score is the best so far, and remember it then."""
+        score = self.sign * float(self.recorder.final_record[self.place])
+        if not score > self.best + self.min_delta:  # a score that is not a number is no better, either
+            return False
+        self.best = score
+        return True
+
+
+class SaveBest(_Watch):
+    """Save the weights of the best epoch and of the last one, and go on with the best when the training ends.
+
+    They are `best.pth` and `last.pth` in the learner's folder of models. The best is that of all fits of the learner.
+    """
+
+    order = SaveModelCallback.order
+
+    def __init__(self, monitor: str = "valid/loss", mode: Mode = "auto", min_delta: NonNegative = 0.0) -> None:
+        super().__init__(monitor, mode, min_delta)
+
+    def after_epoch(self) -> None:
+        if not self.is_trained:  # a validation alone
+            return
+        self.learn.save("last", with_opt=False)
+        if self.gained():
+            self.learn.save("best", with_opt=False)
+
+    def after_fit(self) -> None:
+        if self.is_trained and self.best > -math.inf:
+            self.learn.load("best", with_opt=False)
+
+
+class EarlyStopping(_Watch):
+    """End a fit when the score has not got better for `patience` epochs; the next fit, if any, begins anew."""
+
+    order = EarlyStoppingCallback.order
+
+    def __init__(
+        self, monitor: str = "valid/loss", mode: Mode = "auto", min_delta: NonNegative = 0.0, patience: Count = 2
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience = patience
+
+    def before_fit(self) -> None:
+        super().before_fit()
+        self.best, self.waited = -math.inf, 0
+
+    def after_epoch(self) -> None:
+        if not self.is_trained:
+            return
+        self.waited = 0 if self.gained() else self.waited + 1
+        if self.waited >= self.patience:
+            log.info("%s has not got better for %d epochs: the training stops.", self.monitor, self.waited)
+            raise CancelFitException

@@ -1,0 +1,355 @@
+"""Callbacks that are options: what they do to a small training."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.training import GradientClip
+from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
+from torch import nn
+
+from blurr.data.batching import IGNORED, Loader
+from blurr.data.core import from_data
+from blurr.errors import InputError
+from blurr.text.hf_objects import build_model
+from blurr.text.modeling.all import (
+    Blearner,
+    CausalLM,
+    SequenceClassification,
+    Summarization,
+    TokenClassification,
+    as_opt_func,
+)
+from blurr.training.accumulation import GradientAccumulation, count_targets
+from blurr.training.averaging import EMA
+from blurr.training.balance import ClassBalance, chances
+from blurr.training.memory import GradientCheckpointing
+from blurr.training.outputs import ModelOutputs
+from blurr.training.precision import precision_callbacks, seed_everything
+from blurr.training.schedules import one_cycle
+from blurr.training.watching import EarlyStopping, SaveBest
+
+PLAIN = {  # without chance
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+}
+
+
+class Rates(Callback):
+    """Notes the learning rate of each optimizer step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def after_step(self) -> None:
+        self.rates.append(self.opt.hypers[-1]["lr"])
+
+
+def learner_of(task, data, checkpoint: Path, *, bs: int = 4, cbs=(), **options) -> Blearner:
+    seed_everything(1)
+    raw = from_data(task.schema, data)
+    hf = build_model(
+        str(checkpoint),
+        model_cls=task.model_cls,
+        config={**task.model_config(raw), **PLAIN},
+        corpus=tuple,
+        load_weights=True,
+        weights="pretrained",
+    )
+    dls = task.dataloaders(raw, hf, Loader(batch_size=bs, bucket=False))
+    sgd = as_opt_func(partial(torch.optim.SGD, momentum=0.9))
+    learn = task.learner(dls, hf, raw=raw, metrics={}, **{"optimizer": sgd, "cbs": cbs, **options})
+    learn.remove_cbs([learn.progress])
+    learn.logger = lambda *_: None
+    return learn
+
+
+def weights_of(learn: Blearner) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in learn.model.parameters()]).clone()
+
+
+@pytest.fixture
+def classifier(reviews: pd.DataFrame, tiny_bert: Path, tmp_path: Path):
+    return partial(learner_of, SequenceClassification(), reviews, tiny_bert, path=tmp_path)
+
+
+# -- accumulation
+
+
+def tagged(reviews: pd.DataFrame) -> pd.DataFrame:
+    words = [text.split() for text in reviews.text]
+    labels = [["B-X" if word in ("film", "plot") else "O" for word in row] for row in words]
+    return pd.DataFrame({"tokens": words, "labels": labels, "is_valid": reviews.is_valid})
+
+
+CASES = {
+    "model's own loss over rows": (SequenceClassification(), lambda r: r, "bert"),
+    "class weights": (SequenceClassification(class_weights=[0.2, 3.0]), lambda r: r, "bert"),
+    "label smoothing": (SequenceClassification(label_smoothing=0.2), lambda r: r, "bert"),
+    "several labels": (SequenceClassification(), lambda r: r.assign(label=[[x, "film"] for x in r.label]), "bert"),
+    "a number": (SequenceClassification(), lambda r: r.assign(label=[len(t) / 7 for t in r.text]), "bert"),
+    "model's own loss over words": (TokenClassification(), tagged, "bert"),
+    "fastai's loss over words": (TokenClassification(loss="cross_entropy"), tagged, "bert"),
+    "model's own loss over next tokens": (CausalLM(chunk=False), lambda r: r, "bert"),
+    "model's own loss over written tokens": (
+        Summarization(generation={"max_new_tokens": 2}),
+        lambda r: r.assign(summary=[t[: 9 + i % 5 * 6] for i, t in enumerate(r.text)]),
+        "bart",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_three_batches_of_4_move_the_weights_as_one_of_12(case, reviews: pd.DataFrame, tiny_bert, tiny_bart):
+    task, rows, family = case
+    checkpoint = {"bert": tiny_bert, "bart": tiny_bart}[family]
+    found = {}
+    for bs, extra in ((12, []), (4, [GradientAccumulation(3)])):  # 30 rows: the third step of an epoch has but 6
+        rates = Rates()
+        cbs = [GradientClip(0.5), rates, *extra]
+        learn = learner_of(task, rows(reviews), checkpoint, bs=bs, cbs=cbs)
+        before = weights_of(learn)
+        one_cycle(learn, 0.1, epochs=2)
+        found[bs] = weights_of(learn), rates.rates
+        assert (found[bs][0] - before).abs().max() > 1e-3
+    assert len(found[4][1]) == 6
+    assert found[4][1] == pytest.approx(found[12][1])
+    assert (found[4][0] - found[12][0]).abs().max() < 1e-5
+
+
+def test_accumulation_counts_steps_and_leaves_the_reported_loss_alone(classifier):
+    accumulation = GradientAccumulation(3)
+    learn = classifier(bs=4, cbs=[accumulation])
+    with learn.no_bar():
+        learn.fit(2, 0.0)
+        assert accumulation.taken == 6
+        assert learn.recorder.values[-1][0] == pytest.approx(learn.validate(ds_idx=0)[0], rel=0.05)
+
+
+def test_accumulation_works_under_autocast(classifier):
+    learn = classifier(bs=4, cbs=[GradientAccumulation(2), *precision_callbacks("bf16")])
+    before = weights_of(learn)
+    learn.fit(1, 0.1)
+    assert not torch.equal(before, weights_of(learn))
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "expected"),
+    [
+        (CrossEntropyLossFlat(), torch.tensor([0, 1, IGNORED]), 2.0),
+        (CrossEntropyLossFlat(weight=torch.tensor([0.5, 2.0])), torch.tensor([0, 1, IGNORED]), 2.5),
+        (nn.CrossEntropyLoss(weight=torch.tensor([0.5, 2.0])), torch.tensor([1, 1]), 4.0),
+        (BCEWithLogitsLossFlat(), torch.tensor([[0.0, 1.0], [1.0, 1.0]]), 4.0),
+    ],
+    ids=["tokens", "weighted", "torch", "labels"],
+)
+def test_a_batch_counts_by_what_its_loss_is_a_mean_over(loss, targets, expected: float):
+    assert float(count_targets(loss, targets)) == expected
+
+
+# -- averaged weights
+
+
+def test_the_average_of_the_weights_is_validated_kept_as_best_and_left_at_the_end(classifier, tmp_path: Path):
+    class Trace(Callback):
+        order = 90
+
+        def before_fit(self) -> None:
+            self.raw, self.validated = [weights_of(self.learn)], []
+
+        def after_step(self) -> None:
+            self.raw.append(weights_of(self.learn))
+
+        def before_validate(self) -> None:
+            self.validated.append(weights_of(self.learn))
+
+    trace = Trace()
+    learn = classifier(bs=10, cbs=[EMA(0.9), trace, SaveBest()])
+    learn.fit(2, 0.05)
+    average, averages = trace.raw[0], []
+    for t, weights in enumerate(trace.raw[1:], start=1):
+        keep = min(0.9, (1 + t) / (10 + t))
+        average = keep * average + (1 - keep) * weights
+        averages.append(average)
+    assert torch.allclose(trace.validated[0], averages[2], atol=1e-6)
+    assert torch.allclose(trace.validated[1], averages[5], atol=1e-6)
+    assert not torch.allclose(trace.validated[1], trace.raw[-1], atol=1e-4)
+    last = torch.load(tmp_path / "models" / "last.pth")
+    assert torch.allclose(torch.cat([v.flatten() for v in last.values()]), averages[5], atol=1e-6)
+    assert any(torch.equal(weights_of(learn), kept) for kept in trace.validated)
+
+
+def test_training_goes_on_from_the_weights_and_not_from_their_average(classifier):
+    plain, averaged = classifier(bs=10), classifier(bs=10, cbs=[EMA(0.9), Rates()])
+    seen = []
+
+    class Last(Callback):
+        def after_train(self) -> None:
+            seen.append(weights_of(self.learn))
+
+    averaged.add_cb(Last())
+    plain.fit(2, 0.05)
+    averaged.fit(2, 0.05)
+    assert torch.allclose(seen[1], weights_of(plain), atol=1e-6)
+    before = weights_of(averaged)
+    averaged.validate()
+    assert torch.equal(before, weights_of(averaged))
+
+
+def test_the_learning_rate_finder_leaves_the_weights_under_averaging(classifier):
+    learn = classifier(bs=10, cbs=[EMA(0.9)])
+    before = weights_of(learn)
+    learn.lr_find(show_plot=False, num_it=5)
+    assert torch.equal(before, weights_of(learn))
+
+
+# -- gradient checkpointing
+
+
+def test_gradient_checkpointing_is_on_in_every_step_off_after_and_changes_no_gradient(classifier):
+    seen = []
+
+    class Look(Callback):
+        def before_step(self) -> None:
+            seen.append(is_on(self.model))
+
+    learn, plain = classifier(cbs=[GradientCheckpointing(), Look()]), classifier()
+    learn.fit(1, 0.05)
+    plain.fit(1, 0.05)
+    assert seen == [True] * 8
+    assert not is_on(learn.model)
+    assert torch.allclose(weights_of(learn), weights_of(plain), atol=1e-6)
+
+
+def is_on(model: nn.Module) -> bool:
+    return any(m.gradient_checkpointing for m in model.modules() if hasattr(m, "gradient_checkpointing"))
+
+
+def test_gradient_checkpointing_trains_a_head_on_a_frozen_body_and_a_decoder(classifier, notes, tiny_bart: Path):
+    learn = classifier(cbs=[GradientCheckpointing()])
+    learn.freeze()
+    before = weights_of(learn)
+    learn.fit(1, 0.05)
+    assert not torch.equal(before, weights_of(learn))
+    writer = learner_of(
+        Summarization(generation={"max_new_tokens": 3}), notes, tiny_bart, cbs=[GradientCheckpointing()]
+    )
+    writer.fit(1, 0.05)
+    assert writer.model.hf_model.config.use_cache
+
+
+def test_a_model_without_gradient_checkpointing_is_refused_before_training(classifier, monkeypatch):
+    learn = classifier(cbs=[GradientCheckpointing()])
+    monkeypatch.setattr(type(learn.model.hf_model), "supports_gradient_checkpointing", False)
+    with pytest.raises(InputError, match="BertForSequenceClassification does not support gradient checkpointing"):
+        learn.fit(1)
+
+
+# -- hidden states and attentions
+
+
+def test_a_callback_reads_hidden_states_and_attentions(classifier):
+    shapes = []
+
+    class Read(Callback):
+        def after_pred(self) -> None:
+            outputs = self.learn.blurr_model_outputs
+            shapes.append(
+                (len(outputs["hidden_states"]), len(outputs["attentions"]), outputs["attentions"][0].shape[1])
+            )
+
+    learn = classifier(cbs=[Read(), ModelOutputs(hidden_states=True, attentions=True)])
+    learn.fit(1, 0.0)
+    assert set(shapes) == {(3, 2, 2)}
+
+
+# -- balance
+
+
+def test_balanced_training_draws_all_classes_equally_often(reviews: pd.DataFrame, tiny_bert: Path):
+    rare = reviews[(reviews.label == "bad") | (reviews.index % 8 == 1) | reviews.is_valid]
+    seen: list[int] = []
+
+    class Watch(Callback):
+        def after_pred(self) -> None:
+            if self.training:
+                seen.extend(self.y.tolist())
+
+    learn = learner_of(SequenceClassification(), rare, tiny_bert, cbs=[ClassBalance(), Watch()])
+    learn.fit(20, 0.0)
+    assert np.mean(seen) == pytest.approx(0.5, abs=0.08)
+    assert len(seen) == 20 * len(learn.dls.train_ds)
+    assert learn.dls.train.chances is None
+
+
+@pytest.mark.parametrize(("strength", "share"), [(1.0, 0.5), (0.5, 1 / 3), (0.0, 0.2)])
+def test_the_strength_of_balance_goes_from_nothing_to_all(strength: float, share: float):
+    classes = np.array([0] * 8 + [1] * 2)
+    assert chances(classes, strength)[classes == 1].sum() == pytest.approx(share)
+
+
+def test_balance_keeps_rows_of_similar_length_together(classifier):
+    learn = classifier(cbs=[ClassBalance()])
+    learn.dls.train.bucket = True
+    learn.fit(1, 0.0)
+
+
+def test_balance_of_rows_with_several_targets_is_refused(reviews: pd.DataFrame, tiny_bert: Path):
+    learn = learner_of(TokenClassification(), tagged(reviews), tiny_bert, cbs=[ClassBalance()])
+    with pytest.raises(InputError, match="one class per training row"):
+        learn.fit(1)
+
+
+# -- best weights, early stopping
+
+
+class Scores(Callback):
+    """Sets the weights' first bias, and so the loss, to what an epoch shall score."""
+
+    def __init__(self, values: list[float]) -> None:
+        self.values = values
+
+    def after_train(self) -> None:
+        self.model.hf_model.classifier.bias.data.copy_(torch.tensor([self.values.pop(0), 0.0]))
+
+
+def test_the_best_epoch_of_all_fits_is_kept_beside_the_last(classifier, tmp_path: Path):
+    learn = classifier(cbs=[Scores([5.0, 0.0, 9.0, 7.0]), SaveBest()])
+    learn.fit(3, 0.0)
+    assert learn.model.hf_model.classifier.bias[0] == 0.0
+    learn.fit(1, 0.0)
+    saved = {name: torch.load(tmp_path / "models" / f"{name}.pth") for name in ("best", "last")}
+    biases = {name: float(state["hf_model.classifier.bias"][0]) for name, state in saved.items()}
+    assert biases == {"best": 0.0, "last": 7.0}
+    assert learn.model.hf_model.classifier.bias[0] == 0.0
+    learn.model.hf_model.classifier.bias.data.fill_(3.0)
+    learn.validate()
+    assert learn.model.hf_model.classifier.bias[0] == 3.0
+
+
+def test_training_stops_when_the_loss_has_not_fallen(classifier):
+    learn = classifier(cbs=[Scores([5.0, 1.0, 2.0, 3.0, 0.0]), EarlyStopping(patience=2)])
+    learn.fit(5, 0.0)
+    assert len(learn.recorder.values) == 4
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "sign"),
+    [("valid/loss", "auto", -1), ("valid/perplexity", "auto", -1), ("valid/f1", "auto", 1), ("valid/f1", "min", -1)],
+)
+def test_what_is_better_follows_from_the_name_or_the_mode(monitor: str, mode, sign: int):
+    assert SaveBest(monitor, mode).sign == sign
+
+
+def test_an_unknown_score_to_watch_is_named_before_training(classifier):
+    learn = classifier(cbs=[SaveBest("valid/los")])
+    with pytest.raises(InputError, match="^monitor=valid/los names no score .* Did you mean 'valid/loss'"):
+        learn.fit(1)
