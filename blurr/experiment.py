@@ -48,7 +48,7 @@ def run_experiment(
     tags = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     with tracked_run(build(cfg.tracking), folder=folder, config=config, overrides=overrides, tags=tags) as run:
         task: Task = build(cfg.task)
-        raw: RawData = build(cfg.data, schema=task.schema)
+        raw = build_raw(cfg, task)
         log.info("%s", raw)
         run.dataset(raw)
         hf = build_hf(cfg, task, raw)
@@ -74,6 +74,12 @@ def run_experiment(
         scores = conclude(task, learner, raw, hf, run)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
     return scores[cfg.objective]
+
+
+def build_raw(cfg: DictConfig, task: Task) -> RawData:
+    """Load the rows, and let the task set aside what it needs for itself."""
+    raw: RawData = build(cfg.data, schema=task.schema)
+    return task.prepare(raw)
 
 
 def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = True) -> HFObjects:
@@ -141,6 +147,6 @@ def check_objective(name: str, metrics: set[str], raw: RawData) -> None:
     Raises:
         InputError: no metric has that name.
     """
-    there = sorted(f"{split}/{metric}" for split in raw.splits if split != "train" for metric in metrics)
+    there = sorted(f"{split}/{metric}" for split in ("valid", "test") if split in raw.splits for metric in metrics)
     if name not in there:
         raise InputError(f"objective={name} names no metric of this run.{nearest(name, there)} There are {there}.")

@@ -11,7 +11,7 @@ from datasets.utils import logging as datasets_logging
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.data.batching import Loader, Ragged, TokenizedRows
-from blurr.experiment import build, build_hf
+from blurr.experiment import build, build_hf, build_raw
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.wrapper import blurr_splitter
@@ -58,7 +58,7 @@ def plan(cfg: DictConfig) -> dict[str, Facts]:
     """
     datasets_logging.disable_progress_bar()
     task: Task = build(cfg.task)
-    raw = build(cfg.data, schema=task.schema)
+    raw = build_raw(cfg, task)
     hf = build_hf(cfg, task, raw, load_weights=False)
     loader: Loader = build(cfg.loader)
     splits = dict(ordered_splits(raw))

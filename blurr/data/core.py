@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 import pandas as pd
 
+from blurr.annotations import Count
 from blurr.data.readers import FileOptions, as_rows, read_files
 from blurr.data.roles import (
     Columns,
@@ -29,6 +30,11 @@ from blurr.errors import InputError
 __all__ = ["Columns", "RawData", "Schema", "check_labels_seen", "from_data", "known_splits", "raw_data"]
 
 FINGERPRINT_ROWS = 1000
+
+Step = Callable[[datasets.Dataset], datasets.Dataset]
+"""A step of preprocessing: takes the rows of a split as their source has them, and gives the rows to go on with."""
+Limit = Count | dict[str, Count] | None
+"""Rows per split to keep: a number for each split, or one number for all."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,8 @@ def raw_data(
     columns: Columns | None = None,
     source: str,
     splits: Splits = DEFAULT_SPLITS,
-    limit: int | None = None,
+    limit: Limit = None,
+    preprocess: Step | Sequence[Step] | None = None,
     seed: int = 42,
 ) -> RawData:
     """Name the columns by role, check every row, and split: the one door that all loaders use.
@@ -93,19 +100,27 @@ def raw_data(
         columns: Role to column; a role that is not named here is looked for under its own name.
         source: Where the rows are from, for messages.
         splits: How to take validation rows from `train` when there is no `valid`.
-        limit: Rows per split to keep, drawn at random.
+        limit: Rows per split to keep, drawn at random; of each label at least one, where there are as many.
+        preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
         seed: Decides which rows `limit` keeps.
 
     Returns:
         The splits `train`, `valid` and maybe `test`.
 
     Raises:
-        InputError: When a column is missing, a split is empty, or a row lacks a value.
+        InputError: When a column is missing, a split is empty, a row lacks a value, or validation rows are given and
+            to be taken from the training rows, too.
     """
     chosen = chosen_columns(schema, columns or {})
+    if "valid" in rows and splits.by != "auto":
+        raise InputError(
+            f"data.splits.by={splits.by} takes validation rows from the training rows, but {source} comes with some. "
+            "Leave one of the two out: set data.splits.by=auto, or data.valid=null (data.valid_split=null on the Hub)."
+        )
     named = {}
-    for name, part in rows.items():
+    for name, given in rows.items():
         where = f"{source} ({name})"
+        part = preprocessed(given, preprocess, where)
         if not part.num_rows:
             raise InputError(f"{where} has no rows. Check the file or the split that was given for it.")
         named[name] = under_roles(part, schema, chosen, where)
@@ -116,7 +131,7 @@ def raw_data(
         inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")
     if limit is not None:
-        named = {name: _limited(part, limit, seed) for name, part in named.items()}
+        named = {name: _limited(part, _rows_of(limit, name), schema.label, seed) for name, part in named.items()}
     return RawData(datasets.DatasetDict(named), names, source)
 
 
@@ -127,7 +142,7 @@ def from_data(
     columns: Columns | None = None,
     valid: object | None = None,
     splits: Splits = DEFAULT_SPLITS,
-    limit: int | None = None,
+    limit: Limit = None,
 ) -> RawData:
     """Take rows that are at hand in a notebook or script.
 
@@ -211,7 +226,45 @@ def _without(parts: Mapping[str, datasets.Dataset], name: str) -> dict[str, data
     return {other: rows for other, rows in parts.items() if other != name}
 
 
-def _limited(rows: datasets.Dataset, limit: int, seed: int) -> datasets.Dataset:
-    """Keep a random sample of the rows, in their order."""
-    kept = min(limit, rows.num_rows)
-    return rows.select(sorted(random.Random(seed).sample(range(rows.num_rows), kept)))
+def _rows_of(limit: Limit, split: str) -> int | None:
+    return limit.get(split) if isinstance(limit, dict) else limit
+
+
+def _limited(rows: datasets.Dataset, limit: int | None, label: str | None, seed: int) -> datasets.Dataset:
+    """Keep a random sample of the rows, in their order; in it, the first row drawn of every label that is a class."""
+    if limit is None or limit >= rows.num_rows:
+        return rows
+    drawn = random.Random(seed).sample(range(rows.num_rows), rows.num_rows)
+    labels = rows.with_format(None)[label][:] if label in rows.column_names else []
+    firsts = _first_of_each(labels, drawn)
+    others = [row for row in drawn if row not in firsts]
+    return rows.select(sorted([*firsts, *others][:limit]))
+
+
+def _first_of_each(labels: Sequence[Any], order: Sequence[int]) -> dict[int, None]:
+    """Give the rows, in this order, with a class that no row before them has; numbers and spans are no classes."""
+    seen: set[str | int | bool] = set()
+    firsts: dict[int, None] = {}
+    for row in order if len(labels) else ():
+        values = labels[row] if isinstance(labels[row], list) else [labels[row]]
+        fresh = {value for value in values if isinstance(value, str | int)} - seen
+        if fresh:
+            seen |= fresh
+            firsts[row] = None
+    return firsts
+
+
+def preprocessed(rows: datasets.Dataset, steps: Step | Sequence[Step] | None, where: str) -> datasets.Dataset:
+    """Do what `data.preprocess` asks for, step by step.
+
+    Raises:
+        InputError: When a step gives something other than a Dataset.
+    """
+    for step in [] if steps is None else [steps] if callable(steps) else steps:
+        rows = step(rows)
+        if not isinstance(rows, datasets.Dataset):
+            raise InputError(
+                f"{where}: a function of data.preprocess gave a {type(rows).__name__}. It takes the datasets.Dataset "
+                "of a split, and must give one."
+            )
+    return rows

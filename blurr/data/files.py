@@ -1,12 +1,12 @@
 """Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, conll, folders of text."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import datasets
 
-from blurr.annotations import Count
-from blurr.data.core import Columns, RawData, Schema, raw_data
+from blurr.data.core import Columns, Limit, RawData, Schema, Step, raw_data
 from blurr.data.readers import FileOptions, Format, Paths, read_files
 from blurr.data.roles import text_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
@@ -20,7 +20,8 @@ def load_files(
     test: Paths | None = None,
     columns: Columns | None = None,
     splits: Splits = DEFAULT_SPLITS,
-    limit: Count | None = None,
+    limit: Limit = None,
+    preprocess: Step | Sequence[Step] | None = None,
     format: Format = "auto",
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
@@ -36,7 +37,8 @@ def load_files(
         test: Where the rows for the final test are.
         columns: Role to column; a role that is not named here is looked for under its own name.
         splits: How to take validation rows from `train`.
-        limit: Rows per split to keep, drawn at random.
+        limit: Rows per split to keep, drawn at random: a number, or one for each split.
+        preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
         format: See `FileOptions`, as for all that follow.
         encoding: Encoding of text files.
         delimiter: What stands between columns.
@@ -57,4 +59,4 @@ def load_files(
         if paths is not None
     }
     source = str(train) if isinstance(train, str | Path) else ", ".join(map(str, train))
-    return raw_data(rows, schema, columns=columns, source=source, splits=splits, limit=limit)
+    return raw_data(rows, schema, columns=columns, source=source, splits=splits, limit=limit, preprocess=preprocess)

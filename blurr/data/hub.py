@@ -1,6 +1,7 @@
 """Load rows from the Hugging Face Hub, or from a local folder laid out like a data set there."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -8,8 +9,8 @@ from urllib.request import urlopen
 import datasets
 from datasets.exceptions import DatasetsError
 
-from blurr.annotations import Count
-from blurr.data.core import Columns, RawData, Schema, known_splits, raw_data
+from blurr.data.core import Columns, Limit, RawData, Schema, Step, known_splits, raw_data
+from blurr.data.roles import chosen_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 from blurr.errors import InputError, nearest
 
@@ -29,7 +30,8 @@ def load_hub(
     test_split: str | None = None,
     columns: Columns | None = None,
     splits: Splits = DEFAULT_SPLITS,
-    limit: Count | None = None,
+    limit: Limit = None,
+    preprocess: Step | Sequence[Step] | None = None,
 ) -> RawData:
     """Load a data set by `datasets.load_dataset`.
 
@@ -39,12 +41,13 @@ def load_hub(
         config: Which of the data set's configurations, where it has several.
         revision: Branch, tag or commit on the Hub.
         train_split: Name of the split to train on.
-        valid_split: Name of the split to validate on; `auto` takes the one called validation, valid, val or dev
-            and, like None, falls back to `splits` when there is none.
+        valid_split: Name of the split to validate on; `auto` takes the one called validation, valid, val or dev.
+            Where there is none, for None, and where `splits.by` is not `auto`, the training split is split.
         test_split: Name of the split for the final test, if any.
         columns: Role to column; a role that is not named here is looked for under its own name.
         splits: How to take validation rows from the training split.
-        limit: Rows per split to keep, drawn at random.
+        limit: Rows per split to keep, drawn at random: a number, or one for each split.
+        preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
 
     Returns:
         The splits `train`, `valid` and maybe `test`.
@@ -52,7 +55,10 @@ def load_hub(
     Raises:
         InputError: When the data set or a split of it cannot be had, or its rows are not what the task wants.
     """
+    chosen_columns(schema, columns or {})  # says whether task and data fit, before anything is downloaded
     loaded = _load(name, config, revision)
+    if valid_split == "auto" and splits.by != "auto":
+        valid_split = None
     wanted = {"train": train_split, "valid": valid_split, "test": test_split}
     rows: dict[str, datasets.Dataset] = {}
     for part, split in wanted.items():
@@ -60,7 +66,9 @@ def load_hub(
             rows |= {found: part_rows for found, part_rows in known_splits(loaded, name).items() if found == part}
         elif split is not None:
             rows[part] = _split(loaded, split, f"data.{part}_split")
-    return raw_data(rows, schema, columns=columns, source=f"hub:{name}", splits=splits, limit=limit)
+    return raw_data(
+        rows, schema, columns=columns, source=f"hub:{name}", splits=splits, limit=limit, preprocess=preprocess
+    )
 
 
 def _load(name: str, config: str | None, revision: str | None) -> datasets.DatasetDict:
@@ -74,6 +82,11 @@ def _load(name: str, config: str | None, revision: str | None) -> datasets.Datas
         log.warning("The Hub does not answer; %s comes from the cache. HF_HUB_OFFLINE=1 spares the wait.", name)
     try:
         return datasets.load_dataset(name, config, revision=revision)
+    except RuntimeError as error:
+        raise InputError(
+            f"The data set data.name={name} cannot be loaded: {error}. The Hub keeps a copy of most such data sets as "
+            "tables; set data.revision=refs/convert/parquet and data.config=null."
+        ) from error
     except (OSError, ValueError, DatasetsError) as error:
         raise InputError(
             f"The data set data.name={name} (data.config={config}, data.revision={revision}) cannot be loaded: {error} "

@@ -54,10 +54,11 @@ def chosen_columns(schema: Schema, columns: Columns) -> dict[str, str | list[str
         InputError: When a role is not one of the task's, or a role other than the label names several columns.
     """
     for role, column in columns.items():
-        if role not in schema.roles:
+        if role not in schema.roles and column is not None:
             raise InputError(
                 f"data.columns.{role}={column} names a role that this task does not have."
-                f"{nearest(role, schema.roles)} Its roles are {list(schema.roles)}."
+                f"{nearest(role, schema.roles)} Its roles are {list(schema.roles)}. If the data "
+                "is for another task, choose that task; if this one can do without the column, set the role to null."
             )
     chosen: dict[str, str | list[str]] = {}
     taken = {column for column in columns.values() if isinstance(column, str)}

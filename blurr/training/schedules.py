@@ -1,7 +1,7 @@
 """Learning rate schedules, and the phases of fine-tuning: each is one function that trains a learner.
 
 `lr` is the highest rate: a number, or `slice(first, last)` for the first and the last parameter group.
-Momentum (Adam's beta1) is left alone unless `moms` asks for it.
+Momentum (Adam's beta1) is left alone unless `moms` asks for it. `freeze` trains the head alone, the last group.
 """
 
 import math
@@ -26,6 +26,7 @@ def one_cycle(
     div: Positive = 25.0,
     div_final: Positive = 1e5,
     moms: list[float] | None = None,
+    freeze: bool = False,
 ) -> None:
     """Rise by a cosine from `lr / div` to `lr`, then fall to `lr / div_final` (Smith and Topin 2017, arXiv:1708.07120).
 
@@ -37,8 +38,10 @@ def one_cycle(
         div: the first rate is `lr / div`.
         div_final: the last rate is `lr / div_final`.
         moms: momentum at the start, the peak and the end.
+        freeze: train the head alone.
     """
-    _fit(learner, epochs, lr, _rise_and_fall(pct_start, 1 / div, 1 / div_final), _cycle(pct_start, moms))
+    shape = _rise_and_fall(pct_start, 1 / div, 1 / div_final)
+    _fit(learner, epochs, lr, shape, _cycle(pct_start, moms), freeze=freeze)
 
 
 def fine_tune(
@@ -89,21 +92,37 @@ def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Count = 1,
     _fit(learner, final_epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
 
 
-def flat_cos(learner: Learner, lr: LearningRate, *, epochs: Count = 4, pct_start: Fraction = 0.75) -> None:
+def flat_cos(
+    learner: Learner, lr: LearningRate, *, epochs: Count = 4, pct_start: Fraction = 0.75, freeze: bool = False
+) -> None:
     """Keep the rate for `pct_start` of the steps, then let it fall to 0 by a cosine."""
-    _fit(learner, epochs, lr, lambda done: 1.0 if done < pct_start else _cosine((done - pct_start) / (1 - pct_start)))
+
+    def shape(done: float) -> float:
+        return 1.0 if done < pct_start else _cosine((done - pct_start) / (1 - pct_start))
+
+    _fit(learner, epochs, lr, shape, freeze=freeze)
 
 
-def linear_warmup(learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.1) -> None:
+def linear_warmup(
+    learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.1, freeze: bool = False
+) -> None:
     """Rise linearly for `warmup` of the steps, then fall linearly to 0, as is usual for BERT."""
 
     def shape(done: float) -> float:
         return done / warmup if done < warmup else (1 - done) / max(1 - warmup, 1e-12)
 
-    _fit(learner, epochs, lr, shape)
+    _fit(learner, epochs, lr, shape, freeze=freeze)
 
 
-def cosine(learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.0, cycles: Count = 1) -> None:
+def cosine(
+    learner: Learner,
+    lr: LearningRate,
+    *,
+    epochs: Count = 4,
+    warmup: Fraction = 0.0,
+    cycles: Count = 1,
+    freeze: bool = False,
+) -> None:
     """Rise linearly for `warmup` of the steps, then fall to 0 by a cosine, `cycles` times (warm restarts above 1)."""
 
     def shape(done: float) -> float:
@@ -111,16 +130,28 @@ def cosine(learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fra
             return done / warmup
         return _cosine((done - warmup) / max(1 - warmup, 1e-12) * cycles % 1.0) if done < 1 else 0.0
 
-    _fit(learner, epochs, lr, shape)
+    _fit(learner, epochs, lr, shape, freeze=freeze)
 
 
-def constant(learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.0) -> None:
+def constant(
+    learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.0, freeze: bool = False
+) -> None:
     """Rise linearly for `warmup` of the steps, then keep the rate."""
-    _fit(learner, epochs, lr, lambda done: done / warmup if done < warmup else 1.0)
+    _fit(learner, epochs, lr, lambda done: done / warmup if done < warmup else 1.0, freeze=freeze)
 
 
-def _fit(learner: Learner, epochs: int, lr: LearningRate, shape: Shape, momentum: Shape | None = None) -> None:
+def _fit(
+    learner: Learner,
+    epochs: int,
+    lr: LearningRate,
+    shape: Shape,
+    momentum: Shape | None = None,
+    *,
+    freeze: bool = False,
+) -> None:
     """Train with each group's highest rate multiplied by what `shape` gives."""
+    if freeze:
+        learner.freeze()
     if learner.opt is None:
         learner.create_opt()
     learner.opt.set_hyper("lr", lr)

@@ -103,3 +103,23 @@ def test_a_hub_that_does_not_answer_is_answered_at_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(hub.datasets.config, "HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError, match=r"the Hub \(http://127.0.0.1:9\) does not answer"):
         load_hub(SCHEMA, name="nobody/nothing")
+
+
+def test_a_way_to_split_comes_before_the_validation_split_of_the_source(parquet: Path) -> None:
+    parts = [load_hub(SCHEMA, name=str(parquet), splits=Splits(by="kfold", folds=5, fold=fold)) for fold in range(5)]
+    held = [text for raw in parts for text in raw.valid["text"]]
+    assert sorted(held) == sorted(rows(10)["text"])
+
+
+def test_a_data_set_that_is_a_script_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "old.py").write_text("")
+    with pytest.raises(InputError, match=r"scripts are no longer supported.* set data.revision=refs/convert/parquet"):
+        load_hub(SCHEMA, name=str(tmp_path / "old"))
+
+
+def test_data_of_another_task_is_refused_before_it_is_loaded() -> None:
+    with pytest.raises(
+        InputError, match=r"data.columns.question=q names a role .* If the data is for another task, ch"
+    ):
+        load_hub(SCHEMA, name="nobody/nothing", columns={"question": "q"})

@@ -278,3 +278,73 @@ def test_numbers_and_missing_words_in_a_text_column_of_a_file_stay_text(tmp_path
     raw = load_files(SCHEMA, train=str(path), valid=str(path))
     assert values(raw.train, "text") == ["007", "NA", "null", "", "1.50"]
     assert values(raw.train, "label") == [1] * 5
+
+
+# -- how many rows are kept, and what is done to them first
+
+
+MANY = [{"text": f"text {row}", "label": "rare" if row % 40 == 0 else "often"} for row in range(400)]
+
+
+def test_a_limit_keeps_a_row_of_every_label_though_it_is_a_sample() -> None:
+    labels = values(from_data(SCHEMA, MANY, limit=3).train, "label")
+    assert sorted(set(labels)) == ["often", "rare"]
+
+
+def test_a_limit_of_rows_with_several_labels_keeps_every_label() -> None:
+    rows = [{"text": f"text {row}", "label": ["a", str(row % 20)]} for row in range(400)]
+    labels = values(from_data(SCHEMA, rows, limit=25).train, "label")
+    assert {label for row in labels for label in row} == {"a", *map(str, range(20))}
+
+
+def test_a_limit_below_the_number_of_labels_is_kept_and_named_where_it_hurts() -> None:
+    rows = [{"text": f"text {row}", "label": str(row)} for row in range(100)]
+    raw = from_data(SCHEMA, rows, limit=5)
+    assert raw.train.num_rows == 5
+    with pytest.raises(InputError, match="or raise data.limit where it is set"):
+        check_labels_seen(raw, "label")
+
+
+def test_a_limit_may_differ_by_split() -> None:
+    raw = from_data(SCHEMA, MANY, limit={"valid": 7})
+    assert (raw.train.num_rows, raw.valid.num_rows) == (320, 7)
+
+
+def shout(rows: datasets.Dataset) -> datasets.Dataset:
+    return rows.map(lambda row: {"text": row["text"].upper()})
+
+
+def without_short(rows: datasets.Dataset) -> datasets.Dataset:
+    return rows.filter(lambda row: len(row["text"]) > 6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "first", "count"),
+    [(None, "text 0", 20), (shout, "TEXT 0", 20), ([without_short, shout], "TEXT 10", 10)],
+    ids=["none", "one", "several"],
+)
+def test_rows_are_preprocessed_before_anything_else(steps: Any, first: str, count: int) -> None:
+    rows = {"train": datasets.Dataset.from_list(ROWS), "valid": datasets.Dataset.from_list(ROWS)}
+    raw = raw_data(rows, SCHEMA, source="a test", preprocess=steps)
+    for part in (raw.train, raw.valid):
+        assert (part["text"][0], part.num_rows) == (first, count)
+
+
+def test_a_step_that_gives_no_dataset_is_named() -> None:
+    rows = {"train": datasets.Dataset.from_list(ROWS)}
+    with pytest.raises(InputError, match=r"a test \(train\): a function of data.preprocess gave a list. It takes the"):
+        raw_data(rows, SCHEMA, source="a test", preprocess=lambda part: part.to_list())
+
+
+def test_a_way_to_split_beside_given_validation_rows_is_refused() -> None:
+    rows = {name: datasets.Dataset.from_list(ROWS) for name in ("train", "valid")}
+    with pytest.raises(
+        InputError, match="data.splits.by=kfold takes validation rows from the training rows, but a test"
+    ):
+        raw_data(rows, SCHEMA, source="a test", splits=Splits(by="kfold"))
+
+
+def test_a_role_that_the_task_does_not_have_may_be_null() -> None:
+    assert from_data(
+        SUMMARY, [{"text": "a", "summary": "b"}] * 4, columns={"label": None}, splits=Splits(by="index", index=[0])
+    )

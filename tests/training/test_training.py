@@ -278,3 +278,12 @@ def test_a_seed_decides_pythons_numpys_and_torchs_numbers():
         return random.random(), float(np.random.rand()), float(torch.rand(1))
 
     assert draw() == draw()
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "flat_cos", "linear_warmup", "cosine", "constant"])
+def test_freeze_trains_the_head_alone(name: str, tmp_path: Path):
+    learn = learner(tmp_path)
+    before = [p.clone() for p in learn.model.parameters()]
+    getattr(schedules, name)(learn, 1e-2, epochs=1, freeze=True)
+    moved = [not torch.equal(a, b) for a, b in zip(before, learn.model.parameters(), strict=True)]
+    assert moved == [False] * 4 + [True] * 2

@@ -18,6 +18,7 @@ from blurr.data.batching import TokenizedRows, by_row, in_order
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, TextDL
 from blurr.text.modeling import losses
+from blurr.text.modeling.threshold import threshold_of
 from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.optimizers import adamw
 
@@ -198,13 +199,13 @@ def _without_labels(x: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in x.items() if k != "labels"}
 
 
-def blurr_predict(learn: Learner, items: Any, *, threshold: float = 0.5, bs: int | None = None) -> list[Result]:
+def blurr_predict(learn: Learner, items: Any, *, threshold: float | None = None, bs: int | None = None) -> list[Result]:
     """Classify one item or many.
 
     Args:
         learn: a learner for sequence classification.
         items: a text, a pair of texts as a tuple, a dict of the columns; or a list, DataFrame, Series, Dataset of them.
-        threshold: least probability of a label, for several labels.
+        threshold: least probability of a label, for several labels; `None` takes the model's own, see `task.threshold`.
         bs: rows in a batch.
 
     Returns:
@@ -214,11 +215,9 @@ def blurr_predict(learn: Learner, items: Any, *, threshold: float = 0.5, bs: int
     config = learn.model.hf_model.config
     names = list(learn.dls.vocab) if getattr(learn.dls, "vocab", None) is not None else list(config.id2label.values())
     kind = config.problem_type or _kind_of(learn.loss_func)
-
-    def step(x: Inputs) -> list[Result]:
-        return classification_results(learn.model(x).logits, names, kind=kind, threshold=threshold)
-
-    return infer(learn, items, step, bs=bs)
+    least = threshold_of(config) if threshold is None else threshold
+    classify = partial(classification_results, names=names, kind=kind, threshold=least)
+    return infer(learn, items, lambda x: classify(learn.model(x).logits), bs=bs)
 
 
 def _kind_of(loss_func: Any) -> str:

@@ -55,6 +55,10 @@ class Task(ABC):
 
     # -- what differs from task to task
 
+    def prepare(self, raw: RawData) -> RawData:
+        """Set rows aside that the task needs for itself, as the split `tune`; by default none."""
+        return raw
+
     def model_config(self, raw: RawData) -> dict[str, Any]:
         """Give what the model's config must know of the data, such as the label names."""
         return {}
@@ -92,6 +96,10 @@ class Task(ABC):
         """Give the loss; `None` stands for the one that the model computes itself."""
         return None
 
+    def callbacks(self, hf: HFObjects) -> list[Callback]:
+        """Give the callbacks that the task's learner always has."""
+        return []
+
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
         """Give what makes a batch `(inputs, targets)` of tokenized rows, in training or in evaluation."""
         return collator_for(hf.tokenizer, loader.pad_to_multiple_of)
@@ -127,7 +135,7 @@ class Task(ABC):
                 yield from raw.train[role]
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
-        """Tokenize every split once, and make one loader each: `train`, `valid` and, where there is one, `test`."""
+        """Tokenize every split once, and make one loader each, in the order of `ordered_splits`."""
         loaders = [self._loader(split, hf, loader, train=name == "train") for name, split in ordered_splits(raw)]
         device = default_device()
         dls = DataLoaders(*loaders, device=device)
@@ -170,7 +178,7 @@ class Task(ABC):
             hf.model,
             loss_func=self.loss_func(hf, raw),
             opt_func=as_opt_func(optimizer),
-            cbs=[EvaluationCallback(self.decode), *cbs],
+            cbs=[EvaluationCallback(self.decode), *self.callbacks(hf), *cbs],
             metrics=streamed(metrics),
             **{"freeze": False, **self.learner_options(hf), **options},
         )
@@ -230,7 +238,7 @@ def from_data(
         learner_kwargs: as for `Blearner`.
     """
     train, valid = (data, None) if dblock_splitter is None else _split_by(data, dblock_splitter)
-    given = data_module.from_data(task.schema, train, valid=valid, columns=columns)
+    given = task.prepare(data_module.from_data(task.schema, train, valid=valid, columns=columns))
     config = {**task.model_config(given), **(hf_kwargs or {}).get("config_kwargs", {})}
     hf = build_model(
         str(pretrained_model_name_or_path),
@@ -263,8 +271,8 @@ def _split_by(data: Any, splitter: Callable[[Any], Any]) -> tuple[Any, Any]:
 
 
 def ordered_splits(raw: RawData) -> list[tuple[str, Dataset]]:
-    """Give the splits in the order of the loaders: `train`, `valid`, `test`."""
-    return [(name, raw.splits[name]) for name in ("train", "valid", "test") if name in raw.splits]
+    """Give the splits in the order of the loaders: `train`, `valid`, `test`, and what a task has set aside."""
+    return [(name, raw.splits[name]) for name in ("train", "valid", "test", "tune") if name in raw.splits]
 
 
 def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:

@@ -2,29 +2,34 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Lt
+from datasets import DatasetDict
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.losses import BCEWithLogitsLossFlat
 from transformers import PretrainedConfig
 
-from blurr.annotations import Count
+from blurr.annotations import Count, OpenFraction
 from blurr.data import samples
 from blurr.data.core import RawData, Schema, check_labels_seen
+from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError, nearest
 from blurr.text.data.core import Table, label_name, show_classification, tokenize_texts
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import F1, Accuracy, Metric, Pearson, Spearman
 from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.losses import PreCalculatedBCELoss, PreCalculatedMSELoss
+from blurr.text.modeling.threshold import DEFAULT, LabelThreshold, around_threshold
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
 log = logging.getLogger(__name__)
 Kind = Literal["auto", "multiclass", "multilabel", "regression"]
+TUNE = Splits(by="random", valid=0.1)  # the training rows on which a threshold is searched
 PROBLEM_TYPES = {
     "multiclass": "single_label_classification",
     "multilabel": "multi_label_classification",
@@ -45,6 +50,7 @@ class BlearnerForSequenceClassification(Blearner):
         *,
         kind: Kind = "auto",
         max_length: int | None = None,
+        threshold: float | Literal["auto"] = DEFAULT,
         **options: Any,
     ) -> Blearner:
         """Make a learner with a frozen body.
@@ -57,12 +63,13 @@ class BlearnerForSequenceClassification(Blearner):
             label_attr: column of the label; a list of 0/1 columns for several labels.
             kind: see `SequenceClassification`.
             max_length: longest text in tokens.
+            threshold: see `SequenceClassification`.
             options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
                 `blurr.text.tasks.base.from_data`.
         """
         texts = [text_attr] if isinstance(text_attr, str) else list(text_attr)
         columns = {**dict(zip(("text", "text_pair"), texts, strict=False)), "label": label_attr}
-        task = SequenceClassification(kind=kind, max_length=max_length)
+        task = SequenceClassification(kind=kind, max_length=max_length, threshold=threshold)
         return from_data(
             task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
         )
@@ -86,6 +93,9 @@ class SequenceClassification(Task):
             weights or label smoothing are asked for.
         class_weights: `None`, `balanced` (inversely to the classes' frequency), or one number per class.
         label_smoothing: share of the target that is spread over all classes.
+        threshold: of several labels, the probability from which one is predicted; `auto` searches the one with the
+            highest micro-F1 on a tenth of the training rows, which are then not trained on. It is kept in the model's
+            config as `label_threshold`.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -100,9 +110,23 @@ class SequenceClassification(Task):
     loss: Loss = "auto"
     class_weights: Literal["balanced"] | list[float] | None = None
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    threshold: OpenFraction | Literal["auto"] = 0.5
+
+    def prepare(self, raw: RawData) -> RawData:
+        if self.threshold != "auto" or self._kind(raw) != "multilabel":
+            return raw
+        names = label_names(raw, "multilabel")  # of all training rows, so that a rare label is not lost
+        inputs = [role for role in ("text", "text_pair") if role in raw.train.column_names]
+        parts = split_rows(raw.train, TUNE, label="label", inputs=inputs)
+        return replace(
+            raw, splits=DatasetDict(raw.splits, train=parts["train"], tune=parts["valid"]), label_names=names
+        )
+
+    def _kind(self, raw: RawData) -> str:
+        return infer_kind(raw) if self.kind == "auto" else self.kind
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
-        kind = infer_kind(raw) if self.kind == "auto" else self.kind
+        kind = self._kind(raw)
         problem = {"problem_type": PROBLEM_TYPES[kind]}
         if kind == "regression":
             return {**problem, "num_labels": 1}
@@ -159,14 +183,26 @@ class SequenceClassification(Task):
             )
         return torch.tensor(self.class_weights, dtype=torch.float32)
 
+    def callbacks(self, hf: HFObjects) -> list[Callback]:
+        if hf.config.problem_type == PROBLEM_TYPES["multilabel"]:
+            return [LabelThreshold(None if self.threshold == "auto" else self.threshold)]
+        if self.threshold != DEFAULT:
+            raise InputError(
+                f"task.threshold={self.threshold} is for several labels; these labels are {hf.config.problem_type}. "
+                "Leave it out, or set task.kind=multilabel."
+            )
+        return []
+
     def decode(self, learner: Learner) -> tuple[Any, Any]:
-        return learner.pred.detach().float(), learner.y
+        logits = learner.pred.detach().float()
+        return around_threshold(logits, learner.model.hf_model.config) if learner.y.ndim == 2 else logits, learner.y
 
     def describe(self, learner: Learner) -> Table:
         logits, targets = learner.pred.detach().float().cpu(), learner.y.cpu()
         vocab = learner.dls.vocab
         if targets.ndim == 2:
-            chosen, scores = (logits > 0).float(), logits.sigmoid().amax(1)
+            above = around_threshold(logits, learner.model.hf_model.config) > 0
+            chosen, scores = above.float(), logits.sigmoid().amax(1)
         elif targets.is_floating_point():
             return [{"target": float(t), "prediction": float(p)} for t, p in zip(targets, logits[:, 0], strict=True)]
         else:
