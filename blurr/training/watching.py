@@ -34,7 +34,11 @@ class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
         self.best = -math.inf
 
     def before_fit(self) -> None:
-        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
+        self.is_trained = False  # fastai calls this for a mere validation, too
+
+    def before_train(self) -> None:
+        self.run = not hasattr(self.learn, "lr_finder")
+        self.is_trained = self.run
         names = list(self.recorder.metric_names[1:-1])  # between the epoch's number and its time
         known = {name.replace("_", "/", 1) if name.endswith("_loss") else f"valid/{name}": name for name in names}
         if self.monitor not in known:
@@ -43,10 +47,6 @@ class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
                 f"{sorted(known)}."
             )
         self.place = names.index(known[self.monitor])
-        self.is_trained = False
-
-    def before_train(self) -> None:
-        self.is_trained = True
 
     def gained(self) -> bool:
         """Say whether the epoch's score is the best so far, and remember it then."""

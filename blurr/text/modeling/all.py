@@ -7,6 +7,7 @@ from blurr.text.metrics_token_classification import Seqeval
 from blurr.text.modeling.core import BaseModelCallback, Blearner, blurr_predict
 from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import BlearnerForGeneration, blurr_generate
+from blurr.text.modeling.interpretation import Interpretation
 from blurr.text.modeling.losses import (
     PreCalculatedBCELoss,
     PreCalculatedCrossEntropyLoss,
@@ -45,6 +46,7 @@ __all__ = [
     "BlearnerForTranslation",
     "CausalLM",
     "ExactMatch",
+    "Interpretation",
     "MaskedLM",
     "Matthews",
     "Pearson",

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner, Recorder
+from fastai.learner import Learner
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from torch import nn
 from transformers import PreTrainedModel
@@ -18,6 +18,7 @@ from blurr.data.batching import TokenizedRows, by_row, in_order
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, TextDL
 from blurr.text.modeling import losses
+from blurr.text.modeling.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
 from blurr.text.modeling.threshold import threshold_of
 from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.optimizers import adamw
@@ -46,8 +47,11 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         if not isinstance(self.learn, Blearner):
             # a plain Learner gets blurr's predictions as attributes of its own; its class stays as it is
             self.learn.blurr_predict = partial(blurr_predict, self.learn)
+            self.learn.interpreter = interpret_shown
 
     def before_batch(self) -> None:
+        if not all(y.numel() for y in self.yb):
+            self.learn.yb = ()  # rows without targets, of which there is no loss
         x = self.xb[0]
         if "labels" not in x or isinstance(self.loss_func, losses.PRECALCULATED):
             return
@@ -117,6 +121,8 @@ class Blearner(Learner):  # type: ignore[misc]  # fastai is not typed
         if freeze:
             self.freeze()
 
+    interpreter: Interpreter = staticmethod(interpret_shown)  # a task puts its own here, which joins windows
+
     def predict(self, items: Any, **options: Any) -> list[Result]:
         """Predict one item or many; see `blurr_predict`."""
         return self.blurr_predict(items, **options)
@@ -132,6 +138,27 @@ class Blearner(Learner):  # type: ignore[misc]  # fastai is not typed
         dl = self.dls[ds_idx] if dl is None else dl
         batch = dl.one_batch()
         return dl.show_results(batch, self.decoded_predictions(batch, **options), max_n=max_n, show=show, **options)
+
+    def get_preds(self, ds_idx: int = 1, dl: Any = None, **options: Any) -> tuple[Any, ...]:
+        """Give predictions and targets of all rows in their order; see fastai's `Learner.get_preds`.
+
+        Args:
+            ds_idx: number of the split.
+            dl: a loader, or a list of batches, instead.
+            options: `with_input`, `with_decoded`, `with_loss` (of each row), `act`.
+
+        Returns:
+            Maybe inputs, predictions, targets, maybe decoded predictions and losses. What is ragged is padded, see
+            `blurr.text.modeling.interpretation.gather`; so mind the memory that all logits take.
+        """
+        chosen = self.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
+        return predictions_of(self, chosen, **options)
+
+    def top_losses(
+        self, k: int | None = 9, *, ds_idx: int = 1, dl: TextDL | None = None, largest: bool = True
+    ) -> list[Result]:
+        """Give the rows of a split with the largest losses; see `Interpretation`."""
+        return Interpretation.from_learner(self, ds_idx, dl).top_losses(k, largest=largest)
 
     def decoded_predictions(self, batch: Any, **_: Any) -> Any:
         """Give the predicted classes of a batch, in the form that its targets have."""
@@ -258,32 +285,3 @@ def _several_labels(probs: list[float], names: Sequence[Any], threshold: float) 
         "class_labels": list(names),
         "probs": probs,
     }
-
-
-class EvaluationCallback(Callback):  # type: ignore[misc]
-    """Hand each validation batch, decoded, to the streaming metrics, and keep rows where asked to.
-
-    Args:
-        decode: `(learner) -> (predictions, targets)` of the batch that the learner has just run.
-        describe: `(learner) -> table` of the batch's rows; `None` keeps no rows.
-    """
-
-    order = Recorder.order - 1  # the metrics read what is decoded here
-
-    def __init__(
-        self,
-        decode: Callable[[Learner], tuple[Any, Any]],
-        describe: Callable[[Learner], list[Result]] | None = None,
-    ) -> None:
-        self.decode, self.describe = decode, describe
-        self.rows: list[Result] = []
-
-    def before_validate(self) -> None:
-        self.rows = []
-
-    def after_batch(self) -> None:
-        if self.training:
-            return
-        self.learn.decoded = self.decode(self.learn)
-        if self.describe is not None:
-            self.rows += self.describe(self.learn)

@@ -23,7 +23,8 @@ from blurr.errors import InputError
 from blurr.text.data.core import Table, TextDL, collator_for
 from blurr.text.hf_objects import HFObjects, build_model
 from blurr.text.metrics import Metric, StreamedMetric
-from blurr.text.modeling.core import Blearner, EvaluationCallback, as_items
+from blurr.text.modeling.core import Blearner, as_items
+from blurr.text.modeling.interpretation import EvaluationCallback
 from blurr.text.modeling.losses import loss_per_row
 from blurr.training.optimizers import adamw, as_opt_func
 
@@ -173,7 +174,7 @@ class Task(ABC):
         **options: Any,
     ) -> Blearner:
         """Make the learner, with all its weights trainable."""
-        return self.learner_cls(
+        learner = self.learner_cls(
             dls,
             hf.model,
             loss_func=self.loss_func(hf, raw),
@@ -182,6 +183,8 @@ class Task(ABC):
             metrics=streamed(metrics),
             **{"freeze": False, **self.learner_options(hf), **options},
         )
+        learner.interpreter = self.interpret
+        return learner
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         """Give what the learner's class wants besides."""
@@ -191,20 +194,40 @@ class Task(ABC):
         """Score a split in a stream, and describe each of its rows."""
         names = [name for name, _ in ordered_splits(raw)]
         dl = learner.dls[names.index(split)]
-        order = dl.get_idxs()
-        collector = EvaluationCallback(self.decode, self._described)
-        with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
-            record = learner.validate(dl=dl, cbs=collector)
-        values = [float(v) for v in record]
-        windows = in_order(order, collector.rows)
+        values, windows = self._stream(learner, dl, self._described)
         return Evaluation(
             dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True)),
             self.aligned(raw.splits[split].to_list(), dl.dataset, windows),
         )
 
+    def interpret(self, learner: Learner, dl: TextDL) -> Table:
+        """Describe each row of a loader, its windows joined, beside what `show_batch` shows of it."""
+        _, windows = self._stream(learner, dl, self._shown)
+        count = 1 + max(dl.dataset.columns.get("row", [len(windows) - 1]), default=-1)
+        return [{**_whole(parts), **self.join(parts)} for parts in by_row(dl.dataset, windows, count) if parts]
+
+    def _stream(self, learner: Learner, dl: TextDL, describe: Callable[[Learner], Table]) -> tuple[list[float], Table]:
+        """Validate; give loss and metrics, and the descriptions in the order of the tokenized rows."""
+        order = dl.get_idxs()
+        collector = EvaluationCallback(self.decode, describe)
+        with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
+            record = learner.validate(dl=dl, cbs=collector)
+        return [float(value) for value in record], in_order(order, collector.rows)
+
+    def _shown(self, learner: Learner) -> Table:
+        inputs = {name: values.cpu() for name, values in learner.xb[0].items()}
+        fields = learner.dl.show_rows(learner.dl, inputs, learner.y.cpu())
+        return [{**field, **row} for field, row in zip(fields, self._described(learner), strict=True)]
+
     def _described(self, learner: Learner) -> Table:
         losses = loss_per_row(learner.loss_func, learner.pred, *learner.yb).tolist()
         return [{**row, "loss": loss} for row, loss in zip(self.describe(learner), losses, strict=True)]
+
+
+def _whole(parts: Table) -> dict[str, Any]:
+    """Make one of what is shown of the windows of a row: the first of each field, all of what is a list."""
+    joined = {k: [x for part in parts for x in part[k]] for k, v in parts[0].items() if isinstance(v, list)}
+    return {**parts[0], **joined}
 
 
 def streamed(metrics: Mapping[str, Metric]) -> list[StreamedMetric]:

@@ -1,0 +1,85 @@
+"""A small learner for every task, on the tiny checkpoints: what holds for all tasks is tested on these."""
+
+from pathlib import Path
+from typing import Any
+
+from blurr.data.batching import Loader
+from blurr.data.core import RawData, from_data
+from blurr.text.hf_objects import HFObjects, build_model
+from blurr.text.modeling.all import (
+    Blearner,
+    CausalLM,
+    MaskedLM,
+    QuestionAnswering,
+    SequenceClassification,
+    Summarization,
+    TokenClassification,
+    Translation,
+)
+from blurr.text.tasks.base import Task
+
+ADJECTIVES = ["good", "great", "fine", "bad", "awful", "poor", "dull", "superb"]
+TEXTS = [f"the film was {ADJECTIVES[i % 8]}" + " and it is a plot" * (i % 3) for i in range(16)]
+SHORT = {"max_new_tokens": 4}
+
+
+def columns_of(name: str) -> dict[str, list[Any]]:
+    adjectives = [text.split()[3] for text in TEXTS]
+    labels = [["B-X" if word in ADJECTIVES else "O" for word in text.split()] for text in TEXTS]
+    answers = [{"text": [word], "answer_start": [len("the film was ")]} for word in adjectives]
+    written = [f"{word} film" for word in adjectives]
+    return {
+        "sequence_classification": {"text": TEXTS, "label": ["up" if i % 2 else "down" for i in range(16)]},
+        "token_classification": {"tokens": [text.split() for text in TEXTS], "labels": labels},
+        "question_answering": {"question": ["it was"] * 16, "context": TEXTS, "answers": answers},
+        "summarization": {"text": TEXTS, "summary": written},
+        "translation": {"source": TEXTS, "target": written},
+        "causal_lm": {"text": TEXTS},
+        "masked_lm": {"text": TEXTS},
+    }[name]
+
+
+TASKS: dict[str, Task] = {
+    "sequence_classification": SequenceClassification(),
+    "token_classification": TokenClassification(max_length=9, stride=2),
+    "question_answering": QuestionAnswering(max_length=12, stride=3),
+    "summarization": Summarization(generation=SHORT),
+    "translation": Translation(generation=SHORT),
+    "causal_lm": CausalLM(chunk=False, generation=SHORT),
+    "masked_lm": MaskedLM(chunk=False),
+}
+ITEMS: dict[str, Any] = {
+    "token_classification": ["the", "film", "was", "good"],
+    "question_answering": ("it was", "the film was good"),
+    "masked_lm": "the <mask> was good",
+}
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
+    columns = columns_of(name)
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [{**row, "is_valid": i >= 10} for i, row in enumerate(rows)]
+
+
+def objects_of(name: str, bert: Path, bart: Path) -> tuple[RawData, HFObjects]:
+    task = TASKS[name]
+    raw = from_data(task.schema, rows_of(name))
+    checkpoint = bart if task.model_cls == "AutoModelForSeq2SeqLM" else bert
+    return raw, build_model(
+        str(checkpoint),
+        model_cls=task.model_cls,
+        config=task.model_config(raw),
+        corpus=tuple,
+        load_weights=True,
+        weights="pretrained",
+    )
+
+
+def learner_of(name: str, bert: Path, bart: Path, **options: Any) -> tuple[Blearner, RawData]:
+    raw, hf = objects_of(name, bert, bart)
+    task = TASKS[name]
+    dls = task.dataloaders(raw, hf, Loader(batch_size=3))
+    learn = task.learner(dls, hf, raw=raw, metrics={}, **options)
+    learn.remove_cbs([learn.progress])
+    learn.logger = lambda *_: None
+    return learn, raw
