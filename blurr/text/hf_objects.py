@@ -183,6 +183,7 @@ def _from_sizes(arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, va
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
+        "sep_token_id": tokenizer.sep_token_id,  # by which BigBird and Longformer find the question
         "decoder_start_token_id": tokenizer.bos_token_id or tokenizer.pad_token_id,
         "forced_eos_token_id": None,
     }

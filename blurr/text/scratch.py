@@ -29,9 +29,11 @@ def train_tokenizer(
         tokenizer: name of another tokenizer class, for architectures whose own cannot be trained.
 
     Raises:
-        InputError: the architecture or the class is unknown.
+        InputError: the architecture or the class is unknown, or cannot be trained.
     """
     empty = _empty(arch, tokenizer)
+    if not empty.is_fast:
+        return empty  # the letters or bytes themselves are its ids: there is nothing to train
     if isinstance(empty.backend_tokenizer.model, models.BPE):
         trained = empty.train_new_from_iterator(corpus, vocab_size=vocab_size, show_progress=False)
     else:
@@ -53,7 +55,13 @@ def _empty(arch: str, tokenizer: str | None) -> PreTrainedTokenizerBase:
             f"No tokenizer is known for {wrong!r}.{nearest(wrong, there)} Set model.scratch_tokenizer to a class of "
             "transformers, such as T5Tokenizer or BertTokenizer."
         )
-    made: PreTrainedTokenizerBase = cls(extra_ids=0) if issubclass(cls, T5Tokenizer) else cls()
+    try:
+        made: PreTrainedTokenizerBase = cls(extra_ids=0) if issubclass(cls, T5Tokenizer) else cls()
+    except (TypeError, ValueError, ImportError) as e:  # it wants files or a package that are not there
+        raise InputError(
+            f"The tokenizer {class_name} of {arch!r} cannot be made without its files ({str(e).splitlines()[0]}). "
+            "Set model.scratch_tokenizer to another class of transformers, such as T5Tokenizer or BertTokenizer."
+        ) from e
     return made
 
 

@@ -156,6 +156,24 @@ def test_an_unknown_tokenizer_is_refused(arch: str, tokenizer: str | None, near:
         train_tokenizer(arch, TEXTS, vocab_size=300, tokenizer=tokenizer)
 
 
+def test_a_tokenizer_that_cannot_be_made_without_its_files_is_named_with_what_to_do():
+    with pytest.raises(InputError, match=r"CTRLTokenizer of 'ctrl' cannot be made.*Set model\.scratch_tokenizer"):
+        train_tokenizer("ctrl", TEXTS, vocab_size=300)
+
+
+def test_a_tokenizer_of_letters_needs_no_training():
+    tokenizer = train_tokenizer("canine", TEXTS, vocab_size=300)
+    assert tokenizer("ab", add_special_tokens=False)["input_ids"] == [ord("a"), ord("b")]
+
+
+def test_a_model_from_scratch_finds_the_end_of_the_question():
+    """Longformer looks for the separator of its config, which was another one than the trained tokenizer's."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    made: dict = {"model_cls": "AutoModelForQuestionAnswering", "config": {}, "corpus": corpus, "weights": "scratch"}
+    hf = build_model("none", arch="longformer", load_weights=True, scratch=sizes, **made)
+    assert hf.config.sep_token_id == hf.tokenizer.sep_token_id
+
+
 def test_scratch_of_a_local_checkpoint_keeps_its_size_and_tokenizer(tiny_bert: Path):
     given: dict = {"model_cls": "AutoModelForSequenceClassification", "corpus": corpus, "load_weights": True}
     fresh = build_model(str(tiny_bert), config={"num_labels": 3}, weights="scratch", **given)

@@ -598,6 +598,23 @@ def test_fill_mask_says_what_is_missing(masked: Blearner, causal: Blearner):
         blurr_fill_mask(causal, "tom")
 
 
+def test_a_tokenizer_without_a_mask_token_is_refused_before_training(tiny_gpt2: Path):
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tiny_gpt2)
+    with pytest.raises(InputError, match=r"no mask token.*or task=causal_lm"):
+        MaskingCollator(tokenizer, Masking(), train=True)
+
+
+def test_a_model_that_reads_what_it_is_to_predict_is_refused(tmp_path: Path):
+    """XLNet's language model copies each token, and its loss falls to nothing."""
+    sizes = {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16}
+    task = CausalLM(block_size=16)
+    raw = from_data(task.schema, ROWS)
+    made: dict = {"model_cls": task.model_cls, "config": {}, "load_weights": True, "weights": "scratch"}
+    hf = build_model("none", arch="xlnet", scratch=sizes, corpus=lambda: STORIES, scratch_vocab=100, **made)
+    with pytest.raises(InputError, match=r"xlnet reads the tokens that it is to predict.*model=gpt2"):
+        task.loss_func(hf, raw)
+
+
 def test_an_unknown_kind_of_language_model_is_refused(tiny_gpt2: Path):
     with pytest.raises(InputError, match=r"lm_type='prefix' is not one of \['causal', 'masked'\]"):
         BlearnerForLM.from_data(ROWS, tiny_gpt2, lm_type="prefix")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from blurr.data.batching import IGNORED, Batch, PaddingCollator, Row
+from blurr.errors import InputError
 from blurr.text.data.chunking import NO_WORD, special_ids
 
 Ints = NDArray[np.int64]
@@ -143,6 +144,9 @@ class MaskingCollator(PaddingCollator):
         masking: how tokens are hidden.
         train: whether this is for training.
         pad_to_multiple_of: round the padded length up to a multiple of this.
+
+    Raises:
+        InputError: the tokenizer has no mask token.
     """
 
     def __init__(
@@ -153,6 +157,11 @@ class MaskingCollator(PaddingCollator):
         train: bool,
         pad_to_multiple_of: int | None = None,
     ) -> None:
+        if tokenizer.mask_token_id is None:
+            raise InputError(
+                "The tokenizer has no mask token, so it cannot hide words. Choose a model that was made for it, such "
+                "as model=bert, or task=causal_lm."
+            )
         super().__init__(
             tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
         )

@@ -18,6 +18,7 @@ from blurr.data.batching import TokenizedRows, by_row, in_order
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, TextDL
 from blurr.text.modeling import losses
+from blurr.text.modeling.decoder import decoder_inputs
 from blurr.text.modeling.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
 from blurr.text.modeling.threshold import threshold_of
 from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter, logits_of
@@ -52,15 +53,9 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
     def before_batch(self) -> None:
         if not all(y.numel() for y in self.yb):
             self.learn.yb = ()  # rows without targets, of which there is no loss
-        x = self.xb[0]
-        if "labels" not in x or isinstance(self.loss_func, losses.PRECALCULATED):
-            return
-        x = {k: v for k, v in x.items() if k != "labels"}
-        if "decoder_input_ids" in self.model.known and self.model.hf_model.config.is_encoder_decoder:
-            labels = self.xb[0]["labels"]
-            if labels.ndim == 2 and not labels.is_floating_point():
-                x["decoder_input_ids"] = self.model.hf_model.prepare_decoder_input_ids_from_labels(labels=labels)
-        self.learn.xb = (x,)
+        if "labels" in self.xb[0]:
+            own_loss = isinstance(self.loss_func, losses.PRECALCULATED)
+            self.learn.xb = (decoder_inputs(self.xb[0], self.model.hf_model, own_loss=own_loss),)
 
     def after_pred(self) -> None:
         output = self.pred

@@ -21,6 +21,7 @@ from blurr.data.batching import Batch, Loader, TokenizedRows, by_row, in_order
 from blurr.data.core import RawData, Schema
 from blurr.errors import InputError
 from blurr.text.data.core import Table, TextDL, collator_for
+from blurr.text.data.lengths import fitting
 from blurr.text.hf_objects import HFObjects, build_model
 from blurr.text.metrics import Metric, StreamedMetric
 from blurr.text.modeling.core import Blearner, as_items
@@ -144,6 +145,7 @@ class Task(ABC):
         return dls
 
     def _loader(self, split: Dataset, hf: HFObjects, loader: Loader, *, train: bool) -> TextDL:
+        loader = fitting(loader, hf.config)
         rows = self.encode({name: split[name][:] for name in split.column_names}, hf)
         return TextDL(
             rows,

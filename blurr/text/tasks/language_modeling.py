@@ -32,6 +32,7 @@ from blurr.text.data.masking import Masking, MaskingCollator, ObjectiveName
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
 from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy, score_tokens
+from blurr.text.modeling.causality import check_causal
 from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import BlearnerForGeneration
@@ -166,6 +167,7 @@ class CausalLM(Task):
         )
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        check_causal(hf)
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""The architecture families that blurr was ever tested with, each with the sizes of a tiny model of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+BERT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 512,
+}
+BART = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 512,
+}
+GPT = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 512}
+T5 = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
+XLM = {"emb_dim": 32, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 512}
+PROPHETNET = {
+    "hidden_size": 32,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "num_encoder_attention_heads": 2,
+    "num_decoder_attention_heads": 2,
+    "max_position_embeddings": 512,
+}
+REFORMER = {
+    "hidden_size": 32,
+    "feed_forward_size": 64,
+    "num_attention_heads": 2,
+    "attention_head_size": 16,
+    "attn_layers": ["local", "local"],
+    "local_attn_chunk_length": 16,
+    "axial_pos_shape": [16, 32],
+    "axial_pos_embds_dim": [16, 16],
+    "max_position_embeddings": 512,
+}
+FUNNEL = {"d_model": 32, "d_head": 16, "d_inner": 64, "n_head": 2, "block_sizes": [1, 1], "num_decoder_layers": 1}
+LED = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_encoder_position_embeddings": 512,
+    "max_decoder_position_embeddings": 512,
+    "attention_window": 16,
+}
+MOBILEBERT = {**BERT, "embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 1}
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture, and how to make a tiny model of it.
+
+    Args:
+        sizes: in the words of its config.
+        tokenizer: class of its tokenizer where its own cannot be trained; `None` takes its own.
+        task: values of a task's YAML that it needs, such as a separator of texts.
+    """
+
+    sizes: dict[str, Any]
+    tokenizer: str | None = None
+    task: dict[str, Any] = field(default_factory=dict)
+
+
+FAMILIES = {
+    "albert": Family({**BERT, "embedding_size": 16}),
+    "bart": Family(BART),
+    "bert": Family(BERT),
+    "big_bird": Family({**BERT, "attention_type": "original_full"}),
+    "bigbird_pegasus": Family({**BART, "attention_type": "original_full"}, "T5Tokenizer"),
+    "blenderbot-small": Family(BART, "T5Tokenizer"),
+    "camembert": Family(BERT),
+    "canine": Family({**BERT, "num_hash_buckets": 512, "local_transformer_stride": 16}),
+    "convbert": Family({**BERT, "embedding_size": 32}),
+    "ctrl": Family({"n_embd": 32, "dff": 64, "n_layer": 2, "n_head": 2, "n_positions": 512}, "GPT2Tokenizer"),
+    "deberta": Family(BERT),
+    "deberta-v2": Family(BERT),
+    "distilbert": Family({"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 512}),
+    "electra": Family({**BERT, "embedding_size": 16}),
+    "flaubert": Family(XLM, "BertTokenizer"),
+    "fnet": Family(BERT),
+    "fsmt": Family({**BART, "langs": ["de", "en"]}, "T5Tokenizer"),
+    "funnel": Family(FUNNEL),
+    "gpt2": Family(GPT),
+    "gpt_neo": Family(
+        {
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 2,
+            "attention_types": [[["global", "local"], 1]],
+            "max_position_embeddings": 512,
+        }
+    ),
+    "gptj": Family({**GPT, "rotary_dim": 8}),
+    "ibert": Family(BERT),
+    "layoutlm": Family(BERT),
+    "led": Family(LED),
+    "longformer": Family({**BERT, "attention_window": [16, 16]}),
+    "marian": Family(BART, "T5Tokenizer"),
+    "mbart": Family(BART),
+    "mobilebert": Family(MOBILEBERT),
+    "mpnet": Family(BERT),
+    "mt5": Family(T5),
+    "openai-gpt": Family(GPT, task={"separator": " . "}),
+    "pegasus": Family(BART, "T5Tokenizer"),
+    "prophetnet": Family(PROPHETNET, "BertTokenizer"),
+    "reformer": Family(REFORMER, "BertTokenizer"),
+    "rembert": Family({**BERT, "input_embedding_size": 16, "output_embedding_size": 16}),
+    "roberta": Family(BERT),
+    "roformer": Family({**BERT, "embedding_size": 32}, "BertTokenizer"),
+    "squeezebert": Family({**BERT, "embedding_size": 32}),
+    "t5": Family(T5),
+    "transfo-xl": Family({}),
+    "xlm": Family(XLM, "BertTokenizer"),
+    "xlm-prophetnet": Family({}),
+    "xlm-roberta": Family(BERT),
+    "xlnet": Family({"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64}),
+}

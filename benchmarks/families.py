@@ -1,0 +1,174 @@
+"""Train, predict, export and load a tiny model of every architecture family: `python -m benchmarks.families`.
+
+For each task that transformers has a head for: a few steps on one repeated batch give a finite and falling loss,
+predictions are one for each item and have their fields, and the exported and loaded learner predicts the same. Each
+combination has a process of its own. `--only bert,t5` takes some of the families, `--task translation` some tasks.
+"""
+
+import argparse
+import math
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+import transformers
+from fastai.callback.core import Callback
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from benchmarks.architectures import FAMILIES, Family
+from benchmarks.commands import line, markdown, show
+from benchmarks.predictions import FIELDS, CheckError, check_export, check_predictions, items_of, stage
+from blurr import composing, paths
+from blurr.data.batching import Loader
+from blurr.data.core import RawData
+from blurr.data.samples import load_samples
+from blurr.experiment import build
+from blurr.text.hf_objects import HFObjects, build_model
+from blurr.text.tasks.base import Task
+
+STEPS, LEARNING_RATE, ROWS, SECONDS = 6, 3e-3, 24, 120
+NO_HEAD = "–"
+
+
+class StepLosses(Callback):  # type: ignore[misc]  # fastai is not typed
+    """Keep the plain loss of every training step."""
+
+    def before_fit(self) -> None:
+        self.values: list[float] = []
+
+    def after_loss(self) -> None:
+        if self.training:
+            self.values.append(float(self.loss.detach()))
+
+
+def try_out(task_name: str, arch: str, family: Family, folder: Path) -> None:
+    """Do all of it for one family and one task.
+
+    Raises:
+        CheckError: names the stage and the reason.
+    """
+    torch.manual_seed(0)
+    task = short_task(task_name, family)
+    raw = load_samples(task.schema, rows=ROWS, valid=0.25)
+    with stage("model"):
+        hf = tiny_model(task, arch, family, raw)
+    with stage("data"):
+        learner = task.learner(task.dataloaders(raw, hf, Loader(batch_size=64)), hf, raw=raw, metrics={}, path=folder)
+    losses = StepLosses()
+    with stage("training"), learner.no_bar(), learner.no_logging():
+        learner.fit(STEPS, LEARNING_RATE, cbs=losses)
+    check_falling(losses.values)
+    items = items_of(task_name, task, raw, hf.tokenizer)
+    predicted = check_predictions(learner, items, FIELDS[task_name])
+    check_export(learner, items, predicted, folder)
+
+
+def short_task(task_name: str, family: Family) -> Task:
+    """Make a task as its YAML says, but for what the family needs, and for generated texts, which are short."""
+    node = composing.compose([f"task={task_name}"]).task
+    node.update({key: value for key, value in family.task.items() if key in node})
+    if "generation" in node:
+        node.generation.max_new_tokens = 4
+    task: Task = build(node)
+    return task
+
+
+def tiny_model(task: Task, arch: str, family: Family, raw: RawData) -> HFObjects:
+    """Make the model from its config with random weights, without dropout, and its tokenizer from the rows."""
+    quiet = {k: 0.0 for k, v in CONFIG_MAPPING[arch]().to_dict().items() if "drop" in k and isinstance(v, float)}
+    return build_model(
+        arch,
+        model_cls=task.model_cls,
+        config=task.model_config(raw),
+        corpus=partial(task.corpus, raw),
+        load_weights=True,
+        arch=arch,
+        weights="scratch",
+        scratch={**quiet, **family.sizes},
+        scratch_tokenizer=family.tokenizer,
+    )
+
+
+def check_falling(losses: list[float]) -> None:
+    """Refuse losses that are not finite, or not lower at the end.
+
+    Raises:
+        CheckError: tells them.
+    """
+    told = ", ".join(f"{loss:.3g}" for loss in losses)
+    if not all(math.isfinite(loss) for loss in losses):
+        raise CheckError(f"training: the loss is not finite: {told}")
+    if losses[-1] >= losses[0]:
+        raise CheckError(f"training: the loss does not fall: {told}")
+
+
+@cache
+def heads(task_name: str) -> frozenset[str]:
+    """Give the architectures that transformers has a head for this task for."""
+    task: Task = build(composing.compose([f"task={task_name}"]).task)
+    return frozenset(getattr(transformers, task.model_cls)._model_mapping._model_mapping)
+
+
+def in_a_process(work: Callable[[], None]) -> str:
+    """Do work in a process of its own, so that a crash is a result, too.
+
+    Returns:
+        `yes`, or the reason of its failure.
+    """
+    context = multiprocessing.get_context("fork")  # everything heavy is imported already
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(work, there))
+    process.start()
+    there.close()
+    try:
+        answer: str = here.recv() if here.poll(SECONDS) else f"no end after {SECONDS} seconds"
+    except EOFError:
+        process.join()
+        answer = f"the process died with exit code {process.exitcode}"
+    process.kill()
+    process.join()
+    return answer
+
+
+def _report(work: Callable[[], None], connection: Connection) -> None:
+    try:
+        with redirect_stdout(None):  # some architectures print what they think of their inputs
+            work()
+        connection.send("yes")
+    except CheckError as e:
+        connection.send(str(e))
+
+
+def examine(task_name: str, arch: str) -> str:
+    """Give what is to be said of one architecture and task: `yes`, `–` for no such head, or the reason why not."""
+    if arch not in heads(task_name):
+        return NO_HEAD
+    with tempfile.TemporaryDirectory() as folder:
+        return in_a_process(partial(try_out, task_name, arch, FAMILIES[arch], Path(folder)))
+
+
+def main() -> None:
+    """Print a table of all, a row at a time, and one of the failures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(FAMILIES), help="families, separated by commas")
+    parser.add_argument("--task", default=",".join(paths.options("task")), help="tasks, separated by commas")
+    given = parser.parse_args()
+    tasks, reasons = given.task.split(","), []
+    show(markdown(["architecture", *tasks], []))
+    for arch in given.only.split(","):
+        found = {task: examine(task, arch) for task in tasks}
+        show(line([arch, *(what if what in ("yes", NO_HEAD) else "**no**" for what in found.values())]))
+        if arch not in CONFIG_MAPPING:
+            reasons.append([arch, "all", f"transformers {transformers.__version__} has no such architecture"])
+        reasons += [[arch, task, what] for task, what in found.items() if what not in ("yes", NO_HEAD)]
+    if reasons:
+        show("\n" + markdown(["architecture", "task", "reason"], reasons))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Check what a learner predicts, and that it predicts the same once exported and loaded."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastai.learner import load_learner
+
+from blurr.data.core import RawData
+from blurr.text.modeling.core import Blearner
+from blurr.text.tasks.base import Task
+
+FIELDS = {
+    "causal_lm": {"generated_texts"},
+    "masked_lm": {"filled_texts", "scores", "masks"},
+    "question_answering": {"answer", "start", "end", "score"},
+    "sequence_classification": {"label", "score", "class_index", "class_labels", "probs"},
+    "summarization": {"summary_texts"},
+    "token_classification": {"entity_group", "score", "word", "start", "end"},
+    "translation": {"translation_texts"},
+}
+Item = dict[str, Any]
+PREPARED: dict[str, Callable[[Item, Any], Item]] = {
+    "masked_lm": lambda item, tokenizer: {"text": f"{tokenizer.mask_token} {item['text']}"}
+}
+
+
+class CheckError(Exception):
+    """Something fails at a stage."""
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Say where it was that something failed."""
+    try:
+        yield
+    except Exception as e:  # noqa: BLE001  # whatever a library may raise is what a table is to tell
+        raise CheckError(f"{name}: {type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
+
+
+def items_of(task_name: str, task: Task, raw: RawData, tokenizer: Any) -> list[Item]:
+    """Make items to predict on of the validation rows: what the model may see of them."""
+    rows = [{k: v for k, v in row.items() if k != task.schema.label} for row in raw.splits["valid"].to_list()]
+    prepare = PREPARED.get(task_name, lambda item, _: item)
+    return [prepare(row, tokenizer) for row in rows]
+
+
+def check_predictions(learner: Blearner, items: list[Item], fields: set[str]) -> list[Any]:
+    """Predict, and refuse predictions that are not one for each item, or lack a field.
+
+    Raises:
+        CheckError: names what is wrong.
+    """
+    with stage("predict"):
+        predicted = learner.predict(items)
+    if len(predicted) != len(items):
+        raise CheckError(f"predict: {len(predicted)} predictions for {len(items)} items")
+    for each in (part for item in predicted for part in (item if isinstance(item, list) else [item])):
+        if not fields <= set(each):
+            raise CheckError(f"predict: a prediction has {sorted(each)}, not {sorted(fields)}")
+    return predicted
+
+
+def check_export(learner: Blearner, items: list[Item], predicted: list[Any], folder: Path) -> None:
+    """Export, load, predict again.
+
+    Raises:
+        CheckError: it cannot, or predicts something else.
+    """
+    file = folder / "learner.pkl"
+    with stage("export"):
+        learner.export(file)
+    with stage("load"):
+        again = load_learner(file).predict(items)
+    if again != predicted:
+        raise CheckError("load: the loaded learner predicts something else")

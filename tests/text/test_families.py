@@ -1,0 +1,70 @@
+"""Architectures that are unlike the others learn, predict, and survive export; all of them: `benchmarks.families`."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.architectures import FAMILIES
+from benchmarks.families import check_falling, examine, heads, in_a_process, try_out
+from benchmarks.predictions import CheckError, check_predictions
+from blurr import paths
+
+UNLIKE = [
+    ("canine", "sequence_classification"),  # letters for tokens
+    ("fsmt", "summarization"),  # two vocabularies; shifts the source where it is given labels alone
+    ("longformer", "question_answering"),  # finds the question by its separators
+    ("reformer", "sequence_classification"),  # positions in a grid that a batch must fill
+    ("xlnet", "token_classification"),  # pads on the left
+]
+
+
+@pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle")
+@pytest.mark.parametrize(("arch", "task"), UNLIKE, ids=[arch for arch, _ in UNLIKE])
+def test_an_unusual_architecture_learns_predicts_and_survives_export(arch: str, task: str, tmp_path: Path):
+    try_out(task, arch, FAMILIES[arch], tmp_path)
+
+
+def test_every_task_is_examined_on_the_architectures_that_have_a_head_for_it():
+    for task in paths.options("task"):
+        assert heads(task) & set(FAMILIES)
+    assert examine("summarization", "bert") == "–"
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [([2.0, float("nan")], "not finite: 2, nan"), ([1.0, 0.5, 1.0], "does not fall: 1, 0.5, 1")],
+    ids=["nan", "no fall"],
+)
+def test_a_loss_that_is_no_number_or_does_not_fall_is_a_failure(losses: list[float], message: str):
+    with pytest.raises(CheckError, match=message):
+        check_falling(losses)
+
+
+class Predictor:
+    """Predicts what it is told to."""
+
+    def __init__(self, *answers) -> None:
+        self.answers = answers
+
+    def predict(self, items):
+        return [answer for answer in self.answers if answer is not KeyError] or {}["missing"]
+
+
+@pytest.mark.parametrize(
+    ("predictor", "message"),
+    [
+        (Predictor({"label": "good"}, {"label": "bad"}), "2 predictions for 1 items"),
+        (Predictor({"score": 1.0}), r"a prediction has \['score'\], not \['label'\]"),
+        (Predictor(KeyError), "predict: KeyError: 'missing'"),
+    ],
+    ids=["too many", "no field", "an exception"],
+)
+def test_predictions_that_are_wrong_are_named(predictor, message: str):
+    with pytest.raises(CheckError, match=message):
+        check_predictions(predictor, [{"text": "a film"}], {"label"})
+
+
+def test_a_process_that_dies_is_a_result():
+    import os
+
+    assert in_a_process(lambda: os._exit(3)) == "the process died with exit code 3"
