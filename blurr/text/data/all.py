@@ -13,6 +13,15 @@ from blurr.text.data.question_answering import QuestionCollator, QuestionRows, r
 from blurr.text.data.seq2seq import tokenize_pairs
 from blurr.text.data.words import align_labels, read_words, tokenize_words
 from blurr.text.hf_objects import NLP, HFObjects, get_hf_objects
+from blurr.text.tasks.blocks import (
+    LMBatchTokenizeTransform,
+    QABatchTokenizeTransform,
+    Seq2SeqBatchTokenizeTransform,
+    Seq2SeqTextBlock,
+    TaskTokenizeTransform,
+    TokenCategoryBlock,
+    TokenClassBatchTokenizeTransform,
+)
 
 # fastai has a TextBlock of its own: whoever imports fastai.text.all later still has this name for ours
 BlurrTextBlock = TextBlock
@@ -29,19 +38,26 @@ __all__ = [
     "HFObjects",
     "IndexSplitter",
     "ItemGetter",
+    "LMBatchTokenizeTransform",
     "Loader",
     "Masking",
     "MaskingCollator",
     "MultiCategoryBlock",
     "PaddingCollator",
+    "QABatchTokenizeTransform",
     "QuestionCollator",
     "QuestionRows",
     "RandomSplitter",
     "RawData",
     "RegressionBlock",
     "Schema",
+    "Seq2SeqBatchTokenizeTransform",
+    "Seq2SeqTextBlock",
+    "TaskTokenizeTransform",
     "TextBlock",
     "TextDL",
+    "TokenCategoryBlock",
+    "TokenClassBatchTokenizeTransform",
     "TokenizedRows",
     "align_labels",
     "collator_for",

@@ -1,7 +1,7 @@
 """Tokenize texts at batch time, as the blocks of a `DataBlock`: the mid-level door to a notebook."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from fastai.data.block import TransformBlock
@@ -49,6 +49,11 @@ class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform 
         self.is_split_into_words = is_split_into_words
         self.tok_kwargs = {"truncation": truncation, **(tok_kwargs or {})}
 
+    def block_options(self, show_rows: Callable[..., Table]) -> dict[str, Any]:
+        """Give what a `TransformBlock` needs for loaders that tokenize by this."""
+        loading = {"before_batch": self, "create_batch": _as_made, "tokenizer": self.hf_tokenizer}
+        return {"dl_type": TextDL, "dls_kwargs": {**loading, "show_rows": show_rows}}
+
     def encodes(self, samples: list[Any]) -> tuple:  # type: ignore[type-arg]  # fasttransform reads it as a class
         """Turn samples into `(inputs, targets)`."""
         inputs, targets = self._collate(samples)
@@ -86,6 +91,12 @@ def _texts_and_pairs(items: list[Any], words: bool) -> tuple[list[Any], list[str
     return [str(t[0]) for t in texts], [str(t[1]) for t in texts]
 
 
+class Tokenizing(Protocol):
+    """What a block needs of the thing that tokenizes for it."""
+
+    def block_options(self, show_rows: Callable[..., Table]) -> dict[str, Any]: ...
+
+
 def _as_made(batch: Batch) -> Batch:
     return batch
 
@@ -97,7 +108,8 @@ class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
 
     Args:
         hf_arch, hf_config, hf_tokenizer, hf_model: see `BatchTokenizeTransform`.
-        batch_tokenize_tfm: the transform, ready made.
+        batch_tokenize_tfm: the transform, ready made; that of another task is in `blurr.text.tasks.blocks`.
+        show_rows: shows a batch, where the transform is not that of another task.
         options: passed to `BatchTokenizeTransform`.
 
     Raises:
@@ -111,7 +123,7 @@ class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
         hf_tokenizer: PreTrainedTokenizerBase | None = None,
         hf_model: PreTrainedModel | None = None,
         *,
-        batch_tokenize_tfm: BatchTokenizeTransform | None = None,
+        batch_tokenize_tfm: Tokenizing | None = None,
         show_rows: Callable[..., Table] = show_classification,
         **options: Any,
     ) -> None:
@@ -122,15 +134,7 @@ class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
                     "or batch_tokenize_tfm."
                 )
             batch_tokenize_tfm = BatchTokenizeTransform(hf_arch, hf_config, hf_tokenizer, hf_model, **options)
-        super().__init__(
-            dl_type=TextDL,
-            dls_kwargs={
-                "before_batch": batch_tokenize_tfm,
-                "create_batch": _as_made,
-                "tokenizer": batch_tokenize_tfm.hf_tokenizer,
-                "show_rows": show_rows,
-            },
-        )
+        super().__init__(**batch_tokenize_tfm.block_options(show_rows))
 
 
 def first_blurr_tfm(dls: DataLoaders) -> BatchTokenizeTransform:

@@ -151,7 +151,7 @@ class Task(ABC):
             rows,
             tokenizer=hf.tokenizer,
             show_rows=type(self).show_rows,
-            encode=partial(encode_items, self, _without_model(hf)),
+            encode=partial(encode_items, self, without_model(hf)),
             create_batch=self.collator(hf, loader, train=train),
             seed=loader.seed,
             bucket=loader.bucket,
@@ -309,7 +309,7 @@ def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:
     return task.hold(task.tokenize_items(columns, hf), columns, hf)
 
 
-def _without_model(hf: HFObjects) -> HFObjects:
+def without_model(hf: HFObjects) -> HFObjects:
     """Keep the model out of what a loader holds: it would go into each of its workers and exports."""
     return HFObjects(hf.arch, hf.config, hf.tokenizer, None, hf.weights)  # type: ignore[arg-type]
 
