@@ -2,18 +2,19 @@
 
 A metric has the interface of torchmetrics: `update(predictions, targets)`, `compute()` and `reset()`. Any metric of
 torchmetrics whose `compute` gives one number can stand in a YAML as it is; what is here lacks in torchmetrics, or would
-have to be told the number of classes there.
+have to be told the number of classes there. `reads` says what a metric compares; it fits the tasks that predict that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from fastai.learner import Learner
 from fastai.learner import Metric as FastaiMetric
 from rouge_score import rouge_scorer, tokenizers
 from torchmetrics import functional as tm
+from torchmetrics.functional import classification as tmc
 
 from blurr.errors import InputError
 
@@ -57,6 +58,8 @@ class _Counts:
     Predictions are logits `(batch, classes)`; targets are class ids `(batch,)`, or a 0/1 vector of labels
     `(batch, classes)`, for which a logit above 0 predicts the label.
     """
+
+    reads: ClassVar[str] = "classes"
 
     def __init__(self) -> None:
         self.reset()
@@ -102,13 +105,15 @@ class Accuracy(_Counts):
         return (right.all(1) if self.multilabel else right).float().mean()
 
 
-class F1(_Counts):
-    """F1, the harmonic mean of precision and recall.
+class _Averaged(_Counts):
+    """Base of the scores that are of one class each, and averaged over several.
 
     Args:
-        average: `auto` is the F1 of the second class for two classes, the mean over the classes (`macro`) for more, and
-            `micro` for several labels; or one of `binary`, `macro`, `micro`, `weighted`.
+        average: `auto` is the score of the second class for two classes, the mean over the classes (`macro`) for more,
+            and `micro` for several labels; or one of `binary`, `macro`, `micro`, `weighted`.
     """
+
+    functions: ClassVar[tuple[Callable[..., torch.Tensor], ...]]  # for two classes, for more, for several labels
 
     def __init__(self, average: Average = "auto") -> None:
         super().__init__()
@@ -117,22 +122,42 @@ class F1(_Counts):
     def compute(self) -> torch.Tensor:
         predicted, true = self.seen()
         average = self._average()
+        binary, multiclass, multilabel = self.functions
         if self.multilabel:
-            return tm.classification.multilabel_f1_score(
-                predicted.int(), true, num_labels=self.classes, average=average
-            )
+            return multilabel(predicted.int(), true, num_labels=self.classes, average=average)
         if average == "binary":
-            return tm.classification.binary_f1_score(predicted, true)
-        return tm.classification.multiclass_f1_score(predicted, true, num_classes=self.classes, average=average)
+            return binary(predicted, true)
+        return multiclass(predicted, true, num_classes=self.classes, average=average)
 
     def _average(self) -> Any:
+        name = type(self).__name__
         if self.average == "binary" and (self.classes != 2 or self.multilabel):
-            raise InputError(f"F1 with average=binary needs two classes, not {self.classes}. Choose macro or micro.")
+            raise InputError(
+                f"{name} with average=binary needs two classes, not {self.classes}. Choose macro or micro."
+            )
         if self.average != "auto":
             return self.average
         if self.multilabel:
             return "micro"
         return "binary" if self.classes == 2 else "macro"
+
+
+class F1(_Averaged):
+    """F1, the harmonic mean of precision and recall."""
+
+    functions = (tmc.binary_f1_score, tmc.multiclass_f1_score, tmc.multilabel_f1_score)
+
+
+class Precision(_Averaged):
+    """Share of what was predicted to be of a class that is of it."""
+
+    functions = (tmc.binary_precision, tmc.multiclass_precision, tmc.multilabel_precision)
+
+
+class Recall(_Averaged):
+    """Share of what is of a class that was predicted to be."""
+
+    functions = (tmc.binary_recall, tmc.multiclass_recall, tmc.multilabel_recall)
 
 
 class Matthews(_Counts):
@@ -141,12 +166,14 @@ class Matthews(_Counts):
     def compute(self) -> torch.Tensor:
         predicted, true = self.seen()
         if self.multilabel:
-            return tm.classification.multilabel_matthews_corrcoef(predicted.int(), true, num_labels=self.classes)
-        return tm.classification.multiclass_matthews_corrcoef(predicted, true, num_classes=self.classes)
+            return tmc.multilabel_matthews_corrcoef(predicted.int(), true, num_labels=self.classes)
+        return tmc.multiclass_matthews_corrcoef(predicted, true, num_classes=self.classes)
 
 
 class _Numbers:
     """Base of the regression metrics: the true and the predicted numbers seen so far, `(batch, 1)` or `(batch,)`."""
+
+    reads: ClassVar[str] = "numbers"
 
     def __init__(self) -> None:
         self.reset()
@@ -199,6 +226,8 @@ class Rouge:
             `rougeLsum` the same sentence by sentence.
         stemmer: compare words by their Porter stems.
     """
+
+    reads: ClassVar[str] = "texts"
 
     def __init__(
         self, kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL", stemmer: bool = True

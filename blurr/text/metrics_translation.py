@@ -1,7 +1,7 @@
 """Metrics of translations, by sacrebleu; 0 to 100, over the whole split."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -9,6 +9,8 @@ from sacrebleu.metrics.chrf import CHRF
 
 class _Corpus:
     """Base: keeps the texts of the rows seen so far, since neither score is a mean over rows."""
+
+    reads: ClassVar[str] = "texts"
 
     def __init__(self, metric: Any) -> None:
         self.metric = metric
@@ -27,15 +29,22 @@ class _Corpus:
 
 
 class Bleu(_Corpus):
-    """BLEU (Papineni et al. 2002), as sacrebleu computes it (Post 2018).
+    """BLEU, as sacrebleu computes it (Post 2018).
 
     Args:
         tokenize: sacrebleu's tokenizer: `13a`, `intl`, `char`, `zh`, `none`, …
         lowercase: compare without regard to case.
+        smooth: what a length of n-grams counts of which none is right: `none` is plain BLEU (Papineni et al. 2002),
+            which is 0 then; `exp` is sacrebleu's own default; or `floor`, `add-k`.
     """
 
-    def __init__(self, tokenize: str = "13a", lowercase: bool = False) -> None:
-        super().__init__(BLEU(tokenize=tokenize, lowercase=lowercase))
+    def __init__(
+        self,
+        tokenize: str = "13a",
+        lowercase: bool = False,
+        smooth: Literal["none", "exp", "floor", "add-k"] = "none",
+    ) -> None:
+        super().__init__(BLEU(tokenize=tokenize, lowercase=lowercase, smooth_method=smooth))
 
 
 class ChrF(_Corpus):

@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from blurr.errors import InputError
-from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Rouge, Spearman
+from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Rouge, Spearman
 
 
 def batches(n_classes: int, rows: int = 90) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -45,6 +45,14 @@ def test_b6_metrics_of_classes_are_right_for_two_and_for_more(n: int):
 def test_f1_averages_as_asked(average: str):
     parts = batches(4)
     assert streamed(F1(average), parts) == pytest.approx(sk.f1_score(*classes(parts), average=average), abs=1e-6)
+
+
+@pytest.mark.parametrize(("metric", "reference"), [(Precision, sk.precision_score), (Recall, sk.recall_score)])
+@pytest.mark.parametrize("n", [2, 4])
+def test_precision_and_recall_are_those_of_scikit_learn(metric, reference, n: int):
+    parts = batches(n)
+    expected = reference(*classes(parts), average="binary" if n == 2 else "macro")
+    assert streamed(metric(), parts) == pytest.approx(expected, abs=1e-6)
 
 
 def test_binary_f1_of_three_classes_is_refused():
