@@ -63,6 +63,7 @@ def check(cfg: DictConfig) -> None:
     for node in _nodes(config):
         if signatures.is_ours(node.target):
             _check_node(node)
+    _check_metrics(config)
     _check_files(config)
     _check_model(config)
 
@@ -172,6 +173,31 @@ def _bounds(constraints: tuple[Any, ...]) -> str:
             case Lt(lt=high):
                 words.append(f"below {high}")
     return f" {' and '.join(words)}" if words else ""
+
+
+def _check_metrics(config: Mapping[str, Any]) -> None:
+    """Refuse a metric that compares what the task does not predict."""
+    target = config.get("task", {}).get("_target_", "")
+    predicts = signatures.class_attribute(target, "predicts") if signatures.is_ours(target) else None
+    for name, metric in config.get("metrics", {}).items() if predicts else ():
+        reads = _reads(metric)
+        if reads and reads not in str(predicts):
+            fitting = [option for option, file in paths.options("metrics").items() if _fits(file, str(predicts))]
+            raise InputError(
+                f"metrics: {name} compares {reads}, but {target.split('.')[-1]} predicts {predicts}. These fit: "
+                f"{', '.join(fitting)}. Choose some with metrics=[{fitting[0]}]."
+            )
+
+
+def _reads(metric: Mapping[str, Any]) -> str | None:
+    target = str(metric.get("_target_"))
+    return signatures.class_attribute(target, "reads") if signatures.is_ours(target) else None
+
+
+def _fits(file: Path, predicts: str) -> bool:
+    """Does a file of metrics hold one that compares what the task predicts?"""
+    option = typing.cast(dict[str, dict[str, Any]], OmegaConf.to_container(OmegaConf.load(file)))
+    return any(reads in predicts for metric in option.values() if (reads := _reads(metric)))
 
 
 def _check_files(config: Mapping[str, Any]) -> None:

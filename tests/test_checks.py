@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Gt, Lt
 
-from blurr import checks, composing
+from blurr import checks, composing, paths
 from blurr.annotations import Count, Fraction
 
 MISTAKES = {
@@ -196,3 +196,23 @@ class TestModel:
 )
 def test_a_type_is_said_in_words(expected, words):
     assert checks.describe(expected) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "fitting"),
+    [
+        (["task=causal_lm", "metrics=[accuracy]"], "accuracy compares classes, but CausalLM predicts tokens", "perplexity"),
+        (["metrics=[rougeL]", "objective=valid/rougeL"], "predicts classes or numbers", "accuracy, f1, matthews"),
+        (["task=token_classification", "metrics=[seqeval,bleu]"], "bleu compares texts", "seqeval"),
+    ],
+    ids=["tokens", "classes", "words"],
+)
+def test_a_metric_that_does_not_fit_the_task_is_refused_with_those_that_do(answer, words, reason, fitting):
+    said = answer(*words)
+    assert reason in said
+    assert f"These fit: {fitting}" in said
+
+
+@pytest.mark.parametrize("task", sorted(paths.options("task")))
+def test_every_task_predicts_what_its_own_metrics_compare(task, work):
+    checks.check(composing.compose([f"task={task}"]))

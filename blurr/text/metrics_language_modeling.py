@@ -1,6 +1,6 @@
 """Metrics of language models: of real target tokens only, summed batch by batch, so that no logits are kept."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -44,6 +44,8 @@ class Perplexity:
     Every token weighs the same, whatever batch it is in: a mean of the batches' means would not be the same number.
     """
 
+    reads: ClassVar[str] = "tokens"
+
     def __init__(self) -> None:
         self.reset()
 
@@ -60,6 +62,8 @@ class Perplexity:
 
 class TokenAccuracy:
     """Share of target tokens that are the model's likeliest token."""
+
+    reads: ClassVar[str] = "tokens"
 
     def __init__(self) -> None:
         self.reset()

@@ -5,7 +5,7 @@ import string
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 Version = Literal["auto", "1.1", "2.0"]
 Asked = Literal["all", "answerable", "unanswerable"]
@@ -42,6 +42,8 @@ class _Questions(ABC):
             and gives an empty answer full F1 where there is none; `auto` is 2.0 where a question has no answer.
         of: all questions, those that have an answer, or those that have none.
     """
+
+    reads: ClassVar[str] = "answers"
 
     def __init__(self, version: Version = "auto", of: Asked = "all") -> None:
         self.version, self.of = version, of

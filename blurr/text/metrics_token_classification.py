@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from seqeval.metrics import accuracy_score, classification_report, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
@@ -45,6 +45,8 @@ class Seqeval:
         average: `micro` over all entities, `macro` over the types, or `weighted` by the types' number of entities;
             means nothing to accuracy.
     """
+
+    reads: ClassVar[str] = "words"
 
     def __init__(self, score: Score = "f1", average: Literal["micro", "macro", "weighted"] = "micro") -> None:
         self.score, self.average = score, average

@@ -476,14 +476,15 @@ def test_no_logits_are_kept():
 def test_perplexity_is_that_of_the_model_itself(kind, tiny_gpt2: Path, tiny_mlm: Path):
     task = CausalLM(block_size=16) if kind == "causal" else MaskedLM(block_size=16)
     learner, raw = learner_of(task, tiny_gpt2 if kind == "causal" else tiny_mlm)
-    found = task.evaluate(learner, raw).metrics["perplexity"]
+    metrics = task.evaluate(learner, raw).metrics
     total, tokens = 0.0, 0
     with torch.no_grad():
         for x, y in learner.dls.valid:
             n = int((y != IGNORED).sum())
             total += float(learner.model.eval()(x).loss) * n
             tokens += n
-    assert found == pytest.approx(math.exp(total / tokens), rel=1e-4)
+    assert metrics["perplexity"] == pytest.approx(math.exp(total / tokens), rel=1e-4)
+    assert metrics["loss"] == pytest.approx(total / tokens, rel=1e-4)
 
 
 def test_bert_as_a_causal_model_does_not_see_what_it_is_to_predict(tiny_mlm: Path):

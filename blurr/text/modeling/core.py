@@ -113,6 +113,7 @@ class Blearner(Learner):  # type: ignore[misc]  # fastai is not typed
         given = [cbs] if isinstance(cbs, Callback | type) else list(cbs or [])
         options = {"opt_func": adamw, "splitter": blurr_splitter, "train_bn": False, **kwargs}
         super().__init__(dls, wrapped, loss_func=loss_func or own_loss(dls), cbs=[callback, *given], **options)
+        self.recorder.loss = losses.LossPerTarget()
         if freeze:
             self.freeze()
 

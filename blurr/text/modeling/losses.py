@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from fastai.learner import AvgLoss, Learner
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 
 from blurr.data.batching import IGNORED
@@ -59,6 +60,19 @@ class PreCalculatedMSELoss:
     def decodes(self, out: torch.Tensor) -> torch.Tensor:
         """Leave a prediction as it is."""
         return out
+
+
+class LossPerTarget(AvgLoss):  # type: ignore[misc]
+    """The mean loss of a validation, in which every target weighs the same, whatever batch it is in.
+
+    fastai's own weighs rows. Where a row has several targets, as in language models, and a batch more of them than
+    another, that is another number than the mean over the targets.
+    """
+
+    def accumulate(self, learn: Learner) -> None:
+        targets = int((learn.y != IGNORED).sum())
+        self.total += learn.to_detach(learn.loss.mean()) * targets
+        self.count += targets
 
 
 PRECALCULATED = (PreCalculatedCrossEntropyLoss, PreCalculatedBCELoss, PreCalculatedMSELoss)

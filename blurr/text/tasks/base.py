@@ -51,6 +51,7 @@ class Task(ABC):
 
     schema: ClassVar[Schema]
     model_cls: ClassVar[str]  # name of the transformers auto class
+    predicts: ClassVar[str]  # what its metrics read: classes, numbers, words, answers, texts or tokens
     learner_cls: ClassVar[type[Blearner]] = Blearner
     show_rows: ClassVar[Callable[..., Table]]
     writes_labels: ClassVar[bool] = False  # the labels are texts that the model writes, not names of classes

@@ -124,6 +124,7 @@ class CausalLM(Task):
 
     schema: ClassVar[Schema] = SCHEMA
     model_cls: ClassVar[str] = "AutoModelForCausalLM"
+    predicts: ClassVar[str] = "tokens"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForLM
     show_rows = staticmethod(show_causal)
 
@@ -201,6 +202,7 @@ class MaskedLM(Task):
 
     schema: ClassVar[Schema] = SCHEMA
     model_cls: ClassVar[str] = "AutoModelForMaskedLM"
+    predicts: ClassVar[str] = "tokens"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForMaskedLM
     show_rows = staticmethod(show_masked)
 

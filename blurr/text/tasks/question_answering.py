@@ -182,6 +182,7 @@ class QuestionAnswering(Task):
         blank=("answers", "answer_start"),
     )
     model_cls: ClassVar[str] = "AutoModelForQuestionAnswering"
+    predicts: ClassVar[str] = "answers"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForQuestionAnswering
     show_rows = staticmethod(show_questions)
 

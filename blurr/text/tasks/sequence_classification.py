@@ -102,6 +102,7 @@ class SequenceClassification(Task):
         required=("text", "label"), optional=("text_pair",), label="label", sample=samples.reviews
     )
     model_cls: ClassVar[str] = "AutoModelForSequenceClassification"
+    predicts: ClassVar[str] = "classes or numbers"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSequenceClassification
     show_rows = staticmethod(show_classification)
 

@@ -90,6 +90,7 @@ class Summarization(Task):
         sample_rows=4000,
     )
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    predicts: ClassVar[str] = "texts"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
     show_rows = staticmethod(show_seq2seq)
     writes_labels: ClassVar[bool] = True

@@ -111,6 +111,7 @@ class TokenClassification(Task):
         required=("tokens", "labels"), optional=(), label="labels", sample=samples.tagged_sentences
     )
     model_cls: ClassVar[str] = "AutoModelForTokenClassification"
+    predicts: ClassVar[str] = "words"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForTokenClassification
     show_rows = staticmethod(show_words)
 

@@ -105,6 +105,7 @@ class Translation(Task):
         sample_rows=4000,
     )
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    predicts: ClassVar[str] = "texts"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForTranslation
     show_rows = staticmethod(show_seq2seq)
     writes_labels: ClassVar[bool] = True
