@@ -4,7 +4,7 @@ import ast
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +35,7 @@ NOUNS = {
     list: "a list",
     dict: "a mapping",
     type(None): "null",
+    Callable: "a function, as {_target_: my_module.name, _partial_: true}",
 }
 LOAD_FILES = "blurr.data.files.load_files"
 

@@ -201,7 +201,11 @@ def test_a_type_is_said_in_words(expected, words):
 @pytest.mark.parametrize(
     ("words", "reason", "fitting"),
     [
-        (["task=causal_lm", "metrics=[accuracy]"], "accuracy compares classes, but CausalLM predicts tokens", "perplexity"),
+        (
+            ["task=causal_lm", "metrics=[accuracy]"],
+            "accuracy compares classes, but CausalLM predicts tokens",
+            "perplexity",
+        ),
         (["metrics=[rougeL]", "objective=valid/rougeL"], "predicts classes or numbers", "accuracy, f1, matthews"),
         (["task=token_classification", "metrics=[seqeval,bleu]"], "bleu compares texts", "seqeval"),
     ],

@@ -14,11 +14,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from blurr import checks
+from blurr.composing import compose
 from blurr.data.batching import IGNORED, Loader, TokenizedRows
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.data.samples_language_modeling import TRADES
 from blurr.errors import InputError
+from blurr.experiment import build
 from blurr.text.data.chunking import (
     Frame,
     cut,
@@ -378,6 +381,28 @@ def test_masks_change_from_epoch_to_epoch_in_training_and_never_in_validation(ti
     ]
     assert found[0] == found[1], "another epoch: the same masks"
     assert found[0] == found[2], "another seed and batch size: the same masks"
+
+
+def hide_pairs(words: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An objective of a user's own: neighbouring tokens together."""
+    pairs = np.where(words >= 0, np.arange(words.shape[1]) // 2 * 2, -1)
+    return pairs, pairs
+
+
+def test_an_objective_can_be_a_function_of_ones_own(collated):
+    _, targets = collated([[20 + i for i in range(20)]], objective=hide_pairs, share=0.4)
+    chosen = (targets[0] != IGNORED).reshape(-1, 2)
+    assert torch.equal(chosen[:, 0], chosen[:, 1])
+    assert chosen.sum() == 8
+
+
+def test_an_objective_of_ones_own_is_named_in_the_config(work: Path, monkeypatch: pytest.MonkeyPatch):
+    (work / "my_masks.py").write_text("def hide(words, noise):\n    return words, words\n")
+    monkeypatch.syspath_prepend(work)
+    cfg = compose(["task=masked_lm", "task.objective={_target_:my_masks.hide,_partial_:true}"])
+    checks.check(cfg)
+    task = build(cfg.task)
+    assert task.objective(1, 2) == (1, 1)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Groups = tuple[Ints, Ints]
 ObjectiveName = Literal["bert", "whole_word", "span"]
+Objective = Callable[[Ints, Floats], Groups]  # of `words` and `noise`, both `(batch, sequence)`
 
 SPAN_P, LONGEST_SPAN = 0.2, 10  # SpanBERT's: the mean is 3.8 words
 VALIDATION_SEED = 0  # not the run's: runs with different seeds are scored on the same masks
@@ -60,7 +61,7 @@ def spans(words: Ints, noise: Floats) -> Groups:
     return _first_of_run(span), units
 
 
-OBJECTIVES: dict[ObjectiveName, Callable[[Ints, Floats], Groups]] = {
+OBJECTIVES: dict[ObjectiveName, Objective] = {
     "bert": single_tokens,
     "whole_word": whole_words,
     "span": spans,
@@ -116,14 +117,15 @@ class Masking:
     """How tokens are hidden.
 
     Args:
-        objective: which are hidden together; see `OBJECTIVES`.
+        objective: which are hidden together: a name of `OBJECTIVES`, or a function of one's own that gives, as those
+            do, `groups` and `units`, see `choose`.
         share: of the real tokens, that are hidden.
         as_mask: share of these that the mask token stands for.
         as_random: share of these that a random token stands for; the rest stays, and is a target all the same.
         seed: of the masks in training; those of validation are the same in all runs.
     """
 
-    objective: ObjectiveName = "bert"
+    objective: ObjectiveName | Objective = "bert"
     share: float = 0.15
     as_mask: float = 0.8
     as_random: float = 0.1
@@ -182,7 +184,8 @@ class MaskingCollator(PaddingCollator):
         """Give `(ids, labels)` with tokens hidden; all is `(batch, sequence)`, `noise` has four of that."""
         masking = self.masking
         lengths, order, fate, draw = noise
-        groups, units = OBJECTIVES[masking.objective](words, lengths)
+        objective = masking.objective
+        groups, units = (OBJECTIVES[objective] if isinstance(objective, str) else objective)(words, lengths)
         chosen = choose(groups, units, order, masking.share)
         fate = _of(groups, fate)  # one for all tokens of a group
         random_ids = self.ordinary[(draw * len(self.ordinary)).astype(np.int64)]

@@ -189,7 +189,8 @@ class MaskedLM(Task):
     """Learn to find hidden tokens.
 
     Args:
-        objective: what is hidden: `bert` single tokens, `whole_word` all tokens of a word, `span` runs of words.
+        objective: what is hidden: `bert` single tokens, `whole_word` all tokens of a word, `span` runs of words;
+            or a function of one's own, see `blurr.text.data.masking.Masking`.
         mask_prob: share of the tokens of each row that are hidden; special tokens and pads do not count.
         as_mask: share of these that the mask token stands for.
         as_random: share of these that a random token stands for; the rest stays as it is.
@@ -206,7 +207,7 @@ class MaskedLM(Task):
     learner_cls: ClassVar[type[Blearner]] = BlearnerForMaskedLM
     show_rows = staticmethod(show_masked)
 
-    objective: ObjectiveName = "bert"
+    objective: ObjectiveName | Callable[..., Any] = "bert"
     mask_prob: OpenFraction = 0.15
     as_mask: Fraction = 0.8
     as_random: Fraction = 0.1
