@@ -11,6 +11,7 @@ from datasets.utils import logging as datasets_logging
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.data.batching import Loader, Ragged, TokenizedRows
+from blurr.data.bucketing import Buckets
 from blurr.experiment import build, build_hf, build_raw
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
@@ -111,11 +112,13 @@ def _training(cfg: DictConfig, hf: HFObjects, rows: TokenizedRows, loader: Loade
     lr: Any = LR_OF_WEIGHTS[hf.weights] if wish in (None, "auto") else wish
     rehearsal = Rehearsal(blurr_splitter(hf.model))
     build(cfg.schedule)(rehearsal, slice(*lr) if isinstance(lr, list) else lr)
-    batches = -(-len(rows) // loader.batch_size)
+    size = loader.size(train=True)
+    batches = len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0))
     facts = []
     for i, (epochs, trained, rates) in enumerate(rehearsal.fits, start=1):
         rate = f"{rates[0]:.3g}" if len(set(rates)) == 1 else f"{rates[0]:.3g} (first group) to {rates[-1]:.3g} (last)"
         rate = "found by the learning rate finder" if wish == "auto" else f"up to {rate}"
         facts.append((f"phase {i}", f"{epochs} x {batches} steps on {trained:,} parameters, learning rate {rate}"))
     steps = sum(epochs for epochs, *_ in rehearsal.fits) * batches
-    return [*facts, ("in all", f"{steps} steps of {loader.batch_size} rows")]
+    much = f"{size.rows} rows" if size.tokens is None else f"up to {size.tokens} tokens"
+    return [*facts, ("in all", f"{steps} steps of {much}")]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blurr.annotations import Count
+from blurr.annotations import Count, Natural
+from blurr.data.bucketing import BatchSize
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 Row = Mapping[str, Any]
@@ -22,22 +23,29 @@ class Loader:
     Args:
         batch_size: rows in a training batch.
         eval_batch_size: rows in a validation or test batch; `None` means twice `batch_size`.
+        max_tokens: instead of a number of rows, the tokens of a batch, padding included; `null` counts rows.
         num_workers: processes that collate; 0 is the fastest for tokenized text.
+        pin_memory: collate into memory from which a GPU copies without waiting.
         pad_to_multiple_of: round the padded length up to a multiple of this, for tensor cores.
         bucket: put rows of similar length together; `False` gives plain random batches.
         seed: seed of the order of the batches.
+        cache: keep what the tokenizer made, for the next run on the same texts; see `blurr.data.cache`.
     """
 
     batch_size: Count = 16
     eval_batch_size: Count | None = None
-    num_workers: int = 0
+    max_tokens: Count | None = None
+    num_workers: Natural = 0
+    pin_memory: bool = False
     pad_to_multiple_of: Count | None = None
     bucket: bool = True
     seed: int = 42
+    cache: bool = True
 
-    @property
-    def rows_in_evaluation(self) -> int:
-        return self.eval_batch_size or 2 * self.batch_size
+    def size(self, *, train: bool) -> BatchSize:
+        """Say how much makes a batch of training or of evaluation."""
+        rows = self.batch_size if train else self.eval_batch_size or 2 * self.batch_size
+        return BatchSize(rows, self.max_tokens)
 
 
 class Ragged:
@@ -84,14 +92,13 @@ class TokenizedRows:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row, source and target together, by which rows are bucketed."""
-        ragged = [values.lengths for values in self.columns.values() if isinstance(values, Ragged)]
-        ids = self.columns.get("input_ids")
-        target = self.columns.get("labels")
+        """Tokens of each row, `(rows,)`; `(rows, 2)` where it has a target that is padded apart from the source."""
+        ids, target = self.columns.get("input_ids"), self.columns.get("labels")
         if not isinstance(ids, Ragged):
-            return np.zeros(len(self), dtype=np.int64) if not ragged else ragged[0]
-        # the target breaks ties, so that rows of equal source length also share their target length
-        return ids.lengths * 1000 + np.minimum(target.lengths, 999) if isinstance(target, Ragged) else ids.lengths
+            return np.zeros(len(self), dtype=np.int64)
+        if not isinstance(target, Ragged) or np.array_equal(target.offsets, ids.offsets):
+            return ids.lengths
+        return np.stack([ids.lengths, target.lengths], axis=1)
 
     def new_empty(self) -> "TokenizedRows":
         """Give rows of the same kind with nothing in them, as fastai's `export` asks for."""
@@ -163,24 +170,3 @@ class PaddingCollator:
         for i, v in enumerate(values):
             padded[i, len(padded[i]) - len(v) if self.left and name != "labels" else 0 :][: len(v)] = v
         return torch.from_numpy(padded)
-
-
-def bucketed_order(lengths: NDArray[Any], batch_size: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Give a random order of the rows in which each run of `batch_size` rows has similar lengths.
-
-    The order depends on `seed` and `epoch` alone, so any epoch can be had without the ones before it. The rows are
-    shuffled, cut into pools of 50 batches, sorted by length within a pool, and the batches are shuffled. The batch that
-    holds the longest row comes first, so that running out of memory shows at once.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(lengths))
-    pool = batch_size * 50
-    pools = [order[start : start + pool] for start in range(0, len(order), pool)]
-    order = np.concatenate([p[np.argsort(-lengths[p], kind="stable")] for p in pools]) if len(order) else order
-    full = len(order) // batch_size
-    batches, rest = order[: full * batch_size].reshape(full, batch_size), order[full * batch_size :]
-    batches = batches[rng.permutation(full)]
-    if full:
-        longest = int(np.argmax(lengths[batches].max(axis=1)))
-        batches[[0, longest]] = batches[[longest, 0]]
-    return np.concatenate([batches.reshape(-1), rest])

@@ -1,12 +1,22 @@
 """Log a fastai training into a run: losses, learning rates and momentum per optimizer step, metrics per epoch."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
 
 from blurr.tracking.run import Run
+
+
+@dataclass
+class StepLoss:
+    """What the batches of one optimizer step have come to; apart because fastai makes setting a callback's own slow."""
+
+    total: Any = 0.0
+    batches: int = 0
+    is_cancelled: bool = False
 
 
 class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
@@ -32,14 +42,12 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
         self.tracked = tracked
         self.optimizer_steps = 0
         self._is_epoch_trained = False
-        self._loss: Any = 0.0
-        self._batches = 0
-        self._is_step_cancelled = False
+        self.pending = StepLoss()
 
     def before_fit(self) -> None:
         """Stay out of the learning-rate finder's and `get_preds`' loops, as fastai's own Recorder display does."""
         self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
-        self._forget_batches()
+        self.pending = StepLoss()
 
     def before_epoch(self) -> None:
         """Start the epoch's clock."""
@@ -53,20 +61,20 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
     def after_loss(self) -> None:
         """Add up the losses of the batches that make one optimizer step."""
         if self.training:
-            self._loss = self._loss + self.learn.loss.detach()
-            self._batches += 1
+            self.pending.total = self.pending.total + self.learn.loss.detach()
+            self.pending.batches += 1
 
     def after_cancel_step(self) -> None:
         """Note that the step was not taken: mixed precision cancels it where gradients overflow."""
-        self._is_step_cancelled = True
+        self.pending.is_cancelled = True
 
     def after_step(self) -> None:
         """Log the step; fastai calls this for a cancelled one, too."""
-        if not self._is_step_cancelled:
+        pending, self.pending = self.pending, StepLoss()
+        if not pending.is_cancelled:
             self.optimizer_steps += 1
-            values = {"train/loss": self._loss / self._batches, **_hypers(self.opt.hypers)}
+            values = {"train/loss": pending.total / pending.batches, **_hypers(self.opt.hypers)}
             self.tracked.log(values, step=self.optimizer_steps)
-        self._forget_batches()
 
     def after_epoch(self) -> None:
         """Log what the epoch was measured at."""
@@ -79,11 +87,6 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
     def after_fit(self) -> None:
         """Write and send what the last, maybe cancelled, epoch left."""
         self.tracked.flush()
-
-    def _forget_batches(self) -> None:
-        self._loss = 0.0
-        self._batches = 0
-        self._is_step_cancelled = False
 
 
 def _hypers(groups: Any) -> dict[str, float]:

@@ -37,21 +37,43 @@ class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
             pairs.append({"params": [p for p in group if p.ndim >= 2]})
             pairs.append({"params": [p for p in group if p.ndim < 2], "weight_decay": 0.0})
         super().__init__(opt=opt(pairs, **options))
+        # fastai's name of each number that torch keeps for a group, and where torch keeps it: `betas__1` is `betas[1]`
+        self.places = {name: _place(key) for key, name in self.fwd_map.items() if not isinstance(self._at(key), bool)}
+
+    def _at(self, key: str) -> Any:
+        name, index = _place(key)
+        value = self.opt.param_groups[0][name]
+        return value if index is None else value[index]
 
     @property
     def hypers(self) -> list[dict[str, Any]]:
-        return list(super().hypers[::2])
+        return [
+            {name: group[key] if index is None else group[key][index] for name, (key, index) in self.places.items()}
+            for group in self.opt.param_groups[::2]
+        ]
 
     @property
     def param_lists(self) -> list[list[nn.Parameter]]:
         groups = self.opt.param_groups
         return [groups[i]["params"] + groups[i + 1]["params"] for i in range(0, len(groups), 2)]
 
+    def set_hyper(self, k: str, v: Any) -> None:
+        groups = len(self.opt.param_groups) // 2
+        if isinstance(v, np.ndarray) and len(v) == groups:  # as the schedules set the rates, before every step
+            self._set_hyper(k, v.tolist())
+        else:
+            super().set_hyper(k, v)
+
     def _set_hyper(self, k: str, v: Sequence[Any]) -> None:
-        both = [value for value in v for _ in range(2)]
-        if k == "wd":
-            both[1::2] = [0.0] * len(v)
-        super()._set_hyper(k, both)
+        key, index = self.places[k]
+        for i, group in enumerate(self.opt.param_groups):
+            value = 0.0 if k == "wd" and i % 2 else v[i // 2]
+            group[key] = value if index is None else (*group[key][:index], value, *group[key][index + 1 :])
+
+
+def _place(key: str) -> tuple[str, int | None]:
+    name, _, index = key.partition("__")
+    return name, int(index) if index else None
 
 
 def adamw(params: ParameterGroups, lr: LearningRate = 1e-3, **options: Any) -> TorchOptimizer:

@@ -1,13 +1,10 @@
 """Batches of similar length: every row once, little padding, and one order per seed and epoch."""
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from blurr.data.batching import IGNORED, Loader, PaddingCollator, TokenizedRows, bucketed_order, by_row, in_order
+from blurr.data.batching import IGNORED, Loader, PaddingCollator, TokenizedRows, by_row, in_order
 
 
 def rows(lengths: list[int], *, labels: bool = False) -> TokenizedRows:
@@ -15,39 +12,6 @@ def rows(lengths: list[int], *, labels: bool = False) -> TokenizedRows:
     if labels:
         columns["labels"] = [[7] * (n // 2 + 1) for n in lengths]
     return TokenizedRows(columns)
-
-
-@given(st.lists(st.integers(1, 400), max_size=300), st.integers(1, 40), st.integers(0, 5), st.integers(0, 5))
-def test_an_order_holds_every_row_once(lengths: list[int], size: int, seed: int, epoch: int):
-    order = bucketed_order(np.array(lengths, dtype=int), size, seed=seed, epoch=epoch)
-    assert sorted(order.tolist()) == list(range(len(lengths)))
-
-
-def test_an_order_depends_on_seed_and_epoch_alone():
-    lengths = np.arange(500) % 37
-    first = bucketed_order(lengths, 8, seed=1, epoch=3).tolist()
-    assert first == bucketed_order(lengths, 8, seed=1, epoch=3).tolist()
-    assert first != bucketed_order(lengths, 8, seed=1, epoch=4).tolist()
-    assert first != bucketed_order(lengths, 8, seed=2, epoch=3).tolist()
-
-
-def test_batches_hold_rows_of_similar_length_and_the_longest_comes_first():
-    lengths = np.random.default_rng(0).integers(5, 120, size=2000)
-    order = bucketed_order(lengths, 16, seed=0, epoch=0)
-    parts = [lengths[order[i : i + 16]] for i in range(0, 2000, 16)]
-    padding = 1 - lengths.sum() / sum(len(p) * p.max() for p in parts)
-    assert padding < 0.04
-    assert parts[0].max() == lengths.max()
-
-
-def test_neither_length_nor_label_follows_the_position_in_an_epoch():
-    rng = np.random.default_rng(0)
-    lengths, labels = rng.integers(5, 120, size=4000), rng.integers(0, 2, size=4000)
-    position = np.arange(4000)
-    for epoch in range(5):
-        order = bucketed_order(lengths, 16, seed=0, epoch=epoch)
-        assert abs(np.corrcoef(position, lengths[order])[0, 1]) < 0.1
-        assert abs(np.corrcoef(position, labels[order])[0, 1]) < 0.05
 
 
 def test_padding_goes_to_the_right_or_left_and_is_masked():
@@ -100,8 +64,8 @@ def test_values_return_to_the_rows_they_come_from():
 
 
 def test_evaluation_batches_are_twice_as_large_unless_told():
-    assert Loader(batch_size=8).rows_in_evaluation == 16
-    assert Loader(batch_size=8, eval_batch_size=5).rows_in_evaluation == 5
+    assert Loader(batch_size=8).size(train=False).rows == 16
+    assert Loader(batch_size=8, eval_batch_size=5).size(train=False).rows == 5
 
 
 def test_empty_rows_keep_their_labels_names():

@@ -107,7 +107,7 @@ def test_a_plain_learner_trains_shows_and_predicts(dls, objects, tmp_path: Path)
         path=tmp_path,
     )
     with learner.no_bar(), learner.no_logging():
-        learner.fit_one_cycle(15, lr_max=1e-2)
+        learner.fit_one_cycle(15, lr_max=4e-3)
         assert learner.final_record[-1] > 0.9
         learner.show_results(learner=learner, max_n=2)
         result = learner.blurr_predict("the film was superb")[0]

@@ -1,6 +1,6 @@
 """Tokenize texts, batch them for fastai, and show what is in a batch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from fastai.data.core import TfmdDL
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from blurr.data.batching import IGNORED, Batch, PaddingCollator, TokenizedRows, bucketed_order
+from blurr.data.batching import IGNORED, Batch, PaddingCollator, TokenizedRows
+from blurr.data.bucketing import BatchSize, Buckets, Order
 
 Inputs = dict[str, torch.Tensor]
 Table = list[dict[str, Any]]
@@ -95,9 +96,12 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         lengths: of each row, by which rows are bucketed; `None` takes the dataset's, or counts characters.
         seed: seed of the order of the batches.
         bucket: put rows of similar length together.
+        max_tokens: instead of `bs` rows, the tokens of a batch, padding included.
         kwargs: as for fastai's `TfmdDL`.
 
     Attributes:
+        epoch: of the coming pass over the training rows; with `seed` it decides their order.
+        first: the batch of that pass to begin with, to go on within an epoch.
         chances: of each row to be drawn in an epoch of training, with replacement; `None` takes each row once.
     """
 
@@ -113,33 +117,70 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         lengths: NDArray[Any] | None = None,
         seed: int = 42,
         bucket: bool = True,
+        max_tokens: int | None = None,
         num_workers: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.own = {"tokenizer": tokenizer, "show_rows": show_rows, "encode": encode, "seed": seed, "bucket": bucket}
+        self.own = {
+            "tokenizer": tokenizer,
+            "show_rows": show_rows,
+            "encode": encode,
+            "seed": seed,
+            "bucket": bucket,
+            "max_tokens": max_tokens,
+        }
         self.tokenizer, self.show_rows, self.encode, self.seed, self.bucket = tokenizer, show_rows, encode, seed, bucket
-        self.epoch = 0
+        self.max_tokens, self.epoch, self.first = max_tokens, 0, 0
         super().__init__(dataset, num_workers=num_workers, **kwargs)
         self.lengths = _lengths(self) if lengths is None and bucket and self.n else lengths
+        self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
+
+    def batches(self) -> list[Order]:
+        """Give the batches of the coming pass, each the numbers of its rows."""
+        if self.planned is None or self.planned[0] != self.epoch or self.planned[1] is not self.chances:
+            self.planned = (self.epoch, self.chances, self._plan())
+        return self.planned[2]
+
+    def _plan(self) -> list[Order]:
+        size = BatchSize(self.bs, self.max_tokens)
+        rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
+        if self.lengths is None:
+            return [rows[start : start + self.bs] for start in range(0, self.n, self.bs)]
+        buckets = Buckets(self.lengths[rows], size)
+        batches = buckets.training(seed=self.seed, epoch=self.epoch) if self.shuffle else buckets.evaluation()
+        return [rows[batch] for batch in batches]
+
+    def _rows_of_an_epoch(self) -> Order:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        rows: Order = rng.permutation(self.n)
+        return rows if self.chances is None else rng.choice(rows, self.n, p=self.chances)
+
+    # -- the methods by which fastai's DataLoader iterates
+
+    def __len__(self) -> int:
+        return len(self.batches()) if self.n else 0
 
     def get_idxs(self) -> list[int]:
-        """Give the order of the rows: bucketed at random for training, longest first for evaluation."""
-        if self.shuffle and self.chances is not None:
-            return self._drawn(self.chances)
-        if not self.bucket or self.lengths is None:
-            return list(super().get_idxs())
-        if not self.shuffle:
-            return [int(i) for i in (-self.lengths).argsort(kind="stable")]
-        order = bucketed_order(self.lengths, self.bs, seed=self.seed, epoch=self.epoch)
-        self.epoch += 1
-        return [int(i) for i in order]
+        """Give the numbers of the rows in the order of the batches."""
+        return [int(i) for batch in self.batches() for i in batch]
 
-    def _drawn(self, chances: NDArray[Any]) -> list[int]:
-        rows = np.random.default_rng([self.seed, self.epoch]).choice(np.arange(self.n), self.n, p=chances)
-        if self.bucket and self.lengths is not None:
-            rows = rows[bucketed_order(self.lengths[rows], self.bs, seed=self.seed, epoch=self.epoch)]
-        self.epoch += 1
-        return [int(i) for i in rows]
+    def sample(self) -> Iterator[Order]:
+        """Give the batches that this process makes; each worker has its share."""
+        return (b for i, b in enumerate(self.batches()[self.first :]) if i % self.num_workers == self.offs)
+
+    def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
+        for batch in samps:
+            if isinstance(self.dataset, TokenizedRows):  # they have been through every transform of an item
+                yield self.do_batch([self.dataset[i] for i in batch])
+            else:
+                yield self.do_batch([self.do_item(int(i)) for i in batch])
+
+    def after_iter(self) -> None:
+        """Go on to the next epoch; a pass that was broken off is begun again."""
+        super().after_iter()
+        self.first = 0
+        if self.shuffle:
+            self.epoch += 1
 
     def retain(self, res: Any, b: Any) -> Any:
         """Leave a batch as the collator made it: its type is no row's type."""

@@ -22,6 +22,7 @@ from blurr.text.modeling.decoder import decoder_inputs
 from blurr.text.modeling.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
 from blurr.text.modeling.threshold import threshold_of
 from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter, logits_of
+from blurr.training.loop import LeanLearner
 from blurr.training.optimizers import adamw
 
 Result = dict[str, Any]
@@ -78,7 +79,7 @@ def own_loss(dls: DataLoaders) -> Any:
     return _OWN_LOSS.get(type(wanted), losses.PreCalculatedCrossEntropyLoss)()
 
 
-class Blearner(Learner):  # type: ignore[misc]  # fastai is not typed
+class Blearner(LeanLearner):
     """A fastai `Learner` for Hugging Face models, with a frozen body to begin with.
 
     Args:

@@ -157,7 +157,9 @@ class Task(ABC):
             seed=loader.seed,
             bucket=loader.bucket,
             num_workers=loader.num_workers,
-            bs=loader.batch_size if train else loader.rows_in_evaluation,
+            pin_memory=loader.pin_memory,
+            bs=loader.size(train=train).rows,
+            max_tokens=loader.max_tokens,
             shuffle=train,
         )
 
