@@ -47,7 +47,7 @@ def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: 
 def test_a_command_of_the_readme_composes_and_passes_the_checks(command: str, at_work: Path):
     words = [word for word in shlex.split(command) if "=" in word]
     for single in range(2):  # of a grid, its first and its second values
-        values = [re.sub(r"=([^\[,]+),([^\]]+)$", rf"=\{single + 1}", word) for word in words]
+        values = [re.sub(r"=([^\[,]+,[^\]]+)$", lambda m, at=single: "=" + m[1].split(",")[at], word) for word in words]
         checks.check(composing.compose(values))
 
 
