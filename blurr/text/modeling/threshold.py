@@ -1,7 +1,7 @@
 """Choose the probability from which a label is predicted, where a row may have several, and keep it with the model."""
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from fastai.callback.core import Callback
@@ -62,13 +62,14 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
     """
 
     order = SaveModelCallback.order + 1
+    start: ClassVar[float] = DEFAULT  # before the first search
 
     def __init__(self, value: float | None) -> None:
         self.value = value
         self._is_outdated = False
 
     def after_create(self) -> None:
-        self._keep(DEFAULT if self.value is None else self.value)
+        self._keep(self.start if self.value is None else self.value)
         if self.value is None:
             self.learn.metrics = [*self.learn.metrics, ValueMetric(self.current, "threshold")]
 

@@ -9,6 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
+from blurr.errors import InputError
+
 
 class BaseModelWrapper(nn.Module):
     """Let a Hugging Face model take a batch as one dict, of which it reads the keys it knows.
@@ -49,9 +51,19 @@ class BaseModelWrapper(nn.Module):
 
 
 def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Give the logits of an output; those of start and end of a span side by side, `(batch, sequence, 2)`."""
+    """Give the logits of an output; those of start and end of a span side by side, `(batch, sequence, 2)`.
+
+    Raises:
+        InputError: it has neither.
+    """
     if "logits" in output:
         return output["logits"]
+    if "start_logits" not in output:
+        raise InputError(
+            f"The model gives {sorted(output)}, and no logits. Heads that search by beams, such as "
+            "XLNetForQuestionAnswering, do so: take the class whose name ends in Simple, as "
+            "AutoModelForQuestionAnswering does."
+        )
     return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
 
 

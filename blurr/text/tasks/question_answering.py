@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from datasets import DatasetDict
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from transformers import PretrainedConfig
@@ -14,6 +16,7 @@ from blurr.annotations import Count, Natural
 from blurr.data.batching import Batch, Loader, TokenizedRows
 from blurr.data.core import RawData, Schema
 from blurr.data.samples_question_answering import questions
+from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, Table, TextDL
 from blurr.text.data.question_answering import (
@@ -28,8 +31,12 @@ from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
 from blurr.text.metrics_question_answering import AnswerF1, ExactMatch
 from blurr.text.modeling.core import Blearner, Result, as_items, infer_windows
+from blurr.text.modeling.no_answer import NoAnswerThreshold, no_answer_threshold_of
 from blurr.text.modeling.spans import SpanRules, Window, find_spans, rank_answers
+from blurr.text.modeling.wrapper import logits_of
 from blurr.text.tasks.base import Task, from_data
+
+TUNE = Splits(by="random", valid=0.1)  # the training rows on which a threshold is searched
 
 
 def blurr_predict_answers(
@@ -53,15 +60,11 @@ def blurr_predict_answers(
     chosen = replace(learn.spans, **rules)
 
     def step(x: Inputs) -> list[Window]:
-        return find_spans(_logits(learn.model(x)), x, contexts, chosen)
+        return find_spans(logits_of(learn.model(x)), x, contexts, chosen)
 
     found = infer_windows(learn, rows, step, bs=bs)
     ranked = [rank_answers(windows, max(chosen.n_best, top_k))[:top_k] for windows in found]
     return [{**answers[0], "answers": answers} if top_k > 1 else answers[0] for answers in ranked]
-
-
-def _logits(output: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
 
 
 def as_question(item: Any) -> dict[str, Any]:
@@ -80,14 +83,17 @@ class BlearnerForQuestionAnswering(Blearner):
     """A `Blearner` for extractive question answering; `from_data` makes one of rows in one line.
 
     Args:
-        spans: what counts as an answer.
+        spans: what counts as an answer; `None` takes the threshold of "no answer" that the model's config holds.
         loss_func: `None` takes the mean of the cross-entropies of start and end, as the models themselves do.
         args, kwargs: as for `Blearner`.
     """
 
     def __init__(self, *args: Any, spans: SpanRules | None = None, loss_func: Any = None, **kwargs: Any) -> None:
+        self.spans = spans or SpanRules()  # before the callbacks are made, one of which may set its threshold
         super().__init__(*args, loss_func=loss_func or CrossEntropyLossFlat(axis=1), **kwargs)
-        self.spans = spans or SpanRules()
+        if spans is None:
+            stored = no_answer_threshold_of(self.model.hf_model.config)
+            self.spans = replace(self.spans, no_answer_threshold=stored)
         if self.spans.no_answer == "auto":
             self.spans = replace(self.spans, no_answer=self.dls.train_ds.has_unanswerable)
 
@@ -113,7 +119,7 @@ class BlearnerForQuestionAnswering(Blearner):
         self.model.eval()
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
         with torch.no_grad():
-            windows = find_spans(_logits(self.model(inputs)), inputs, contexts, self.spans)
+            windows = find_spans(logits_of(self.model(inputs)), inputs, contexts, self.spans)
         self.model.train(was_training)
         return [rank_answers([window], self.spans.n_best)[0]["answer"] for window in windows]
 
@@ -130,6 +136,7 @@ class BlearnerForQuestionAnswering(Blearner):
         max_length: int | None = 384,
         stride: int = 128,
         no_answer: bool | Literal["auto"] = "auto",
+        no_answer_threshold: float | Literal["auto"] = 0.0,
         **options: Any,
     ) -> Blearner:
         """Make a learner with a frozen body.
@@ -145,10 +152,13 @@ class BlearnerForQuestionAnswering(Blearner):
             max_length: longest window in tokens.
             stride: tokens that neighbouring windows share.
             no_answer: see `QuestionAnswering`.
+            no_answer_threshold: likewise.
             options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
                 `blurr.text.tasks.base.from_data`.
         """
-        task = QuestionAnswering(max_length=max_length, stride=stride, no_answer=no_answer)
+        task = QuestionAnswering(
+            max_length=max_length, stride=stride, no_answer=no_answer, no_answer_threshold=no_answer_threshold
+        )
         columns = {"question": question_attr, "context": context_attr, "answers": answers_attr}
         columns |= {} if answer_start_attr is None else {"answer_start": answer_start_attr}
         return from_data(
@@ -171,7 +181,9 @@ class QuestionAnswering(Task):
         n_best: answers to choose from, for each question.
         max_answer_length: longest answer in tokens.
         no_answer: whether a question may have no answer; `auto`: as in the training rows.
-        no_answer_threshold: "no answer" is taken when its score is above that of the best answer by more than this.
+        no_answer_threshold: "no answer" is taken when its score is above that of the best answer by more than this;
+            `auto` searches the one with the best F1, on a tenth of the training rows that is held out. It is kept in
+            the model's config.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -192,7 +204,7 @@ class QuestionAnswering(Task):
     n_best: Count = 20
     max_answer_length: Count = 30
     no_answer: bool | Literal["auto"] = "auto"
-    no_answer_threshold: float = 0.0
+    no_answer_threshold: float | Literal["auto"] = 0.0
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.stride > self.max_length // 2:
@@ -200,6 +212,17 @@ class QuestionAnswering(Task):
                 f"task.stride={self.stride} is more than half of task.max_length={self.max_length}: windows would "
                 f"hardly move. Set task.stride to at most {self.max_length // 2}."
             )
+
+    def prepare(self, raw: RawData) -> RawData:
+        if self.no_answer_threshold != "auto" or self.no_answer is False:
+            return raw
+        parts = split_rows(raw.train, TUNE, label=None, inputs=["question", "context"])
+        return replace(raw, splits=DatasetDict(raw.splits, train=parts["train"], tune=parts["valid"]))
+
+    def callbacks(self, hf: HFObjects) -> list[Callback]:
+        if self.no_answer is False:
+            return []
+        return [NoAnswerThreshold(None if self.no_answer_threshold == "auto" else self.no_answer_threshold)]
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         check_answers(raw)
@@ -237,7 +260,8 @@ class QuestionAnswering(Task):
         return as_question(item)
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
-        return {"spans": SpanRules(self.n_best, self.max_answer_length, self.no_answer, self.no_answer_threshold)}
+        threshold = 0.0 if self.no_answer_threshold == "auto" else self.no_answer_threshold
+        return {"spans": SpanRules(self.n_best, self.max_answer_length, self.no_answer, threshold)}
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         rows: QuestionRows = learner.dl.dataset
