@@ -145,10 +145,13 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         size = BatchSize(self.bs, self.max_tokens)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
         if self.lengths is None:
-            return [rows[start : start + self.bs] for start in range(0, self.n, self.bs)]
-        buckets = Buckets(self.lengths[rows], size)
-        batches = buckets.training(seed=self.seed, epoch=self.epoch) if self.shuffle else buckets.evaluation()
-        return [rows[batch] for batch in batches]
+            batches = np.split(rows, range(self.bs, self.n, self.bs))
+        else:
+            buckets = Buckets(self.lengths[rows], size)
+            chosen = buckets.training(seed=self.seed, epoch=self.epoch) if self.shuffle else buckets.evaluation()
+            batches = [rows[batch] for batch in chosen]
+        whole = self.drop_last and self.max_tokens is None
+        return [batch for batch in batches if len(batch) == self.bs] if whole else batches
 
     def _rows_of_an_epoch(self) -> Order:
         rng = np.random.default_rng([self.seed, self.epoch])
