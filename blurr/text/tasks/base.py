@@ -1,5 +1,6 @@
 """The contract between the runner and a task: what differs is a method to override, what never differs stands here."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from blurr.errors import InputError
 from blurr.text.data.core import Table, TextDL, collator_for
 from blurr.text.data.lengths import fitting
 from blurr.text.hf_objects import HFObjects, build_model
-from blurr.text.metrics import Metric, StreamedMetric
+from blurr.text.metrics import Metric
+from blurr.text.metrics_rows import RowMetric, RowsLater, streamed
 from blurr.text.modeling.core import Blearner, as_items
 from blurr.text.modeling.interpretation import EvaluationCallback
 from blurr.text.modeling.losses import loss_per_row
@@ -173,7 +175,7 @@ class Task(ABC):
         hf: HFObjects,
         *,
         raw: RawData,
-        metrics: Mapping[str, Metric],
+        metrics: Mapping[str, Metric | RowMetric],
         optimizer: Callable[..., Any] = adamw,
         cbs: Sequence[Callback] = (),
         **options: Any,
@@ -200,10 +202,10 @@ class Task(ABC):
         names = [name for name, _ in ordered_splits(raw)]
         dl = learner.dls[names.index(split)]
         values, windows = self._stream(learner, dl, self._described)
-        return Evaluation(
-            dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True)),
-            self.aligned(raw.splits[split].to_list(), dl.dataset, windows),
-        )
+        rows = self.aligned(raw.splits[split].to_list(), dl.dataset, windows)
+        scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
+        scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}
+        return Evaluation(scores, rows)
 
     def interpret(self, learner: Learner, dl: TextDL) -> Table:
         """Describe each row of a loader, its windows joined, beside what `show_batch` shows of it."""
@@ -217,7 +219,7 @@ class Task(ABC):
         collector = EvaluationCallback(self.decode, describe)
         with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
             record = learner.validate(dl=dl, cbs=collector)
-        return [float(value) for value in record], in_order(order, collector.rows)
+        return [math.nan if value is None else float(value) for value in record], in_order(order, collector.rows)
 
     def _shown(self, learner: Learner) -> Table:
         inputs = {name: values.cpu() for name, values in learner.xb[0].items()}
@@ -233,11 +235,6 @@ def _whole(parts: Table) -> dict[str, Any]:
     """Make one of what is shown of the windows of a row: the first of each field, all of what is a list."""
     joined = {k: [x for part in parts for x in part[k]] for k, v in parts[0].items() if isinstance(v, list)}
     return {**parts[0], **joined}
-
-
-def streamed(metrics: Mapping[str, Metric]) -> list[StreamedMetric]:
-    """Show metrics to fastai, each under its name."""
-    return [StreamedMetric(name, metric) for name, metric in metrics.items()]
 
 
 def from_data(
