@@ -109,6 +109,7 @@ FAMILIES = {
     "layoutlm": Family(BERT),
     "led": Family(LED),
     "longformer": Family({**BERT, "attention_window": [16, 16]}),
+    "m2m_100": Family(BART, "NllbTokenizer", {"src_lang": "deu_Latn", "tgt_lang": "eng_Latn"}),
     "marian": Family(BART, "T5Tokenizer"),
     "mbart": Family(BART),
     "mobilebert": Family(MOBILEBERT),

@@ -1,14 +1,18 @@
 """Translation: languages, prefixes, scores, and the high-level door."""
 
+import json
 import random
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from transformers import PreTrainedTokenizerBase
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, M2M100Tokenizer, PreTrainedTokenizerBase
 
+from blurr.data.batching import Loader
 from blurr.data.core import from_data
 from blurr.data.samples_translation import PEOPLE, sentences
 from blurr.errors import InputError
@@ -36,7 +40,76 @@ def mbart() -> PreTrainedTokenizerBase:
     return train_tokenizer("mbart", TEXTS, vocab_size=400)
 
 
+@pytest.fixture(scope="module")
+def m2m100(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
+    """The tokenizer of M2M100, which is made of the files of SentencePiece."""
+    folder = tmp_path_factory.mktemp("m2m100")
+    options = {"vocab_size": 60, "model_type": "bpe", "hard_vocab_limit": False, "minloglevel": 2}
+    SentencePieceTrainer.train(sentence_iterator=iter(TEXTS), model_prefix=str(folder / "spm"), **options)
+    pieces = SentencePieceProcessor(model_file=str(folder / "spm.model"))
+    names = ["<s>", "<pad>", "</s>", "<unk>"] + [pieces.id_to_piece(i) for i in range(3, len(pieces))]
+    (folder / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))
+    return M2M100Tokenizer(str(folder / "vocab.json"), str(folder / "spm.model"))
+
+
 # -- languages
+
+
+def test_languages_of_m2m100_go_without_the_marks_around_them(m2m100: PreTrainedTokenizerBase):
+    assert {"de", "en"} <= set(language_codes(m2m100))
+    set_languages(m2m100, "de", "en")
+    assert m2m100("das Haus")["input_ids"][0] == m2m100.get_lang_id("de")
+    assert m2m100(text_target="the house")["input_ids"][0] == m2m100.get_lang_id("en")
+    assert language_settings(m2m100, "en") == {"forced_bos_token_id": m2m100.get_lang_id("en")}
+    with pytest.raises(InputError, match="is no language of M2M100Tokenizer"):
+        set_languages(m2m100, "deu", None)
+
+
+@pytest.mark.parametrize(
+    ("arch", "tokenizer", "languages", "setting"),
+    [
+        ("m2m_100", "NllbTokenizer", ("deu_Latn", "eng_Latn"), "forced_bos_token_id"),
+        ("mbart", "MBart50Tokenizer", ("de_DE", "en_XX"), "forced_bos_token_id"),
+        ("mbart", None, ("de_DE", "en_XX"), "decoder_start_token_id"),
+    ],
+    ids=["NLLB", "mBART-50", "mBART"],
+)
+def test_a_model_of_many_languages_is_saved_with_the_one_it_shall_write(
+    arch, tokenizer, languages, setting, pairs, tmp_path: Path
+):
+    task = Translation(src_lang=languages[0], tgt_lang=languages[1], generation={"max_new_tokens": 6, "num_beams": 1})
+    raw = from_data(task.schema, pairs, columns={"source": "translation.de", "target": "translation.en"})
+    hf = build_model(
+        arch,
+        model_cls=task.model_cls,
+        config={},
+        corpus=partial(task.corpus, raw),
+        load_weights=True,
+        arch=arch,
+        weights="scratch",
+        scratch=SIZES,
+        scratch_tokenizer=tokenizer,
+    )
+    learn = task.learner(task.dataloaders(raw, hf, Loader()), hf, raw=raw, metrics={}, path=tmp_path)
+    hf.model.save_pretrained(tmp_path)
+    hf.tokenizer.save_pretrained(tmp_path)
+    model, loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    expected = loaded.convert_tokens_to_ids(languages[1])
+    assert getattr(model.generation_config, setting) == expected
+    ids = model.generate(**loaded("the film was good", return_tensors="pt"))[0]
+    assert ids[0 if setting == "decoder_start_token_id" else 1] == expected
+    assert learn.predict("the film was good") == [
+        {"translation_texts": loaded.decode(ids, skip_special_tokens=True).strip()}
+    ]
+
+
+SIZES = {
+    "d_model": 16,
+    "max_position_embeddings": 64,
+    **{f"{part}_{what}": n for part in ("encoder", "decoder") for what, n in (("layers", 1), ("attention_heads", 2))},
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+}
 
 
 def test_languages_are_those_of_the_tokenizer(mbart: PreTrainedTokenizerBase):

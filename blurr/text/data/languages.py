@@ -35,10 +35,12 @@ def _has_languages(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Give the codes of the languages that a tokenizer knows: its special tokens, without the marks around them."""
+    """Give the codes of the languages that a tokenizer knows: its own list, or else its special tokens."""
+    if hasattr(tokenizer, "lang_code_to_id"):  # M2M100's are no special tokens
+        return sorted(tokenizer.lang_code_to_id)
     named = set(tokenizer.special_tokens_map.values())
     extra = [t for t in tokenizer.all_special_tokens if t not in named]
-    return sorted(token.strip("_") if token.startswith("__") else token for token in extra)
+    return sorted(extra)
 
 
 def language_settings(tokenizer: PreTrainedTokenizerBase, tgt_lang: str | None) -> dict[str, Any]:
@@ -51,6 +53,6 @@ def language_settings(tokenizer: PreTrainedTokenizerBase, tgt_lang: str | None) 
         return {}
     set_languages(tokenizer, None, tgt_lang)
     ids = tokenizer(text_target="a")["input_ids"]
-    mark = next(t for t in (tgt_lang, f"__{tgt_lang}__") if t in tokenizer.get_vocab())
-    language = tokenizer.convert_tokens_to_ids(mark)
-    return {"decoder_start_token_id": language} if ids[-1] == language else {"forced_bos_token_id": language}
+    if ids[-1] == tokenizer.eos_token_id:
+        return {"forced_bos_token_id": ids[0]}
+    return {"decoder_start_token_id": ids[-1]}
