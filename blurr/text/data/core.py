@@ -155,8 +155,9 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
 
     def _rows_of_an_epoch(self) -> Order:
         rng = np.random.default_rng([self.seed, self.epoch])
-        rows: Order = rng.permutation(self.n)
-        return rows if self.chances is None else rng.choice(rows, self.n, p=self.chances)
+        rows = np.arange(self.n)
+        drawn: Order = rng.permutation(rows) if self.chances is None else rng.choice(rows, self.n, p=self.chances)
+        return drawn
 
     # -- the methods by which fastai's DataLoader iterates
 
