@@ -23,7 +23,7 @@ from blurr.errors import InputError, nearest
 KEYS: dict[str, Any] = {
     "seed": Natural,
     "precision": signatures.alias("blurr.training.precision", "Precision"),
-    "objective": str,
+    "objective": str | list[str],
     "output_dir": str,
     "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"] | None,
 }

@@ -1,23 +1,23 @@
-"""One experiment, from top to bottom, in the order of its needs. The only file that makes objects of a config."""
+"""One experiment, from top to bottom, in the order of its needs."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets.utils import logging as datasets_logging
 from fastai.learner import Learner
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils import logging as transformers_logging
 
+from blurr.building import build
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.text.hf_objects import HFObjects
 from blurr.text.tasks.base import Task
 from blurr.tracking.callback import TrackingCallback
+from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
 from blurr.tracking.summary import show_summary
 from blurr.training.optimizers import learning_rate
@@ -28,8 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def run_experiment(
-    cfg: DictConfig, *, folder: Path, overrides: list[str], choices: Mapping[str, str | None]
-) -> float | None:
+    cfg: DictConfig,
+    *,
+    folder: Path,
+    overrides: list[str],
+    choices: Mapping[str, str | None],
+    report: Callable[[int, float], None] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> float | list[float]:
     """Train, evaluate and save as the config says, and record it.
 
     Args:
@@ -37,15 +43,18 @@ def run_experiment(
         folder: where the outputs go; it exists.
         overrides: what the command line changed, for the record.
         choices: the option chosen of each group, for the record.
+        report: is told the number of each evaluation and the (first) objective's value, and may raise to end the run.
+        tags: of the MLflow run, besides blurr's own.
 
     Returns:
-        The final value of `cfg.objective`, which a sweep compares.
+        The final value of `cfg.objective`, which a sweep compares; a list of values where it is a list.
     """
     datasets_logging.disable_progress_bar()  # their bars, one for each small step, would drown ours
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     seed_everything(cfg.seed)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    tags = {group: str(choices.get(group)) for group in ("task", "model", "data")}
+    chosen = {group: str(choices.get(group)) for group in ("task", "model", "data")}
+    tags = {**chosen, **(tags or {})}
     with tracked_run(build(cfg.tracking), folder=folder, config=config, overrides=overrides, tags=tags) as run:
         task: Task = build(cfg.task)
         raw = build_raw(cfg, task)
@@ -55,7 +64,10 @@ def run_experiment(
         log.info("%s", hf)
         run.tag(weights=hf.weights)
         metrics = build(cfg.metrics)
-        check_objective(cfg.objective, {"loss", *metrics}, raw)
+        objectives = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
+        for name in objectives:
+            check_objective(name, {"loss", *metrics}, raw)
+        reporters = [Reporter(objectives[0], report)] if report else []
         dls = task.dataloaders(raw, hf, build(cfg.loader))
         learner = task.learner(
             dls,
@@ -63,7 +75,12 @@ def run_experiment(
             raw=raw,
             metrics=metrics,
             optimizer=build_optimizer(cfg.optimizer),
-            cbs=[TrackingCallback(run), *precision_callbacks(cfg.precision), *build(cfg.callbacks).values()],
+            cbs=[
+                TrackingCallback(run),
+                *precision_callbacks(cfg.precision),
+                *build(cfg.callbacks).values(),
+                *reporters,
+            ],
             path=folder,
             model_dir="checkpoints",
         )
@@ -73,7 +90,7 @@ def run_experiment(
             build(cfg.schedule)(learner, lr)
         scores = conclude(task, learner, raw, hf, run)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
-    return scores[cfg.objective]
+    return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in objectives]
 
 
 def build_raw(cfg: DictConfig, task: Task) -> RawData:
@@ -97,26 +114,6 @@ def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = 
 def build_optimizer(node: DictConfig) -> Any:
     """Make the optimizer's `partial`; its learning rate is the schedule's affair."""
     return build(OmegaConf.masked_copy(node, [str(key) for key in node if key != "lr"]))
-
-
-def build(node: DictConfig, **run_time: Any) -> Any:
-    """Make the object that a config node describes; a mistake in it stays the user's mistake.
-
-    Args:
-        node: with a `_target_`, or a dict of such nodes.
-        run_time: arguments that only the run knows.
-
-    Raises:
-        InputError: the object refuses what the config says.
-    """
-    try:
-        if run_time:  # given to instantiate itself, they would be copied into its config
-            return instantiate(node, _convert_="all", _partial_=True)(**run_time)
-        return instantiate(node, _convert_="all")
-    except InstantiationException as e:
-        if isinstance(e.__cause__, InputError):
-            raise e.__cause__ from None
-        raise InputError(f"{e.__cause__ or e} Correct the keys of {node.get('_target_')} in the config.") from e
 
 
 def conclude(task: Task, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> dict[str, float]:

@@ -10,9 +10,10 @@ from datasets import Dataset
 from datasets.utils import logging as datasets_logging
 from omegaconf import DictConfig, OmegaConf
 
+from blurr.building import build
 from blurr.data.batching import Loader, Ragged, TokenizedRows
 from blurr.data.bucketing import Buckets
-from blurr.experiment import build, build_hf, build_raw
+from blurr.experiment import build_hf, build_raw
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.wrapper import blurr_splitter

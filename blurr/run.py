@@ -3,17 +3,23 @@
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from blurr import composing, explain, paths
 
 
-def experiment(cfg: DictConfig) -> float | None:
-    """Check one job's config and run it; returns the objective, which a sweep compares."""
+def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
+    """Check one job's config and run it; returns the objective, which a sweep compares.
+
+    Args:
+        cfg: the composed config.
+        trial: what a sweep gives a trial besides: `report` and `tags`.
+    """
     from blurr import checks
 
     job = HydraConfig.get()
@@ -23,9 +29,11 @@ def experiment(cfg: DictConfig) -> float | None:
     from blurr.experiment import run_experiment
 
     overrides, choices = list(job.overrides.task), dict(job.runtime.choices)
-    # A sweep goes on with its other jobs after a failed one, and raises at its end.
+    with open_dict(cfg):
+        del cfg["sweep"]  # is no part of what a run is
+    # A sweep goes on with its other jobs after a failed one, and says so at its end.
     with explain.Answering() if job.mode == RunMode.RUN else nullcontext():
-        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices)
+        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices, **trial)
 
 
 def main() -> None:

@@ -214,6 +214,8 @@ class Spearman(_Numbers):
 class RMSE(_Numbers):
     """Root of the mean squared error."""
 
+    direction: ClassVar[str] = "minimize"  # a sweep's; metrics that do not say so are maximized
+
     def compute(self) -> torch.Tensor:
         return tm.mean_squared_error(*self.seen(), squared=False)
 

@@ -45,6 +45,7 @@ class Perplexity:
     """
 
     reads: ClassVar[str] = "tokens"
+    direction: ClassVar[str] = "minimize"
 
     def __init__(self) -> None:
         self.reset()

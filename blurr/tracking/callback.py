@@ -80,7 +80,7 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
         """Log what the epoch was measured at."""
         if not self._is_epoch_trained:
             return
-        values = {**_scores(self.recorder), "time/epoch": time.perf_counter() - self._started}
+        values = {**scores(self.recorder), "time/epoch": time.perf_counter() - self._started}
         self.tracked.log(values, step=self.optimizer_steps)
         self.tracked.flush()
 
@@ -104,7 +104,7 @@ def _hypers(groups: Any) -> dict[str, float]:
     return values
 
 
-def _scores(recorder: Recorder) -> dict[str, float]:
+def scores(recorder: Recorder) -> dict[str, float]:
     """Name the epoch's values that Recorder has just stored; a metric that is not a number is left out."""
     names = list(recorder.metric_names[1:])  # the first is the epoch's number
     if recorder.cancel_train:  # a cancelled training has no values, and Recorder does not leave gaps

@@ -20,7 +20,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
-from blurr.tracking.sink import Point, Sink
+from blurr.tracking.sink import EMPTY, PARENT, TRIAL, Point, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.store import SQLITE, STORE_ERRORS, connect, request_limits, resolve_uri
 
@@ -39,24 +39,32 @@ class MLflowSink(Sink):
 
     Args:
         tracker: what the user set under `tracking`.
+        run_id: of the run to go on with; None opens a new one.
+        tags: of the new run, besides the user's.
 
     Raises:
         InputError: the store cannot be used; raised before anything is trained.
     """
 
-    def __init__(self, tracker: "MLflowTracker") -> None:
+    def __init__(self, tracker: "MLflowTracker", *, run_id: str | None, tags: Mapping[str, str]) -> None:
         uri = resolve_uri(tracker.uri)
-        self._client, experiment_id = connect(uri, tracker.experiment)
-        tags = {str(key): mask_text(str(value)) for key, value in tracker.tags.items()}
-        tags |= {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
+        self._client, self._experiment_id = connect(uri, tracker.experiment)
+        own = {str(key): mask_text(str(value)) for key, value in tracker.tags.items()}
+        own |= {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
+        # A name among the tags is that of the sweep or trial, which tells more than the tracker's.
+        name = tags.get("mlflow.runName", tracker.run_name)
         try:
             with request_limits(retries=1, seconds=10):
-                made = self._client.create_run(experiment_id, run_name=tracker.run_name, tags=tags)
+                if run_id is None:
+                    made = self._client.create_run(self._experiment_id, run_name=name, tags={**own, **tags})
+                else:
+                    self._client.update_run(run_id, status="RUNNING")
+                    made = self._client.get_run(run_id)
         except STORE_ERRORS as error:
             raise InputError(f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}") from error
         self.id = self._run_id = made.info.run_id
         self.name = made.info.run_name
-        self.url = mask_text(f"{_server(uri)}/#/experiments/{experiment_id}/runs/{self.id}")
+        self.url = mask_text(f"{_server(uri)}/#/experiments/{self._experiment_id}/runs/{self.id}")
         self.ui_command = _ui_command(uri)
         self._spool = Spool()
         self._monitor = _monitor(self._run_id, uri) if tracker.system_metrics else None
@@ -102,6 +110,27 @@ class MLflowSink(Sink):
         """Send what is queued."""
         self._spool.send()
 
+    def amend(
+        self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
+    ) -> None:
+        """Change the last run of a trial that has this run as its parent; an older one that is open is KILLED."""
+        self._spool.put(partial(self._amend, trial, status, tags, artifact))
+        self._spool.send()
+
+    def _amend(self, trial: int, status: str | None, tags: Mapping[str, str], artifact: Path | None) -> None:
+        mine = f"tags.`{PARENT}` = '{self._run_id}' and tags.`{TRIAL}` = '{trial}'"
+        found = self._client.search_runs([self._experiment_id], mine, order_by=["attributes.start_time DESC"])
+        for older in found[1:]:
+            if older.info.status == "RUNNING":
+                self._client.set_terminated(older.info.run_id, "KILLED")
+        for run in found[:1]:
+            for key, value in tags.items():
+                self._client.set_tag(run.info.run_id, key, _cut(value, MAX_TAG))
+            if artifact:
+                self._client.log_artifact(run.info.run_id, str(artifact))
+            if status and run.info.status == "RUNNING":
+                self._client.set_terminated(run.info.run_id, status)
+
     def close(self, status: str) -> None:
         """Send what is still queued and end the run as FINISHED, FAILED or KILLED."""
         if self._monitor:
@@ -123,6 +152,15 @@ class MLflowSink(Sink):
         with warnings.catch_warnings():  # MLflow 3.17 calls select_dtypes in a way that pandas 3 deprecates
             warnings.simplefilter("ignore")
             self._client.log_table(self._run_id, data=rows, artifact_file=file)
+
+
+def prepare(tracker: "MLflowTracker") -> None:
+    """Load and make all that opening a run needs, and leave no connection open."""
+    uri = resolve_uri(tracker.uri)
+    client, _ = connect(uri, tracker.experiment)
+    if not uri.startswith("http"):
+        # MLflow keeps the store for later clients of this process; a connection must not be shared by a fork.
+        client._tracking_client.store.engine.dispose()
 
 
 def _server(uri: str) -> str:

@@ -29,11 +29,19 @@ SIGTERM_EXIT = 128 + signal.SIGTERM
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
+class StoppedRun(Exception):  # noqa: N818  # no error
+    """Raised to end a run on purpose before its end; it counts as KILLED."""
+
+
 class Tracker(Protocol):
     """What `conf/tracking` instantiates."""
 
-    def open(self) -> Sink:
-        """Open a run, or raise InputError."""
+    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
+        """Open a new run, with these tags from its first moment on, or go on with one; or raise InputError."""
+        ...
+
+    def prepare(self) -> None:
+        """Load what opening a run needs, and leave nothing open: this process is going to be forked."""
         ...
 
 
@@ -56,8 +64,8 @@ class MLflowTracker:
     tags: dict[str, str] = field(default_factory=dict)
     system_metrics: bool = False
 
-    def open(self) -> Sink:
-        """Open an MLflow run.
+    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
+        """Open an MLflow run, or go on with the one of this id.
 
         Raises:
             InputError: the store cannot be used.
@@ -65,16 +73,30 @@ class MLflowTracker:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, when MLflow is imported
         from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
 
-        return MLflowSink(self)
+        return MLflowSink(self, run_id=run_id, tags=tags or {})
+
+    def prepare(self) -> None:
+        """Load MLflow and make the store, and keep no connection to it.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from blurr.tracking.mlflow_sink import prepare
+
+        prepare(self)
 
 
 @dataclass
 class NoTracker:
     """Keep no record besides the files in the run's folder."""
 
-    def open(self) -> Sink:
+    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
         """Return a sink that drops everything."""
         return Sink()
+
+    def prepare(self) -> None:
+        """There is nothing to load."""
 
 
 class Run:
@@ -146,8 +168,8 @@ class Run:
         self._flush_at = time.monotonic() + FLUSH_SECONDS
 
     def tag(self, **tags: str) -> None:
-        """Set tags: `weights="scratch"` becomes `blurr.weights`."""
-        named = {key if key.startswith("blurr.") else f"blurr.{key}": mask_text(str(tags[key])) for key in tags}
+        """Set tags: `weights="scratch"` becomes `blurr.weights`; a name with a dot stays as it is."""
+        named = _named(tags)
         self.tags.update(named)
         self._sink.tags(named)
 
@@ -171,12 +193,19 @@ class Run:
             file.writelines(lines)
         self._sink.table(name, rows)
 
+    def amend(self, trial: int, **changes: Any) -> None:
+        """Change the run of one of this sweep's trials, as `Sink.amend` says, when its own process cannot."""
+        self._sink.amend(trial, **changes)
+
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Record the final scores: metrics.json, and the last step in MLflow."""
         self.log(metrics, step=self.step)
         self.flush()
         numbers = {key: float(value) for key, value in metrics.items()}
-        self._write("metrics.json", to_json(numbers, indent=2) + "\n")
+        # Whole or not at all: a sweep takes a trial whose process was killed for finished where this file stands.
+        made = self.folder / "metrics.json.part"
+        made.write_text(to_json(numbers, indent=2) + "\n", encoding="utf-8")
+        self.artifact(made.replace(self.folder / "metrics.json"))
 
     def describe(self, config: Mapping[str, Any], overrides: Sequence[str], tags: Mapping[str, str]) -> None:
         """Record what the run was given: configuration, overrides, environment and uncommitted changes."""
@@ -237,13 +266,17 @@ def tracked_run(
         InputError: MLflow cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _sigterm_as_exit(), Run(folder, tracker.open()) as run:
+    with sigterm_as_exit(), Run(folder, tracker.open(tags=_named(tags))) as run:
         run.describe(config, overrides, tags)
         yield run
 
 
+def _named(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key if "." in key else f"blurr.{key}": mask_text(str(value)) for key, value in tags.items()}
+
+
 @contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
+def sigterm_as_exit() -> Iterator[None]:
     """Turn SIGTERM into SystemExit(143), so that `with` blocks and `finally` still run."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread set handlers
@@ -263,7 +296,7 @@ def _sigterm_as_exit() -> Iterator[None]:
 def _status(error: BaseException | None) -> Status:
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return "FINISHED"
-    if isinstance(error, KeyboardInterrupt | GeneratorExit):
+    if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedRun):
         return "KILLED"
     if isinstance(error, SystemExit) and error.code in (SIGTERM_EXIT, 128 + signal.SIGINT):
         return "KILLED"

@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
+
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # tags by which the runs of a sweep's trials are known
 
 
 class Point(NamedTuple):
@@ -54,6 +59,18 @@ class Sink:
 
     def send(self) -> None:
         """Deliver what waits."""
+
+    def amend(
+        self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
+    ) -> None:
+        """Change the last run of a sweep's trial, of which this run is the parent, when its own process cannot.
+
+        Args:
+            trial: its number.
+            status: what it ended as, where it did not say so itself.
+            tags: to be added.
+            artifact: a file to be added.
+        """
 
     def close(self, status: str) -> None:
         """Deliver the rest, and end as FINISHED, FAILED or KILLED."""

@@ -21,6 +21,12 @@ def show_summary(run: Run, *, metrics: Mapping[str, float], facts: Mapping[str, 
     console = Console(highlight=False, emoji=False, markup=False)
     console.print()
     console.print(_scores(metrics))
+    show_place(run, facts)
+
+
+def show_place(run: Run, facts: Mapping[str, str]) -> None:
+    """Print where everything is that a run or sweep leaves behind, after what else there is to say of it."""
+    console = Console(highlight=False, emoji=False, markup=False)
     lines = {**facts, "outputs": _short(run.folder)}
     if run.id:
         lines["MLflow run"] = f"{run.name} ({run.id})"

@@ -15,7 +15,7 @@ from fastai.learner import Callback, Learner, Recorder
 from fastai.metrics import mse
 from fastai.optimizer import OptimWrapper
 
-from blurr.tracking.callback import TrackingCallback, _scores
+from blurr.tracking.callback import TrackingCallback, scores
 from blurr.tracking.run import NoTracker, tracked_run
 
 ROWS, BATCH = 24, 4
@@ -193,7 +193,7 @@ def test_a_score_that_is_no_number_is_left_out():
         train_metrics=False,
         final_record=[0.5, 0.25, "0.1/0.2"],
     )
-    assert _scores(recorder) == {"valid/loss": 0.25}
+    assert scores(recorder) == {"valid/loss": 0.25}
 
 
 def test_it_runs_right_after_the_recorder():

@@ -1,0 +1,187 @@
+"""Run one sweep from its command line to its closing table."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from blurr import checks
+from blurr.building import build
+from blurr.errors import InputError
+from blurr.explain import CRASH
+from blurr.sweep.board import Board
+from blurr.sweep.conductor import Conductor
+from blurr.sweep.executors import processes
+from blurr.sweep.goals import Goal, best, goals
+from blurr.sweep.ledger import Ledger, locked
+from blurr.sweep.proposals import Proposals
+from blurr.sweep.settings import Settings
+from blurr.sweep.space import Space, is_own, parse
+from blurr.sweep.trial import Context
+from blurr.tracking.run import Run, sigterm_as_exit
+from blurr.tracking.summary import show_place
+
+log = logging.getLogger(__name__)
+
+
+def run_sweep(words: Sequence[str], context: Context) -> None:
+    """Run a sweep, or what is left of it.
+
+    Args:
+        words: of the command line, those for Hydra itself aside.
+        context: what composes and runs a trial.
+
+    Raises:
+        InputError: a mistake in what the user gave, before any trial is started; or one that all trials failed on.
+        SystemExit: with code 1, where a trial failed.
+    """
+    space = parse(words, context.hydra.config_loader)
+    configs = [context.compose(space.words(point)) for point in space.samples()]
+    for cfg in configs:
+        HydraConfig.instance().set_config(cfg)  # `${hydra:…}` is resolved from there
+        checks.check(cfg)
+    HydraConfig.instance().set_config(configs[0])
+    settings: Settings = build(context.config.sweep)
+    aims = common_goals(configs, settings)
+    folder = Path(context.config.hydra.sweep.dir).absolute()
+    with locked(folder) as ledger, sigterm_as_exit():
+        begin(ledger, words, space, weights=partial(decide_weights, configs))
+        with processes(context, settings.workers) as executor, opened_run(ledger, context.config, configs[0]) as run:
+            proposals = Proposals(
+                space,
+                total=settings.trials,
+                search=make_search(context.config.sweep, settings, space, aims),
+                is_grid=settings.sampler is None,
+            )
+            board = Board(aims, proposals.total, settings.workers)
+            conductor = Conductor(
+                ledger, settings, proposals, aims, executor, run, board, weights=ledger.head["weights"]
+            )
+            with board.shown():
+                conduct(conductor)
+            conclude(conductor)
+    answer(conductor)
+
+
+def common_goals(configs: Sequence[DictConfig], settings: Settings) -> list[Goal]:
+    """Give the objectives, which all trials must have in common to be compared.
+
+    Raises:
+        InputError: they have not.
+    """
+    found = [goals(cfg, settings.direction) for cfg in configs]
+    other = next((each for each in found if each != found[0]), None)
+    if other:
+        one, two = ([goal.name for goal in each] for each in (found[0], other))
+        raise InputError(
+            f"The trials have different objectives, {', '.join(one)} and {', '.join(two)}, and cannot be compared. "
+            "Set objective=valid/loss, or another that all of them have."
+        )
+    return found[0]
+
+
+def begin(ledger: Ledger, words: Sequence[str], space: Space, *, weights: Any) -> None:
+    """Write down what the sweep is, where it is new; refuse to mix it with another where it is not.
+
+    Raises:
+        InputError: the folder holds a sweep of other words.
+    """
+    ours = sorted(word for word in words if not is_own(word))
+    if not ledger.head:
+        flags = [word for word in sys.argv[1:] if word.startswith("-") and word not in ("-m", "--multirun")]
+        ledger.begin(words=list(words), flags=flags, weights=weights())
+        return
+    before = sorted(word for word in ledger.head["words"] if not is_own(word))
+    if ours != before:
+        raise InputError(
+            f"The sweep in {ledger.folder} was begun with {' '.join(before)}, and this command line has "
+            f"{' '.join(ours)}. Give the same words, or none but sweep.resume={ledger.folder.name}, or another "
+            "sweep.name."
+        )
+
+
+def decide_weights(configs: Sequence[DictConfig]) -> str:
+    """Decide what `model.weights=auto` stands for in all trials alike: checkpoints where every one can be had."""
+    from blurr.text.weights import choose_weights
+
+    models = [cfg.model for cfg in configs if OmegaConf.select(cfg, "model.weights") == "auto"]
+    asked = {(model["name"], OmegaConf.select(model, "arch")) for model in models}
+    if not asked:
+        return "auto"
+    chosen = {choose_weights(name, "auto", arch) for name, arch in sorted(asked, key=str)}
+    return "scratch" if "scratch" in chosen else "pretrained"
+
+
+def make_search(node: DictConfig, settings: Settings, space: Space, aims: Sequence[Goal]) -> Any:
+    """Make the search of a sweep that has a sampler, a pruner or a storage; None for a plain grid."""
+    if not (settings.sampler or settings.pruner or settings.storage):
+        return None
+    try:
+        from blurr.sweep.search import Search
+    except ImportError as error:
+        raise InputError(f"This sweep needs Optuna ({error}). Install it with: pip install 'blurr[sweep]'") from error
+    return Search(
+        space,
+        directions=[goal.direction for goal in aims],
+        sampler=partial(sampler_for, node) if settings.sampler else None,
+        pruner=build(node.pruner) if settings.pruner else None,
+        storage=settings.storage,
+        name=settings.name,
+    )
+
+
+def sampler_for(node: DictConfig, number: int) -> Any:
+    """Make the sampler of the trial of this number, with a seed of its own."""
+    given = dict(node.sampler)
+    return build(OmegaConf.create({**given, **({"seed": given["seed"] + number} if "seed" in given else {})}))
+
+
+@contextmanager
+def opened_run(ledger: Ledger, config: DictConfig, example: DictConfig) -> Iterator[Run]:
+    """Open the sweep's own MLflow run, the parent of the trials'; a sweep that is resumed goes on with it."""
+    tracker = build(example.tracking)
+    run_id = ledger.head.get("run")
+    tags = {"blurr.sweep": config.sweep.name, "mlflow.runName": f"sweep {config.sweep.name}"}
+    with Run(ledger.folder, tracker.open(run_id=run_id, tags=tags)) as run:
+        if run_id is None:
+            ledger.begin(run=run.id)
+            plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            run.describe(OmegaConf.to_container(plain, resolve=False), ledger.head["words"], {})  # type: ignore[arg-type]
+        yield run
+
+
+def conduct(conductor: Conductor) -> None:
+    """Run the trials; where the user stops the sweep, let those that run close their MLflow runs."""
+    try:
+        conductor.conduct()
+    except (KeyboardInterrupt, SystemExit):
+        log.warning("The sweep is stopped. To go on with it: blurr run -m sweep.resume=%s", conductor.settings.name)
+        conductor.interrupt()
+        raise
+
+
+def conclude(conductor: Conductor) -> None:
+    """Mark the best trials, and show all of them."""
+    ledger, run = conductor.ledger, conductor.run
+    winners = best(ledger.trials.values(), conductor.goals)
+    for trial in winners:
+        run.amend(trial.number, tags={"blurr.best": "true"})
+    if winners:
+        run.tag(best=", ".join(str(trial.number) for trial in winners))
+    conductor.board.close(ledger)
+    show_place(run, {"sweep": conductor.settings.name})
+
+
+def answer(conductor: Conductor) -> None:
+    """Leave with the exit code that the sweep has earned."""
+    failed = [trial for trial in conductor.ledger.trials.values() if trial.state == "failed"]
+    if conductor.mistakes and len(failed) == len(conductor.ledger.trials) and len(set(conductor.mistakes)) == 1:
+        raise InputError(conductor.mistakes[0])
+    if failed:
+        raise SystemExit(CRASH)

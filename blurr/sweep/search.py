@@ -1,0 +1,154 @@
+"""Let Optuna propose the trials, and say which of them are not worth going on with.
+
+This module loads Optuna, which comes with the extra `sweep`; it is imported only where a sampler or pruner is set.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from blurr.errors import InputError
+from blurr.sweep.ledger import Ledger, Trial
+from blurr.sweep.space import Axis, Point, Space
+
+STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Search:
+    """An Optuna study that follows a sweep's ledger; its trials have the ledger's numbers.
+
+    The ledger is what counts: in memory the study is rebuilt from it, and one in a storage is brought up to it.
+
+    Args:
+        space: what may vary.
+        directions: of the objectives.
+        sampler: makes the sampler that proposes a trial, given the trial's number. One for each trial, so that what is
+            proposed depends on the trials before it alone and not on whether the sweep was stopped meanwhile.
+        pruner: judges the reports; None prunes nothing.
+        storage: address of an Optuna storage; None keeps the study in memory.
+        name: of the study.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        directions: Sequence[str],
+        sampler: Callable[[int], BaseSampler] | None = None,
+        pruner: BasePruner | None = None,
+        storage: str | None = None,
+        name: str = "sweep",
+    ) -> None:
+        if pruner and len(directions) > 1:
+            raise InputError("A pruner judges one objective, and there are several. Set sweep.pruner=null, or one.")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._axes = {axis.key: distribution(axis) for axis in space.axes}
+        self._sampler = sampler
+        try:
+            self._study = optuna.create_study(
+                directions=[StudyDirection[direction.upper()] for direction in directions],
+                pruner=pruner or optuna.pruners.NopPruner(),
+                storage=storage,
+                study_name=name,
+                load_if_exists=storage is not None,
+            )
+        except (ValueError, ImportError, OSError) as error:
+            raise InputError(f"sweep.storage={storage}: Optuna cannot use this: {error}") from error
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study, for plots."""
+        return self._study
+
+    def follow(self, ledger: Ledger) -> None:
+        """Bring the study up to the ledger.
+
+        Raises:
+            InputError: a study in a storage has trials that the ledger does not know.
+        """
+        known = self._study.get_trials(deepcopy=False)
+        if len(known) > len(ledger.trials) + 1:  # one that was proposed and not yet written down is asked for again
+            raise InputError(
+                f"The study '{self._study.study_name}' in sweep.storage has {len(known)} trials, and the ledger in "
+                f"{ledger.folder} {len(ledger.trials)}. Give the sweep another sweep.name."
+            )
+        for number, trial in sorted(ledger.trials.items()):
+            if number >= len(known):
+                self._study.add_trial(self._frozen(trial))
+            elif trial.is_done:
+                self.tell(trial)
+
+    def ask(self, number: int) -> Point:
+        """Let the sampler propose the trial of this number."""
+        if self._sampler is None:
+            raise InputError("A study without a sampler follows a grid and proposes nothing. Set sweep.sampler.")
+        self._study.sampler = self._sampler(number)
+        pending = self._study.get_trials(deepcopy=False)[number:]
+        trial = self._trial(number) if pending else self._study.ask()
+        return {key: _text(_suggest(trial, key, kind)) for key, kind in self._axes.items()}
+
+    def add(self, trial: Trial) -> None:
+        """Take up a trial that the grid proposed."""
+        self._study.add_trial(self._frozen(trial))
+
+    def is_to_be_pruned(self, number: int, step: int, value: float) -> bool:
+        """Take a report, and judge the trial by it."""
+        trial = self._trial(number)
+        if step not in self._study.get_trials(deepcopy=False)[number].intermediate_values:
+            trial.report(value, step)  # an attempt before this one may have reported the same evaluation
+        return trial.should_prune()
+
+    def tell(self, trial: Trial) -> None:
+        """Take a trial's end."""
+        if self._study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+            return  # it had failed, and was tried again after the sweep was resumed
+        state = STATES[trial.state]
+        self._study.tell(trial.number, trial.values if state == TrialState.COMPLETE else None, state=state)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+
+    def _frozen(self, trial: Trial) -> FrozenTrial:
+        return create_trial(
+            state=STATES[trial.state] if trial.is_done else TrialState.RUNNING,  # a failed one is tried again
+            values=trial.values if trial.state == "finished" else None,
+            params={key: _value(self._axes[key], text) for key, text in trial.point.items()},
+            distributions=self._axes,
+            intermediate_values=trial.reports,
+        )
+
+
+def distribution(axis: Axis) -> BaseDistribution:
+    """Say in Optuna's words what a key may be: text choices, or whole or other numbers from low to high."""
+    if axis.low is None or axis.high is None:
+        return CategoricalDistribution(axis.choices)
+    if isinstance(axis.low, int) and isinstance(axis.high, int) and isinstance(axis.step, int | None):
+        return IntDistribution(axis.low, axis.high, log=axis.log, step=1 if axis.log else axis.step or 1)
+    return FloatDistribution(axis.low, axis.high, log=axis.log, step=None if axis.log else axis.step)
+
+
+def _suggest(trial: optuna.Trial, key: str, kind: BaseDistribution) -> Any:
+    match kind:
+        case IntDistribution():
+            return trial.suggest_int(key, kind.low, kind.high, step=kind.step, log=kind.log)
+        case FloatDistribution():
+            return trial.suggest_float(key, kind.low, kind.high, step=kind.step, log=kind.log)
+        case CategoricalDistribution():
+            return trial.suggest_categorical(key, kind.choices)
+    raise TypeError(f"{kind} is no distribution of this module.")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _value(kind: BaseDistribution, text: str) -> Any:
+    if isinstance(kind, CategoricalDistribution):
+        return text
+    return int(text) if isinstance(kind, IntDistribution) else float(text)
