@@ -8,18 +8,13 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from blurr import composing, explain, paths
 
 
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
-    """Check one job's config and run it; returns the objective, which a sweep compares.
-
-    Args:
-        cfg: the composed config.
-        trial: what a sweep gives a trial besides: `report` and `tags`.
-    """
+    """Check one job's config and run it, with what a sweep gives its trials; returns the objective."""
     from blurr import checks
 
     job = HydraConfig.get()
@@ -28,12 +23,11 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
 
     from blurr.experiment import run_experiment
 
-    overrides, choices = list(job.overrides.task), dict(job.runtime.choices)
-    with open_dict(cfg):
-        del cfg["sweep"]  # is no part of what a run is
+    words, choices = list(job.overrides.task), dict(job.runtime.choices)
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # is no part of what a run is
     # A sweep goes on with its other jobs after a failed one, and says so at its end.
     with explain.Answering() if job.mode == RunMode.RUN else nullcontext():
-        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices, **trial)
+        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=words, choices=choices, **trial)
 
 
 def main() -> None:

@@ -51,7 +51,12 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
     aims = common_goals(configs, settings)
     folder = Path(context.config.hydra.sweep.dir).absolute()
     with locked(folder) as ledger, sigterm_as_exit():
-        begin(ledger, words, space, weights=partial(decide_weights, configs))
+        if ledger.head:
+            check_words(ledger, words)
+        else:
+            weights = decide_weights(configs)
+            ledger.begin(name=settings.name, argv=sys.argv[1:], words=list(words), weights=weights)
+        ledger.begin(goals=[(goal.name, goal.direction) for goal in aims])
         with processes(context, settings.workers) as executor, opened_run(ledger, context.config, configs[0]) as run:
             proposals = Proposals(
                 space,
@@ -86,17 +91,13 @@ def common_goals(configs: Sequence[DictConfig], settings: Settings) -> list[Goal
     return found[0]
 
 
-def begin(ledger: Ledger, words: Sequence[str], space: Space, *, weights: Any) -> None:
-    """Write down what the sweep is, where it is new; refuse to mix it with another where it is not.
+def check_words(ledger: Ledger, words: Sequence[str]) -> None:
+    """Refuse to mix a sweep with another.
 
     Raises:
         InputError: the folder holds a sweep of other words.
     """
     ours = sorted(word for word in words if not is_own(word))
-    if not ledger.head:
-        flags = [word for word in sys.argv[1:] if word.startswith("-") and word not in ("-m", "--multirun")]
-        ledger.begin(words=list(words), flags=flags, weights=weights())
-        return
     before = sorted(word for word in ledger.head["words"] if not is_own(word))
     if ours != before:
         raise InputError(

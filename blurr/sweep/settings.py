@@ -50,6 +50,8 @@ class Settings:
             raise InputError(
                 f"sweep.on_failure={self.on_failure}: must be continue, stop, or retry(n) with a number n."
             )
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise InputError(f"sweep.name={self.name}: names a folder; use letters, digits, dots, - and _ alone.")
         if self.sampler and self.trials is None:
             raise InputError("sweep.trials=null: a search needs a number of trials. Set sweep.trials=20, say.")
 
