@@ -69,6 +69,20 @@ def check(cfg: DictConfig) -> None:
     _check_model(config)
 
 
+def check_part(key: str, node: DictConfig) -> None:
+    """Check a part of the config that has a `_target_` of ours.
+
+    Args:
+        key: where it stands in the config.
+        node: the part.
+
+    Raises:
+        InputError: the first mistake found.
+    """
+    values = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    _check_node(Node(key, values["_target_"], values))
+
+
 def describe(expected: Any) -> str:
     """Say in words what a type admits, e.g. `a whole number of at least 1 or 'auto'`."""
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)

@@ -96,6 +96,7 @@ def processes(context: Context, workers: int) -> Iterator[Processes]:
         yield Processes(ours, workers)
     finally:
         ours.close()
+        nursery.terminate()  # it may be loading still
         nursery.join()
 
 

@@ -41,13 +41,14 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
         InputError: a mistake in what the user gave, before any trial is started; or one that all trials failed on.
         SystemExit: with code 1, where a trial failed.
     """
+    checks.check_part("sweep", context.config.sweep)
+    settings: Settings = build(context.config.sweep)
     space = parse(words, context.hydra.config_loader)
     configs = [context.compose(space.words(point)) for point in space.samples()]
     for cfg in configs:
         HydraConfig.instance().set_config(cfg)  # `${hydra:…}` is resolved from there
         checks.check(cfg)
     HydraConfig.instance().set_config(configs[0])
-    settings: Settings = build(context.config.sweep)
     aims = common_goals(configs, settings)
     folder = Path(context.config.hydra.sweep.dir).absolute()
     with locked(folder) as ledger, sigterm_as_exit():

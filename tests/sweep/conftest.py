@@ -1,0 +1,112 @@
+"""A sweep of experiments that take no time: real processes, a real ledger, and an experiment that is a few lines."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from blurr.sweep.ledger import Ledger
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = """
+import ctypes, json, os, sys, time
+from blurr.errors import InputError
+
+def run_experiment(cfg, *, folder, overrides, choices, report, tags):
+    started = folder.parent / "starts.txt"
+    with started.open("a") as file:
+        file.write(f"{folder.name}\\n")
+    fate = os.environ.get(f"FATE_{cfg.seed}", "")
+    if fate == "raise": raise RuntimeError("it failed")
+    if fate == "refuse": raise InputError("a column is missing")
+    if fate == "memory": bytearray(8 * 2**30)
+    if fate == "segfault": ctypes.string_at(0)
+    if fate == "exit": os._exit(3)
+    if fate == "leave": sys.exit(4)
+    if fate == "kill": os.kill(os.getpid(), 9)
+    if fate == "nan": return float("nan")
+    if fate == "hang": time.sleep(100)
+    if fate == "once" and len(started.read_text().splitlines()) == 1: raise RuntimeError("the first time")
+    lr = float(cfg.optimizer.lr or 0)
+    for step in range(1, cfg.schedule.epochs + 1):
+        time.sleep(float(os.environ.get("SECONDS", 0)) / cfg.schedule.epochs)
+        report(step, lr * step)
+        (folder / "steps").write_text(str(step))
+    value = lr * cfg.schedule.epochs
+    (folder / "metrics.json").write_text(json.dumps({"valid/accuracy": value, "valid/loss": -value}))
+    if fate == "die late": os.kill(os.getpid(), 9)
+    return value if isinstance(cfg.objective, str) else [value, -value]
+"""
+PLAIN = ("-m", "model.weights=scratch", "tracking=none", "schedule.epochs=1", "sweep.name=a")
+
+
+class Sweeping:
+    """Calls `python -m blurr.run` in a folder, with that experiment in place of the real one."""
+
+    def __init__(self, folder: Path, package: Path) -> None:
+        self.folder, self.package = folder, package
+
+    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "blurr.run", *words],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.package), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def start_sweep(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+        return self.start(*PLAIN, *words, **environment)
+
+    def call(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*words, **environment)
+        out, err = process.communicate(timeout=100)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def sweep(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return self.call(*PLAIN, *words, **environment)
+
+    def ledger(self, name: str = "a") -> Ledger:
+        return Ledger(self.folder / "multirun" / name)
+
+    def finished(self) -> set[int]:
+        return {number for number, trial in self.ledger().trials.items() if trial.state == "finished"}
+
+    def starts(self) -> list[str]:
+        """The number of the trial for each time that one was started."""
+        file = self.folder / "multirun" / "a" / "starts.txt"
+        return file.read_text().split() if file.exists() else []
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("package")
+    for name in ("conf", "experiments", "blurr", "hydra_plugins"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "blurr" / "experiment.py").write_text(EXPERIMENT)
+    return copy
+
+
+@pytest.fixture
+def sweeping(work: Path, package: Path) -> Sweeping:
+    return Sweeping(work, package)
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Wait until something is so, while a process lives."""
+
+    def wait(is_so: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not is_so():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    return wait

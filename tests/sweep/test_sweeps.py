@@ -1,0 +1,188 @@
+"""Whole sweeps, in processes of their own: what is run, what is kept, and what is said at the end."""
+
+import re
+import signal
+
+import pytest
+
+
+def test_a_grid_is_run_in_order_and_its_best_trial_is_named(sweeping):
+    done = sweeping.sweep("optimizer.lr=1,3,2")
+    assert done.returncode == 0, done.stderr
+    assert "best by valid/accuracy: trial 1 (3)" in done.stdout
+    trials = sweeping.ledger().trials.values()
+    assert [trial.values for trial in trials] == [[1.0], [3.0], [2.0]]
+    assert [(trial.state, trial.attempts) for trial in trials] == [("finished", 1)] * 3
+
+
+@pytest.mark.slow
+def test_what_a_trial_prints_is_in_its_folder_and_not_on_the_terminal(sweeping):
+    done = sweeping.sweep("seed=1", "optimizer.lr=1,2", FATE_1="raise")
+    assert "Error executing job" not in done.stderr
+    assert "Error executing job" in (sweeping.folder / "multirun" / "a" / "0" / "output.txt").read_text()
+
+
+ENDS = {
+    "raise": "RuntimeError: it failed",
+    "memory": r"out of memory \(MemoryError",
+    "segfault": "died of SIGSEGV",
+    "exit": r"left without a word, with exit code 3 \(os._exit\?\)",
+    "hang": r"it took longer than sweep.trial_timeout=3 seconds",
+    "leave": r"sys.exit\(4\) was called",
+    "kill": "died of SIGKILL, as when the system runs out of memory",
+    "nan": "the objective is nan",
+}
+
+
+def test_a_trial_that_fails_in_whatever_way_ends_alone_and_says_why(sweeping):
+    fates = {f"FATE_{seed}": fate for seed, fate in enumerate(ENDS)}
+    done = sweeping.sweep("seed=range(0,11)", "sweep.workers=2", "sweep.trial_timeout=3", "sweep.memory=4", **fates)
+    assert done.returncode == 1
+    trials = sweeping.ledger().trials
+    assert [trial.state for trial in trials.values()] == ["failed"] * len(ENDS) + ["finished"] * 3
+    for number, reason in enumerate(ENDS.values()):
+        assert re.match(reason, trials[number].reason)
+        assert re.search(f"trial {number} failed: {reason}", done.stdout)
+        assert (sweeping.folder / "multirun" / "a" / str(number) / "error.txt").read_text()
+    assert "raise RuntimeError" in trials[0].details
+    assert "experiment.py" in trials[2].details  # where it crashed
+    assert "experiment.py" in trials[4].details  # where it hung
+
+
+@pytest.mark.slow
+def test_a_trial_whose_process_dies_after_its_end_is_finished(sweeping):
+    done = sweeping.sweep("seed=1,2", FATE_1="die late")
+    assert done.returncode == 0
+    assert sweeping.starts() == ["0", "1"]
+
+
+@pytest.mark.slow
+class TestOnFailure:
+    """`sweep.on_failure`."""
+
+    def test_a_failed_trial_is_tried_again_as_often_as_is_wished(self, sweeping):
+        done = sweeping.sweep("seed=1", "optimizer.lr=1,2", "sweep.on_failure=retry(2)", FATE_1="once")
+        assert done.returncode == 0, done.stderr
+        assert sweeping.starts() == ["0", "0", "1"]
+        assert "trial 0 failed and is tried again: RuntimeError: the first time" in done.stderr
+
+    def test_it_stops_the_sweep_where_that_is_wished(self, sweeping):
+        assert sweeping.sweep("seed=1,2,3", "sweep.on_failure=stop", FATE_1="raise").returncode == 1
+        assert sweeping.starts() == ["0"]
+
+    def test_a_mistake_that_all_trials_have_is_one_message(self, sweeping):
+        done = sweeping.sweep("seed=1", "optimizer.lr=1,2", FATE_1="refuse")
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1] == "a column is missing"
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_time_is_over_stops_what_runs_and_can_go_on(sweeping):
+    done = sweeping.sweep("seed=1,2", "sweep.timeout=2", FATE_1="hang")
+    assert "sweep.timeout=2 is over" in done.stderr
+    assert (sweeping.starts(), sweeping.finished()) == (["0"], set())
+    assert sweeping.call("sweep.resume=a", "sweep.timeout=null").returncode == 0
+    assert sweeping.finished() == {0, 1}
+
+
+class TestResume:
+    """A sweep that was stopped, whatever by."""
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda sent: sent.name)
+    def test_it_goes_on_with_what_had_not_finished(self, sweeping, wait_until, sent):
+        words = ("optimizer.lr=1,2,3,4", "sweep.workers=2")
+        process = sweeping.start_sweep(*words, SECONDS="1")
+        wait_until(sweeping.finished, process)
+        process.send_signal(sent)
+        process.communicate(timeout=60)
+        before = sweeping.finished()
+        done = sweeping.call("sweep.resume=a")
+        assert done.returncode == 0, done.stderr
+        assert sweeping.finished() == {0, 1, 2, 3}
+        starts = sweeping.starts()
+        assert all(starts.count(str(number)) == 1 for number in before)
+        assert "best by valid/accuracy: trial 3 (4)" in done.stdout
+        assert sweeping.sweep(*words).returncode == 0  # the same command goes on, too, and finds nothing to do
+        assert sweeping.starts() == starts
+
+    @pytest.mark.slow
+    def test_the_trials_of_a_killed_sweep_die_with_it(self, sweeping, wait_until):
+        process = sweeping.start_sweep("seed=1", "optimizer.lr=1,2", FATE_1="hang")
+        wait_until(sweeping.starts, process)
+        process.kill()
+        process.communicate(timeout=20)
+        done = sweeping.call("sweep.resume=a")  # would wait for the lock, and give up, if a trial had survived
+        assert done.returncode == 0, done.stderr
+        assert sweeping.starts() == ["0", "0", "1"]
+
+    @pytest.mark.slow
+    def test_failed_trials_are_tried_again(self, sweeping):
+        sweeping.sweep("seed=1,2", FATE_1="raise")
+        assert sweeping.call("sweep.resume=a").returncode == 0
+        assert sweeping.starts() == ["0", "1", "0"]
+
+    @pytest.mark.slow
+    def test_other_words_are_another_sweep(self, sweeping):
+        sweeping.sweep("seed=1,2")
+        done = sweeping.sweep("seed=1,3")
+        assert done.returncode == 2
+        assert re.search(r"was begun with .*seed=1,2.* has .*seed=1,3.*another sweep\.name", done.stderr)
+
+    @pytest.mark.slow
+    def test_a_sweep_that_there_is_not_is_answered_with_those_there_are(self, sweeping):
+        sweeping.sweep("seed=1,2", "sweep.name=first")
+        done = sweeping.call("sweep.resume=frist")
+        assert done.returncode == 2
+        assert re.search(r"There is no sweep 'frist'.* Did you mean 'first'\? multirun/ has: first\.", done.stderr)
+
+
+class TestSearch:
+    """Trials that Optuna proposes."""
+
+    RANGE = "optimizer.lr=interval(0.1,1.0)"
+
+    def test_it_proposes_the_same_after_a_kill_as_without_one(self, sweeping, wait_until):
+        words = ("sweep=tpe", self.RANGE, "sweep.trials=14")  # TPE begins with 10 at random
+        sweeping.sweep(*words, "sweep.name=whole")
+        process = sweeping.start_sweep(*words, SECONDS="0.2")
+        wait_until(lambda: len(sweeping.finished()) >= 3, process)
+        process.kill()
+        process.communicate(timeout=20)
+        assert sweeping.call("sweep.resume=a").returncode == 0
+        whole, cut = (sweeping.ledger(name).trials.values() for name in ("whole", "a"))
+        assert [trial.values for trial in whole] == [trial.values for trial in cut]
+
+    @pytest.mark.slow
+    def test_the_count_of_trials_is_a_total_that_can_be_raised(self, sweeping):
+        sweeping.sweep("sweep=random", self.RANGE, "sweep.trials=2")
+        done = sweeping.call("sweep.resume=a", "sweep.trials=3")
+        assert done.returncode == 0, done.stderr
+        assert sweeping.starts() == ["0", "1", "2"]
+
+    @pytest.mark.slow
+    def test_a_pruner_stops_what_does_worse_and_what_is_kept_does_all_its_steps(self, sweeping):
+        done = sweeping.sweep("optimizer.lr=8,4,2,1,16", "schedule.epochs=4", "sweep=asha")
+        assert done.returncode == 0, done.stderr
+        trials = sweeping.ledger().trials
+        assert (trials[4].state, trials[4].values) == ("finished", [64.0])
+        pruned = [trial for trial in trials.values() if trial.state == "pruned"]
+        assert pruned
+        assert all(len(trial.reports) < 4 for trial in pruned)
+
+    @pytest.mark.slow
+    def test_several_objectives_have_several_best_trials(self, sweeping):
+        words = ("objective=[valid/accuracy,valid/loss]", "sweep.direction=[maximize,maximize]", "optimizer.lr=1,2,3")
+        done = sweeping.sweep(*words)
+        assert done.returncode == 0, done.stderr
+        assert "trial 0 (1, -1), trial 1 (2, -2), trial 2 (3, -3)" in done.stdout
+
+    @pytest.mark.slow
+    def test_a_storage_has_every_trial_under_the_ledgers_number(self, sweeping):
+        import optuna
+
+        words = ("sweep=random", self.RANGE, "sweep.storage=sqlite:///optuna.db")
+        sweeping.sweep(*words, "sweep.trials=2")
+        sweeping.sweep(*words, "sweep.trials=3")
+        study = optuna.load_study(study_name="a", storage=f"sqlite:///{sweeping.folder}/optuna.db")
+        assert [trial.values for trial in study.trials] == [t.values for t in sweeping.ledger().trials.values()]
