@@ -1,5 +1,6 @@
 """Give a sweep its trials, in order: those of a grid, or those that a search proposes."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from blurr.sweep.ledger import Ledger, Trial
@@ -16,17 +17,19 @@ class Proposals:
     Args:
         space: what may vary.
         total: how many trials there are to be in all; None: the whole grid.
+        grid: the points to be tried, in order; None where `search` proposes them.
         search: proposes and judges trials; None where a grid is run without a pruner.
-        is_grid: whether all combinations are tried in order; else `search` proposes.
 
     Attributes:
         total: as above, and never more than a grid has.
     """
 
-    def __init__(self, space: Space, *, total: int | None, search: "Search | None", is_grid: bool) -> None:
+    def __init__(
+        self, space: Space, *, total: int | None, grid: Sequence[Point] | None, search: "Search | None"
+    ) -> None:
         self.space = space
-        self._grid = list(space.grid()) if is_grid else None
-        size = len(self._grid) if self._grid is not None else total or 0
+        self._grid = grid
+        size = len(grid) if grid is not None else total or 0
         self.total = min(size, total or size)
         self._search = search
         self._copies: dict[int, list[int]] = {}  # number of a running trial to those that have its values

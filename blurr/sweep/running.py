@@ -50,6 +50,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
         checks.check(cfg)
     HydraConfig.instance().set_config(configs[0])
     aims = common_goals(configs, settings)
+    grid = list(space.grid()) if settings.sampler is None else None
     folder = Path(context.config.hydra.sweep.dir).absolute()
     with locked(folder) as ledger, sigterm_as_exit():
         if ledger.head:
@@ -63,7 +64,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
                 space,
                 total=settings.trials,
                 search=make_search(context.config.sweep, settings, space, aims),
-                is_grid=settings.sampler is None,
+                grid=grid,
             )
             board = Board(aims, proposals.total, settings.workers)
             conductor = Conductor(
