@@ -11,13 +11,15 @@ from datasets.utils import logging as datasets_logging
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.building import build
-from blurr.data.batching import Loader, Ragged, TokenizedRows
+from blurr.data.batching import Loader, TokenizedRows
 from blurr.data.bucketing import Buckets
+from blurr.data.columns import Ragged
 from blurr.experiment import build_hf, build_raw
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.wrapper import blurr_splitter
 from blurr.text.tasks.base import Task, ordered_splits
+from blurr.text.tasks.tokenized import tokenized_rows
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
 
 Facts = list[tuple[str, str]]
@@ -64,7 +66,7 @@ def plan(cfg: DictConfig) -> dict[str, Facts]:
     hf = build_hf(cfg, task, raw, load_weights=False)
     loader: Loader = build(cfg.loader)
     splits = dict(ordered_splits(raw))
-    encoded = {name: task.encode({c: rows[c][:] for c in rows.column_names}, hf) for name, rows in splits.items()}
+    encoded = {name: tokenized_rows(task, raw, name, hf, cache=loader.cache) for name in splits}
     role = task.schema.label
     labels = task.vocab(hf) is not None and role is not None
     return {

@@ -1,8 +1,11 @@
 """What every test stands on: no network, no telemetry, one thread, and ways to call the command line."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["BLURR_CACHE"] = tempfile.mkdtemp(prefix="blurr-cache-")  # every process of the tests its own
+atexit.register(shutil.rmtree, os.environ["BLURR_CACHE"], ignore_errors=True)
 
 ROOT = Path(__file__).parents[1]
 Blurr = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,6 +1,6 @@
 """Put tokenized rows into padded batches of similar length."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from blurr.annotations import Count, Natural
 from blurr.data.bucketing import BatchSize
+from blurr.data.columns import Ragged, as_column
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 Row = Mapping[str, Any]
@@ -48,28 +49,6 @@ class Loader:
         return BatchSize(rows, self.max_tokens)
 
 
-class Ragged:
-    """A column of integer sequences of different lengths: one flat array and the offsets into it."""
-
-    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
-        lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
-        self.offsets = np.concatenate([[0], np.cumsum(lengths)])
-        self.flat = np.fromiter((i for s in sequences for i in s), dtype=np.int32, count=int(self.offsets[-1]))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> NDArray[np.int32]:
-        return self.flat[self.offsets[index] : self.offsets[index + 1]]
-
-    def __iter__(self) -> Iterator[NDArray[np.int32]]:
-        return (self[i] for i in range(len(self)))
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self.offsets)
-
-
 class TokenizedRows:
     """Tokenized rows, held as flat arrays; row `i` is a dict of one array or number per column.
 
@@ -81,7 +60,7 @@ class TokenizedRows:
     n_inp = 1  # fastai: of a batch `(inputs, targets)` the first element is input
 
     def __init__(self, columns: Mapping[str, Sequence[Any]], vocab: list[str] | None = None) -> None:
-        self.columns = {name: _as_column(values) for name, values in columns.items()}
+        self.columns = {name: as_column(values) for name, values in columns.items()}
         self.vocab = vocab
 
     def __len__(self) -> int:
@@ -103,16 +82,6 @@ class TokenizedRows:
     def new_empty(self) -> "TokenizedRows":
         """Give rows of the same kind with nothing in them, as fastai's `export` asks for."""
         return TokenizedRows({}, self.vocab)
-
-
-def _as_column(values: Sequence[Any]) -> Ragged | NDArray[Any]:
-    if len(values) and isinstance(values[0], list | np.ndarray) and not any(isinstance(v, float) for v in values[0]):
-        return Ragged(values)
-    return np.asarray(values, dtype=np.float32 if len(values) and _is_float(values[0]) else np.int64)
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, list) and any(isinstance(v, float) for v in value))
 
 
 def in_order(order: Sequence[int], values: Sequence[Any]) -> list[Any]:

@@ -29,6 +29,7 @@ from blurr.text.metrics_rows import RowMetric, RowsLater, streamed
 from blurr.text.modeling.core import Blearner, as_items
 from blurr.text.modeling.interpretation import EvaluationCallback
 from blurr.text.modeling.losses import loss_per_row
+from blurr.text.tasks.tokenized import tokenized_rows
 from blurr.training.optimizers import adamw, as_opt_func
 
 Loss = Literal["auto", "model", "cross_entropy"]
@@ -79,9 +80,7 @@ class Task(ABC):
         """Do as `tokenize` does, for items to predict on."""
         return self.tokenize(rows, hf)
 
-    def hold(
-        self, tokenized: Mapping[str, list[Any]], rows: Mapping[str, Sequence[Any]], hf: HFObjects
-    ) -> TokenizedRows:
+    def hold(self, tokenized: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
         """Hold what `tokenize` made, and what `decode` needs of the rows that it was made of."""
         return TokenizedRows(tokenized, self.vocab(hf))
 
@@ -141,15 +140,17 @@ class Task(ABC):
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
         """Tokenize every split once, and make one loader each, in the order of `ordered_splits`."""
-        loaders = [self._loader(split, hf, loader, train=name == "train") for name, split in ordered_splits(raw)]
+        fits = fitting(loader, hf.config)
+        loaders = [
+            self._loader(tokenized_rows(self, raw, name, hf, cache=loader.cache), hf, fits, train=name == "train")
+            for name, _ in ordered_splits(raw)
+        ]
         device = default_device()
         dls = DataLoaders(*loaders, device=device)
         dls.to(device)
         return dls
 
-    def _loader(self, split: Dataset, hf: HFObjects, loader: Loader, *, train: bool) -> TextDL:
-        loader = fitting(loader, hf.config)
-        rows = self.encode({name: split[name][:] for name in split.column_names}, hf)
+    def _loader(self, rows: TokenizedRows, hf: HFObjects, loader: Loader, *, train: bool) -> TextDL:
         return TextDL(
             rows,
             tokenizer=hf.tokenizer,

@@ -243,9 +243,7 @@ class QuestionAnswering(Task):
             max_question_length=self.max_question_length,
         )
 
-    def hold(
-        self, tokenized: Mapping[str, list[Any]], rows: Mapping[str, Sequence[Any]], hf: HFObjects
-    ) -> TokenizedRows:
+    def hold(self, tokenized: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
         answers = answers_of(rows) if "answers" in rows else None
         return QuestionRows(tokenized, rows["question"], rows["context"], answers)
 

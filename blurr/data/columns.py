@@ -1,0 +1,50 @@
+"""Hold the values of many rows as flat arrays, one column each."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Ragged:
+    """A column of integer sequences of different lengths: one flat array and the offsets into it."""
+
+    def __init__(self, flat: NDArray[np.int32], offsets: NDArray[np.int64]) -> None:
+        self.flat, self.offsets = flat, offsets
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]]) -> "Ragged":
+        """Put sequences behind each other."""
+        lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return cls(np.fromiter((i for s in sequences for i in s), dtype=np.int32, count=int(offsets[-1])), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> NDArray[np.int32]:
+        return self.flat[self.offsets[index] : self.offsets[index + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+
+Column = Ragged | NDArray[Any]
+
+
+def as_column(values: Sequence[Any]) -> Column:
+    """Hold values as flat arrays: sequences of integers as `Ragged`, numbers and vectors of floats as they are."""
+    if isinstance(values, Ragged | np.ndarray):
+        return values
+    if len(values) and isinstance(values[0], list | np.ndarray) and not any(isinstance(v, float) for v in values[0]):
+        return Ragged.of(values)
+    return np.asarray(values, dtype=np.float32 if len(values) and _is_float(values[0]) else np.int64)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, list) and any(isinstance(v, float) for v in value))

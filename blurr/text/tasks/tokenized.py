@@ -1,0 +1,97 @@
+"""Tokenize a split once, and find it again in the cache as long as nothing that it is made of has changed."""
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tokenizers
+import transformers
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+import blurr.data.batching
+import blurr.text.data.core
+from blurr.data.batching import TokenizedRows
+from blurr.data.cache import cached, hash_of_code, key_of
+from blurr.data.core import RawData
+from blurr.text.hf_objects import HFObjects
+
+if TYPE_CHECKING:
+    from blurr.text.tasks.base import Task
+
+# what of a tokenizer's file its last call has left there
+STATE_OF_CALLS = ("truncation", "padding")
+
+
+class ColumnsOf(Mapping[str, Sequence[Any]]):
+    """The columns of a data set, each read only when somebody asks for it: a cache hit asks for few."""
+
+    def __init__(self, rows: Dataset) -> None:
+        self.rows = rows
+        self.read: dict[str, Sequence[Any]] = {}
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        if name not in self.rows.column_names:
+            raise KeyError(name)  # as `get` wants it
+        if name not in self.read:
+            self.read[name] = self.rows[name][:]
+        return self.read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows.column_names)
+
+    def __len__(self) -> int:
+        return len(self.rows.column_names)
+
+
+def tokenized_rows(task: "Task", raw: RawData, split: str, hf: HFObjects, *, cache: bool) -> TokenizedRows:
+    """Tokenize a split, or take it from the cache.
+
+    Args:
+        task: whose `tokenize` is asked.
+        raw: the rows.
+        split: which of them.
+        hf: tokenizer and config.
+        cache: look into the cache, and leave the result there.
+    """
+    columns = ColumnsOf(raw.splits[split])
+    settings = json.dumps(asdict(task), sort_keys=True, default=repr)
+    # an object that says nothing of itself but its address would never be found again
+    if not cache or " at 0x" in settings:
+        return task.encode(columns, hf)
+    parts = {
+        "rows": raw.fingerprint,
+        "split": split,
+        "task": [type(task).__qualname__, settings],
+        "tokenizer": description_of(hf.tokenizer),
+        "config": {k: v for k, v in hf.config.to_diff_dict().items() if not k.startswith("_")},
+        "code": [_hash_of_blurr(), hash_of_code(Path(inspect.getfile(type(task))).parent)],
+        "versions": [transformers.__version__, tokenizers.__version__],
+    }
+    about = f"{type(task).__name__} {hf.arch}, {split} of {raw.source}"
+    return task.hold(cached(key_of(parts), about, lambda: task.tokenize(columns, hf)), columns, hf)
+
+
+def description_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Give all that decides what a tokenizer makes of a text, besides the arguments of the call."""
+    if tokenizer.is_fast:
+        model = json.loads(tokenizer.backend_tokenizer.to_str())
+        model = {name: value for name, value in model.items() if name not in STATE_OF_CALLS}
+    else:
+        model = {**tokenizer.init_kwargs, "vocab": tokenizer.get_vocab()}
+    return {
+        "class": type(tokenizer).__name__,
+        "model": model,
+        "special": tokenizer.special_tokens_map,
+        "length": tokenizer.model_max_length,
+        "sides": [tokenizer.padding_side, tokenizer.truncation_side],
+    }
+
+
+@lru_cache(maxsize=1)
+def _hash_of_blurr() -> str:
+    return hash_of_code(*(Path(inspect.getfile(m)).parent for m in (blurr.data.batching, blurr.text.data.core)))
