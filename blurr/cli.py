@@ -9,6 +9,7 @@ from blurr import __version__, explain, paths
 from blurr.errors import InputError, nearest
 
 RUN = "run"
+CACHE_ACTIONS = ["ls", "prune", "clear"]
 
 
 def main() -> None:
@@ -41,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="say what `blurr run` with the same words would do; loads no weights")
     plan.add_argument("overrides", nargs="*", help="as for `blurr run`, e.g. task=summarization model=bart")
     plan.set_defaults(command=_plan)
+    cache = commands.add_parser("cache", help="list or delete the tokenized rows that runs share")
+    cache.add_argument("action", choices=CACHE_ACTIONS, help="prune deletes what --days and --gigabytes say")
+    cache.add_argument("--days", type=float, default=30, help="prune: what was not used for so long (default 30)")
+    cache.add_argument("--gigabytes", type=float, help="prune: then the longest unused, until the rest fits")
+    cache.set_defaults(command=_cache)
     doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to mend them")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -85,6 +91,18 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _cache(arguments: argparse.Namespace) -> int:
+    from blurr.data import cache
+
+    if arguments.action == "ls":
+        found = cache.entries()
+    else:
+        is_all = arguments.action == "clear"
+        found = cache.prune(days=0 if is_all else arguments.days, gigabytes=None if is_all else arguments.gigabytes)
+    _show(f"{cache.root()}" if arguments.action == "ls" else "deleted", [("", e.key[:12], str(e)) for e in found])
+    return 0
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from blurr import doctor
 
@@ -119,7 +137,9 @@ def _complete(words: Sequence[str]) -> None:
     if "query=" not in " ".join(words) or not typed or takes_overrides:
         os.environ["COMP_LINE"] = line.replace(f" {typed[0]} ", " ", 1) if takes_overrides else line
         return _hydra(words)
-    choices = {1: [RUN, "plan", "ls", "doctor"], 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
+    choices = {1: [RUN, "plan", "ls", "cache", "doctor"], 2: paths.groups() if typed[:1] == ["ls"] else []}.get(
+        len(typed), []
+    )
     return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))
 
 

@@ -43,6 +43,10 @@ class Entry:
     size: int
     used: float
 
+    def __str__(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.used))
+        return f"{self.about}: {self.rows} rows, {self.size / 1e6:.1f} MB, used {when}"
+
 
 def root() -> Path:
     """Give the cache's folder: `$BLURR_CACHE`, or `blurr` in the user's folder for caches."""
