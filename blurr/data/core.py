@@ -112,11 +112,8 @@ def raw_data(
             to be taken from the training rows, too.
     """
     chosen = chosen_columns(schema, columns or {})
-    if "valid" in rows and splits.by != "auto":
-        raise InputError(
-            f"data.splits.by={splits.by} takes validation rows from the training rows, but {source} comes with some. "
-            "Leave one of the two out: set data.splits.by=auto, or data.valid=null (data.valid_split=null on the Hub)."
-        )
+    if "valid" in rows:
+        _check_not_split(splits, source)
     named = {}
     for name, given in rows.items():
         where = f"{source} ({name})"
@@ -220,6 +217,14 @@ def _at_hand(data: object, text: frozenset[str]) -> datasets.Dataset:
         f"A {type(data).__name__} cannot be read as rows. Give a DataFrame, a datasets.Dataset, a DatasetDict, "
         "a list of dicts, or the path of a file or folder."
     )
+
+
+def _check_not_split(splits: Splits, source: str) -> None:
+    if splits.by != "auto":
+        raise InputError(
+            f"data.splits.by={splits.by} takes validation rows from the training rows, but {source} comes with some. "
+            "Leave one of the two out: set data.splits.by=auto, or data.valid=null (data.valid_split=null on the Hub)."
+        )
 
 
 def _without(parts: Mapping[str, datasets.Dataset], name: str) -> dict[str, datasets.Dataset]:
