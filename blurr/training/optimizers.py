@@ -116,7 +116,7 @@ def learning_rate(wish: Any, learner: Learner, *, weights: str, folder: Path) ->
         return LR_OF_WEIGHTS[weights]
     if wish == "auto":
         return _find_lr(learner, folder)
-    rates = list(wish) if isinstance(wish, list | tuple) else [wish]
+    rates = list(wish) if isinstance(wish, Sequence) and not isinstance(wish, str) else [wish]
     if all(isinstance(rate, int | float) and not isinstance(rate, bool) and rate > 0 for rate in rates):
         if len(rates) == 1:
             return float(rates[0])

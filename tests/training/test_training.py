@@ -14,6 +14,7 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.losses import MSELossFlat
 from fastai.optimizer import Lamb, ranger
+from omegaconf import ListConfig
 from torch import nn
 
 from blurr import paths
@@ -194,8 +195,13 @@ def test_an_optimizers_state_goes_through_save_and_load(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("wish", "weights", "expected"),
-    [(3e-4, "scratch", 3e-4), ([1e-5, 1e-3], "scratch", slice(1e-5, 1e-3)), (None, "pretrained", 5e-5)],
-    ids=["number", "pair", "none"],
+    [
+        (3e-4, "scratch", 3e-4),
+        ([1e-5, 1e-3], "scratch", slice(1e-5, 1e-3)),
+        (ListConfig([1e-5, 1e-3]), "scratch", slice(1e-5, 1e-3)),
+        (None, "pretrained", 5e-5),
+    ],
+    ids=["number", "pair", "pair of a config", "none"],
 )
 def test_a_learning_rate_is_a_number_a_pair_or_the_weights_own(wish, weights: str, expected, tmp_path: Path):
     assert learning_rate(wish, learner(tmp_path), weights=weights, folder=tmp_path) == expected
