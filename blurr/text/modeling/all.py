@@ -1,9 +1,11 @@
 """All of blurr's names for models and training, for notebooks: `from blurr.text.modeling.all import *`."""
 
-from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Rouge, Spearman
+from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Rouge, Spearman
+from blurr.text.metrics_generation import BertScore, Meteor
 from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy
 from blurr.text.metrics_question_answering import AnswerF1, ExactMatch
 from blurr.text.metrics_token_classification import Seqeval
+from blurr.text.metrics_translation import Bleu, ChrF
 from blurr.text.modeling.core import BaseModelCallback, Blearner, blurr_predict
 from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import BlearnerForGeneration, blurr_generate
@@ -35,6 +37,7 @@ __all__ = [
     "AnswerF1",
     "BaseModelCallback",
     "BaseModelWrapper",
+    "BertScore",
     "Blearner",
     "BlearnerForGeneration",
     "BlearnerForLM",
@@ -44,17 +47,22 @@ __all__ = [
     "BlearnerForSummarization",
     "BlearnerForTokenClassification",
     "BlearnerForTranslation",
+    "Bleu",
     "CausalLM",
+    "ChrF",
     "ExactMatch",
     "Interpretation",
     "MaskedLM",
     "Matthews",
+    "Meteor",
     "Pearson",
     "Perplexity",
     "PreCalculatedBCELoss",
     "PreCalculatedCrossEntropyLoss",
     "PreCalculatedMSELoss",
+    "Precision",
     "QuestionAnswering",
+    "Recall",
     "Rouge",
     "Seqeval",
     "SequenceClassification",
