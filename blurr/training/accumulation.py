@@ -34,10 +34,9 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
         self.batches = batches
 
     def before_fit(self) -> None:
-        self.taken = 0
+        self.taken = self.held = 0
 
     def before_train(self) -> None:
-        self.held = 0
         self.per_epoch = -(-len(self.dls.train) // self.batches)
 
     def after_loss(self) -> None:
@@ -58,6 +57,10 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
                 parameter.grad.mul_(scale)
         self.held = 0
         self.taken += 1
+
+    def after_fit(self) -> None:
+        if self.held:  # the fit was broken off between two steps
+            self.opt.zero_grad()
 
     def after_batch(self) -> None:
         # fastai has just counted the batch: a schedule must stand still until the step

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.training import GradientClip
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
+from fastai.learner import Learner
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from torch import nn
 
@@ -131,6 +134,19 @@ def test_accumulation_counts_steps_and_leaves_the_reported_loss_alone(classifier
         learn.fit(2, 0.0)
         assert accumulation.taken == 6
         assert learn.recorder.values[-1][0] == pytest.approx(learn.validate(ds_idx=0)[0], rel=0.05)
+
+
+def test_a_fit_that_is_broken_off_between_two_steps_leaves_no_gradients(classifier):
+    class Stop(Callback):
+        order = 90
+
+        def after_batch(self) -> None:
+            if self.training and self.iter == 3:
+                raise CancelFitException
+
+    learn = classifier(bs=4, cbs=[GradientAccumulation(3), Stop()])
+    learn.fit(1, 0.1)
+    assert not any(p.grad is not None and p.grad.any() for p in learn.model.parameters())
 
 
 def test_accumulation_works_under_autocast(classifier):
@@ -305,6 +321,14 @@ def test_balance_keeps_rows_of_similar_length_together(classifier):
 def test_balance_of_rows_with_several_targets_is_refused(reviews: pd.DataFrame, tiny_bert: Path):
     learn = learner_of(TokenClassification(), tagged(reviews), tiny_bert, cbs=[ClassBalance()])
     with pytest.raises(InputError, match="one class per training row"):
+        learn.fit(1)
+
+
+def test_balance_of_loaders_from_elsewhere_is_refused():
+    rows = [(torch.zeros(1), torch.tensor(0))] * 4
+    dls = DataLoaders(DataLoader(rows, bs=2), DataLoader(rows, bs=2))
+    learn = Learner(dls, nn.Linear(1, 2), CrossEntropyLossFlat(), cbs=[ClassBalance()])
+    with pytest.raises(InputError, match="needs loaders made by blurr, not a DataLoader"), learn.no_bar():
         learn.fit(1)
 
 
