@@ -45,7 +45,13 @@ def learns(done: Finished) -> str:
 
 
 def on_real_data(task: str, data: Path, folder: Path) -> str:
-    """Train for an epoch on a part of public data."""
+    """Train for an epoch on a part of public data.
+
+    Raises:
+        CheckError: none is named for this task.
+    """
+    if task not in REAL:
+        raise CheckError("no public data is named for it")
     name, *words = REAL[task].split()
     common = [f"task={task}", "model.weights=scratch", "tracking=none", "schedule.epochs=1", "data.limit=60"]
     done = run([*common, "data=files", *words], folder=folder / "real", start=data / name)
@@ -87,18 +93,18 @@ def recorded(done: Finished, uri: str) -> str:
     return f"{len(found.data.metrics)} metrics, {len(found.data.params)} params"
 
 
-def examine(task_name: str, data: Path) -> list[str]:
+def examine(task_name: str, data: Path, rows: int) -> list[str]:
     """Make the row of a task: `yes` and what was seen, or `no` and why."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         uri = f"sqlite:///{folder}/mlflow.db"
-        words = [f"task={task_name}", "model.weights=scratch", f"tracking.uri={uri}", "data.rows=400"]
+        words = [f"task={task_name}", "model.weights=scratch", f"tracking.uri={uri}", f"data.rows={rows}"]
         done = run(words, folder=folder / "out")
         task, raw, learner = restored(done)
         items = items_of(task_name, task, raw, learner.dls.tokenizer)[:8]
 
         def predicts() -> str:
-            return json.dumps(check_predictions(learner, items[:1], FIELDS[task_name])[0])[:60]
+            return json.dumps(check_predictions(learner, items[:1], FIELDS.get(task_name, set()))[0])[:60]
 
         def exports() -> str:
             check_export(learner, items, learner.predict(items), folder)
@@ -127,10 +133,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of public data")
     parser.add_argument("--only", default=",".join(paths.options("task")), help="tasks, separated by commas")
+    parser.add_argument("--rows", type=int, default=1200, help="generated rows to learn from")
     given = parser.parse_args()
     show(markdown(HEADER, []))
     for task in given.only.split(","):
-        show(line(examine(task, given.data.resolve())))
+        show(line(examine(task, given.data.resolve(), given.rows)))
 
 
 if __name__ == "__main__":
