@@ -11,7 +11,7 @@ from fastai.data.all import ColReader, ColSplitter, DataBlock, noop
 from fastai.learner import Learner, load_learner
 from torch.utils.data import DataLoader
 
-from blurr.data.batching import Loader
+from blurr.data.batching import Loader, TokenizedRows
 from blurr.errors import InputError
 from blurr.text.data.all import (
     LMBatchTokenizeTransform,
@@ -91,6 +91,12 @@ def test_a_model_runs_on_the_batches_of_a_plain_torch_loader(name: str, tiny_ber
     if name != "question_answering":  # whose targets are not among the inputs
         output.loss.backward()
         assert torch.isfinite(output.loss)
+
+
+def test_a_loader_of_no_rows_has_no_batches(tiny_bert: Path, tiny_bart: Path):
+    raw, hf = objects_of("sequence_classification", tiny_bert, tiny_bart)
+    dls = TASKS["sequence_classification"].dataloaders(raw, hf, Loader(batch_size=4))
+    assert list(dls.valid.new(TokenizedRows({}))) == []
 
 
 # -- middle level

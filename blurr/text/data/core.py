@@ -145,7 +145,7 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         size = BatchSize(self.bs, self.max_tokens)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
         if self.lengths is None:
-            batches = np.split(rows, range(self.bs, self.n, self.bs))
+            batches = np.split(rows, range(self.bs, self.n, self.bs)) if self.n else []
         else:
             buckets = Buckets(self.lengths[rows], size)
             chosen = buckets.training(seed=self.seed, epoch=self.epoch) if self.shuffle else buckets.evaluation()
