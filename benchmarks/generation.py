@@ -73,14 +73,19 @@ def timed(evaluate: Callable[..., list[str]], *given: Any) -> tuple[float, list[
     return time.process_time() - start, texts
 
 
-def main() -> None:
-    """Print the table."""
+def asked_for() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=Path, help="a file of rows; generated ones without it")
     parser.add_argument("--source", default="text", help="column of the texts")
     parser.add_argument("--target", default="summary", help="column of the summaries")
     parser.add_argument("--rows", type=int, default=200)
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table."""
+    asked = asked_for()
     torch.set_num_threads(1)
     datasets_logging.disable_progress_bar()
     task = Summarization(max_length=256, generation=SETTINGS)
