@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import datasets
@@ -53,6 +54,7 @@ def load_samples(
     return raw_data(splits, schema, columns=columns, source="sample", limit=limit, seed=seed)
 
 
+@lru_cache(maxsize=4)  # the trials of a sweep are forked from a process that has made them
 def different_rows(make: Callable[[random.Random], Row], count: int, *, seed: int, label: str | None) -> list[Row]:
     """Draw rows until `count` of them differ in what the model sees, that is, in all but the label."""
     rng = random.Random(seed)

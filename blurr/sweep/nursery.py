@@ -89,7 +89,8 @@ def _load(context: Context, threads: int) -> None:
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     from blurr.sweep.rehearsal import rehearse
 
-    rehearse(context.config)
+    # A GPU's driver is loaded where there is one, and nowhere else.
+    rehearse(context, has_gpu=Path("/proc/driver/nvidia").exists() or sys.platform == "darwin")
 
 
 def _obey(connection: Connection, children: dict[int, Child], context: Context, *, threads: int) -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 from mlflow.data.huggingface_dataset import from_huggingface
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.tracking.context.registry import resolve_tags
 
 from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
@@ -161,6 +162,7 @@ def prepare(tracker: "MLflowTracker") -> None:
     if not uri.startswith("http"):
         # MLflow keeps the store for later clients of this process; a connection must not be shared by a fork.
         client._tracking_client.store.engine.dispose()
+    resolve_tags()  # looks for the programs it may run under, which loads two hundred modules
 
 
 def _server(uri: str) -> str:
