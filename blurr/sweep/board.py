@@ -18,6 +18,12 @@ MOST_ROWS = 12
 DETAIL_LINES = 4  # of a traceback, in the closing table; the file has it all
 
 
+def terminal() -> Console:
+    """Give a console that writes text as it is; in a pipe nothing is cut or wrapped to 80 columns."""
+    console = Console(highlight=False, emoji=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=10_000)
+
+
 class Board:
     """What a sweep shows while it runs.
 
@@ -31,7 +37,7 @@ class Board:
     """
 
     def __init__(self, goals: Sequence[Goal], total: int, workers: int, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, emoji=False, markup=False)
+        self.console = console or terminal()
         self._goals, self._total, self._workers = goals, total, workers
         self._live: Live | None = None
 

@@ -18,6 +18,7 @@ from blurr.explain import CRASH
 from blurr.sweep.board import Board
 from blurr.sweep.conductor import Conductor
 from blurr.sweep.executors import processes
+from blurr.sweep.export import experiment_yaml
 from blurr.sweep.goals import Goal, best, goals
 from blurr.sweep.ledger import Ledger, locked
 from blurr.sweep.proposals import Proposals
@@ -58,7 +59,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
         else:
             weights = decide_weights(configs)
             ledger.begin(name=settings.name, argv=sys.argv[1:], words=list(words), weights=weights)
-        ledger.begin(goals=[(goal.name, goal.direction) for goal in aims])
+        ledger.begin(fixed=list(space.fixed), goals=[(goal.name, goal.direction) for goal in aims])
         with processes(context, settings.workers) as executor, opened_run(ledger, context.config, configs[0]) as run:
             proposals = Proposals(
                 space,
@@ -66,6 +67,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
                 search=make_search(context.config.sweep, settings, space, aims),
                 grid=grid,
             )
+            ledger.begin(total=proposals.total)
             board = Board(aims, proposals.total, settings.workers)
             conductor = Conductor(
                 ledger, settings, proposals, aims, executor, run, board, weights=ledger.head["weights"]
@@ -170,15 +172,41 @@ def conduct(conductor: Conductor) -> None:
 
 
 def conclude(conductor: Conductor) -> None:
-    """Mark the best trials, and show all of them."""
+    """Mark the best trials, draw what was found, and show all trials."""
     ledger, run = conductor.ledger, conductor.run
     winners = best(ledger.trials.values(), conductor.goals)
-    for trial in winners:
-        run.amend(trial.number, tags={"blurr.best": "true"})
-    if winners:
-        run.tag(best=", ".join(str(trial.number) for trial in winners))
+    numbers = [trial.twin if trial.twin is not None else trial.number for trial in winners]
+    for number in ledger.head.get("best", []):
+        if number not in numbers:
+            run.amend(number, tags={"blurr.best": "false"})  # it was, before the sweep went on
+    for number in numbers:
+        run.amend(number, tags={"blurr.best": "true"})
     conductor.board.close(ledger)
-    show_place(run, {"sweep": conductor.settings.name})
+    facts = {"sweep": conductor.settings.name}
+    if winners:
+        ledger.begin(best=numbers)
+        run.tag(best=", ".join(map(str, numbers)))
+        file = ledger.folder / "best.yaml"
+        file.write_text(experiment_yaml(ledger, winners[0]), encoding="utf-8")
+        run.artifact(file)
+        draw_plots(conductor)
+        facts["to run the best"] = f"blurr sweep export {conductor.settings.name}; blurr run experiments=best"
+    show_place(run, facts)
+
+
+def draw_plots(conductor: Conductor) -> None:
+    """Draw the sweep's plots, where Optuna is there to do so."""
+    try:
+        from blurr.sweep.plots import draw
+        from blurr.sweep.search import Search
+    except ImportError as error:
+        log.info("No plots are drawn (%s). To have them: pip install 'blurr[sweep]'", error)
+        return
+    ledger, aims = conductor.ledger, conductor.goals
+    search = Search(conductor.proposals.space, directions=[goal.direction for goal in aims])
+    search.follow(ledger)
+    for file in draw(search.study, aims[0], ledger.folder / "plots", title=f"Sweep {conductor.settings.name}"):
+        conductor.run.artifact(file, "plots")
 
 
 def answer(conductor: Conductor) -> None:

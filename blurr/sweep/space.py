@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,11 +83,16 @@ class Space:
 
     def words(self, point: Mapping[str, str]) -> list[str]:
         """Give the command line of one trial."""
-        return [*self.fixed, *(f"{key}={value}" for key, value in point.items())]
+        return words_of(self.fixed, point)
 
     def identify(self, point: Mapping[str, str]) -> str:
         """Give what a trial is known by: a hash of its command line, whatever the order of the words."""
         return hashlib.sha256(json.dumps(sorted(self.words(point))).encode()).hexdigest()[:16]
+
+
+def words_of(fixed: Iterable[str], point: Mapping[str, str]) -> list[str]:
+    """Give a command line of what is fixed and what varies."""
+    return [*fixed, *(f"{key}={value}" for key, value in point.items())]
 
 
 def parse(words: Sequence[str], loader: ConfigLoader) -> Space:

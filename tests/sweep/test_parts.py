@@ -1,0 +1,247 @@
+"""The parts of a sweep that need no process: what varies, the journal, which trial is best, what is shown of it."""
+
+import io
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from blurr.errors import InputError
+from blurr.sweep.board import Board
+from blurr.sweep.export import experiment_yaml
+from blurr.sweep.goals import Goal, best, goals
+from blurr.sweep.ledger import JOURNAL, Ledger, Trial, locked
+from blurr.sweep.resuming import expand
+from blurr.sweep.space import Axis, Space, is_own, parse
+
+
+class TestSpace:
+    """What a command line spans."""
+
+    def test_words_are_parted_into_what_is_fixed_what_varies_and_what_is_the_sweeps(self):
+        space = parse(["task=summarization", "a=1,2", "sweep=tpe", "sweep.workers=2", "~b", "+c=choice(x,y)"], None)
+        assert space.fixed == ("task=summarization", "~b")
+        assert space.axes == (Axis("a", ("1", "2")), Axis("+c", ("x", "y")))
+
+    @pytest.mark.parametrize(
+        ("word", "axis"),
+        [
+            ("a=interval(1,8)", Axis("a", low=1.0, high=8.0)),
+            ("a=int(interval(1,8))", Axis("a", low=1, high=8)),
+            ("a=tag(log,interval(1e-5,1e-3))", Axis("a", low=1e-5, high=1e-3, log=True)),
+            ("a=range(1,10,3)", Axis("a", ("1", "4", "7"), low=1, high=7, step=3)),
+            ("a=[1,2],[3]", Axis("a", ("[1,2]", "[3]"))),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_hydras_ways_to_say_several_values_are_understood(self, word, axis):
+        assert parse([word], None).axes == (axis,)
+
+    def test_a_range_of_no_values_is_refused(self):
+        with pytest.raises(InputError, match=r"a=range\(3,3\): there is no value to try"):
+            parse(["a=range(3,3)"], None)
+
+    def test_the_grid_varies_the_last_key_fastest(self):
+        points = list(parse(["a=1,2", "b=x,y"], None).grid())
+        assert points[:2] == [{"a": "1", "b": "x"}, {"a": "1", "b": "y"}]
+        assert len(points) == 4
+
+    def test_samples_have_each_value_once_and_not_each_combination(self):
+        assert len(list(parse(["a=1,2,3", "b=interval(0,1)"], None).samples())) == 1 + 2 + 1
+
+    def test_a_trial_is_known_by_its_words_in_any_order(self):
+        one, two = Space(("x=1", "y=2"), ()), Space(("y=2", "x=1"), ())
+        assert one.identify({"a": "1"}) == two.identify({"a": "1"}) != one.identify({"a": "2"})
+
+    @pytest.mark.parametrize(
+        ("word", "own"),
+        [("sweep=tpe", True), ("sweep.name=a", True), ("+sweep.x=1", True), ("sweeper=1", False), ("a.sweep=1", False)],
+    )
+    def test_what_is_about_the_sweep_is_known_by_its_key(self, word, own):
+        assert is_own(word) == own
+
+
+class TestLedger:
+    """The journal."""
+
+    @pytest.fixture
+    def ledger(self, tmp_path):
+        ledger = Ledger(tmp_path)
+        ledger.begin(name="mine", words=["a=1,2"])
+        for number in range(2):
+            ledger.propose(number, f"hash {number}", {"a": str(number)})
+            ledger.start(number)
+        ledger.report(0, 1, 0.5)
+        ledger.end(0, "finished", values=[0.75], cpu=1.5, seconds=2.0)
+        return ledger
+
+    def test_what_is_read_is_what_was_written(self, ledger, tmp_path):
+        again = Ledger(tmp_path)
+        assert (again.head, again.trials) == (ledger.head, ledger.trials)
+        assert again.trials[0] == Trial(
+            0, "hash 0", {"a": "0"}, "finished", 1, values=[0.75], reports={1: 0.5}, cpu=1.5, seconds=2.0
+        )
+        assert again.trials[1].state == "running"
+
+    @pytest.mark.parametrize("cut", [1, 10, 40])
+    def test_a_last_line_that_a_kill_cut_off_is_passed_over(self, ledger, tmp_path, cut):
+        file = tmp_path / JOURNAL
+        file.write_bytes(file.read_bytes()[:-cut])
+        again = Ledger(tmp_path)
+        assert again.trials[0].state == ("finished" if cut == 1 else "running")
+        again.end(0, "finished", values=[0.5])
+        assert Ledger(tmp_path).trials[0].values == [0.5]
+
+    def test_infinite_values_survive(self, ledger, tmp_path):
+        ledger.end(1, "failed", values=[float("inf")])
+        assert Ledger(tmp_path).trials[1].values == [float("inf")]
+
+    def test_a_new_attempt_forgets_the_reports_of_the_last(self, ledger):
+        ledger.start(0)
+        assert (ledger.trials[0].attempts, ledger.trials[0].reports) == (2, {})
+
+    def test_a_sweep_that_is_running_is_not_run_twice(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("blurr.sweep.ledger.LOCK_SECONDS", 0.2)
+        with locked(tmp_path), pytest.raises(InputError, match="is running in another process"), locked(tmp_path):
+            pass
+
+
+class TestGoals:
+    """Objectives, and the best of trials."""
+
+    @pytest.mark.parametrize(
+        ("objective", "target", "direction"),
+        [
+            ("valid/loss", "", "minimize"),
+            ("time/epoch", "", "minimize"),
+            ("valid/m", "blurr.text.metrics.Accuracy", "maximize"),
+            ("valid/m", "blurr.text.metrics.RMSE", "minimize"),
+            ("valid/m", "blurr.text.metrics_language_modeling.Perplexity", "minimize"),
+            ("valid/m", "torchmetrics.MeanSquaredError", "minimize"),
+            ("valid/m", "torchmetrics.classification.BinaryF1Score", "maximize"),
+            ("valid/nothing", "blurr.text.metrics.RMSE", "maximize"),
+        ],
+    )
+    def test_a_metric_says_which_way_it_is_better(self, objective, target, direction):
+        cfg = OmegaConf.create({"objective": objective, "metrics": {"m": {"_target_": target}}})
+        assert goals(cfg, "auto") == [Goal(objective, direction)]
+
+    def test_a_metric_that_does_not_say_is_asked_for(self):
+        cfg = OmegaConf.create({"objective": "valid/m", "metrics": {"m": {"_target_": "torchmetrics.MeanMetric"}}})
+        with pytest.raises(InputError, match="Set sweep.direction=minimize or sweep.direction=maximize"):
+            goals(cfg, "auto")
+        assert goals(cfg, "minimize") == [Goal("valid/m", "minimize")]
+
+    def finished(self, *values):
+        return [Trial(i, "", {}, "finished", values=list(each)) for i, each in enumerate(values)]
+
+    def test_the_best_is_the_first_of_the_best_by_the_direction(self):
+        trials = [*self.finished([2.0], [1.0], [1.0]), Trial(3, "", {}, "pruned", values=[0.0])]
+        assert [trial.number for trial in best(trials, [Goal("a", "minimize")])] == [1]
+        assert [trial.number for trial in best(trials, [Goal("a", "maximize")])] == [0]
+        assert best(trials[3:], [Goal("a", "minimize")]) == []
+
+    def test_of_several_objectives_those_are_best_that_no_other_beats(self):
+        trials = self.finished([1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [0.5, 0.5], [3.0, 3.5])
+        aims = [Goal("a", "maximize"), Goal("b", "minimize")]
+        assert [trial.number for trial in best(trials, aims)] == [0, 1, 2, 3]
+
+
+class TestExpand:
+    """Command lines that go on with a sweep."""
+
+    @pytest.fixture
+    def folder(self, work):
+        folder = work / "multirun" / "mine"
+        folder.mkdir(parents=True)
+        Ledger(folder).begin(name="mine", argv=["-m", "a=1,2", "sweep.workers=2"])
+        return folder
+
+    @pytest.mark.parametrize("place", ["mine", "multirun/mine"], ids=["name", "folder"])
+    def test_the_words_of_the_beginning_come_first_and_later_ones_win(self, folder, place):
+        words = expand([f"sweep.resume={place}", "sweep.workers=4"])
+        assert words == [
+            *("-m", "a=1,2", "sweep.workers=2", "sweep.workers=4", "sweep.name=mine"),
+            f"hydra.sweep.dir='{folder}'",
+        ]
+
+    def test_other_command_lines_stay_as_they_are(self):
+        assert expand(["task=summarization", "sweep.resume=null"]) == ["task=summarization", "sweep.resume=null"]
+
+    def test_a_number_of_retries_is_quoted_for_hydra(self):
+        assert expand(["sweep.on_failure=retry(2)"]) == ["sweep.on_failure='retry(2)'"]
+
+
+class TestExport:
+    """The YAML that runs a trial again."""
+
+    def test_options_are_defaults_and_values_are_nested(self, tmp_path):
+        ledger = Ledger(tmp_path)
+        fixed = ["task=summarization", "output_dir=x", "tracking=none", "experiments=base", "+a.b=[1,2]", "~c"]
+        ledger.begin(name="mine", fixed=fixed, weights="scratch", goals=[["valid/rougeL", "maximize"]])
+        text = experiment_yaml(ledger, Trial(3, "", {"model": "t5", "optimizer.lr": "0.01"}, values=[0.5]))
+        assert text.startswith("# @package _global_\n# Trial 3 of the sweep mine: valid/rougeL 0.5.\n")
+        assert "which alone can delete a key: ~c" in text
+        assert yaml.safe_load(text) == {
+            "defaults": ["base", {"override /task": "summarization"}, {"override /model": "t5"}],
+            "a": {"b": [1, 2]},
+            "optimizer": {"lr": 0.01},
+            "model": {"weights": "scratch"},
+        }
+
+    def test_the_file_composes_to_what_the_words_do(self, work):
+        from blurr import composing
+
+        ledger = Ledger(work)
+        fixed = ["task=summarization", "metrics=[rouge1]", "schedule.epochs=3"]
+        ledger.begin(name="mine", fixed=fixed, weights="auto", goals=[["valid/rouge1", "maximize"]])
+        point = {"model": "t5", "optimizer.lr": "0.01"}
+        (work / "experiments").mkdir()
+        (work / "experiments" / "best.yaml").write_text(experiment_yaml(ledger, Trial(0, "", point, values=[0.5])))
+        said = composing.compose(["experiments=best", "output_dir=x"])
+        meant = composing.compose([*fixed, "model=t5", "optimizer.lr=0.01", "output_dir=x"])
+        for key in ("task", "model", "metrics", "schedule", "optimizer", "data", "objective"):
+            assert said[key] == meant[key]
+
+
+class TestBoard:
+    """What is shown."""
+
+    def show(self, *, width=100, terminal=False):
+        console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+        return Board([Goal("valid/f1", "maximize")], total=4, workers=2, console=console), console.file
+
+    @pytest.fixture
+    def ledger(self, tmp_path):
+        ledger = Ledger(tmp_path)
+        for number in range(3):
+            ledger.propose(number, str(number), {"a": f"value {number}"})
+            ledger.start(number)
+        ledger.end(0, "finished", values=[0.75], seconds=10.0)
+        ledger.end(1, "failed", reason="died of SIGSEGV", details="one\ntwo\n", seconds=10.0)
+        ledger.report(2, 1, 0.25)
+        return ledger
+
+    def test_the_closing_table_has_each_trial_and_what_went_wrong(self, ledger):
+        board, out = self.show()
+        board.close(ledger)
+        shown = out.getvalue()
+        assert "value 0  finished  0.75" in shown
+        assert "trial 1 failed: died of SIGSEGV\n  one\n  two\n" in shown
+        assert "best by valid/f1: trial 0 (0.75)" in shown
+        assert "waiting   0.25" in shown
+
+    def test_the_live_table_says_how_long_it_will_take(self, ledger):
+        board, out = self.show(terminal=True)
+        with board.shown():
+            board.show(ledger, {2: float("inf")})
+        assert "2 of 4 trials, best valid/f1 0.75 (trial 0), about 0:00:10 left" in out.getvalue()
+        assert "running" in out.getvalue() or "waiting" in out.getvalue()
+
+    def test_without_a_terminal_a_line_is_written_for_each_trial_that_ends(self, ledger):
+        board, out = self.show()
+        with board.shown():
+            board.say(ledger.trials[0])
+            board.say(ledger.trials[1])
+        assert out.getvalue() == "trial 0 finished: 0.75  a=value 0\ntrial 1 failed: died of SIGSEGV  a=value 1\n"
