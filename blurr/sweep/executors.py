@@ -71,7 +71,7 @@ class Processes:
                     self._free.append(self._taken.pop(event.number))
                 yield event
                 seconds = 0
-        except EOFError as error:
+        except (EOFError, ConnectionResetError) as error:
             raise RuntimeError(
                 "The process that starts the trials has died; what it said last stands above. Finished trials are "
                 "kept: go on with sweep.resume."

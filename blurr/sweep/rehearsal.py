@@ -4,9 +4,9 @@ import io
 import logging
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.utils import run_job
 from omegaconf import OmegaConf
 
 from blurr import signatures
@@ -34,7 +34,7 @@ def rehearse(context: "Context", *, has_gpu: bool) -> None:
     """
     import torch
 
-    from blurr.experiment import run_experiment
+    import blurr.experiment  # noqa: F401  # takes ten seconds, and the trials have it then
 
     build(context.config.tracking).prepare()
     task, choices = context.config.task, context.config.hydra.runtime.choices
@@ -46,7 +46,7 @@ def rehearse(context: "Context", *, has_gpu: bool) -> None:
     quiet = io.StringIO()
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(quiet), redirect_stderr(quiet):
-        plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("hydra", "sweep")])
-        plain.output_dir = folder
-        run_experiment(plain, folder=Path(folder), overrides=[], choices={})
+        cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir = folder, "run"
+        # It keeps an exception to itself: a trial will meet the same, and tell it.
+        run_job(context.task, cfg, "hydra.sweep.dir", "hydra.sweep.subdir", context.hydra, configure_logging=False)
     logging.disable(logging.NOTSET)

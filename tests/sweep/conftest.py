@@ -17,7 +17,9 @@ EXPERIMENT = """
 import ctypes, json, os, sys, time
 from blurr.errors import InputError
 
-def run_experiment(cfg, *, folder, overrides, choices, report, tags):
+def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):
+    if report is None:
+        return 0.0  # a rehearsal
     started = folder.parent / "starts.txt"
     with started.open("a") as file:
         file.write(f"{folder.name}\\n")
