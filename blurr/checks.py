@@ -25,6 +25,7 @@ KEYS: dict[str, Any] = {
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "objective": str | list[str],
     "output_dir": str,
+    "resume": str | None,
     "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"] | None,
 }
 NOUNS = {

@@ -17,7 +17,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import explain, paths
+from blurr import explain, paths, resume
 from blurr.sweep import resuming
 
 
@@ -106,7 +106,7 @@ class BeforeRun(Callback):
 
 def prepare_process() -> None:
     """Set up a process that is blurr's own, rather than a notebook's, and complete its command line."""
-    sys.argv[1:] = resuming.expand(sys.argv[1:])
+    sys.argv[1:] = resume.expand(resuming.expand(sys.argv[1:]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down a busy machine several times
     sys.path.append(os.getcwd())  # modules beside the user's work are importable from the console script, too

@@ -14,13 +14,16 @@ from transformers.utils import logging as transformers_logging
 from blurr.building import build
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.resume import CHECKPOINTS, check_same
 from blurr.text.hf_objects import HFObjects
+from blurr.text.modeling.core import Blearner
 from blurr.text.tasks.base import Task
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
 from blurr.tracking.summary import show_summary
-from blurr.training.optimizers import learning_rate
+from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
+from blurr.training.optimizers import as_numbers, learning_rate, rate_of
 from blurr.training.precision import precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
 
@@ -55,7 +58,10 @@ def run_experiment(
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     tags = {**chosen, **(tags or {})}
-    with tracked_run(build(cfg.tracking), folder=folder, config=config, overrides=overrides, tags=tags) as run:
+    kept, checkpoint = what_is_left(folder, config) if cfg.resume is not None else (None, None)
+    with tracked_run(
+        build(cfg.tracking), folder=folder, config=config, overrides=overrides, tags=tags, kept=kept
+    ) as run:
         task: Task = build(cfg.task)
         raw = build_raw(cfg, task)
         log.info("%s", raw)
@@ -63,34 +69,76 @@ def run_experiment(
         hf = build_hf(cfg, task, raw)
         log.info("%s", hf)
         run.tag(weights=hf.weights)
-        metrics = build(cfg.metrics)
-        objectives = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
-        for name in objectives:
-            check_objective(name, {"loss", *metrics}, raw)
-        reporters = [Reporter(objectives[0], report)] if report else []
-        dls = task.dataloaders(raw, hf, build(cfg.loader))
-        learner = task.learner(
-            dls,
-            hf,
-            raw=raw,
-            metrics=metrics,
-            optimizer=build_optimizer(cfg.optimizer),
-            cbs=[
-                TrackingCallback(run),
-                *precision_callbacks(cfg.precision),
-                *build(cfg.callbacks).values(),
-                *reporters,
-            ],
-            path=folder,
-            model_dir="checkpoints",
-        )
-        with TerminalProgress.shown(learner):
-            lr = learning_rate(cfg.optimizer.lr, learner, weights=hf.weights, folder=folder)
-            run.tag(lr=str(lr))
-            build(cfg.schedule)(learner, lr)
+        learner = build_learner(cfg, task, raw, hf, run, report)
+        train(cfg, learner, raw, hf, run, checkpoint)
         scores = conclude(task, learner, raw, hf, run)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
-    return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in objectives]
+    return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in cfg.objective]
+
+
+def what_is_left(folder: Path, config: dict[str, Any]) -> tuple[int | None, Checkpoint | None]:
+    """Say what of a run in a folder stays when it goes on: bytes of its metrics.jsonl, and its last checkpoint.
+
+    Raises:
+        InputError: it was begun with another config.
+    """
+    if not (folder / "config.yaml").exists():
+        return None, None
+    check_same(folder, config)
+    checkpoint = latest(folder / CHECKPOINTS)
+    return (checkpoint.facts["bytes"] if checkpoint else 0), checkpoint
+
+
+def build_learner(
+    cfg: DictConfig,
+    task: Task,
+    raw: RawData,
+    hf: HFObjects,
+    run: Run,
+    report: Callable[[int, float], None] | None,
+) -> Blearner:
+    """Make loaders and learner, with what records and watches the training."""
+    metrics = build(cfg.metrics)
+    objectives = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
+    for name in objectives:
+        check_objective(name, {"loss", *metrics}, raw)
+    reporters = [Reporter(objectives[0], report)] if report else []
+    return task.learner(
+        task.dataloaders(raw, hf, build(cfg.loader)),
+        hf,
+        raw=raw,
+        metrics=metrics,
+        optimizer=build_optimizer(cfg.optimizer),
+        cbs=[TrackingCallback(run), *precision_callbacks(cfg.precision), *build(cfg.callbacks).values(), *reporters],
+        path=run.folder,
+        model_dir=CHECKPOINTS,
+    )
+
+
+def train(
+    cfg: DictConfig, learner: Blearner, raw: RawData, hf: HFObjects, run: Run, checkpoint: Checkpoint | None
+) -> None:
+    """Play the schedule, from its beginning or from a checkpoint on.
+
+    Raises:
+        InputError: the checkpoint is of other data.
+    """
+    if checkpoint and checkpoint.facts["data"] != raw.fingerprint:
+        raise InputError(f"{checkpoint.folder} was trained on other rows than {raw}; begin anew without resume.")
+    with TerminalProgress.shown(learner):
+        if checkpoint:
+            lr = rate_of(checkpoint.facts["lr"])
+            learner.start = checkpoint.place
+        else:
+            lr = learning_rate(cfg.optimizer.lr, learner, weights=hf.weights, folder=run.folder)
+        run.tag(lr=str(lr))
+        learner.fits = 0  # the learning rate finder's does not count
+
+        def facts() -> dict[str, Any]:
+            return {"bytes": run.written(), "data": raw.fingerprint, "lr": as_numbers(lr)}
+
+        learner.add_cb(Checkpointing(build(cfg.checkpoint), run.folder / CHECKPOINTS, facts, checkpoint))
+        build(cfg.schedule)(learner, lr)
 
 
 def build_raw(cfg: DictConfig, task: Task) -> RawData:

@@ -149,7 +149,7 @@ def _ask_to_stop(child: Child, stop: Stop) -> None:
     """Ask a hanging trial where it hangs, and kill it; let one that is merely interrupted close its run."""
     child.stop = stop
     child.kill_at = time.monotonic() + (0.5 if stop.reason else GRACE_SECONDS)
-    os.kill(child.pid, signal.SIGUSR1 if stop.reason else signal.SIGTERM)
+    os.kill(child.pid, signal.SIGUSR2 if stop.reason else signal.SIGTERM)
 
 
 def _stop_in_time(child: Child) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import checks
+from blurr import checks, interruption
 from blurr.building import build
 from blurr.errors import InputError
 from blurr.explain import CRASH
@@ -25,7 +25,7 @@ from blurr.sweep.proposals import Proposals
 from blurr.sweep.settings import Settings
 from blurr.sweep.space import Space, is_own, parse
 from blurr.sweep.trial import Context
-from blurr.tracking.run import Run, sigterm_as_exit
+from blurr.tracking.run import Run
 from blurr.tracking.summary import show_place
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
     aims = common_goals(configs, settings)
     grid = list(space.grid()) if settings.sampler is None else None
     folder = Path(context.config.hydra.sweep.dir).absolute()
-    with locked(folder) as ledger, sigterm_as_exit():
+    with locked(folder) as ledger, interruption.handled():
         if ledger.head:
             check_words(ledger, words)
         else:

@@ -19,9 +19,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from blurr import explain
+from blurr.interruption import Interrupted
 from blurr.sweep.messages import Ended, Job, Pruned, Reported
 from blurr.tracking.masking import mask_text
-from blurr.tracking.run import SIGTERM_EXIT
 
 OUTPUT, CRASH, ERROR = "output.txt", "crash.txt", "error.txt"
 METRICS = "metrics.json"
@@ -98,7 +98,7 @@ def _redirect(folder: Path) -> None:
         os.dup2(descriptor, stream)
     crash = open(folder / CRASH, "w")  # noqa: SIM115  # stays open as long as the process lives
     faulthandler.enable(crash)
-    faulthandler.register(signal.SIGUSR1, crash)  # how a trial that hangs is asked where
+    faulthandler.register(signal.SIGUSR2, crash)  # how a trial that hangs is asked where
 
 
 class _Ending:
@@ -124,7 +124,7 @@ class _Ending:
 def _ended(job: Job, error: BaseException) -> Ended:
     if isinstance(error, Pruned):
         return Ended(job.number, "pruned")
-    if isinstance(error, SystemExit) and error.code == SIGTERM_EXIT:
+    if isinstance(error, Interrupted):
         return Ended(job.number, "interrupted")
     message = explain.message_of(error)
     details = mask_text("".join(traceback.format_exception(error)))

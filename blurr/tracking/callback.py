@@ -76,6 +76,12 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
             values = {"train/loss": pending.total / pending.batches, **_hypers(self.opt.hypers)}
             self.tracked.log(values, step=self.optimizer_steps)
 
+    def state(self) -> dict[str, Any]:
+        return {"steps": self.optimizer_steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.optimizer_steps = self.tracked.step = state["steps"]
+
     def after_epoch(self) -> None:
         """Log what the epoch was measured at."""
         if not self._is_epoch_trained:

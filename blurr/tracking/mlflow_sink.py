@@ -67,14 +67,19 @@ class MLflowSink(Sink):
         self.name = made.info.run_name
         self.url = mask_text(f"{_server(uri)}/#/experiments/{self._experiment_id}/runs/{self.id}")
         self.ui_command = _ui_command(uri)
+        self._sent = {} if run_id is None else self._last_steps(list(made.data.metrics))
         self._spool = Spool()
         self._monitor = _monitor(self._run_id, uri) if tracker.system_metrics else None
 
     def metrics(self, points: Sequence[Point]) -> None:
-        """Queue metric values, at most a thousand a call."""
+        """Queue metric values, at most a thousand a call; those that a resumed run has sent before are left out."""
+        points = [point for point in points if point.step > self._sent.get(point.key, -1)]
         for start in range(0, len(points), MAX_METRICS):
             batch = [Metric(_key(key), value, time, step) for key, value, time, step in points[start:][:MAX_METRICS]]
             self._log_batch(metrics=batch)
+
+    def _last_steps(self, keys: Sequence[str]) -> dict[str, int]:
+        return {key: max(value.step for value in self._client.get_metric_history(self._run_id, key)) for key in keys}
 
     def params(self, values: Mapping[str, str]) -> None:
         """Queue parameters, a hundred a call; long values are cut."""

@@ -1,6 +1,7 @@
 """Report the objective after each evaluation of a training, which may be told to stop there."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fastai.callback.core import Callback
 
@@ -34,6 +35,12 @@ class Reporter(Callback):  # type: ignore[misc]  # fastai is untyped
 
     def before_train(self) -> None:
         self._is_epoch_trained = True  # a mere `validate()` has epoch events, too
+
+    def state(self) -> dict[str, Any]:
+        return {"evaluations": self.evaluations}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.evaluations = state["evaluations"]
 
     def after_epoch(self) -> None:
         """Report, where the epoch was evaluated."""

@@ -1,21 +1,20 @@
 """Open a tracked run, record into its folder and into MLflow, and close it with the status it earned."""
 
+import json
 import os
-import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import yaml
 
 import blurr
+from blurr import interruption
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.masking import mask_config, mask_overrides, mask_text
 from blurr.tracking.records import flatten, to_json
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from blurr.data.core import RawData
 
 FLUSH_SECONDS = 5.0
-SIGTERM_EXIT = 128 + signal.SIGTERM
+METRICS = "metrics.jsonl"
+RECORD = "run.json"  # which run of MLflow a folder belongs to
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
@@ -105,20 +105,38 @@ class Run:
     Args:
         folder: the run's output folder; it exists.
         sink: where the records go besides.
+        kept: bytes of metrics.jsonl that a resumed run keeps; None for a new run.
 
     Attributes:
         step: the optimizer step of the last value logged.
         tags: the tags set so far.
     """
 
-    def __init__(self, folder: Path, sink: Sink) -> None:
+    def __init__(self, folder: Path, sink: Sink, *, kept: int | None = None) -> None:
         self.folder = folder
         self.step = 0
         self.tags: dict[str, str] = {}
         self._sink = sink
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._flush_at = time.monotonic() + FLUSH_SECONDS
-        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._file = (folder / METRICS).open("a", encoding="utf-8")
+        if kept is not None:
+            self._go_on(kept)
+
+    def _go_on(self, kept: int) -> None:
+        """Forget the values that will come again, and send those that never reached the sink."""
+        (self.folder / "error.txt").unlink(missing_ok=True)
+        self._file.truncate(kept)
+        for line in (self.folder / METRICS).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            step, at = row.pop("step"), int(row.pop("time") * 1000)
+            self._sink.metrics([Point(key, float(value), at, step) for key, value in row.items()])
+        self._sink.send()
+
+    def written(self) -> int:
+        """Write what is logged, and say how many bytes metrics.jsonl has."""
+        self.flush()
+        return self._file.tell()
 
     @property
     def id(self) -> str | None:
@@ -214,6 +232,7 @@ class Run:
         self._sink.params(flatten(masked))
         self.tag(version=blurr.__version__, output_dir=str(self.folder), **tags)
         self._write("config.yaml", yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
+        self._write(RECORD, to_json({"run_id": self.id}) + "\n")
         self._write("overrides.yaml", yaml.safe_dump(mask_overrides(overrides), allow_unicode=True))
         self._write("environment.json", to_json(describe_environment(git), indent=2) + "\n")
         if git and git.diff:
@@ -248,12 +267,18 @@ class Run:
 
 @contextmanager
 def tracked_run(
-    tracker: Tracker, *, folder: Path, config: Mapping[str, Any], overrides: Sequence[str], tags: Mapping[str, str]
+    tracker: Tracker,
+    *,
+    folder: Path,
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    tags: Mapping[str, str],
+    kept: int | None = None,
 ) -> Iterator[Run]:
     """Open a run for the duration of a `with` block.
 
     The block's end decides the status: FINISHED; FAILED after an exception, with the traceback in error.txt;
-    KILLED after Ctrl-C or SIGTERM. What was logged until then is kept in each case.
+    KILLED after Ctrl-C, SIGTERM or SIGUSR1. What was logged until then is kept in each case.
 
     Args:
         tracker: an MLflowTracker or a NoTracker.
@@ -261,43 +286,34 @@ def tracked_run(
         config: the resolved configuration, as plain dicts, lists and scalars. Secrets in it are not recorded.
         overrides: what the user gave on the command line.
         tags: blurr's tags, such as `task` and `model`.
+        kept: to go on with the run of this folder, the bytes of its metrics.jsonl that stay; None opens a new run.
 
     Raises:
         InputError: MLflow cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with sigterm_as_exit(), Run(folder, tracker.open(tags=_named(tags))) as run:
-        run.describe(config, overrides, tags)
+    run_id = None if kept is None else _run_of(folder)
+    with interruption.handled(), Run(folder, tracker.open(run_id=run_id, tags=_named(tags)), kept=kept) as run:
+        if run_id is None:
+            run.describe(config, overrides, tags)
+        else:
+            run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"))
         yield run
+
+
+def _run_of(folder: Path) -> str | None:
+    """Give the id of the MLflow run that a folder belongs to, where it has one."""
+    record = folder / RECORD
+    return json.loads(record.read_text())["run_id"] if record.exists() else None
 
 
 def _named(tags: Mapping[str, str]) -> dict[str, str]:
     return {key if "." in key else f"blurr.{key}": mask_text(str(value)) for key, value in tags.items()}
 
 
-@contextmanager
-def sigterm_as_exit() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit(143), so that `with` blocks and `finally` still run."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets only the main thread set handlers
-        return
-
-    def leave(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the closing
-        sys.exit(SIGTERM_EXIT)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
-
-
 def _status(error: BaseException | None) -> Status:
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return "FINISHED"
-    if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedRun):
-        return "KILLED"
-    if isinstance(error, SystemExit) and error.code in (SIGTERM_EXIT, 128 + signal.SIGINT):
+    if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedRun | interruption.Interrupted):
         return "KILLED"
     return "FAILED"

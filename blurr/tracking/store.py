@@ -22,6 +22,7 @@ from blurr.tracking.masking import mask_text
 log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
+DEFAULT = "sqlite:///mlflow.db"
 # What a call to MLflow may raise when the store is gone, full, locked or unreachable (requests' errors are OSErrors).
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 
@@ -61,6 +62,24 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
             return client, _experiment_id(client, experiment, _artifact_location(uri))
     except STORE_ERRORS as error:
         raise InputError(_refusal(uri, str(error))) from error
+
+
+def folder_of(run_id: str, uri: str | None) -> Path | None:
+    """Find the output folder of a run by its MLflow id; None where this MLflow has no such run of blurr's.
+
+    Args:
+        run_id: MLflow's.
+        uri: as `tracking.uri`; None takes the default of `tracking=local`.
+    """
+    resolved = resolve_uri(uri or DEFAULT)
+    if resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists():
+        return None  # MLflow would make it
+    try:
+        with request_limits(retries=1, seconds=10):
+            tags = MlflowClient(tracking_uri=resolved).get_run(run_id).data.tags
+    except STORE_ERRORS:
+        return None
+    return Path(tags["blurr.output_dir"]) if "blurr.output_dir" in tags else None
 
 
 @contextmanager

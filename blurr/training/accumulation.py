@@ -58,6 +58,12 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
         self.held = 0
         self.taken += 1
 
+    def state(self) -> dict[str, Any]:
+        return {"taken": self.taken}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.taken = state["taken"]
+
     def after_fit(self) -> None:
         if self.held:  # the fit was broken off between two steps
             self.opt.zero_grad()

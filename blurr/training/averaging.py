@@ -1,5 +1,7 @@
 """Average the weights over the steps of a training, for validation and for the end."""
 
+from typing import Any
+
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
@@ -49,6 +51,13 @@ class EMA(Callback):  # type: ignore[misc]  # fastai is not typed
             self._put(average=True)
             self.trained, self.other = [], []
         self.is_fitting = False
+
+    def state(self) -> dict[str, Any]:
+        return {"taken": self.taken, "average": self.other}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.taken = state["taken"]
+        torch._foreach_copy_(self.other, state["average"])
 
     def _put(self, *, average: bool) -> None:
         """Exchange the weights and their average, unless the wanted ones stand in the model."""

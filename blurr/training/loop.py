@@ -1,10 +1,11 @@
 """Run fastai's loop with less around each step: the same events in the same order, no waiting for the device."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback, event
+from fastai.callback.core import Callback, CancelEpochException, event
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.torch_core import defaults
 
@@ -72,11 +73,31 @@ class LazyRecorder(Recorder):  # type: ignore[misc]  # fastai is not typed
             self.losses: list[torch.Tensor] = list(torch.stack(self.losses).cpu())
 
 
+@dataclass
+class Place:
+    """A place in a schedule, between two batches.
+
+    Args:
+        fit: number of the call of `fit`, from 0.
+        epoch: of that fit, from 0.
+        batch: of that epoch, the next to train on.
+    """
+
+    fit: int = 0
+    epoch: int = 0
+    batch: int = 0
+
+
 class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
-    """A Learner whose steps cost a tenth of fastai's besides the model's own work; the weights come out the same."""
+    """A Learner whose steps cost a tenth of fastai's besides the model's own work; the weights come out the same.
+
+    Attributes:
+        fits: calls of `fit` so far.
+        start: where a resumed training goes on: what lies before is passed over. A callback restores the state there.
+    """
 
     def __init__(self, *args: Any, cbs: Any = None, default_cbs: bool = True, **kwargs: Any) -> None:
-        self.dispatch = Dispatch()
+        self.dispatch, self.fits, self.start = Dispatch(), 0, Place()
         ours = {Recorder: LazyRecorder}
         # blurr's batches are plain tensors: there is nothing to cast
         known = [ours.get(cb, cb) for cb in defaults.callbacks if cb is not CastToTensor]
@@ -88,6 +109,24 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
             self.dispatch(self, event_name)
         else:
             super().__call__(event_name)
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        """Train; a fit that a resumed training has behind it does nothing."""
+        self.fits += 1
+        if self.fits > self.start.fit:
+            super().fit(*args, **kwargs)
+
+    def _do_fit(self) -> None:
+        first = self.start.epoch if self.fits == self.start.fit + 1 else 0
+        for epoch in range(first, self.n_epoch):
+            self.epoch = epoch
+            self._with_events(self._do_epoch, "epoch", CancelEpochException)
+
+    def all_batches(self) -> None:
+        self.n_iter = len(self.dl)
+        first, self.start = (self.start.batch, Place()) if self.training else (0, self.start)
+        for number, batch in enumerate(self.dl, first):
+            self.one_batch(number, batch)
 
     def _set_device(self, b: Any) -> Any:
         device = next(self.model.parameters()).device

@@ -128,6 +128,16 @@ def learning_rate(wish: Any, learner: Learner, *, weights: str, folder: Path) ->
     )
 
 
+def as_numbers(lr: LearningRate) -> list[float]:
+    """Give a learning rate as numbers: one, or those of the first and the last parameter group."""
+    return [lr.start, lr.stop] if isinstance(lr, slice) else [lr]
+
+
+def rate_of(numbers: Sequence[float]) -> LearningRate:
+    """Give the learning rate that `as_numbers` made numbers of."""
+    return slice(*numbers) if len(numbers) == 2 else numbers[0]
+
+
 def _find_lr(learner: Learner, folder: Path) -> float:
     """Run fastai's finder (Smith 2015, arXiv:1506.01186) and take the middle of the longest valley of the loss."""
     import json

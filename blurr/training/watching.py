@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
@@ -47,6 +47,12 @@ class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
                 f"{sorted(known)}."
             )
         self.place = names.index(known[self.monitor])
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
 
     def gained(self) -> bool:
         """Say whether the epoch's score is the best so far, and remember it then."""
@@ -94,6 +100,13 @@ class EarlyStopping(_Watch):
     def before_fit(self) -> None:
         super().before_fit()
         self.best, self.waited = -math.inf, 0
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.waited = state["waited"]
 
     def after_epoch(self) -> None:
         if not self.is_trained:

@@ -132,6 +132,8 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         self.tokenizer, self.show_rows, self.encode, self.seed, self.bucket = tokenizer, show_rows, encode, seed, bucket
         self.max_tokens, self.epoch, self.first = max_tokens, 0, 0
         super().__init__(dataset, num_workers=num_workers, **kwargs)
+        # torch draws a seed for its workers at each pass; from the global generator, a resumed run would draw one more
+        self.fake_l.generator = torch.Generator().manual_seed(seed)
         self.lengths = _lengths(self) if lengths is None and bucket and self.n else lengths
         self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
 

@@ -1,0 +1,273 @@
+"""Write the whole state of a training to disk, so that a run which dies goes on as if nothing had happened."""
+
+import json
+import logging
+import os
+import random
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision
+from fastai.learner import Learner
+from safetensors.torch import load_model, save_model
+
+from blurr import interruption
+from blurr.annotations import Count, Positive
+from blurr.errors import InputError
+from blurr.training.loop import Place
+
+log = logging.getLogger(__name__)
+
+WEIGHTS, STATE, PLACE = "model.safetensors", "state.pt", "place.json"
+State = dict[str, Any]
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A callback that has a state of its own: plain values and tensors, no objects."""
+
+    def state(self) -> State:
+        """Give what `restore` needs."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Take up a state; called right before the first batch of a resumed training."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """When a training is written to disk, besides when it is told to end.
+
+    Args:
+        every_steps: after so many optimizer steps.
+        every_minutes: after so many minutes.
+        every_epochs: after so many epochs, before their validation.
+        keep: how many of the last ones stay.
+    """
+
+    every_steps: Count | None = None
+    every_minutes: Positive | None = 15.0
+    every_epochs: Count | None = None
+    keep: Count = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk.
+
+    Args:
+        folder: where it is.
+        place: in the schedule.
+        facts: what the run knew besides, such as the MLflow run's id and the learning rate.
+    """
+
+    folder: Path
+    place: Place
+    facts: dict[str, Any]
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """Find the last checkpoint in a run's folder of checkpoints; `None` where there is none."""
+    found = sorted(folder.glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
+    if not found:
+        return None
+    facts = json.loads((found[-1] / PLACE).read_text())
+    return Checkpoint(found[-1], Place(**facts.pop("place")), facts)
+
+
+class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
+    """Write checkpoints, and take up the one that a run goes on from.
+
+    A checkpoint holds the weights (safetensors), the states of the optimizer, of the random generators, of the Recorder
+    and of every callback that is `Resumable` (`torch.load(weights_only=True)` reads them), and the place in the
+    schedule (JSON). It is written aside, flushed to the disk and renamed: what has its name is whole.
+
+    Args:
+        settings: when, and how many.
+        folder: of the checkpoints.
+        facts: gives what the run wants to know when it is resumed.
+        resumed: what to go on from.
+    """
+
+    order = 1000  # after all that do something with a batch, and before whatever the next event brings
+
+    def __init__(
+        self,
+        settings: Checkpoints,
+        folder: Path,
+        facts: Callable[[], dict[str, Any]],
+        resumed: Checkpoint | None = None,
+    ) -> None:
+        self.settings, self.folder, self.facts, self.resumed = settings, folder, facts, resumed
+        self.steps, self.saved_at, self.is_between_steps = 0, time.monotonic(), True
+        self.epochs = 0
+
+    def before_fit(self) -> None:
+        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
+
+    def before_train(self) -> None:
+        if self.resumed is not None:
+            self.restore_from(self.resumed)
+            self.resumed = None
+
+    def before_batch(self) -> None:
+        if self.training:
+            interruption.wait()  # a signal that comes within a step is answered after it
+            self.is_between_steps = False
+
+    def after_step(self) -> None:
+        self.steps += 1
+        self.is_between_steps = True
+
+    def after_batch(self) -> None:
+        if not self.training or not self.is_between_steps:
+            return
+        every, minutes = self.settings.every_steps, self.settings.every_minutes
+        is_due = every is not None and self.steps % every == 0
+        is_late = minutes is not None and time.monotonic() - self.saved_at > minutes * 60
+        if is_due or is_late or interruption.is_pending():
+            self.save(Place(self.learn.fits - 1, self.epoch, self.iter + 1))
+        interruption.answer()
+
+    def after_train(self) -> None:
+        self.epochs += 1
+        every = self.settings.every_epochs
+        if every is not None and self.epochs % every == 0:
+            self.save(Place(self.learn.fits - 1, self.epoch, self.n_iter))
+
+    def after_fit(self) -> None:
+        interruption.answer()
+
+    # -- to disk and back
+
+    def save(self, place: Place) -> Path:
+        """Write a checkpoint, and delete the oldest.
+
+        Raises:
+            InputError: the disk is full or cannot be written; the checkpoints that are there stay as they are.
+        """
+        target = self.folder / f"step-{self.steps:08d}"
+        aside = self.folder / f".{uuid.uuid4().hex}"
+        try:
+            aside.mkdir(parents=True)
+            save_model(self.model, str(aside / WEIGHTS))
+            torch.save(state_of(self.learn, self.steps, self.epochs), aside / STATE)
+            (aside / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
+            for file in (*aside.iterdir(), aside):
+                _flush(file)
+            shutil.rmtree(target, ignore_errors=True)  # of a run that was resumed from before
+            aside.rename(target)
+            _flush(self.folder)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise InputError(
+                f"The checkpoint {target} could not be written: {error}. Make room or give another output_dir, and go "
+                f"on with resume={self.folder.parent}."
+            ) from error
+        self._delete_old()
+        self.saved_at = time.monotonic()
+        return target
+
+    def _delete_old(self) -> None:
+        found = sorted(self.folder.glob("step-*"))
+        for old in found[: -self.settings.keep]:
+            shutil.rmtree(old)
+
+    def restore_from(self, checkpoint: Checkpoint) -> None:
+        """Take up a checkpoint.
+
+        Raises:
+            InputError: it is broken, or of another model.
+        """
+        try:
+            state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
+            load_model(self.model, str(checkpoint.folder / WEIGHTS), device=str(next(self.model.parameters()).device))
+            self.steps, self.epochs = state["steps"], state["epochs"]
+            dl = self.dls.train
+            dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch
+            restore(self.learn, state)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise InputError(
+                f"The checkpoint {checkpoint.folder} does not fit: {error}. Delete it to go on from the one before, or "
+                "begin anew without resume."
+            ) from error
+        log.info("Going on at step %d, from %s.", self.steps, checkpoint.folder)
+
+
+def state_of(learner: Learner, steps: int, epochs: int) -> State:
+    """Gather the state of a training, but for the weights."""
+    recorder = learner.recorder
+    return {
+        "steps": steps,
+        "epochs": epochs,
+        "loader_epoch": learner.dls.train.epoch,
+        "progress": [learner.train_iter, learner.pct_train],
+        "optimizer": learner.opt.state_dict(),
+        "recorder": {
+            "smooth": [recorder.smooth_loss.count, torch.as_tensor(recorder.smooth_loss.val)],
+            "losses": [torch.as_tensor(loss) for loss in recorder.losses],
+            "lists": [list(recorder.lrs), list(recorder.iters), [list(values) for values in recorder.values]],
+        },
+        "callbacks": {type(cb).__name__: cb.state() for cb in _with_state(learner)},
+        "scaler": [cb.learn.scaler.state_dict() for cb in learner._grab_cbs(MixedPrecision)],
+        "random": random_state(),
+    }
+
+
+def restore(learner: Learner, state: State) -> None:
+    """Put a training into a state that `state_of` gave."""
+    learner.train_iter, learner.pct_train = state["progress"]
+    learner.opt.load_state_dict(state["optimizer"])
+    recorder, kept = learner.recorder, state["recorder"]
+    recorder.smooth_loss.count, recorder.smooth_loss.val = kept["smooth"]
+    recorder.losses = kept["losses"]
+    recorder.lrs, recorder.iters, recorder.values = kept["lists"]
+    for callback in _with_state(learner):
+        callback.restore(state["callbacks"][type(callback).__name__])
+    for callback, scaler in zip(learner._grab_cbs(MixedPrecision), state["scaler"], strict=True):
+        callback.learn.scaler.load_state_dict(scaler)
+    set_random_state(state["random"])
+
+
+def _with_state(learner: Learner) -> list[Any]:
+    # of the class, not of the object: fastai's callbacks pretend to have all that their learner has
+    return [cb for cb in learner.cbs if issubclass(type(cb), Resumable)]
+
+
+def random_state() -> State:
+    """Give the states of the generators of Python, NumPy and torch, on every device."""
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: State) -> None:
+    """Put the generators into states that `random_state` gave."""
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or folder has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
