@@ -137,6 +137,11 @@ def cut(flat: NDArray[np.int64], size: int) -> list[Ids]:
     return [chunk.tolist() for chunk in np.split(flat, ends)] if len(flat) else []
 
 
+def pieces(parts: Sequence[Ids], room: int) -> list[Ids]:
+    """Cut each sequence that is longer than a row has room for."""
+    return [piece for part in parts for piece in cut(np.array(part, dtype=np.int64), room)]
+
+
 def rows_of(parts: Sequence[Ids], room: int, *, chunk: bool, between: Ids, before: Ids, after: Ids) -> list[Ids]:
     """Make rows of tokenized texts.
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from blurr.data.batching import IGNORED, Batch, PaddingCollator, Row
 from blurr.text.data.chunking import special_ids
 from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, shorten
+from blurr.text.data.packing import PACKED, kept_apart
 
 
 class CausalCollator(PaddingCollator):
@@ -17,16 +18,30 @@ class CausalCollator(PaddingCollator):
 
     Returns of a call: `(inputs, targets)`. `inputs["labels"]` are the ids themselves, which the model shifts; the
     targets are shifted, so that they are in line with the logits. Both are -100 at pads. Pads are told by their place,
-    not by their id: where the pad token is the eos token, a real eos is a target all the same.
+    not by their id: where the pad token is the eos token, a real eos is a target all the same. The first token of a
+    text is no target: of a padded row that follows from the shift, of packed texts it is seen to here.
+
+    Args:
+        pad_token_id: what pads `input_ids`.
+        first_position: of a text among packed ones, see `blurr.text.data.packing.first_position`.
+        options: as for `PaddingCollator`.
     """
+
+    def __init__(self, pad_token_id: int, *, first_position: int = 0, **options: Any) -> None:
+        super().__init__(pad_token_id, **options)
+        self.first_position = first_position
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         inputs, _ = super().__call__(rows)
         real = inputs["attention_mask"].bool()
+        text = inputs.get(PACKED, real)
         labels = inputs["input_ids"].masked_fill(~real, IGNORED)
         targets = torch.full_like(labels, IGNORED)
-        targets[:, :-1] = labels[:, 1:].masked_fill(~real[:, :-1], IGNORED)
-        if self.left:
+        targets[:, :-1] = labels[:, 1:].masked_fill(~real[:, :-1] | (text[:, 1:] != text[:, :-1]), IGNORED)
+        if PACKED in inputs:
+            inputs = kept_apart(inputs, first_position=self.first_position, causal=True)
+            labels[:, 1:] = targets[:, :-1]
+        elif self.left:
             # models count positions from the first column, and would learn the first token from a pad
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
             labels[:, 1:] = targets[:, :-1]

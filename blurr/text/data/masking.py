@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from blurr.data.batching import IGNORED, Batch, PaddingCollator, Row
 from blurr.errors import InputError
 from blurr.text.data.chunking import NO_WORD, special_ids
+from blurr.text.data.packing import PACKED, kept_apart
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -146,6 +147,7 @@ class MaskingCollator(PaddingCollator):
         masking: how tokens are hidden.
         train: whether this is for training.
         pad_to_multiple_of: round the padded length up to a multiple of this.
+        first_position: of a text among packed ones, see `blurr.text.data.packing.first_position`.
 
     Raises:
         InputError: the tokenizer has no mask token.
@@ -158,6 +160,7 @@ class MaskingCollator(PaddingCollator):
         *,
         train: bool,
         pad_to_multiple_of: int | None = None,
+        first_position: int = 0,
     ) -> None:
         if tokenizer.mask_token_id is None:
             raise InputError(
@@ -168,6 +171,7 @@ class MaskingCollator(PaddingCollator):
             tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
         )
         self.pad_values["words"] = NO_WORD
+        self.first_position = first_position
         self.masking, self.train, self.mask_id = masking, train, tokenizer.mask_token_id
         self.ordinary = np.setdiff1d(np.arange(len(tokenizer)), special_ids(tokenizer))
 
@@ -178,6 +182,8 @@ class MaskingCollator(PaddingCollator):
         words, numbers = inputs.pop("words").numpy(), inputs.pop("number").numpy()
         ids, labels = self.hidden(inputs["input_ids"].numpy(), words, self._noise(words, numbers))
         inputs["input_ids"], inputs["labels"] = torch.from_numpy(ids), torch.from_numpy(labels)
+        if PACKED in inputs:
+            inputs = kept_apart(inputs, first_position=self.first_position, causal=False)
         return inputs, inputs["labels"]
 
     def hidden(self, ids: Ints, words: Ints, noise: Floats) -> tuple[Ints, Ints]:

@@ -19,6 +19,7 @@ from blurr.text.data.chunking import (
     NO_WORD,
     Frame,
     Ids,
+    pieces,
     plain_tokens,
     room_for,
     rows_of,
@@ -29,10 +30,11 @@ from blurr.text.data.chunking import (
 from blurr.text.data.core import Table, length_limit, tokenize_texts
 from blurr.text.data.language_modeling import CausalCollator, rows_described, show_causal, show_masked
 from blurr.text.data.masking import Masking, MaskingCollator, ObjectiveName
+from blurr.text.data.packing import first_position, packed
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
 from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy, score_tokens
-from blurr.text.modeling.causality import check_causal
+from blurr.text.modeling.causality import check_causal, check_packing
 from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import BlearnerForGeneration
@@ -114,8 +116,9 @@ class CausalLM(Task):
     Args:
         block_size: longest row in tokens; `None` takes the model's limit.
         chunk: join the texts of a split and cut them into blocks; `False` keeps one row per text, cut off at the end.
-        separator: stands between two texts, or at the end of a row of one text: any text, `""` for nothing, or `auto`:
-            the tokenizer's eos token, or its sep token.
+        packing: instead, put several texts into a row, none of which sees another; a longer one is cut.
+        separator: stands between two texts, or at the end of one that is not joined: any text, `""` for nothing, or
+            `auto`: the tokenizer's eos token, or its sep token.
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
             smoothing is asked for.
         label_smoothing: share of the target that is spread over all tokens.
@@ -130,6 +133,7 @@ class CausalLM(Task):
 
     block_size: Count | None = 128
     chunk: bool = True
+    packing: bool = False
     separator: str = "auto"
     loss: Loss = "auto"
     label_smoothing: Smoothing = 0.0
@@ -144,6 +148,10 @@ class CausalLM(Task):
         between = separator_ids(hf.tokenizer, self.separator, ("eos_token", "sep_token"))
         kept, texts = _without_blanks(rows["text"])
         parts: list[Ids] = plain_tokens(hf.tokenizer, texts)["input_ids"]
+        if self.packing:
+            parts = pieces([ids + between for ids in parts], room)
+            ids = rows_of(parts, room, chunk=False, between=between, before=frame.before, after=[])
+            return packed(_only({"input_ids": ids}, [len(row) > 1 for row in ids]), room + len(frame))
         if not self.chunk:
             parts = [ids + between if len(ids) + len(between) <= room else ids for ids in parts]
         ids = rows_of(parts, room, chunk=self.chunk, between=between, before=frame.before, after=[])
@@ -165,10 +173,13 @@ class CausalLM(Task):
             tokenizer.pad_token_id,
             padding_side=tokenizer.padding_side,
             pad_to_multiple_of=loader.pad_to_multiple_of,
+            first_position=first_position(hf.model) if self.packing else 0,
         )
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         check_causal(hf)
+        if self.packing:
+            check_packing(hf, causal=True)
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
@@ -196,6 +207,7 @@ class MaskedLM(Task):
         as_random: share of these that a random token stands for; the rest stays as it is.
         block_size: see `CausalLM`, as for all that follow.
         chunk: join the texts of a split and cut them into blocks.
+        packing: instead, put several texts into a row, none of which sees another.
         separator: stands between two texts; `auto` is the tokenizer's sep token, or its eos token.
         loss: `model`, `cross_entropy` or `auto`.
         label_smoothing: share of the target that is spread over all tokens.
@@ -213,6 +225,7 @@ class MaskedLM(Task):
     as_random: Fraction = 0.1
     block_size: Count | None = 128
     chunk: bool = True
+    packing: bool = False
     separator: str = "auto"
     loss: Loss = "auto"
     label_smoothing: Smoothing = 0.0
@@ -230,21 +243,22 @@ class MaskedLM(Task):
         between = separator_ids(hf.tokenizer, self.separator, ("sep_token", "eos_token"))
         kept, texts = _without_blanks(rows["text"])
         encoded = plain_tokens(hf.tokenizer, texts)
-        ids = rows_of(
-            encoded["input_ids"], room, chunk=self.chunk, between=between, before=frame.before, after=frame.after
-        )
-        words = rows_of(
-            _apart(word_numbers(encoded, whole=self.objective != "bert")),
-            room,
-            chunk=self.chunk,
-            between=[NO_WORD] * len(between),
-            before=[NO_WORD] * len(frame.before),
-            after=[NO_WORD] * len(frame.after),
-        )
+        parts, numbers = encoded["input_ids"], _apart(word_numbers(encoded, whole=self.objective != "bert"))
+        if self.packing:
+            parts, numbers = pieces(parts, room), pieces(numbers, room)
+        joins = self.chunk and not self.packing
+        ids = rows_of(parts, room, chunk=joins, between=between, before=frame.before, after=frame.after)
+        bare = [[NO_WORD] * len(around) for around in (between, frame.before, frame.after)]
+        words = rows_of(numbers, room, chunk=joins, between=bare[0], before=bare[1], after=bare[2])
         special = special_ids(hf.tokenizer)
         words = [np.where(np.isin(i, special), NO_WORD, w).tolist() for i, w in zip(ids, words, strict=True)]
-        columns: dict[str, list[Any]] = {"input_ids": ids, "words": words, "number": list(range(len(ids)))}
-        return _only(columns if self.chunk else {**columns, "row": kept}, [max(row) > NO_WORD for row in words])
+        columns: dict[str, list[Any]] = {"input_ids": ids, "words": words}
+        wanted = [max(row) > NO_WORD for row in words]
+        if self.packing:
+            columns = packed(_only(columns, wanted), room + len(frame))
+            return {**columns, "number": list(range(len(columns["input_ids"])))}
+        columns["number"] = list(range(len(ids)))
+        return _only(columns if self.chunk else {**columns, "row": kept}, wanted)
 
     def tokenize_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         """Leave texts to predict on as they are: one row each, nothing hidden."""
@@ -252,9 +266,17 @@ class MaskedLM(Task):
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
         masking = Masking(self.objective, self.mask_prob, self.as_mask, self.as_random, loader.seed)
-        return MaskingCollator(hf.tokenizer, masking, train=train, pad_to_multiple_of=loader.pad_to_multiple_of)
+        return MaskingCollator(
+            hf.tokenizer,
+            masking,
+            train=train,
+            pad_to_multiple_of=loader.pad_to_multiple_of,
+            first_position=first_position(hf.model) if self.packing else 0,
+        )
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        if self.packing:
+            check_packing(hf, causal=False)
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
