@@ -18,6 +18,7 @@ from blurr.resume import CHECKPOINTS, check_same
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.core import Blearner
 from blurr.text.tasks.base import Task
+from blurr.text.tasks.saved import SavedTask, save_task
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
@@ -71,7 +72,8 @@ def run_experiment(
         run.tag(weights=hf.weights)
         learner = build_learner(cfg, task, raw, hf, run, report)
         train(cfg, learner, raw, hf, run, checkpoint)
-        scores = conclude(task, learner, raw, hf, run)
+        saved = SavedTask(task.settled(learner), config["data"].get("columns", {}), chosen, config["metrics"])
+        scores = conclude(saved, learner, raw, hf, run)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
     return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in cfg.objective]
 
@@ -164,8 +166,9 @@ def build_optimizer(node: DictConfig) -> Any:
     return build(OmegaConf.masked_copy(node, [str(key) for key in node if key != "lr"]))
 
 
-def conclude(task: Task, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> dict[str, float]:
+def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> dict[str, float]:
     """Score the final model, and leave its scores, predictions and weights behind."""
+    task = saved.task
     scores: dict[str, float] = {}
     for split, table in (("valid", "predictions"), ("test", "predictions_test")):
         if split in raw.splits:
@@ -179,6 +182,7 @@ def conclude(task: Task, learner: Learner, raw: RawData, hf: HFObjects, run: Run
     model_folder = run.folder / "model"
     hf.model.save_pretrained(model_folder)
     hf.tokenizer.save_pretrained(model_folder)
+    save_task(model_folder, saved)
     run.artifact(model_folder)
     for path in sorted(run.folder.glob("lr_find.*")):
         run.artifact(path)

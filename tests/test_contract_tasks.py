@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoTokenizer
 from blurr import checks, composing, paths
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
+from blurr.text.tasks.saved import load_task
 
 TASKS = sorted(paths.options("task"))
 LEAVINGS = ["config.yaml", "environment.json", "metrics.json", "metrics.jsonl", "overrides.yaml", "predictions.jsonl"]
@@ -61,6 +62,9 @@ def test_a_task_runs_records_and_learns(task: str, work: Path, store_uri: str, c
     model = Path(client.download_artifacts(found.info.run_id, "model", str(work)))
     assert AutoTokenizer.from_pretrained(model).pad_token is not None
     assert AutoConfig.from_pretrained(model).model_type == config["model"]["arch"]
+    saved = load_task(model)
+    assert f"{type(saved.task).__module__}.{type(saved.task).__name__}" == config["task"]["_target_"]
+    assert (saved.columns, saved.metrics) == (config["data"]["columns"], config["metrics"])
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert rows
     assert all("loss" in row for row in rows)

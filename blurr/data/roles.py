@@ -40,6 +40,11 @@ class Schema:
         """All roles, the required ones first."""
         return self.required + self.optional
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The roles that are known where nothing is: of what a model reads to predict."""
+        return tuple(role for role in self.roles if role != self.label and role not in self.blank)
+
 
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
     """Name the source columns that are text whatever they look like: all with a role, but labels that are classes."""

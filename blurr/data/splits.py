@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 import datasets
+import pandas as pd
 
 from blurr.annotations import Count, Fraction, Natural
 from blurr.errors import InputError, nearest
@@ -233,3 +234,19 @@ def _drawn(groups: list[list[int]], splits: Splits, *, total: int | None = None)
         for row in group:
             names[row] = name
     return names
+
+
+def split_by(data: Any, splitter: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Split rows by a fastai splitter, such as `ColSplitter()` or `RandomSplitter(seed=42)`.
+
+    Raises:
+        InputError: the rows are of no kind that can be split so.
+    """
+    parts = [list(part) for part in splitter(data)]
+    if isinstance(data, pd.DataFrame):
+        return data.iloc[parts[0]], data.iloc[parts[1]]
+    if isinstance(data, datasets.Dataset):
+        return data.select(parts[0]), data.select(parts[1])
+    if isinstance(data, list):
+        return [data[i] for i in parts[0]], [data[i] for i in parts[1]]
+    raise InputError(f"dblock_splitter splits a DataFrame, a Dataset or a list, not a {type(data).__name__}.")

@@ -79,7 +79,7 @@ def get_hf_objects(
         # a head of another size is the normal case of fine-tuning: it is made anew, and transformers says so
         options = {"ignore_mismatched_sizes": True, **(model_kwargs or {})}
         model = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
-    except (OSError, ValueError, KeyError) as e:
+    except (OSError, ValueError, KeyError, RuntimeError) as e:  # the last one where sizes do not fit
         raise InputError(
             f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
             "Give a Hub id, or a folder that save_pretrained wrote, of a model that can do this task."

@@ -17,6 +17,7 @@ from blurr.text.modeling.all import (
     Translation,
 )
 from blurr.text.tasks.base import Task
+from blurr.text.tasks.saved import SavedTask, save_task
 
 ADJECTIVES = ["good", "great", "fine", "bad", "awful", "poor", "dull", "superb"]
 TEXTS = [f"the film was {ADJECTIVES[i % 8]}" + " and it is a plot" * (i % 3) for i in range(16)]
@@ -83,3 +84,24 @@ def learner_of(name: str, bert: Path, bart: Path, **options: Any) -> tuple[Blear
     learn.remove_cbs([learn.progress])
     learn.logger = lambda *_: None
     return learn, raw
+
+
+def save_model(learn: Blearner, task: Task, folder: Path, **facts: Any) -> Path:
+    """Leave a model folder as a run does."""
+    learn.model.hf_model.save_pretrained(folder)
+    learn.dls.tokenizer.save_pretrained(folder)
+    save_task(folder, SavedTask(task.settled(learn), **facts))
+    return folder
+
+
+def items_of(name: str, n: int) -> list[Any]:
+    """Give items to predict on, of many lengths, some longer than a window."""
+    texts = [f"the film was {ADJECTIVES[i % 8]}" + " and it is a plot" * (i * 5 % 7) for i in range(n)]
+    if name == "question_answering":
+        return [{"question": "it was", "context": text} for text in texts]
+    role = TASKS[name].schema.inputs[0]
+    masks = " <mask>" if name == "masked_lm" else ""
+    return [
+        {role: text.split() if name == "token_classification" else " ".join(text.split()[:24]) + masks}
+        for text in texts
+    ]

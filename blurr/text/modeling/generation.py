@@ -16,6 +16,18 @@ from blurr.text.modeling.core import Blearner, Result, infer
 BEAMS_ONLY = ("early_stopping", "length_penalty")
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
+# the settings that a user of a trained model may change from text to text
+OPTIONS: Mapping[str, type] = {
+    "max_new_tokens": int,
+    "num_beams": int,
+    "num_return_sequences": int,
+    "length_penalty": float,
+    "do_sample": bool,
+    "temperature": float,
+    "top_k": int,
+    "top_p": float,
+}
+
 
 def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> GenerationConfig:
     """Give the model's own generation settings, changed by the user's, which win.

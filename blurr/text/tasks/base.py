@@ -1,6 +1,7 @@
 """The contract between the runner and a task: what differs is a method to override, what never differs stands here."""
 
 import math
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import pandas as pd
 import torch
 from datasets import Dataset
 from fastai.callback.core import Callback
@@ -20,6 +20,7 @@ from transformers import PretrainedConfig
 from blurr.data import core as data_module
 from blurr.data.batching import Batch, Loader, TokenizedRows, by_row, in_order
 from blurr.data.core import RawData, Schema
+from blurr.data.splits import split_by
 from blurr.errors import InputError
 from blurr.text.data.core import Table, TextDL, collator_for
 from blurr.text.data.lengths import fitting
@@ -58,6 +59,7 @@ class Task(ABC):
     learner_cls: ClassVar[type[Blearner]] = Blearner
     show_rows: ClassVar[Callable[..., Table]]
     writes_labels: ClassVar[bool] = False  # the labels are texts that the model writes, not names of classes
+    options: ClassVar[Mapping[str, type]] = {}  # what a user of the trained model may ask of a prediction
 
     # -- what differs from task to task
 
@@ -129,6 +131,15 @@ class Task(ABC):
             raise InputError(f"An item to predict on needs a text under {text_role!r}; this one is {item!r}.")
         return row
 
+    def example(self, hf: HFObjects) -> dict[str, Any]:
+        """Make an item to predict on, for those who look what one is like."""
+        row = self.schema.sample(random.Random(0))
+        return {role: row[role] for role in self.schema.inputs if role in row}
+
+    def settled(self, learner: Learner) -> "Task":
+        """Give the task with what training has decided in place of `auto`: all that predicting asks for."""
+        return self
+
     # -- what never differs
 
     def corpus(self, raw: RawData) -> Iterator[str]:
@@ -142,7 +153,7 @@ class Task(ABC):
         """Tokenize every split once, and make one loader each, in the order of `ordered_splits`."""
         fits = fitting(loader, hf.config)
         loaders = [
-            self._loader(tokenized_rows(self, raw, name, hf, cache=loader.cache), hf, fits, train=name == "train")
+            self.loader(tokenized_rows(self, raw, name, hf, cache=loader.cache), hf, fits, train=name == "train")
             for name, _ in ordered_splits(raw)
         ]
         device = default_device()
@@ -150,7 +161,8 @@ class Task(ABC):
         dls.to(device)
         return dls
 
-    def _loader(self, rows: TokenizedRows, hf: HFObjects, loader: Loader, *, train: bool) -> TextDL:
+    def loader(self, rows: TokenizedRows, hf: HFObjects, loader: Loader, *, train: bool) -> TextDL:
+        """Make the loader of tokenized rows; it takes raw items, too, as its `test_dl`."""
         return TextDL(
             rows,
             tokenizer=hf.tokenizer,
@@ -263,7 +275,7 @@ def from_data(
         dl_kwargs: as for `Loader`; `bs` stands for `batch_size`, `val_bs` for `eval_batch_size`.
         learner_kwargs: as for `Blearner`.
     """
-    train, valid = (data, None) if dblock_splitter is None else _split_by(data, dblock_splitter)
+    train, valid = (data, None) if dblock_splitter is None else split_by(data, dblock_splitter)
     given = task.prepare(data_module.from_data(task.schema, train, valid=valid, columns=columns))
     config = {**task.model_config(given), **(hf_kwargs or {}).get("config_kwargs", {})}
     hf = build_model(
@@ -284,18 +296,6 @@ def from_data(
     return learner
 
 
-def _split_by(data: Any, splitter: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """Split rows by a fastai splitter, such as `ColSplitter()` or `RandomSplitter(seed=42)`."""
-    parts = [list(part) for part in splitter(data)]
-    if isinstance(data, pd.DataFrame):
-        return data.iloc[parts[0]], data.iloc[parts[1]]
-    if isinstance(data, Dataset):
-        return data.select(parts[0]), data.select(parts[1])
-    if isinstance(data, list):
-        return [data[i] for i in parts[0]], [data[i] for i in parts[1]]
-    raise InputError(f"dblock_splitter splits a DataFrame, a Dataset or a list, not a {type(data).__name__}.")
-
-
 def ordered_splits(raw: RawData) -> list[tuple[str, Dataset]]:
     """Give the splits in the order of the loaders: `train`, `valid`, `test`, and what a task has set aside."""
     return [(name, raw.splits[name]) for name in ("train", "valid", "test", "tune") if name in raw.splits]
@@ -304,8 +304,7 @@ def ordered_splits(raw: RawData) -> list[tuple[str, Dataset]]:
 def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:
     """Tokenize raw items to predict on; see `as_items`."""
     rows = [task.row_of(item) for item in as_items(items)]
-    roles = [r for r in (*task.schema.required, *task.schema.optional) if r != task.schema.label]
-    known = [role for role in roles if all(role in row for row in rows)]
+    known = [role for role in task.schema.inputs if all(role in row for row in rows)]
     columns = {role: [row[role] for row in rows] for role in known}
     return task.hold(task.tokenize_items(columns, hf), columns, hf)
 

@@ -37,7 +37,7 @@ from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy, scor
 from blurr.text.modeling.causality import check_causal, check_packing
 from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.filling import blurr_fill_mask
-from blurr.text.modeling.generation import BlearnerForGeneration
+from blurr.text.modeling.generation import OPTIONS, BlearnerForGeneration
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
 NOTHING = (
@@ -130,6 +130,7 @@ class CausalLM(Task):
     predicts: ClassVar[str] = "tokens"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForLM
     show_rows = staticmethod(show_causal)
+    options: ClassVar[Mapping[str, type]] = OPTIONS
 
     block_size: Count | None = 128
     chunk: bool = True
@@ -218,6 +219,7 @@ class MaskedLM(Task):
     predicts: ClassVar[str] = "tokens"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForMaskedLM
     show_rows = staticmethod(show_masked)
+    options: ClassVar[Mapping[str, type]] = {"n_preds": int}
 
     objective: ObjectiveName | Callable[..., Any] = "bert"
     mask_prob: OpenFraction = 0.15
@@ -259,6 +261,11 @@ class MaskedLM(Task):
             return {**columns, "number": list(range(len(columns["input_ids"])))}
         columns["number"] = list(range(len(ids)))
         return _only(columns if self.chunk else {**columns, "row": kept}, wanted)
+
+    def example(self, hf: HFObjects) -> dict[str, Any]:
+        """Make a text with a mask in it."""
+        first, _, *rest = str(super().example(hf)["text"]).split()
+        return {"text": " ".join([first, str(hf.tokenizer.mask_token), *rest])}
 
     def tokenize_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         """Leave texts to predict on as they are: one row each, nothing hidden."""

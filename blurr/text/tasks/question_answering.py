@@ -197,6 +197,7 @@ class QuestionAnswering(Task):
     predicts: ClassVar[str] = "answers"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForQuestionAnswering
     show_rows = staticmethod(show_questions)
+    options: ClassVar[Mapping[str, type]] = {"top_k": int, "max_answer_length": int, "no_answer_threshold": float}
 
     max_length: Count | None = 384
     stride: Natural = 128
@@ -260,6 +261,10 @@ class QuestionAnswering(Task):
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         threshold = 0.0 if self.no_answer_threshold == "auto" else self.no_answer_threshold
         return {"spans": SpanRules(self.n_best, self.max_answer_length, self.no_answer, threshold)}
+
+    def settled(self, learner: Learner) -> Task:
+        spans: SpanRules = learner.spans
+        return replace(self, no_answer=bool(spans.no_answer), no_answer_threshold=spans.no_answer_threshold)
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         rows: QuestionRows = learner.dl.dataset

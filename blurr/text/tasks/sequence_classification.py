@@ -24,7 +24,7 @@ from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import F1, Accuracy, Metric, Pearson, Spearman
 from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.losses import PreCalculatedBCELoss, PreCalculatedMSELoss
-from blurr.text.modeling.threshold import DEFAULT, LabelThreshold, around_threshold
+from blurr.text.modeling.threshold import DEFAULT, LabelThreshold, around_threshold, threshold_of
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,7 @@ class SequenceClassification(Task):
     predicts: ClassVar[str] = "classes or numbers"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSequenceClassification
     show_rows = staticmethod(show_classification)
+    options: ClassVar[Mapping[str, type]] = {"threshold": float}
 
     kind: Kind = "auto"
     max_length: Count | None = None
@@ -193,6 +194,15 @@ class SequenceClassification(Task):
                 "Leave it out, or set task.kind=multilabel."
             )
         return []
+
+    def settled(self, learner: Learner) -> Task:
+        config = learner.model.hf_model.config
+        kind: Any = next(kind for kind, problem in PROBLEM_TYPES.items() if problem == config.problem_type)
+        weights = self.class_weights
+        if weights == "balanced":
+            weights = learner.loss_func.func.weight.tolist()
+        threshold = threshold_of(config) if kind == "multilabel" else DEFAULT
+        return replace(self, kind=kind, class_weights=weights, threshold=threshold)
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         logits = learner.pred.detach().float()

@@ -16,7 +16,7 @@ from blurr.text.data.seq2seq import prefix_for, show_seq2seq, tokenize_pairs
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric, Rouge
 from blurr.text.modeling.core import Blearner, Result
-from blurr.text.modeling.generation import BlearnerForGeneration, generated_and_true
+from blurr.text.modeling.generation import OPTIONS, BlearnerForGeneration, generated_and_true
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
 
@@ -93,6 +93,7 @@ class Summarization(Task):
     predicts: ClassVar[str] = "texts"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
     show_rows = staticmethod(show_seq2seq)
+    options: ClassVar[Mapping[str, type]] = OPTIONS
     writes_labels: ClassVar[bool] = True
 
     max_length: Count | None = None

@@ -114,6 +114,7 @@ class TokenClassification(Task):
     predicts: ClassVar[str] = "words"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForTokenClassification
     show_rows = staticmethod(show_words)
+    options: ClassVar[Mapping[str, type]] = {"aggregation_strategy": str}
 
     labeling: Labeling = "first"
     max_length: Count | None = None

@@ -18,7 +18,7 @@ from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
 from blurr.text.metrics_translation import Bleu, ChrF
 from blurr.text.modeling.core import Blearner, Result
-from blurr.text.modeling.generation import BlearnerForGeneration, generated_and_true
+from blurr.text.modeling.generation import OPTIONS, BlearnerForGeneration, generated_and_true
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
 
@@ -108,6 +108,7 @@ class Translation(Task):
     predicts: ClassVar[str] = "texts"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForTranslation
     show_rows = staticmethod(show_seq2seq)
+    options: ClassVar[Mapping[str, type]] = OPTIONS
     writes_labels: ClassVar[bool] = True
 
     src_lang: str | None = None

@@ -1,0 +1,1 @@
+"""Use trained models: predict, evaluate, and answer requests."""

@@ -1,0 +1,81 @@
+"""Find the folder of a trained model: a run's, a model's own, or one that MLflow keeps."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blurr.errors import InputError
+from blurr.text.tasks.saved import FILE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+VERSION = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
+KINDS = "the folder of a run, the id of an MLflow run, runs:/<id>/model, models:/<name>/<version> or …@<alias>"
+DEFAULT_STORE = "sqlite:///mlflow.db"  # where tracking=local keeps its runs
+
+
+def model_folder(where: str | Path) -> Path:
+    """Find the folder that holds weights and `blurr.json`; what MLflow keeps elsewhere is downloaded.
+
+    The store is that of the environment variable MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder.
+
+    Args:
+        where: see `Predictor.load`.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(where).expanduser()
+    for folder in (path, path / "model"):
+        if (folder / FILE).is_file():
+            return folder
+    if path.is_dir():
+        raise InputError(
+            f"{path} holds no trained model: neither it nor its folder model/ has a file {FILE}, which a run of blurr "
+            "leaves at its end."
+        )
+    text = str(where)
+    uri = f"runs:/{text}/model" if RUN_ID.fullmatch(text) else text
+    if not uri.startswith(("runs:/", "models:/")):
+        raise InputError(f"There is no folder {where}, looked for in {Path.cwd()}. Give {KINDS}.")
+    folder = Path(_downloaded(uri))
+    if not (folder / FILE).is_file():
+        raise InputError(f"{where} has no file {FILE}: it is no model that a run of blurr has left. Give {KINDS}.")
+    return folder
+
+
+def _downloaded(uri: str) -> str:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, when MLflow is imported
+    import mlflow.artifacts
+    from mlflow import MlflowClient
+
+    from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri
+
+    store = resolve_uri(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE))
+    if store.startswith(SQLITE) and not Path(store.removeprefix(SQLITE)).is_file():
+        raise InputError(
+            f"{uri} is looked for in MLflow's store {store}, which does not exist. Set MLFLOW_TRACKING_URI to the "
+            f"store that has it, or give {KINDS}."
+        )
+    try:
+        source = _source(MlflowClient(store, store), uri)
+        return str(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=store))
+    except STORE_ERRORS as error:
+        raise InputError(f"MLflow at {store} cannot give {uri}: {str(error).splitlines()[0]}") from error
+
+
+def _source(client: "MlflowClient", uri: str) -> str:
+    """Give the address of a model's files; MLflow would look for a registry in settings of the whole process."""
+    if uri.startswith("runs:/"):
+        run, _, place = uri.removeprefix("runs:/").partition("/")
+        return f"{client.get_run(run).info.artifact_uri}/{place or 'model'}"
+    found = VERSION.fullmatch(uri)
+    if found is None:
+        raise InputError(f"{uri} names no version of a model. Give models:/<name>/<version> or models:/<name>@<alias>.")
+    if found["alias"] is None:
+        return str(client.get_model_version_download_uri(found["name"], found["version"]))
+    version = client.get_model_version_by_alias(found["name"], found["alias"])
+    return str(client.get_model_version_download_uri(found["name"], version.version))

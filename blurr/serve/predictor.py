@@ -1,0 +1,120 @@
+"""Predict with a trained model of any task, as the learner does that has trained it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import transformers
+from datasets import DatasetDict
+from fastai.data.core import DataLoaders
+
+from blurr.data.batching import Loader, TokenizedRows
+from blurr.data.core import RawData
+from blurr.errors import InputError, nearest
+from blurr.serve.places import model_folder
+from blurr.text.data.lengths import fitting
+from blurr.text.hf_objects import HFObjects, get_hf_objects
+from blurr.text.tasks.base import default_device
+from blurr.text.tasks.saved import SavedTask, load_task
+
+NO_ROWS = RawData(DatasetDict(), None, "a saved model")
+
+
+class Predictor:
+    """A trained model, ready to predict: in batches of similar length, long inputs in windows, without gradients.
+
+    It is a learner without rows, so that whatever predicts in a notebook predicts here by the same code.
+
+    Args:
+        saved: the task, as its training has settled it.
+        hf: tokenizer, config and model.
+        batch_size: rows, or windows of rows, in a batch.
+        device: `cpu`, `cuda`, …; `None` takes the accelerator where there is one.
+    """
+
+    def __init__(self, saved: SavedTask, hf: HFObjects, *, batch_size: int = 32, device: str | None = None) -> None:
+        self.saved, self.hf = saved, hf
+        task = saved.task
+        loader = fitting(Loader(batch_size=batch_size, eval_batch_size=batch_size), hf.config)
+        dl = task.loader(TokenizedRows({}, task.vocab(hf)), hf, loader, train=False)
+        place = default_device() if device is None else torch.device(device)
+        dls = DataLoaders(dl, dl, device=place)
+        hf.model.to(place)  # type: ignore[arg-type]  # a decorator hides what `to` takes
+        self.learner = task.learner(dls, hf, raw=NO_ROWS, metrics={})
+        self.learner.model.eval()
+
+    @classmethod
+    def load(cls, where: str | Path, *, batch_size: int = 32, device: str | None = None) -> Self:
+        """Load the model of a run: no network, no config files and no pickle are needed.
+
+        Args:
+            where: the output folder of a run or its folder `model/`, the id of an MLflow run, `runs:/<id>/model`,
+                `models:/<name>/<version>` or `models:/<name>@<alias>`.
+            batch_size: see `Predictor`, as for `device`.
+            device: where the model runs.
+
+        Raises:
+            InputError: there is no model that a run of blurr has left.
+        """
+        folder = model_folder(where)
+        saved = load_task(folder)
+        # a head that does not fit would be made anew, at random: here that is no fine-tuning but a broken folder
+        strict = {"ignore_mismatched_sizes": False}
+        hf = get_hf_objects(folder, getattr(transformers, saved.task.model_cls), model_kwargs=strict)
+        return cls(saved, hf, batch_size=batch_size, device=device)
+
+    @property
+    def options(self) -> dict[str, type]:
+        """What may be asked of a prediction besides, and the types of the values."""
+        return dict(self.saved.task.options)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The fields of an item, such as `text`; see `Schema.inputs`."""
+        return self.saved.task.schema.inputs
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """An item to predict on."""
+        return self.saved.task.example(self.hf)
+
+    def predict(self, items: Any, *, bs: int | None = None, **options: Any) -> list[Any]:
+        """Predict one item or many.
+
+        Args:
+            items: a text, a dict by role, or what else the task reads; or a list, DataFrame, Series, Dataset of them.
+            bs: rows in a batch; `None` takes the Predictor's.
+            options: as `learn.predict` of the task takes them, see `options`.
+
+        Returns:
+            One result per item, with the fields that `learn.predict` gives.
+
+        Raises:
+            InputError: an item is not what the task reads, or an option is not.
+        """
+        result: list[Any] = self.learner.predict(items, bs=bs, **options)
+        return result
+
+    def predict_each(self, items: Sequence[Any], **options: Any) -> list[Any]:
+        """Do as `predict` does, and give the InputError of an item that cannot be predicted on in its place."""
+        try:
+            return self.predict(list(items), **options)
+        except InputError as error:
+            if len(items) == 1:
+                return [error]
+        half = len(items) // 2
+        return self.predict_each(items[:half], **options) + self.predict_each(items[half:], **options)
+
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Refuse an option that the task does not know.
+
+        Raises:
+            InputError: names what there is.
+        """
+        for name in options:
+            if name not in self.options:
+                raise InputError(
+                    f"There is no option {name!r}.{nearest(name, self.options)} A prediction of this model takes "
+                    f"{sorted(self.options) or 'none'}."
+                )

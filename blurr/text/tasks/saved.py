@@ -1,0 +1,83 @@
+"""Keep a task beside its trained model, as a small JSON file, so that predicting needs no config and no pickle."""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from blurr import __version__, signatures
+from blurr.building import build
+from blurr.checks import check_part
+from blurr.errors import InputError
+from blurr.text.tasks.base import Task
+
+log = logging.getLogger(__name__)
+
+FILE = "blurr.json"
+OURS = re.compile(r"blurr\.text\.tasks\.\w+\.\w+")  # nothing else is ever called that a model folder names
+
+
+@dataclass(frozen=True)
+class SavedTask:
+    """What is known of a trained model besides its weights.
+
+    Attributes:
+        task: as training has settled it.
+        columns: role to column, or columns, of the rows it was trained on.
+        choices: the options of the groups `task` and `data` that it was trained with.
+        metrics: the config of the metrics that it was evaluated by, by their names.
+    """
+
+    task: Task
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_task(folder: Path, saved: SavedTask) -> None:
+    """Write the task into the folder of its model.
+
+    A function among the task's settings has no place in a file of plain values: it is left out, and a warning says so.
+    """
+    kind = type(saved.task)
+    settings = asdict(saved.task)
+    functions = sorted(name for name, value in settings.items() if callable(value))
+    if functions:
+        log.warning("%s cannot hold functions: %s of the task is left out.", FILE, functions)
+    node = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
+    node |= {name: value for name, value in settings.items() if name not in functions}
+    parts = {"task": node, "columns": saved.columns, "choices": saved.choices, "metrics": saved.metrics}
+    text = json.dumps({"blurr": __version__, **parts}, indent=2, ensure_ascii=False, default=str)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_task(folder: Path) -> SavedTask:
+    """Read what `save_task` has written.
+
+    Raises:
+        InputError: it is not readable, or names what is no task of blurr's or has other settings.
+    """
+    file = folder / FILE
+    try:
+        parts = json.loads(file.read_text(encoding="utf-8"))
+        node = dict(parts["task"])
+        target = str(node["_target_"])
+        rest = {name: dict(parts[name]) for name in ("columns", "choices", "metrics")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file} is not the file that a run of blurr leaves beside its model ({type(error).__name__}: {error}). "
+            "Give the folder of a run, or its folder model/."
+        ) from error
+    if not OURS.fullmatch(target) or signatures.class_attribute(target, "model_cls") is None:
+        raise InputError(
+            f"{file} names the task {target!r}, which is none of blurr's. A file must not say which code "
+            "runs; make a Predictor of a task and a model of your own instead."
+        )
+    config = OmegaConf.create({"task": node})
+    check_part("task", config.task)
+    return SavedTask(task=build(config.task), **rest)
