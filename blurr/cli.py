@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from blurr import __version__, explain, paths
 from blurr.errors import InputError, nearest
-from blurr.sweep.commands import add_sweep
+from blurr.sweep.commands import add_commands
 
 RUN = "run"
 CACHE_ACTIONS = ["ls", "prune", "clear"]
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--days", type=float, default=30, help="prune: what was not used for so long (default 30)")
     cache.add_argument("--gigabytes", type=float, help="prune: then the longest unused, until the rest fits")
     cache.set_defaults(command=_cache)
-    add_sweep(commands)
+    add_commands(commands)
     doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to mend them")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -140,7 +140,7 @@ def _complete(words: Sequence[str]) -> None:
         os.environ["COMP_LINE"] = line.replace(f" {typed[0]} ", " ", 1) if takes_overrides else line
         return _hydra(words)
     choices = {
-        1: [RUN, "plan", "ls", "cache", "sweep", "doctor"],
+        1: [RUN, "plan", "ls", "cache", "sweep", "reproduce", "doctor"],
         2: paths.groups() if typed[:1] == ["ls"] else [],
     }.get(len(typed), [])
     return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))

@@ -1,6 +1,7 @@
-"""`blurr sweep`: list the sweeps of a folder, show one, name its best trial, and make an experiment of that."""
+"""`blurr sweep` and `blurr reproduce`: look at sweeps and their best trials, and run a recorded run again."""
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,17 @@ from typing import Any
 from blurr.errors import InputError
 
 
-def add_sweep(commands: Any) -> None:
-    """Add `sweep` and its own commands to the parser of `blurr`.
+def add_commands(commands: Any) -> None:
+    """Add `sweep` with its own commands, and `reproduce`, to the parser of `blurr`.
 
     Args:
         commands: what `add_subparsers` gave.
     """
+    again = commands.add_parser("reproduce", help="run a recorded run again; say what is different, and what came out")
+    again.add_argument("run", help="id of an MLflow run, or an output folder")
+    again.add_argument("changes", nargs="*", help="key=value, for what is not to be as it was")
+    again.add_argument("--uri", default="sqlite:///mlflow.db", help="of the MLflow store (default: %(default)s)")
+    again.set_defaults(command=_reproduce)
     sweep = commands.add_parser("sweep", help="look at the sweeps of this folder: ls, show, best, export")
     parts = sweep.add_subparsers(title="commands", required=True, metavar="COMMAND")
     ls = parts.add_parser("ls", help="list the sweeps, the oldest first")
@@ -86,6 +92,27 @@ def _export(arguments: argparse.Namespace) -> int:
     file.write_text(experiment_yaml(ledger, trial), encoding="utf-8")
     terminal().print(f"{file} written. To run it: python -m blurr.run experiments={file.stem}", soft_wrap=True)
     return 0
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    from blurr import composing
+    from blurr.sweep.board import terminal
+
+    composing.prepare_process()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from blurr.reproduce import reproduce
+
+    before, after = reproduce(arguments.run, uri=arguments.uri, changes=arguments.changes)
+    for title, rows in (("what is different now", before), ("metrics that came out otherwise", after)):
+        table = Table(title, "then", "now", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        if not rows:
+            table.add_row("nothing")
+        terminal().print("\n", table)
+    return 1 if after else 0
 
 
 def _ledger(name: str | None) -> Any:

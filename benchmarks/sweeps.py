@@ -1,0 +1,198 @@
+"""Measure what sweeps promise: `python -m benchmarks.sweeps resume isolation parallel cost asha` (or some of these).
+
+Every part runs `python -m blurr.run -m` as a user would, with one thread, in a folder that is thrown away: real
+trainings of a small BERT on generated rows, real processes, real signals.
+"""
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+
+from blurr.sweep.ledger import Ledger
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("model.weights=scratch", "data.limit=32", "schedule.epochs=2")
+KILLS = 20
+FATES = {
+    "raise": "RuntimeError: it failed",
+    "memory": "out of memory",
+    "segfault": "died of SIGSEGV",
+    "exit": "left without a word, with exit code 3",
+    "hang": "it took longer than sweep.trial_timeout",
+}
+FATE_YAML = "# Misbehave.\n# python -m blurr.run callbacks=[fate]\nfate:\n  _target_: fates.Fate\n  fate: none\n"
+FATE_MODULE = """
+import ctypes, os, time
+from fastai.callback.core import Callback
+
+class Fate(Callback):
+    def __init__(self, fate):
+        self.fate = fate
+    def before_train(self):
+        match self.fate:
+            case "raise": raise RuntimeError("it failed")
+            case "memory": bytearray(64 * 2**30)
+            case "segfault": ctypes.string_at(0)
+            case "exit": os._exit(3)
+            case "hang": time.sleep(1000)
+"""
+
+
+class Launch:
+    """A folder in which `blurr` is called."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def start(self, *words: str) -> "subprocess.Popen[bytes]":
+        """Start a command."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "blurr.run", *words]
+        with (self.folder / "output.txt").open("ab") as output:
+            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)
+
+    def run(self, *words: str) -> tuple[int, float, float]:
+        """Run a command; returns its exit code, wall-clock seconds and CPU seconds."""
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        code = self.start(*words).wait()
+        after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - started
+        return code, seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def ledger(self, name: str) -> Ledger:
+        """Read a sweep's ledger."""
+        return Ledger(self.folder / "multirun" / name)
+
+    def runs(self) -> list[object]:
+        """Give all MLflow runs of the folder."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=f"sqlite:///{self.folder}/mlflow.db")
+        return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
+
+    def steps(self, name: str) -> int:
+        """Count the optimizer steps that the trials of a sweep took."""
+        files = (self.folder / "multirun" / name).glob("[0-9]*/metrics.jsonl")
+        return sum(json.loads(file.read_text().splitlines()[-1])["step"] for file in files)
+
+
+def resume(launch: Launch) -> dict[str, object]:
+    """Kill a sweep of 12 trials with 2 workers, with -9, at 20 random moments."""
+    words = ("-m", *SMALL, "optimizer.lr=1e-4,3e-4,1e-3,3e-3", "seed=1,2,3", "sweep.workers=2")
+    whole = launch.run(*words, "sweep.name=whole")
+    rng, moments = random.Random(0), []
+    for _ in range(KILLS):
+        process = launch.start(*words, "sweep.name=cut")
+        # From the first second, where everything is being loaded, to where trials begin and end.
+        moments.append(rng.uniform(1, max(2.0, 1.2 * whole[1])))
+        try:
+            process.wait(timeout=moments[-1])
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    code, *_ = launch.run("sweep.resume=cut")
+    trials, reference = (list(launch.ledger(name).trials.values()) for name in ("cut", "whole"))
+    parents = Counter(run.data.tags.get("mlflow.parentRunId") for run in launch.runs() if run.info.status == "FINISHED")
+    ended = [
+        json.loads(line) for line in (launch.folder / "multirun/cut/ledger.jsonl").read_text().splitlines() if line
+    ]
+    ends = Counter(event["number"] for event in ended if event["event"] == "ended")
+    return {
+        "exit code at last": code,
+        "killed in the course of it": sum(trial.attempts for trial in trials) - len(trials),
+        "trials finished": sum(trial.state == "finished" for trial in trials),
+        "trials that ended more than once": sum(count > 1 for count in ends.values()),
+        "finished MLflow runs under the two sweeps": sorted(count for key, count in parents.items() if key),
+        "values equal to those of the undisturbed sweep": [t.values for t in trials] == [t.values for t in reference],
+    }
+
+
+def isolation(launch: Launch) -> dict[str, object]:
+    """Run 8 trials, of which five end badly."""
+    (launch.folder / "callbacks").mkdir()
+    (launch.folder / "callbacks" / "fate.yaml").write_text(FATE_YAML)
+    (launch.folder / "fates.py").write_text(FATE_MODULE)
+    fates = ["none", *FATES, "nothing", "no"]
+    words = ("callbacks=[fate]", f"callbacks.fate.fate={','.join(fates)}", "sweep.memory=16", "sweep.trial_timeout=30")
+    code, *_ = launch.run("-m", *SMALL, *words, "sweep.workers=2", "sweep.name=a", "loader.num_workers=0")
+    trials = launch.ledger("a").trials.values()
+    rows: dict[str, object] = {"exit code": code}
+    for trial, fate in zip(trials, fates, strict=True):
+        marked = trial.reason.startswith(FATES.get(fate, ""))
+        rows[f"trial {trial.number} ({fate})"] = f"{trial.state}{' : ' * bool(trial.reason)}{trial.reason[:60]}"
+        rows["marked with the right reason"] = rows.get("marked with the right reason", True) and marked
+    statuses = Counter(run.info.status for run in launch.runs() if "mlflow.parentRunId" in run.data.tags)
+    return {**rows, "status of their MLflow runs": dict(statuses)}
+
+
+def parallel(launch: Launch) -> dict[str, object]:
+    """Run 12 trials, 6 at once, on an SQLite store that is not there yet."""
+    seeds = ",".join(map(str, range(12)))
+    code, *_ = launch.run("-m", *SMALL, f"seed={seeds}", "sweep.workers=6", "sweep.name=a")
+    children = [run for run in launch.runs() if "mlflow.parentRunId" in run.data.tags]
+    return {
+        "exit code": code,
+        "child runs": len(children),
+        "status": dict(Counter(run.info.status for run in children)),
+        "params of each": sorted({len(run.data.params) for run in children}),
+        "metrics of each": sorted({len(run.data.metrics) for run in children}),
+    }
+
+
+def cost(launch: Launch) -> dict[str, object]:
+    """Compare what a trial costs besides its training, and how long eight small ones take."""
+    trials = ("optimizer.lr=1e-4,3e-4,1e-3,3e-3", "seed=1,2")
+    small = ("model.weights=scratch", "data.limit=32", "schedule.epochs=1")
+    code, seconds, _ = launch.run("-m", *small, *trials, "sweep.workers=2", "sweep.name=a")
+    ours = [trial.cpu for trial in launch.ledger("a").trials.values()]
+    basic = launch.run("-m", *small, *trials, "hydra/sweeper=basic", "hydra.sweep.dir=basic")
+    fresh = [launch.run(*small, f"seed={i}") for i in range(8)]
+    return {
+        "exit codes": sorted({code, basic[0], *(each[0] for each in fresh)}),
+        "CPU seconds of a trial: blurr": f"{sum(ours) / len(ours):.2f}",
+        "CPU seconds of a trial: Hydra's basic launcher, one process for all": f"{basic[2] / 8:.2f}",
+        "CPU seconds of a trial: a fresh process for each": f"{sum(each[2] for each in fresh) / 8:.2f}",
+        "wall-clock seconds of 8 trials: blurr, 2 workers": f"{seconds:.0f}",
+        "wall-clock seconds of 8 trials: Hydra's basic launcher": f"{basic[1]:.0f}",
+        "wall-clock seconds of 8 trials: a fresh process for each": f"{sum(each[1] for each in fresh):.0f}",
+    }
+
+
+def asha(launch: Launch) -> dict[str, object]:
+    """Search a grid of learning rates, whole and with asynchronous successive halving."""
+    rates = "optimizer.lr=3e-3,1e-3,3e-4,1e-4,3e-5,1e-5,3e-6,1e-6"
+    words = ("-m", "model.weights=scratch", "data.limit=600", "schedule=constant", "schedule.epochs=8", rates)
+    launch.run(*words, "sweep.name=grid", "objective=valid/loss")
+    launch.run(*words, "sweep.name=asha", "objective=valid/loss", "sweep=asha")
+    rows: dict[str, object] = {}
+    for name in ("grid", "asha"):
+        finished = [trial.values[0] for trial in launch.ledger(name).trials.values() if trial.state == "finished"]
+        rows[f"{name}: best valid/loss"] = f"{min(finished):.4f}"
+        rows[f"{name}: optimizer steps"] = launch.steps(name)
+    return {**rows, "share of the steps": f"{launch.steps('asha') / launch.steps('grid'):.0%}"}
+
+
+PARTS = {each.__name__: each for each in (resume, isolation, parallel, cost, asha)}
+
+
+def main() -> None:
+    """Run the parts that the command line names, and print what each shows."""
+    console = Console(width=120, highlight=False)
+    for name in sys.argv[1:] or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = PARTS[name](Launch(folder))
+        console.print(f"\n{name}: {PARTS[name].__doc__}", style="bold")
+        for key, value in rows.items():
+            console.print(f"  {key}: {value}", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Run a recorded run again: say what is different now, and compare what comes out."""
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow import MlflowClient
+from omegaconf import DictConfig, OmegaConf
+
+from blurr.building import build
+from blurr.errors import InputError
+from blurr.experiment import build_raw, run_experiment
+from blurr.tracking.environment import describe_environment, git_state
+from blurr.tracking.masking import MASK, mask_text
+from blurr.tracking.records import flatten
+from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri
+
+FILES = ("config.yaml", "overrides.yaml", "environment.json", "metrics.json", "git.diff")
+TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
+Difference = tuple[str, str, str]  # what, then, now
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a run that was recorded.
+
+    Attributes:
+        name: id of the MLflow run, or its folder.
+        config: resolved.
+        overrides: what the command line changed.
+        environment: versions, machine and git state.
+        metrics: final scores; empty where the run did not finish.
+        tags: of the MLflow run; empty where only the folder is known.
+        fingerprint: of the data; None where it is not known.
+        diff: the uncommitted changes of the code.
+    """
+
+    name: str
+    config: dict[str, Any]
+    overrides: list[str]
+    environment: dict[str, Any]
+    metrics: dict[str, float]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str | None = None
+    diff: str = ""
+
+
+def reproduce(run: str, *, uri: str, changes: Sequence[str] = ()) -> tuple[list[Difference], list[Difference]]:
+    """Run a recorded run again in a new output folder, tracked as it was.
+
+    Args:
+        run: id of an MLflow run, or an output folder.
+        uri: of the MLflow store, where `run` is an id.
+        changes: words of the form `key=value`, for what cannot or is not to be as it was.
+
+    Returns:
+        What is different of code, machine and data, and of the metrics.
+
+    Raises:
+        InputError: there is no such run, or its record holds no config.
+    """
+    record = read_folder(Path(run), run) if Path(run).is_dir() else read_run(run, uri)
+    cfg = config_of(record, changes)
+    raw = build_raw(cfg, build(cfg.task))
+    before = list(differences(record, raw.fingerprint))
+    folder = Path(cfg.output_dir)
+    choices = {group: record.tags.get(f"blurr.{group}") for group in ("task", "model", "data")}
+    words = [*record.overrides, *changes]
+    run_experiment(cfg, folder=folder, overrides=words, choices=choices, tags={"blurr.reproduces": record.name})
+    now = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return before, list(compare(record.metrics, now))
+
+
+def read_run(run: str, uri: str) -> Record:
+    """Read what MLflow has of a run."""
+    uri = resolve_uri(uri)
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+        raise InputError(f"There is no folder {run}, and no MLflow store {uri}. Give the store with --uri.")
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        found = client.get_run(run)
+        with tempfile.TemporaryDirectory() as folder:
+            there = {file.path for file in client.list_artifacts(run)}
+            for name in there.intersection(FILES):
+                client.download_artifacts(run, name, folder)
+            record = read_folder(Path(folder), run)
+    except STORE_ERRORS as error:
+        raise InputError(f"MLflow at {uri} has no run {run}, or not what it recorded: {error}") from error
+    digests = [each.dataset.digest for each in found.inputs.dataset_inputs] if found.inputs else []
+    return Record(**{**vars(record), "tags": found.data.tags, "fingerprint": digests[0] if digests else None})
+
+
+def read_folder(folder: Path, name: str) -> Record:
+    """Read what a run left in its output folder."""
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{name} recorded no config.yaml, so it cannot be run again.")
+    read = {file: (folder / file).read_text(encoding="utf-8") if (folder / file).exists() else "{}" for file in FILES}
+    return Record(
+        name,
+        config=yaml.safe_load(read["config.yaml"]),
+        overrides=list(yaml.safe_load(read["overrides.yaml"])),
+        environment=json.loads(read["environment.json"]),
+        metrics={key: float(value) for key, value in json.loads(read["metrics.json"]).items()},
+        diff=(folder / "git.diff").read_text(encoding="utf-8") if (folder / "git.diff").exists() else "",
+    )
+
+
+def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
+    """Give the config to be run: as it was, in a new folder, and with the weights that were really used."""
+    cfg = OmegaConf.create(record.config)
+    weights = record.tags.get("blurr.weights")
+    if weights and OmegaConf.select(cfg, "model.weights") == "auto":
+        cfg.model.weights = weights
+    cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())
+    merged = OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(changes)))
+    hidden = [key for key, value in flatten(OmegaConf.to_container(merged)).items() if MASK in value]
+    if hidden:
+        raise InputError(f"{', '.join(hidden)} were hidden in the record. Give them: blurr reproduce … {hidden[0]}=…")
+    return OmegaConf.create(OmegaConf.to_container(merged))  # type: ignore[return-value]  # it is a mapping
+
+
+def differences(record: Record, fingerprint: str) -> Iterator[Difference]:
+    """Say what of code, versions, machine and data is not as it was."""
+    git = git_state(Path.cwd())
+    now = flatten(describe_environment(git))
+    then = flatten(record.environment)
+    for key in sorted(then.keys() | now.keys()):
+        if then.get(key) != now.get(key):
+            yield key, then.get(key, "none"), now.get(key, "none")
+    if record.fingerprint is not None and record.fingerprint != fingerprint[: len(record.fingerprint)]:
+        yield "data", record.fingerprint, fingerprint
+    if (mask_text(git.diff) if git else "") != record.diff:
+        yield "code", "its own uncommitted changes (git.diff)", "others, or none"
+
+
+def compare(then: Mapping[str, float], now: Mapping[str, float]) -> Iterator[Difference]:
+    """Say which metrics came out otherwise."""
+    for key in sorted(then.keys() | now.keys()):
+        old, new = float(then.get(key, math.nan)), float(now.get(key, math.nan))
+        if not (math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=sys.float_info.epsilon) or old != old and new != new):
+            yield key, f"{old:.6g}", f"{new:.6g}"
