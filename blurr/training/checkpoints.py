@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from blurr import interruption
@@ -195,7 +197,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             dl = self.dls.train
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch
             restore(self.learn, state)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
             raise InputError(
                 f"The checkpoint {checkpoint.folder} does not fit: {error}. Delete it to go on from the one before, or "
                 "begin anew without resume."
@@ -213,8 +215,8 @@ def state_of(learner: Learner, steps: int, epochs: int) -> State:
         "progress": [learner.train_iter, learner.pct_train],
         "optimizer": learner.opt.state_dict(),
         "recorder": {
-            "smooth": [recorder.smooth_loss.count, torch.as_tensor(recorder.smooth_loss.val)],
-            "losses": [torch.as_tensor(loss) for loss in recorder.losses],
+            "smooth": [recorder.smooth_loss.count, _plain(recorder.smooth_loss.val)],
+            "losses": [_plain(loss) for loss in recorder.losses],
             "lists": [list(recorder.lrs), list(recorder.iters), [list(values) for values in recorder.values]],
         },
         "callbacks": {type(cb).__name__: cb.state() for cb in _with_state(learner)},
@@ -236,6 +238,11 @@ def restore(learner: Learner, state: State) -> None:
     for callback, scaler in zip(learner._grab_cbs(MixedPrecision), state["scaler"], strict=True):
         callback.learn.scaler.load_state_dict(scaler)
     set_random_state(state["random"])
+
+
+def _plain(value: Any) -> torch.Tensor:
+    """Give a tensor without fastai's class, which `torch.load(weights_only=True)` would refuse."""
+    return torch.as_tensor(value).detach().as_subclass(torch.Tensor)
 
 
 def _with_state(learner: Learner) -> list[Any]:
