@@ -76,6 +76,7 @@ def _run(job: Job, context: Context, connection: Connection) -> tuple[float, ...
     with open_dict(cfg):
         cfg.hydra.job.num, cfg.hydra.job.id = job.number, f"{cfg.hydra.job.name}_{job.number}"
         cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir = os.path.split(job.folder)
+        cfg.hydra.output_subdir = None  # the run writes down its config itself
 
     task = partial(context.task, report=partial(_report, job, connection), tags=job.tags)
     done = run_job(task, cfg, "hydra.sweep.dir", "hydra.sweep.subdir", context.hydra)

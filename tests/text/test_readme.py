@@ -1,5 +1,6 @@
 """Contract 4: the README's code runs as it stands, and the façades name all that they have."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from blurr import checks, composing
+from blurr.sweep.space import is_own, parse
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -45,10 +47,10 @@ def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_composes_and_passes_the_checks(command: str, at_work: Path):
-    words = [word for word in shlex.split(command) if "=" in word]
-    for single in range(2):  # of a grid, its first and its second values
-        values = [re.sub(r"=([^\[,]+,[^\]]+)$", lambda m, at=single: "=" + m[1].split(",")[at], word) for word in words]
-        checks.check(composing.compose(values))
+    words = [word for word in shlex.split(command, comments=True) if "=" in word]
+    space = parse(words, None)
+    for point in itertools.islice(space.samples(), 2):  # of a sweep, two of its values
+        checks.check(composing.compose([*space.words(point), *filter(is_own, words)]))
 
 
 def test_the_readme_has_the_first_command_in_its_first_screen():
