@@ -1,5 +1,6 @@
 """Make the objects that a config describes. The only file that calls `instantiate`."""
 
+from functools import partial
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -19,11 +20,40 @@ def build(node: DictConfig, **run_time: Any) -> Any:
     Raises:
         InputError: the object refuses what the config says.
     """
+    if "_target_" not in node:
+        return {name: build(child) for name, child in node.items()}
     try:
-        if run_time:  # given to instantiate itself, they would be copied into its config
-            return instantiate(node, _convert_="all", _partial_=True)(**run_time)
-        return instantiate(node, _convert_="all")
+        deferred = plain(instantiate(node, _convert_="all", _partial_=True))
     except InstantiationException as e:
         if isinstance(e.__cause__, InputError):
             raise e.__cause__ from None
-        raise InputError(f"{e.__cause__ or e} Correct the keys of {node.get('_target_')} in the config.") from e
+        raise _refused(node, e.__cause__ or e) from e
+    if node.get("_partial_", False):
+        return deferred
+    if run_time:  # given to instantiate itself, they would be copied into its config
+        return deferred(**run_time)
+    try:
+        return deferred()
+    except InputError:
+        raise
+    except (TypeError, ValueError) as e:
+        raise _refused(node, e) from e
+
+
+def plain(value: Any) -> Any:
+    """Make a `functools.partial` of each deferred target: Hydra's own examine theirs anew at every call.
+
+    Args:
+        value: a deferred target, with others among its arguments, or in lists or dicts of these.
+    """
+    if isinstance(value, partial):
+        return partial(value.func, *map(plain, value.args), **{k: plain(v) for k, v in value.keywords.items()})
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return value
+
+
+def _refused(node: DictConfig, error: BaseException) -> InputError:
+    return InputError(f"{error} Correct the keys of {node.get('_target_')} in the config.")
