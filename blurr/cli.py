@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from blurr import __version__, explain, paths
 from blurr.errors import InputError, nearest
+from blurr.serve import commands as serving
 from blurr.sweep.commands import add_commands
 
 RUN = "run"
-CACHE_ACTIONS = ["ls", "prune", "clear"]
 
 
 def main() -> None:
@@ -44,11 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("overrides", nargs="*", help="as for `blurr run`, e.g. task=summarization model=bart")
     plan.set_defaults(command=_plan)
     cache = commands.add_parser("cache", help="list or delete the tokenized rows that runs share")
-    cache.add_argument("action", choices=CACHE_ACTIONS, help="prune deletes what --days and --gigabytes say")
-    cache.add_argument("--days", type=float, default=30, help="prune: what was not used for so long (default 30)")
+    cache.add_argument("action", choices=["ls", "prune", "clear"], help="prune deletes what --days and --gigabytes say")
+    cache.add_argument("--days", type=float, default=30, help="prune: unused for so long (default %(default)s)")
     cache.add_argument("--gigabytes", type=float, help="prune: then the longest unused, until the rest fits")
     cache.set_defaults(command=_cache)
     add_commands(commands)
+    serving.add_serving(commands)
     doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to mend them")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -139,10 +140,8 @@ def _complete(words: Sequence[str]) -> None:
     if "query=" not in " ".join(words) or not typed or takes_overrides:
         os.environ["COMP_LINE"] = line.replace(f" {typed[0]} ", " ", 1) if takes_overrides else line
         return _hydra(words)
-    choices = {
-        1: [RUN, "plan", "ls", "cache", "sweep", "reproduce", "doctor"],
-        2: paths.groups() if typed[:1] == ["ls"] else [],
-    }.get(len(typed), [])
+    commands = [RUN, "plan", "ls", "cache", "sweep", "reproduce", *serving.NAMES, "doctor"]
+    choices = {1: commands, 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
     return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))
 
 

@@ -1,6 +1,6 @@
 """Predict with a trained model of any task, as the learner does that has trained it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,7 +34,7 @@ class Predictor:
     """
 
     def __init__(self, saved: SavedTask, hf: HFObjects, *, batch_size: int = 32, device: str | None = None) -> None:
-        self.saved, self.hf = saved, hf
+        self.saved, self.hf, self.batch_size = saved, hf, batch_size
         task = saved.task
         loader = fitting(Loader(batch_size=batch_size, eval_batch_size=batch_size), hf.config)
         dl = task.loader(TokenizedRows({}, task.vocab(hf)), hf, loader, train=False)
@@ -97,14 +97,30 @@ class Predictor:
         return result
 
     def predict_each(self, items: Sequence[Any], **options: Any) -> list[Any]:
-        """Do as `predict` does, and give the InputError of an item that cannot be predicted on in its place."""
+        """Do as `predict` does for items of any kind, and give the InputError of a bad one in its place.
+
+        Items that fill other roles, such as texts among pairs of texts, are predicted on apart.
+        """
+        results: list[Any] = [None] * len(items)
+        alike: dict[frozenset[str], dict[int, Any]] = {}
+        for place, item in enumerate(items):
+            # a table has nothing in a column where a row lacks it
+            filled = {k: v for k, v in item.items() if v is not None} if isinstance(item, Mapping) else item
+            roles = filled.keys() & set(self.roles) if isinstance(filled, dict) else set(self.roles[:1])
+            alike.setdefault(frozenset(roles), {})[place] = filled
+        for part in alike.values():
+            for place, result in zip(part, self._bisected(list(part.values()), options), strict=True):
+                results[place] = result
+        return results
+
+    def _bisected(self, items: list[Any], options: dict[str, Any]) -> list[Any]:
         try:
-            return self.predict(list(items), **options)
+            return self.predict(items, **options)
         except InputError as error:
             if len(items) == 1:
                 return [error]
         half = len(items) // 2
-        return self.predict_each(items[:half], **options) + self.predict_each(items[half:], **options)
+        return self._bisected(items[:half], options) + self._bisected(items[half:], options)
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Refuse an option that the task does not know.

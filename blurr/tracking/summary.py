@@ -20,7 +20,7 @@ def show_summary(run: Run, *, metrics: Mapping[str, float], facts: Mapping[str, 
     """
     console = Console(highlight=False, emoji=False, markup=False)
     console.print()
-    console.print(_scores(metrics))
+    console.print(table_of_scores(metrics))
     show_place(run, facts)
 
 
@@ -34,7 +34,8 @@ def show_place(run: Run, facts: Mapping[str, str]) -> None:
     _print_way_to_mlflow(console, run)
 
 
-def _scores(metrics: Mapping[str, float]) -> Table:
+def table_of_scores(metrics: Mapping[str, float]) -> Table:
+    """Make a table of names and values."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")

@@ -21,7 +21,10 @@ def saved(tiny_bert: Path, tiny_bart: Path, tmp_path_factory) -> Saved:
     def get(name: str) -> tuple[Any, Path]:
         if name not in made:
             learn, _ = learner_of(name, tiny_bert, tiny_bart)
-            made[name] = learn, save_model(learn, TASKS[name], tmp_path_factory.mktemp(name) / "model")
+            made[name] = (
+                learn,
+                save_model(learn, TASKS[name], tmp_path_factory.mktemp(name) / "model", choices={"task": name}),
+            )
         return made[name]
 
     return get

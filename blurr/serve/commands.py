@@ -1,0 +1,116 @@
+"""`blurr predict`, `evaluate` and `serve`: what a trained model is for."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from blurr.errors import InputError
+
+NAMES = ["predict", "evaluate"]
+WHERE = "the folder of a run, the id of an MLflow run, or models:/<name>@<alias>"
+SOME_FAILED = 1
+
+
+def add_serving(commands: Any) -> None:
+    """Add the commands to the parser of `blurr`.
+
+    Args:
+        commands: what `add_subparsers` gave.
+    """
+    predict = commands.add_parser("predict", help="predict on the rows of a file: csv, jsonl or parquet, of any size")
+    predict.add_argument("where", help=WHERE)
+    predict.add_argument("--input", type=Path, required=True, help="the file with the rows")
+    predict.add_argument("--output", type=Path, required=True, help="the file to write; its suffix says the format")
+    predict.add_argument("--column", action="append", default=[], metavar="ROLE=COLUMN", help="e.g. text=review")
+    predict.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="e.g. num_beams=4")
+    predict.set_defaults(command=_predict)
+    evaluate = commands.add_parser("evaluate", help="score a trained model on other data, by the metrics of its run")
+    evaluate.add_argument("where", help=WHERE)
+    evaluate.add_argument("words", nargs="+", help="as for `blurr run`, e.g. data=files data.test=new.csv")
+    evaluate.add_argument("--split", help="the split to score (default: test where there is one, else valid)")
+    evaluate.add_argument("--output", type=Path, help="the folder for scores and predictions")
+    evaluate.set_defaults(command=_evaluate)
+    for command in (predict, evaluate):
+        command.add_argument("--batch-size", type=int, default=32, help="rows in a batch (default: %(default)s)")
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    predictor = _predictor(arguments)
+
+    from blurr.serve.files import predict_file
+
+    options = typed(pairs("--option", arguments.option), predictor.options)
+    columns = pairs("--column", arguments.column)
+    outcome = predict_file(predictor, arguments.input, arguments.output, columns=columns, options=options)
+    for row, reason in outcome.named.items():
+        sys.stderr.write(f"row {row}: {reason}\n")
+    failed = f", {outcome.failed:,} of them without a prediction (see the column error)" if outcome.failed else ""
+    sys.stderr.write(f"{outcome.rows:,} rows in {outcome.seconds:.1f} s{failed}: {arguments.output}\n")
+    return SOME_FAILED if outcome.failed else 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    predictor = _predictor(arguments)
+
+    from rich.console import Console
+
+    from blurr.serve.evaluating import evaluate, write
+    from blurr.tracking.summary import table_of_scores
+
+    split, evaluation = evaluate(predictor, arguments.words, split=arguments.split)
+    folder = arguments.output or Path("outputs", "evaluations", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    write(folder, split, evaluation, predictor.saved.task.reports(evaluation.rows))
+    console = Console(highlight=False, emoji=False, markup=False)
+    console.print(table_of_scores({f"{split}/{name}": value for name, value in evaluation.metrics.items()}))
+    console.print(f"\noutputs  {folder}", soft_wrap=True)
+    return 0
+
+
+def _predictor(arguments: argparse.Namespace) -> Any:
+    """Load the model that a command names, in a process that is blurr's own."""
+    if arguments.batch_size < 1:
+        raise InputError(f"--batch-size {arguments.batch_size}: a batch has at least one row.")
+    from blurr import composing
+
+    composing.prepare_process()
+
+    from datasets.utils import logging as datasets_logging
+    from transformers.utils import logging as transformers_logging
+
+    from blurr.serve.predictor import Predictor
+
+    datasets_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return Predictor.load(arguments.where, batch_size=arguments.batch_size)
+
+
+def pairs(flag: str, words: Sequence[str]) -> dict[str, str]:
+    """Read words of the form `name=value`.
+
+    Raises:
+        InputError: a word has no `=`.
+    """
+    for word in words:
+        if "=" not in word:
+            raise InputError(f"{flag} {word}: give a name and a value, as in {flag} name=value.")
+    return dict(word.split("=", 1) for word in words)
+
+
+def typed(values: Mapping[str, str], types: Mapping[str, type]) -> dict[str, Any]:
+    """Read values as the types of their names; a name without a type stays text, for others to refuse.
+
+    Raises:
+        InputError: a value is not of its type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    read: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            read[name] = TypeAdapter(types.get(name, str)).validate_strings(value)
+        except ValidationError as error:
+            raise InputError(f"--option {name}={value}: must be of type {types[name].__name__}.") from error
+    return read

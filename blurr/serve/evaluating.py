@@ -1,0 +1,115 @@
+"""Score a trained model on other data, by the metrics of its run."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+from omegaconf import DictConfig, OmegaConf
+
+from blurr import checks, composing, signatures
+from blurr.building import build
+from blurr.data.batching import Loader
+from blurr.data.core import RawData
+from blurr.errors import InputError
+from blurr.serve.predictor import Predictor
+from blurr.text.tasks.base import Evaluation
+from blurr.text.tasks.saved import FILE, SavedTask
+from blurr.tracking.records import to_json
+
+OURS = re.compile(r"blurr\.text\.metrics\w*\.\w+")  # nothing else is ever called that a model folder names
+
+
+def evaluate(predictor: Predictor, words: Sequence[str], *, split: str | None = None) -> tuple[str, Evaluation]:
+    """Score a model.
+
+    Args:
+        predictor: the model.
+        words: as for `blurr run`: the data (`data=files data.test=new.csv`), and other metrics than those of its run.
+        split: the one to score; `None` takes `test` where there is one, else `valid`.
+
+    Returns:
+        The split that was scored, and what the model does on it.
+
+    Raises:
+        InputError: the words, the data or the split are not what they should be.
+    """
+    task, hf = predictor.saved.task, predictor.hf
+    cfg = composed(predictor.saved, words)
+    raw: RawData = build(cfg.data, schema=task.schema)
+    chosen = split or ("test" if "test" in raw.splits else "valid")
+    if chosen not in raw.splits:
+        raise InputError(f"--split {chosen}: {raw.source} has the splits {sorted(raw.splits)}.")
+    metrics = build(cfg.metrics if _names_metrics(words) else kept_metrics(predictor.saved))
+    rows = replace(raw, splits=DatasetDict({chosen: raw.splits[chosen]}))
+    size = predictor.batch_size
+    dls = task.dataloaders(rows, hf, Loader(batch_size=size, eval_batch_size=size, cache=cfg.loader.cache))
+    learner = task.learner(dls, hf, raw=rows, metrics=metrics)
+    return chosen, task.evaluate(learner, rows, chosen)
+
+
+def composed(saved: SavedTask, words: Sequence[str]) -> DictConfig:
+    """Compose and check a config of the task, of which the data counts; its columns are those of the run.
+
+    Raises:
+        InputError: a word is wrong, or says of no rows.
+    """
+    data = next((word.partition("=")[2] for word in words if word.startswith("data=")), None)
+    columns = saved.columns if data == saved.choices.get("data") else {}
+    kept = [f"data.columns.{role}={_word(column)}" for role, column in columns.items() if column is not None]
+    # a plus adds a role that the task's YAML does not name, and changes one that it does
+    cfg = composing.compose([f"task={saved.choices.get('task')}", *(f"++{word}" for word in kept), *words])
+    if OmegaConf.is_missing(cfg.data, "train"):
+        rows = cfg.data.test or cfg.data.valid
+        if rows is None:
+            raise InputError("Say which rows to score the model on, such as data=files data.test=new.csv.")
+        # nothing is trained: they stand for the rows that a loader of files asks for, and are read for no more
+        cfg.data.train = rows
+        cfg.data.valid = cfg.data.valid or rows
+    checks.check(cfg)
+    return cfg
+
+
+def _word(column: Any) -> str:
+    return f"'{column}'" if isinstance(column, str) else str(list(column))
+
+
+def _names_metrics(words: Sequence[str]) -> bool:
+    return any(word.lstrip("+~").startswith("metrics") for word in words)
+
+
+def kept_metrics(saved: SavedTask) -> DictConfig:
+    """Give the config of the metrics of the run.
+
+    Raises:
+        InputError: one of them is none of blurr's; a file must not say which code runs.
+    """
+    for target in _targets(saved.metrics):
+        if not OURS.fullmatch(target) or not signatures.find(target):
+            raise InputError(
+                f"{FILE} names the metric {target!r}, which is none of blurr's, and which it must not bring along. "
+                "Name the metrics: metrics=[accuracy]."
+            )
+    return OmegaConf.create(dict(saved.metrics))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from (str(value) for name, value in node.items() if name == "_target_")
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _targets(child)
+
+
+def write(folder: Path, split: str, evaluation: Evaluation, reports: dict[str, str]) -> None:
+    """Write scores, rows and reports as a run does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
+    (folder / "metrics.json").write_text(to_json(scores, indent=2) + "\n", encoding="utf-8")
+    with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(to_json(row) + "\n" for row in evaluation.rows)
+    for name, text in reports.items():
+        (folder / f"{split}_{name}").write_text(text, encoding="utf-8")

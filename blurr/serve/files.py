@@ -1,0 +1,149 @@
+"""Predict on all rows of a file, a part at a time, and write them with their predictions to another."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from blurr.errors import InputError, nearest
+from blurr.serve.predictor import Predictor
+from blurr.serve.tables import Row, Source, chunks, convert, suffix_of
+from blurr.tracking.records import to_json
+
+PREDICTION, ERROR = "prediction", "error"  # the columns that are added
+POOL = 32  # batches within which rows are sorted by length
+MOST_NAMED = 10  # of the rows that could not be predicted on
+
+
+@dataclass
+class Outcome:
+    """What came of a file.
+
+    Attributes:
+        rows: how many it has.
+        failed: how many of them could not be predicted on.
+        named: number, from 1, of the first of these, and why.
+        seconds: how long it took.
+    """
+
+    rows: int = 0
+    failed: int = 0
+    named: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, result: Any) -> Row:
+        """Count a result, and give the columns that hold it."""
+        self.rows += 1
+        if not isinstance(result, InputError):
+            return {PREDICTION: result}
+        self.failed += 1
+        if self.failed <= MOST_NAMED:
+            self.named[self.rows] = str(result)
+        return {ERROR: str(result)}
+
+
+def predict_file(
+    predictor: Predictor,
+    source: Path,
+    target: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Predict on the rows of a file.
+
+    A row that cannot be predicted on is written with its `error`, and the others are predicted on. No more rows are in
+    memory than a few batches.
+
+    Args:
+        predictor: of any task.
+        source: a csv, jsonl or parquet file.
+        target: likewise; it gets the rows as they are, and the column `prediction` (in csv, a column for each of its
+            fields: `prediction.label`).
+        columns: role to column; a role that is not named is looked for as in training, and under its own name.
+        options: see `Predictor.options`.
+
+    Raises:
+        InputError: a file or its columns are not what they should be.
+    """
+    suffix_of(target)
+    predictor.check_options(dict(options or {}))
+    rows, outcome, part = Source(source), Outcome(), target.with_name(f"{target.name}.part")
+    started, places = time.monotonic(), None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo, part.open("w", encoding="utf-8") as file, _progress() as (bar, line):
+        undo.callback(part.unlink)
+        for chunk in chunks(rows, predictor.batch_size * POOL):
+            if places is None:
+                places = _places(chunk, predictor, {**_trained_on(predictor), **(columns or {})}, str(source))
+            file.writelines(f"{to_json(row)}\n" for row in _predicted(chunk, predictor, places, options or {}, outcome))
+            speed = outcome.rows / (time.monotonic() - started)
+            bar.update(line, completed=rows.done, said=f"{outcome.rows:,} rows, {speed:,.0f} a second")
+        undo.pop_all()
+    convert(part, target)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _trained_on(predictor: Predictor) -> dict[str, str]:
+    return {role: column for role, column in predictor.saved.columns.items() if isinstance(column, str)}
+
+
+def _places(
+    chunk: list[Row | InputError], predictor: Predictor, columns: Mapping[str, str], source: str
+) -> dict[str, str]:
+    """Find the column of each role, by the first row that can be read."""
+    there = next((list(row) for row in chunk if isinstance(row, dict)), [])
+    for name in (PREDICTION, ERROR):
+        if name in there:
+            raise InputError(
+                f"{source} has a column {name!r} already. Rename it: the results are written under that name."
+            )
+    places = {}
+    for role in predictor.roles:
+        found = next((column for column in (columns.get(role), role) if column in there), None)
+        if found is not None:
+            places[role] = found
+        elif there and role in predictor.saved.task.schema.required:
+            wanted = columns.get(role, role)
+            raise InputError(
+                f"{source} has no column {wanted!r} with the {role}.{nearest(wanted, there)} It has {there}; name the "
+                f"right one by --column {role}=…"
+            )
+    return places
+
+
+def _predicted(
+    chunk: list[Row | InputError],
+    predictor: Predictor,
+    places: Mapping[str, str],
+    options: Mapping[str, Any],
+    outcome: Outcome,
+) -> Iterator[Row]:
+    readable = [row for row in chunk if isinstance(row, dict)]
+    items = [{role: row.get(column) for role, column in places.items()} for row in readable]
+    results = iter(predictor.predict_each(items, **options))
+    for row in chunk:
+        if isinstance(row, dict):
+            yield {**row, **outcome.add(next(results))}
+        else:
+            yield outcome.add(row)
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Progress, Any]]:
+    """Draw a bar where the output is a terminal."""
+    console = Console(stderr=True)
+    parts = (
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
+    with Progress(*parts, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar, bar.add_task("", total=1.0, said="")

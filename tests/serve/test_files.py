@@ -1,0 +1,190 @@
+"""Files of rows go in and come out with predictions, whatever their format, and bad rows are named."""
+
+import csv
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from every_task import TASKS, items_of
+
+from blurr.errors import InputError
+from blurr.serve.files import predict_file
+from blurr.serve.predictor import Predictor
+from blurr.serve.tables import Source, convert
+
+TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows in the format of the suffix."""
+    frame = pd.DataFrame(rows)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read rows with their predictions."""
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def predictor(saved) -> Predictor:
+    return Predictor.load(saved("sequence_classification")[1], batch_size=2)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_rows_keep_their_columns_and_get_a_prediction(suffix: str, predictor: Predictor, tmp_path: Path):
+    rows = [{"id": i, "text": text} for i, text in enumerate(TEXTS)]
+    target = tmp_path / "new" / f"out{suffix}"
+    outcome = predict_file(predictor, write(tmp_path / f"in{suffix}", rows), target)
+    assert (outcome.rows, outcome.failed) == (3, 0)
+    expected = predictor.predict(TEXTS)
+    if suffix == ".csv":
+        found = read(target)
+        assert [row["text"] for row in found] == TEXTS
+        assert [row["prediction.label"] for row in found] == [result["label"] for result in expected]
+        assert json.loads(found[0]["prediction.class_labels"]) == expected[0]["class_labels"]
+    else:
+        assert [{"id": row["id"], "text": row["text"]} for row in read(target)] == rows
+        assert [row["prediction"]["label"] for row in read(target)] == [result["label"] for result in expected]
+        assert [row["prediction"]["score"] for row in read(target)] == pytest.approx([r["score"] for r in expected])
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_results_of_every_task_fit_into_a_file(name: str, suffix: str, saved, tmp_path: Path):
+    predictor = Predictor.load(saved(name)[1])
+    items = items_of(name, 3)
+    target = tmp_path / f"out{suffix}"
+    predict_file(predictor, write(tmp_path / "in.jsonl", items), target)
+    assert len(read(target)) == 3
+
+
+def test_columns_are_those_of_training_or_named_by_role(predictor: Predictor, tmp_path: Path, monkeypatch):
+    source, target = write(tmp_path / "in.csv", [{"review": text} for text in TEXTS]), tmp_path / "out.jsonl"
+    with pytest.raises(InputError, match=r"has no column 'text' with the text. It has \['review'\]; .* --column text="):
+        predict_file(predictor, source, target)
+    assert not list(tmp_path.glob("out*"))
+    assert predict_file(predictor, source, target, columns={"text": "review"}).failed == 0
+    monkeypatch.setattr(
+        predictor, "saved", type(predictor.saved)(predictor.saved.task, {"text": "review", "label": ["a"]})
+    )
+    assert predict_file(predictor, source, target).failed == 0
+
+
+def test_a_bad_row_is_named_and_the_others_are_predicted_on(predictor: Predictor, tmp_path: Path):
+    source = tmp_path / "in.jsonl"
+    lines = ['{"text": "good"}', "{oops", "", '{"text": null}', "[1]", '{"text": "bad"}']
+    source.write_text("\n".join(lines))
+    outcome = predict_file(predictor, source, tmp_path / "out.csv")
+    assert (outcome.rows, outcome.failed) == (5, 3)
+    assert outcome.named[2].startswith("Line 2 is not JSON")
+    assert "needs a text under 'text'" in outcome.named[3]
+    assert outcome.named[4] == "Line 5 is no object with named values."
+    found = read(tmp_path / "out.csv")
+    assert [bool(row["prediction.label"]) for row in found] == [True, False, False, False, True]
+    assert [bool(row["error"]) for row in found] == [False, True, True, True, False]
+
+
+def test_a_row_of_a_csv_with_too_many_values_is_named(predictor: Predictor, tmp_path: Path):
+    (tmp_path / "in.csv").write_text("text,n\ngood,1\nbad,2,3\n")
+    outcome = predict_file(predictor, tmp_path / "in.csv", tmp_path / "out.jsonl")
+    assert outcome.named == {2: "Row 2 has more values than the file has columns."}
+
+
+def test_pairs_and_single_texts_may_stand_in_one_file(predictor: Predictor, tmp_path: Path):
+    rows = [{"text": "good", "text_pair": "bad"}, {"text": "good", "text_pair": None}]
+    predict_file(predictor, write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl")
+    scores = [row["prediction"]["probs"] for row in read(tmp_path / "out.jsonl")]
+    alone = [predictor.predict(item)[0]["probs"] for item in (("good", "bad"), "good")]
+    assert scores[0] == pytest.approx(alone[0])
+    assert scores[1] == pytest.approx(alone[1])
+
+
+def test_memory_does_not_grow_with_the_file(predictor: Predictor, tmp_path: Path):
+    def peak(n: int) -> int:
+        source = write(tmp_path / f"{n}.jsonl", [{"text": "the film was good", "note": "x" * 20_000}] * n)
+        tracemalloc.start()
+        assert predict_file(predictor, source, tmp_path / "out.jsonl").rows == n
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(640) < 1.5 * peak(128)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_memory_does_not_grow_with_what_is_converted(suffix: str, tmp_path: Path):
+    def peak(n: int) -> int:
+        part = write(tmp_path / "part.jsonl", [{"text": "x" * 2000, "prediction": {"label": "a"}}] * n)
+        tracemalloc.start()
+        convert(part, tmp_path / f"out{suffix}")
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(8000) < 1.5 * peak(2000)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no.csv", "There is no file .*no.csv. Did you mean 'on.csv'"),
+        ("in.xlsx", "of no known format"),
+        ("in.parquet", "is not a parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(name: str, message: str, predictor: Predictor, tmp_path: Path):
+    for there in ("on.csv", "in.xlsx", "in.parquet"):
+        (tmp_path / there).write_text("text\ngood\n")
+    with pytest.raises(InputError, match=message):
+        predict_file(predictor, tmp_path / name, tmp_path / "out.csv")
+
+
+def test_the_format_to_write_is_checked_before_anything_is_predicted(predictor: Predictor, tmp_path: Path):
+    with pytest.raises(InputError, match="out.txt is of no known format"):
+        predict_file(predictor, tmp_path / "in.csv", tmp_path / "out.txt")
+    with pytest.raises(InputError, match="There is no option 'treshold'. Did you mean 'threshold'"):
+        predict_file(predictor, tmp_path / "in.csv", tmp_path / "out.csv", options={"treshold": 1})
+
+
+@pytest.mark.parametrize("name", ["prediction", "error"])
+def test_a_column_of_the_name_of_the_results_is_refused(name: str, predictor: Predictor, tmp_path: Path):
+    source = write(tmp_path / "in.jsonl", [{"text": "good", name: 1}])
+    with pytest.raises(InputError, match=f"has a column '{name}' already"):
+        predict_file(predictor, source, tmp_path / "out.jsonl")
+
+
+def test_bytes_that_are_no_utf8_are_named(tmp_path: Path):
+    (tmp_path / "in.csv").write_bytes(b"text\ngut\nsch\xf6n\n")
+    with pytest.raises(InputError, match="not encoded in UTF-8, see line 3"):
+        list(Source(tmp_path / "in.csv"))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path):
+    (tmp_path / "in.csv").write_bytes("\ufefftext\ngood\n".encode())
+    source = Source(tmp_path / "in.csv")
+    assert list(source) == [{"text": "good"}]
+    assert source.done == 1
+
+
+def test_values_of_several_types_do_not_fit_into_parquet_and_are_not_lost(tmp_path: Path):
+    part = write(tmp_path / "part.jsonl", [{"a": 1}] * 1000 + [{"a": [2]}])
+    with pytest.raises(InputError, match="do not fit into parquet.*They are in"):
+        convert(part, tmp_path / "out.parquet")
+    assert len(part.read_text().splitlines()) == 1001
