@@ -4,6 +4,7 @@ This module loads MLflow; import it only where a run is opened.
 """
 
 import getpass
+import json
 import re
 import shlex
 import sys
@@ -18,17 +19,19 @@ from mlflow.data.huggingface_dataset import from_huggingface
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
 from blurr.tracking.sink import EMPTY, PARENT, TRIAL, Point, Sink
 from blurr.tracking.spool import Spool
-from blurr.tracking.store import SQLITE, STORE_ERRORS, connect, request_limits, resolve_uri
+from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
     from blurr.tracking.run import MLflowTracker
 
+RETRY_SECONDS = 15.0  # while the training goes on
 # MLflow's limits.
 MAX_METRICS, MAX_PARAMS = 1000, 100
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000
@@ -52,6 +55,7 @@ class MLflowSink(Sink):
         self._client, self._experiment_id = connect(uri, tracker.experiment)
         own = {str(key): mask_text(str(value)) for key, value in tracker.tags.items()}
         own |= {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
+        self._sent: dict[str, int] = {}  # values of each metric that MLflow has from before
         # A name among the tags is that of the sweep or trial, which tells more than the tracker's.
         name = tags.get("mlflow.runName", tracker.run_name)
         try:
@@ -61,42 +65,52 @@ class MLflowSink(Sink):
                 else:
                     self._client.update_run(run_id, status="RUNNING")
                     made = self._client.get_run(run_id)
+                    self._sent = {key: self._count(run_id, key) for key in made.data.metrics}
         except STORE_ERRORS as error:
             raise InputError(f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}") from error
+        self.uri, self.experiment = mask_text(uri), tracker.experiment
         self.id = self._run_id = made.info.run_id
         self.name = made.info.run_name
         self.url = mask_text(f"{_server(uri)}/#/experiments/{self._experiment_id}/runs/{self.id}")
         self.ui_command = _ui_command(uri)
-        self._sent = {} if run_id is None else self._last_steps(list(made.data.metrics))
-        self._spool = Spool()
+        self._spool, self._wait = Spool(RETRY_SECONDS), tracker.wait
+        self._tables: list[str] = []
+        self._spool.put(partial(close_stale, self._client, self._experiment_id, self._run_id))
         self._monitor = _monitor(self._run_id, uri) if tracker.system_metrics else None
 
     def metrics(self, points: Sequence[Point]) -> None:
         """Queue metric values, at most a thousand a call; those that a resumed run has sent before are left out."""
-        points = [point for point in points if point.step > self._sent.get(point.key, -1)]
+        points = [point for point in points if not self._has(_key(point.key))]
         for start in range(0, len(points), MAX_METRICS):
             batch = [Metric(_key(key), value, time, step) for key, value, time, step in points[start:][:MAX_METRICS]]
             self._log_batch(metrics=batch)
 
-    def _last_steps(self, keys: Sequence[str]) -> dict[str, int]:
-        return {key: max(value.step for value in self._client.get_metric_history(self._run_id, key)) for key in keys}
+    def _count(self, run_id: str, key: str) -> int:
+        return len(self._client.get_metric_history(run_id, key))
+
+    def _has(self, key: str) -> bool:
+        """Is the next value of a metric one that MLflow has? They are sent in order, so it has the first ones."""
+        left = self._sent.get(key, 0)
+        self._sent[key] = max(0, left - 1)
+        return left > 0
 
     def params(self, values: Mapping[str, str]) -> None:
         """Queue parameters, a hundred a call; long values are cut."""
         params = [Param(_key(key), _cut(value, MAX_PARAM)) for key, value in values.items()]
         for start in range(0, len(params), MAX_PARAMS):
             self._log_batch(params=params[start : start + MAX_PARAMS])
-        self._spool.send()
 
     def tags(self, tags: Mapping[str, str]) -> None:
         """Send tags."""
         self._log_batch(tags=[RunTag(_key(key), _cut(value, MAX_TAG)) for key, value in tags.items()])
-        self._spool.send()
 
     def datasets(self, raw: "RawData") -> None:
         """Send one MLflow dataset for each split: schema, size, source and fingerprint."""
-        self._spool.put(partial(self._log_inputs, raw))
-        self._spool.send()
+        inputs = [
+            DatasetInput(_describe(raw, split), [InputTag("mlflow.data.context", CONTEXTS.get(split, split))])
+            for split in raw.splits
+        ]
+        self._spool.put(partial(self._client.log_inputs, self._run_id, datasets=inputs))
 
     def artifact(self, path: Path, folder: str | None) -> None:
         """Send a file into `folder` of the artifacts, or a directory as `folder` (default: its own name)."""
@@ -105,23 +119,20 @@ class MLflowSink(Sink):
         else:
             call = partial(self._client.log_artifact, self._run_id, str(path), folder)
         self._spool.put(call)
-        self._spool.send()
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Send rows that MLflow's UI shows as a table."""
         self._spool.put(partial(self._log_table, f"{name}.json", pd.DataFrame(list(rows))))
-        self._spool.send()
 
-    def send(self) -> None:
-        """Send what is queued."""
-        self._spool.send()
+    def settle(self) -> None:
+        """Wait for what is queued, as long as `tracking.wait` allows."""
+        self._spool.settle(self._wait)
 
     def amend(
         self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
     ) -> None:
         """Change the last run of a trial that has this run as its parent; an older one that is open is KILLED."""
         self._spool.put(partial(self._amend, trial, status, tags, artifact))
-        self._spool.send()
 
     def _amend(self, trial: int, status: str | None, tags: Mapping[str, str], artifact: Path | None) -> None:
         mine = f"tags.`{PARENT}` = '{self._run_id}' and tags.`{TRIAL}` = '{trial}'"
@@ -137,27 +148,23 @@ class MLflowSink(Sink):
             if status and run.info.status == "RUNNING":
                 self._client.set_terminated(run.info.run_id, status)
 
-    def close(self, status: str) -> None:
-        """Send what is still queued and end the run as FINISHED, FAILED or KILLED."""
+    def close(self, status: str, *, ended: int | None = None) -> int:
+        """Send what is still queued and end the run; say how many records did not arrive."""
         if self._monitor:
-            self._monitor.finish()  # type: ignore[no-untyped-call]
-        self._spool.put(partial(self._client.set_terminated, self._run_id, status))
-        self._spool.send_last()
+            self._spool.put(self._monitor.finish)  # it sends, too, and would wait for a server that hangs
+        self._spool.put(partial(self._client.set_terminated, self._run_id, status, ended))
+        self._spool.close(self._wait)
+        return self._spool.left
 
     def _log_batch(self, **values: Any) -> None:
         self._spool.put(partial(self._client.log_batch, self._run_id, **values, synchronous=True))
 
-    def _log_inputs(self, raw: "RawData") -> None:
-        inputs = [
-            DatasetInput(_describe(raw, split), [InputTag("mlflow.data.context", CONTEXTS.get(split, split))])
-            for split in raw.splits
-        ]
-        self._client.log_inputs(self._run_id, datasets=inputs)
-
     def _log_table(self, file: str, rows: pd.DataFrame) -> None:
-        with warnings.catch_warnings():  # MLflow 3.17 calls select_dtypes in a way that pandas 3 deprecates
-            warnings.simplefilter("ignore")
-            self._client.log_table(self._run_id, data=rows, artifact_file=file)
+        # MLflow's own log_table adds to what is there, so that a second try would double the rows
+        self._client.log_text(self._run_id, rows.to_json(orient="split", index=False, date_format="iso"), file)
+        self._tables = sorted({*self._tables, file})
+        shown = [{"path": path, "type": "table"} for path in self._tables]
+        self._client.set_tag(self._run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps(shown))
 
 
 def prepare(tracker: "MLflowTracker") -> None:

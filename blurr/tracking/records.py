@@ -3,12 +3,18 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """Encode as strict JSON: NaN and the infinities become text, which `float` reads back."""
     return json.dumps(_strict(value), ensure_ascii=False, indent=indent, default=str)
+
+
+def read_lines(path: Path) -> list[Any]:
+    """Read a file of one JSON value a line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def flatten(value: Any, name: str = "") -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Open a tracked run, record into its folder and into MLflow, and close it with the status it earned."""
 
-import json
+import logging
 import os
 import time
 import traceback
@@ -15,17 +15,20 @@ import yaml
 
 import blurr
 from blurr import interruption
+from blurr.annotations import Natural
 from blurr.tracking.environment import describe_environment, git_state
+from blurr.tracking.journal import METRICS, RECORD, Journal, metric_line, writing, written_points
 from blurr.tracking.masking import mask_config, mask_overrides, mask_text
+from blurr.tracking.processes import this_process
 from blurr.tracking.records import flatten, to_json
 from blurr.tracking.sink import Point, Sink
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
 
+log = logging.getLogger(__name__)
+
 FLUSH_SECONDS = 5.0
-METRICS = "metrics.jsonl"
-RECORD = "run.json"  # which run of MLflow a folder belongs to
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
@@ -56,6 +59,7 @@ class MLflowTracker:
         run_name: name of the run; null lets MLflow invent one.
         tags: tags of the run besides blurr's own.
         system_metrics: whether to sample CPU, memory, disk and GPU load every ten seconds.
+        wait: seconds without an answer after which the end of a run no longer waits for MLflow.
     """
 
     uri: str = "sqlite:///mlflow.db"
@@ -63,6 +67,7 @@ class MLflowTracker:
     run_name: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     system_metrics: bool = False
+    wait: Natural = 30
 
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
         """Open an MLflow run, or go on with the one of this id.
@@ -119,7 +124,10 @@ class Run:
         self._sink = sink
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._flush_at = time.monotonic() + FLUSH_SECONDS
-        self._file = (folder / METRICS).open("a", encoding="utf-8")
+        goes_on = kept is not None and (folder / RECORD).exists()
+        self._journal = Journal.read(folder) if goes_on else Journal(sink.id, sink.uri, sink.experiment)
+        with writing(folder / METRICS):
+            self._file = (folder / METRICS).open("a", encoding="utf-8")
         if kept is not None:
             self._go_on(kept)
 
@@ -127,11 +135,9 @@ class Run:
         """Forget the values that will come again, and send those that never reached the sink."""
         (self.folder / "error.txt").unlink(missing_ok=True)
         self._file.truncate(kept)
-        for line in (self.folder / METRICS).read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            step, at = row.pop("step"), int(row.pop("time") * 1000)
-            self._sink.metrics([Point(key, float(value), at, step) for key, value in row.items()])
-        self._sink.send()
+        self._journal.status = None
+        for points in written_points(self.folder):
+            self._sink.metrics(points)
 
     def written(self) -> int:
         """Write what is logged, and say how many bytes metrics.jsonl has."""
@@ -173,23 +179,24 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is logged to metrics.jsonl and send it to MLflow."""
+        """Write what is logged to metrics.jsonl, and let it be sent to MLflow."""
         rows, self._rows = self._rows, []
-        numbers = [(step, at, {key: float(value) for key, value in values.items()}) for step, at, values in rows]
-        self._file.writelines(
-            to_json({"step": step, "time": round(at, 3), **values}) + "\n" for step, at, values in numbers
-        )
-        self._file.flush()
-        points = [Point(key, value, int(at * 1000), step) for step, at, row in numbers for key, value in row.items()]
-        self._sink.metrics(points)
-        self._sink.send()
+        numbers = [
+            (step, int(at * 1000), {key: float(value) for key, value in values.items()}) for step, at, values in rows
+        ]
+        with writing(self.folder / METRICS):
+            self._file.writelines(metric_line(*row) for row in numbers)
+            self._file.flush()
+        self._sink.metrics([Point(key, value, at, step) for step, at, row in numbers for key, value in row.items()])
         self._flush_at = time.monotonic() + FLUSH_SECONDS
 
     def tag(self, **tags: str) -> None:
         """Set tags: `weights="scratch"` becomes `blurr.weights`; a name with a dot stays as it is."""
         named = _named(tags)
         self.tags.update(named)
+        self._journal.tags.update(named)
         self._sink.tags(named)
+        self._journal.write(self.folder)
 
     def dataset(self, raw: "RawData") -> None:
         """Record the data set: every split with its schema, size, source and fingerprint."""
@@ -203,12 +210,17 @@ class Run:
             folder: where to put it; a directory without one keeps its own name.
         """
         self._sink.artifact(path, folder)
+        self._journal.artifacts[str(path.absolute())] = folder
+        self._journal.write(self.folder)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow."""
         lines = (to_json(row) + "\n" for row in rows)
-        with (self.folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+        path = self.folder / f"{name}.jsonl"
+        with writing(path), path.open("w", encoding="utf-8") as file:
             file.writelines(lines)
+        self._journal.tables = sorted({*self._journal.tables, name})
+        self._journal.write(self.folder)
         self._sink.table(name, rows)
 
     def amend(self, trial: int, **changes: Any) -> None:
@@ -222,8 +234,10 @@ class Run:
         numbers = {key: float(value) for key, value in metrics.items()}
         # Whole or not at all: a sweep takes a trial whose process was killed for finished where this file stands.
         made = self.folder / "metrics.json.part"
-        made.write_text(to_json(numbers, indent=2) + "\n", encoding="utf-8")
-        self.artifact(made.replace(self.folder / "metrics.json"))
+        with writing(made):
+            made.write_text(to_json(numbers, indent=2) + "\n", encoding="utf-8")
+            made.replace(self.folder / "metrics.json")
+        self.artifact(self.folder / "metrics.json")
 
     def describe(self, config: Mapping[str, Any], overrides: Sequence[str], tags: Mapping[str, str]) -> None:
         """Record what the run was given: configuration, overrides, environment and uncommitted changes."""
@@ -232,7 +246,6 @@ class Run:
         self._sink.params(flatten(masked))
         self.tag(version=blurr.__version__, output_dir=str(self.folder), **tags)
         self._write("config.yaml", yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
-        self._write(RECORD, to_json({"run_id": self.id}) + "\n")
         self._write("overrides.yaml", yaml.safe_dump(mask_overrides(overrides), allow_unicode=True))
         self._write("environment.json", to_json(describe_environment(git), indent=2) + "\n")
         if git and git.diff:
@@ -248,21 +261,33 @@ class Run:
     ) -> None:
         try:
             self.flush()
+            self._sink.settle()  # what comes while the last files are sent still decides the status
+        except BaseException as late:
+            error = error or late
+            raise
         finally:
             self._close(error)
 
     def _close(self, error: BaseException | None) -> None:
-        status = _status(error)
-        if status == "FAILED" and error is not None:
-            self._write("error.txt", mask_text("".join(traceback.format_exception(error))))
-            self.tag(error=f"{type(error).__name__}: {error}")
-        self._sink.close(status)
-        self._file.close()
+        self._journal.status = status = _status(error)
+        self._journal.ended = int(time.time() * 1000)
+        try:
+            if status == "FAILED" and error is not None:
+                self.tag(error=f"{type(error).__name__}: {error}")
+                self._write("error.txt", mask_text("".join(traceback.format_exception(error))))
+            self._journal.write(self.folder)
+            with writing(self.folder / METRICS):
+                self._file.close()
+        finally:  # however full the disk is
+            left = self._sink.close(status)
+        if left:
+            log.warning("%d records have not reached MLflow. To send them: blurr track sync %s", left, self.folder)
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name
-        path.write_text(text, encoding="utf-8")
-        self._sink.artifact(path, None)
+        with writing(path):
+            path.write_text(text, encoding="utf-8")
+        self.artifact(path)
 
 
 @contextmanager
@@ -289,22 +314,18 @@ def tracked_run(
         kept: to go on with the run of this folder, the bytes of its metrics.jsonl that stay; None opens a new run.
 
     Raises:
-        InputError: MLflow cannot be used.
+        InputError: MLflow cannot be used, or the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    run_id = None if kept is None else _run_of(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    tags = {**tags, **this_process()}
+    run_id = None if kept is None or not (folder / RECORD).exists() else Journal.read(folder).run_id
     with interruption.handled(), Run(folder, tracker.open(run_id=run_id, tags=_named(tags)), kept=kept) as run:
         if run_id is None:
             run.describe(config, overrides, tags)
         else:
-            run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"))
+            run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"), **this_process())
         yield run
-
-
-def _run_of(folder: Path) -> str | None:
-    """Give the id of the MLflow run that a folder belongs to, where it has one."""
-    record = folder / RECORD
-    return json.loads(record.read_text())["run_id"] if record.exists() else None
 
 
 def _named(tags: Mapping[str, str]) -> dict[str, str]:

@@ -25,22 +25,27 @@ class Point(NamedTuple):
 class Sink:
     """A place that drops everything: the contract of all sinks, and what `tracking=none` uses.
 
-    Only opening a sink may raise. A failure later is a warning, so that it never ends a training.
+    What is taken is delivered by and by, in order; only `settle` and `close` wait. Only opening a sink may raise: a
+    failure later is a warning, so that it never ends a training.
 
     Attributes:
         id: the run's identifier there.
         name: the run's name there.
         url: address of the run's page.
         ui_command: shell command that serves `url`; None where nothing has to be started.
+        uri: where the run can be found again, without a password.
+        experiment: the name that it can be found under there.
     """
 
     id: str | None = None
     name: str | None = None
     url: str | None = None
     ui_command: str | None = None
+    uri: str | None = None
+    experiment: str | None = None
 
     def metrics(self, points: Sequence[Point]) -> None:
-        """Take metric values; they may wait for `send`."""
+        """Take metric values."""
 
     def params(self, values: Mapping[str, str]) -> None:
         """Take the parameters, by dotted name."""
@@ -57,8 +62,8 @@ class Sink:
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take rows to be looked at as a table."""
 
-    def send(self) -> None:
-        """Deliver what waits."""
+    def settle(self) -> None:
+        """Wait a while for what has been taken to be delivered."""
 
     def amend(
         self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
@@ -72,5 +77,14 @@ class Sink:
             artifact: a file to be added.
         """
 
-    def close(self, status: str) -> None:
-        """Deliver the rest, and end as FINISHED, FAILED or KILLED."""
+    def close(self, status: str, *, ended: int | None = None) -> int:
+        """Deliver the rest, and end as FINISHED, FAILED or KILLED.
+
+        Args:
+            status: one of these.
+            ended: when, in milliseconds since 1970; None is now.
+
+        Returns:
+            How many records were not delivered.
+        """
+        return 0

@@ -1,4 +1,4 @@
-"""Send calls to MLflow in order, keep those that fail for later, and never stop a training for them.
+"""Send calls to MLflow in order from a thread of their own, so that no training waits for a server.
 
 This module loads MLflow; import it only where a run is opened.
 """
@@ -7,65 +7,132 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from threading import Condition, Thread
+
+from mlflow.exceptions import MlflowException
 
 from blurr.tracking.masking import mask_text
 from blurr.tracking.store import STORE_ERRORS, request_limits
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 30.0
-MAX_LAST_FAILURES = 3  # at the end of a run: a server that hangs costs three time-outs, not hundreds
+LAST_RETRY_SECONDS = 1.0  # once the run waits for it
+REQUEST_SECONDS = 20
+REFUSED = 400  # MLflow's status for a value it will not take, however often it is sent
 
 
 class Spool:
     """A queue of calls that outlives the failures of what it calls.
 
+    What the store refuses is passed over with a warning; what it fails to take is tried again until it does, before
+    anything that came later. The thread begins with the first call: an open run without calls can be forked.
+
     Args:
-        clock: gives seconds; only differences matter.
+        retry_seconds: between two tries while nobody waits.
+
+    Attributes:
+        left: calls that were given up, and those still waiting once the spool is closed.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, retry_seconds: float) -> None:
+        self.left = 0
+        self._retry_seconds = retry_seconds
         self._waiting: deque[Callable[[], object]] = deque()
-        self._clock = clock
-        self._retry_at = 0.0
-        self._has_warned = False
+        self._changed = Condition()
+        self._thread: Thread | None = None
+        self._is_last = self._is_given_up = self._has_warned = False
+        self._moved_at = 0.0  # when a call last succeeded
 
     def put(self, call: Callable[[], object]) -> None:
-        """Queue a call; `send` makes it."""
-        self._waiting.append(call)
+        """Queue a call. It is made soon, by another thread: what it reads must not change."""
+        with self._changed:
+            self._waiting.append(call)
+            self._changed.notify_all()
+        if self._thread is None:
+            # a daemon, for a server that hangs must not keep the process alive
+            self._thread = Thread(target=self._work, name="blurr tracking", daemon=True)
+            self._thread.start()
 
-    def send(self) -> None:
-        """Make the waiting calls; after a failure wait half a minute before the next try."""
-        if not self._waiting or self._clock() < self._retry_at:
-            return
-        with request_limits(retries=1, seconds=30):
-            while self._waiting:
-                if not self._succeeds(self._waiting[0]):
-                    self._retry_at = self._clock() + RETRY_SECONDS
+    def settle(self, seconds: float) -> bool:
+        """Wait until all calls are made, but no longer than so many seconds in which none succeeds.
+
+        Returns:
+            Whether all are made.
+        """
+        with self._changed:
+            self._moved_at = time.monotonic()
+            self._is_last = True
+            self._changed.notify_all()
+            while self._waiting and time.monotonic() < self._moved_at + seconds:
+                self._changed.wait(0.1)  # signals are answered in between
+            self._is_last = False
+            return not self._waiting
+
+    def close(self, seconds: float) -> None:
+        """Wait as `settle` does, and give up what is left."""
+        self.settle(seconds)
+        with self._changed:
+            self._is_given_up = True
+            self.left += len(self._waiting)
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_given_up)
+                if self._is_given_up:
                     return
-                self._waiting.popleft()
+                call = self._waiting[0]
+            if self._is_done(call):
+                with self._changed:
+                    self._moved_at = time.monotonic()
+                    if self._waiting:  # else it was given up meanwhile
+                        self._waiting.popleft()
+                    self._changed.notify_all()
+            else:
+                self._pause()
 
-    def send_last(self) -> None:
-        """Try everything that waits once more, pass over what fails, and give up where nothing succeeds."""
-        lost = 0
-        with request_limits(retries=1, seconds=30):
-            while self._waiting and lost < MAX_LAST_FAILURES:
-                lost += not self._succeeds(self._waiting.popleft())
-        lost += len(self._waiting)
-        self._waiting.clear()
-        if lost:
-            log.warning("%d calls never reached MLflow; the run's folder has everything.", lost)
+    def _pause(self) -> None:
+        with self._changed:
+            until = time.monotonic() + self._retry_seconds
+            while not self._is_given_up and time.monotonic() < until:
+                self._changed.wait(min(LAST_RETRY_SECONDS, self._retry_seconds))
+                if self._is_last:
+                    return
 
-    def _succeeds(self, call: Callable[[], object]) -> bool:
+    def _is_done(self, call: Callable[[], object]) -> bool:
+        """Make a call; False where it has to be made again."""
         try:
-            call()
+            with request_limits(retries=0, seconds=REQUEST_SECONDS):
+                call()
+        except FileNotFoundError as error:  # deleted since: it will not come back
+            self._pass_over(error)
         except STORE_ERRORS as error:
-            self._warn(error)
-            return False
+            if not _is_refusal(error):
+                self._warn(error)
+                return False
+            self._pass_over(error)
         return True
+
+    def _pass_over(self, error: Exception) -> None:
+        self.left += 1
+        log.warning("MLflow refuses a record of this run, which stays in its folder: %s", _reason(error))
 
     def _warn(self, error: Exception) -> None:
         if not self._has_warned:
             self._has_warned = True
-            reason = mask_text(str(error).partition("\n")[0])[:300]
-            log.warning("MLflow does not take this run's values; files are kept and sending is retried: %s", reason)
+            log.warning(
+                "MLflow does not take this run's values; files are kept and sending is retried: %s", _reason(error)
+            )
+
+
+def _is_refusal(error: Exception) -> bool:
+    if not isinstance(error, MlflowException):
+        return False
+    status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    return status == REFUSED
+
+
+def _reason(error: Exception) -> str:
+    return mask_text(str(error).partition("\n")[0])[:300]

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
+from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,18 @@ def folder_of(run_id: str, uri: str | None) -> Path | None:
     except STORE_ERRORS:
         return None
     return Path(tags["blurr.output_dir"]) if "blurr.output_dir" in tags else None
+
+
+def close_stale(client: MlflowClient, experiment_id: str, mine: str) -> None:
+    """End the runs that stand as RUNNING and whose process, one of this host, is gone; `mine` stays as it is."""
+    here = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{this_process()[HOST]}'"
+    for run in client.search_runs([experiment_id], here):
+        process, run_id = run.data.tags[PROCESS], run.info.run_id
+        if run_id != mine and is_dead(process):
+            reason = f"its process {process.partition(' ')[0]} died without a word: killed, or the machine went down"
+            client.set_tag(run_id, "blurr.error", reason)
+            client.set_terminated(run_id, "FAILED")
+            log.warning("The run %s is closed as FAILED: %s.", run.info.run_name, reason)
 
 
 @contextmanager

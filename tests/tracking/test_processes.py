@@ -11,10 +11,12 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
 from blurr.tracking.run import MLflowTracker, tracked_run
+from blurr.tracking.sync import sync
 
 CHILD = """
 import sys, time
@@ -138,20 +140,67 @@ def test_the_server_takes_a_run_and_its_artifacts(tmp_path, folder):
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_during_training_does_not_stop_it(tmp_path, folder, caplog):
+def test_a_server_that_dies_does_not_stop_a_training_and_gets_all_when_it_is_back(tmp_path, folder, caplog):
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
     with serving(command, port, tmp_path) as server:
-        opened = tracked_run(MLflowTracker(uri=server), folder=folder, config={}, overrides=[], tags={})
+        opened = tracked_run(MLflowTracker(uri=server, wait=2), folder=folder, config={}, overrides=[], tags={})
         run = opened.__enter__()
     start = time.monotonic()
     for step in range(1, 101):
-        run.log({"train/loss": 1.0}, step=step)
+        run.log({"train/loss": float(step)}, step=step)
         run.flush()
+    assert time.monotonic() - start < 2
     opened.__exit__(None, None, None)
-    assert time.monotonic() - start < 20
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 100
     assert caplog.text.count("sending is retried") == 1
+    assert f"blurr track sync {folder}" in caplog.text
+    with serving(command, port, tmp_path):
+        assert sync(folder) == 0
+        assert values_of(server, run) == [(step, float(step)) for step in range(1, 101)]
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_and_is_restarted_gets_every_value_once_and_in_order(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr("blurr.tracking.spool.REQUEST_SECONDS", 2)
+    monkeypatch.setattr("blurr.tracking.mlflow_sink.RETRY_SECONDS", 1)
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+
+    def train(steps):
+        for step in steps:
+            run.log({"train/loss": float(step)}, step=step)
+            run.flush()
+            time.sleep(0.01)
+
+    with serving(command, port, tmp_path) as server:
+        opened = tracked_run(MLflowTracker(uri=server), folder=folder, config={}, overrides=[], tags={})
+        run = opened.__enter__()
+        train(range(1, 101))
+        with stopped_server(port):  # it takes connections and answers none
+            train(range(101, 301))
+            time.sleep(3)
+    train(range(301, 401))
+    with serving(command, port, tmp_path):
+        opened.__exit__(None, None, None)
+        assert values_of(server, run) == [(step, float(step)) for step in range(1, 401)]
+        assert MlflowClient(tracking_uri=server).get_run(run.id).info.status == "FINISHED"
+
+
+@contextmanager
+def stopped_server(port):
+    """Let every process that listens on a port, and those it has forked, stand still."""
+    listening = [each.pid for each in psutil.net_connections() if each.laddr and each.laddr.port == port and each.pid]
+    for pid in set(listening):
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    for pid in set(listening):
+        os.kill(pid, signal.SIGCONT)
+
+
+def values_of(server, run):
+    client = MlflowClient(tracking_uri=server)
+    return sorted((value.step, value.value) for value in client.get_metric_history(run.id, "train/loss"))
 
 
 @pytest.mark.slow

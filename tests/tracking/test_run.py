@@ -15,6 +15,7 @@ import yaml
 
 from blurr.data.core import RawData
 from blurr.errors import InputError
+from blurr.interruption import Interrupted
 from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
 from blurr.tracking.store import request_limits
 
@@ -169,10 +170,19 @@ def test_an_exception_fails_the_run_and_leaves_its_reason(tracker, client, folde
     assert history(client, run, "train/loss") == [(1, 1.0)]
 
 
-@pytest.mark.parametrize(("code", "status"), [(0, "FINISHED"), (None, "FINISHED"), (3, "FAILED"), (143, "KILLED")])
-def test_an_exit_code_decides_the_status(code, status, tracker, client, folder):
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (SystemExit(0), "FINISHED"),
+        (SystemExit(None), "FINISHED"),
+        (SystemExit(3), "FAILED"),
+        (Interrupted(15), "KILLED"),
+    ],
+    ids=["0", "none", "3", "SIGTERM"],
+)
+def test_the_way_out_decides_the_status(end, status, tracker, client, folder):
     with pytest.raises(SystemExit), tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
-        raise SystemExit(code)
+        raise end
     assert client.get_run(run.id).info.status == status
 
 
@@ -218,6 +228,7 @@ def test_without_mlflow_the_folder_holds_the_same_files(folder):
     files = {path.name for path in folder.iterdir()} - {"git.diff"}
     assert files == {
         "config.yaml", "overrides.yaml", "environment.json", "metrics.jsonl", "metrics.json", "predictions.jsonl",
+        "run.json",
     }  # fmt: skip
     assert (run.id, run.url, run.ui_command) == (None, None, None)
 

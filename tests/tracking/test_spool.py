@@ -1,12 +1,16 @@
 """A store that fails does not stop a training, and gets everything once it is back."""
 
 import logging
+import threading
+import time
+from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from blurr.tracking.run import MLflowTracker, tracked_run
-from blurr.tracking.spool import RETRY_SECONDS, Spool
+from blurr.tracking.spool import Spool
 
 
 class Store:
@@ -14,22 +18,27 @@ class Store:
 
     def __init__(self):
         self.up, self.values, self.calls = True, [], 0
+        self.hanging = threading.Event()
+        self.hanging.set()
 
     def take(self, value):
         self.calls += 1
+        self.hanging.wait()
         if not self.up:
             raise MlflowException("http://me:hunter2@host is down\nwith details")
         self.values.append(value)
 
 
 @pytest.fixture
-def clock():
-    return [0.0]
+def store():
+    return Store()
 
 
 @pytest.fixture
-def spool(clock):
-    return Spool(clock=lambda: clock[0])
+def spool():
+    made = Spool(retry_seconds=0.05)
+    yield made
+    made.close(0)
 
 
 def put(spool, store, *values):
@@ -37,64 +46,79 @@ def put(spool, store, *values):
         spool.put(lambda value=value: store.take(value))
 
 
-def test_calls_are_made_in_order(spool):
-    store = Store()
+def refuse():
+    raise MlflowException("no such key", error_code=INVALID_PARAMETER_VALUE)
+
+
+def test_calls_are_made_in_order_by_another_thread(spool, store):
     put(spool, store, 1, 2, 3)
-    spool.send()
+    spool.put(lambda: store.take(threading.current_thread().name))
+    assert spool.settle(5)
+    assert store.values == [1, 2, 3, "blurr tracking"]
+
+
+def test_no_thread_runs_before_the_first_call():
+    before = threading.active_count()
+    Spool(1).close(0)
+    assert threading.active_count() == before
+
+
+def test_what_failed_is_sent_once_and_in_order_when_the_store_is_back(spool, store):
+    store.up = False
+    put(spool, store, 1, 2)
+    time.sleep(0.2)
+    assert store.values == []
+    store.up = True
+    put(spool, store, 3)
+    assert spool.settle(5)
     assert store.values == [1, 2, 3]
 
 
-def test_what_failed_is_sent_when_the_store_is_back_and_the_wait_is_over(spool, clock):
-    store = Store()
-    store.up = False
-    put(spool, store, 1, 2)
-    spool.send()
-    store.up = True
-    spool.send()
-    assert store.values == []
-    clock[0] += RETRY_SECONDS
-    spool.send()
-    assert store.values == [1, 2]
+def test_a_store_that_hangs_holds_nobody_up(spool, store):
+    store.hanging.clear()
+    start = time.monotonic()
+    put(spool, store, *range(1000))
+    assert time.monotonic() - start < 1
+    assert not spool.settle(0.2)
+    store.hanging.set()
+    assert spool.settle(5)
+    assert store.values == list(range(1000))
 
 
-def test_it_warns_once_and_masks_the_reason(spool, clock, caplog):
-    store = Store()
+def test_it_warns_once_and_masks_the_reason(spool, store, caplog):
     store.up = False
     put(spool, store, 1)
-    for _ in range(3):
-        clock[0] += RETRY_SECONDS
-        spool.send()
+    spool.settle(0.3)
+    assert store.calls > 1
     assert len(caplog.records) == 1
     assert "hunter2" not in caplog.text
     assert "sending is retried: http://me:***@host is down" in caplog.text
 
 
-def test_the_last_sending_does_not_wait_and_passes_over_what_fails(spool, caplog):
-    store = Store()
-    broken = Store()
-    broken.up = False
-    put(spool, broken, 0)
-    put(spool, store, 1, 2)
-    spool.send()
-    assert store.values == []
-    spool.send_last()
-    assert store.values == [1, 2]
-    assert "1 calls never reached MLflow" in caplog.text
+@pytest.mark.parametrize("error", [refuse, lambda: Path("/nowhere/file").read_text()], ids=["refused", "deleted"])
+def test_what_can_never_be_taken_is_passed_over(error, spool, store, caplog):
+    spool.put(error)
+    put(spool, store, 1)
+    assert spool.settle(5)
+    assert store.values == [1]
+    assert spool.left == 1
+    assert "MLflow refuses a record" in caplog.text
 
 
-def test_the_last_sending_gives_up_on_a_dead_store(spool, caplog):
-    store = Store()
+def test_closing_waits_no_longer_than_it_should_and_counts_what_is_left(spool, store):
     store.up = False
     put(spool, store, *range(100))
-    spool.send_last()
-    assert store.calls == 3
-    assert "100 calls never reached MLflow" in caplog.text
+    start = time.monotonic()
+    spool.close(0.3)
+    assert time.monotonic() - start < 2
+    assert spool.left == 100
 
 
-def test_mistakes_of_our_own_are_not_swallowed(spool):
-    spool.put(lambda: [][0])
-    with pytest.raises(IndexError):
-        spool.send()
+def test_closing_waits_as_long_as_something_arrives(spool, store):
+    for _ in range(8):
+        spool.put(lambda: time.sleep(0.1))
+    spool.close(0.4)
+    assert spool.left == 0
 
 
 def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(tmp_path, folder, caplog, monkeypatch):
@@ -106,7 +130,7 @@ def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(tmp_pat
             return refuse
 
     caplog.set_level(logging.WARNING)
-    tracker = MLflowTracker(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    tracker = MLflowTracker(uri=f"sqlite:///{tmp_path}/mlflow.db", wait=1)
     with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
         monkeypatch.setattr(run._sink, "_client", Refusing())
         for step in range(1, 11):
@@ -118,3 +142,4 @@ def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(tmp_pat
     assert (folder / "metrics.json").exists()
     assert (folder / "predictions.jsonl").exists()
     assert caplog.text.count("sending is retried") == 1
+    assert f"have not reached MLflow. To send them: blurr track sync {folder}" in caplog.text
