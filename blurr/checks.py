@@ -22,6 +22,7 @@ from blurr.errors import InputError, nearest
 # Keys that stand in no node with a target of ours.
 KEYS: dict[str, Any] = {
     "seed": Natural,
+    "report": bool,
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "objective": str | list[str],
     "output_dir": str,

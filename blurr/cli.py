@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from blurr import __version__, explain, paths
 from blurr.errors import InputError, nearest
+from blurr.report import commands as reviewing
 from blurr.serve import commands as serving
 from blurr.sweep.commands import add_commands
 from blurr.tracking.commands import add_track
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--days", type=float, default=30, help="prune: unused for so long (default %(default)s)")
     cache.add_argument("--gigabytes", type=float, help="prune: then the longest unused, until the rest fits")
     cache.set_defaults(command=_cache)
+    reviewing.add_reviewing(commands)
     add_commands(commands)
     add_track(commands)
     serving.add_serving(commands)
@@ -142,7 +144,7 @@ def _complete(words: Sequence[str]) -> None:
     if "query=" not in " ".join(words) or not typed or takes_overrides:
         os.environ["COMP_LINE"] = line.replace(f" {typed[0]} ", " ", 1) if takes_overrides else line
         return _hydra(words)
-    commands = [RUN, "plan", "ls", "cache", "sweep", "reproduce", "track", *serving.NAMES, "doctor"]
+    commands = [RUN, "plan", "ls", "cache", "sweep", "reproduce", "track", *reviewing.NAMES, *serving.NAMES, "doctor"]
     choices = {1: commands, 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
     return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))
 

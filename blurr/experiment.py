@@ -14,6 +14,9 @@ from transformers.utils import logging as transformers_logging
 from blurr.building import build
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.report.facts import facts_of
+from blurr.report.page import write_report
+from blurr.report.record import read_record
 from blurr.resume import CHECKPOINTS, check_same
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.core import Blearner
@@ -22,6 +25,7 @@ from blurr.text.tasks.saved import SavedTask, save_task
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
+from blurr.tracking.sink import PARENT
 from blurr.tracking.summary import show_summary
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.optimizers import as_numbers, learning_rate, rate_of
@@ -74,6 +78,7 @@ def run_experiment(
         train(cfg, learner, raw, hf, run, checkpoint)
         saved = SavedTask(task.settled(learner), config["data"].get("columns", {}), chosen, config["metrics"])
         scores = conclude(saved, learner, raw, hf, run)
+        review(run, facts_of(saved, raw, hf, learner), report=cfg.report and PARENT not in run.tags)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
     return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in cfg.objective]
 
@@ -188,6 +193,14 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
         run.artifact(path)
     run.finish(scores)
     return scores
+
+
+def review(run: Run, facts: dict[str, Any], *, report: bool) -> None:
+    """Leave the facts of a run, and its report where one is wanted."""
+    run.facts(facts)
+    if report:
+        for path in write_report(read_record(run.folder)):
+            run.artifact(path)
 
 
 def check_objective(name: str, metrics: set[str], raw: RawData) -> None:

@@ -13,7 +13,7 @@ from blurr.tracking.records import flatten
 RESUME, OUTPUT = "resume=", "output_dir="
 CHECKPOINTS = "checkpoints"
 # What may differ: where records go, how fast it runs, and what decides nothing of the weights.
-FREE = ("resume", "output_dir", "tracking", "debug", "checkpoint", "objective", "threads")
+FREE = ("resume", "output_dir", "tracking", "debug", "checkpoint", "objective", "report", "threads")
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
 
 

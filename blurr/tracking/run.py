@@ -223,6 +223,10 @@ class Run:
         self._journal.write(self.folder)
         self._sink.table(name, rows)
 
+    def facts(self, values: Mapping[str, Any]) -> None:
+        """Record what its other files do not tell: facts.json."""
+        self._write("facts.json", to_json(values, indent=2) + "\n")
+
     def amend(self, trial: int, **changes: Any) -> None:
         """Change the run of one of this sweep's trials, as `Sink.amend` says, when its own process cannot."""
         self._sink.amend(trial, **changes)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from datasets import Dataset
 from fastai.callback.core import Callback
@@ -215,7 +216,7 @@ class Task(ABC):
         names = [name for name, _ in ordered_splits(raw)]
         dl = learner.dls[names.index(split)]
         values, windows = self._stream(learner, dl, self._described)
-        rows = self.aligned(raw.splits[split].to_list(), dl.dataset, windows)
+        rows = with_token_counts(self.aligned(raw.splits[split].to_list(), dl.dataset, windows), dl.dataset)
         scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
         scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}
         return Evaluation(scores, rows)
@@ -242,6 +243,14 @@ class Task(ABC):
     def _described(self, learner: Learner) -> Table:
         losses = loss_per_row(learner.loss_func, learner.pred, *learner.yb).tolist()
         return [{**row, "loss": loss} for row, loss in zip(self.describe(learner), losses, strict=True)]
+
+
+def with_token_counts(rows: Table, tokenized: TokenizedRows) -> Table:
+    """Add to each row its `token_count`, of all its windows together."""
+    lengths = tokenized.lengths.reshape(len(tokenized), -1)[:, 0]
+    is_cut = len(lengths) != len(rows)
+    counts = np.bincount(np.asarray(tokenized.columns["row"]), lengths, len(rows)) if is_cut else lengths
+    return [{**row, "token_count": int(n)} for row, n in zip(rows, counts, strict=True)]
 
 
 def _whole(parts: Table) -> dict[str, Any]:

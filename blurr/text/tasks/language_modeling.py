@@ -11,7 +11,7 @@ from fastai.learner import Learner
 from transformers import PretrainedConfig
 
 from blurr.annotations import Count, Fraction, GenerationSettings, OpenFraction, Smoothing
-from blurr.data.batching import Batch, Loader, TokenizedRows
+from blurr.data.batching import IGNORED, Batch, Loader, TokenizedRows
 from blurr.data.core import RawData, Schema
 from blurr.data.samples_language_modeling import stories
 from blurr.errors import InputError
@@ -333,4 +333,9 @@ def _described(learner: Learner, show: Callable[..., Table]) -> Table:
     """Describe the batch that the learner has just run as `show_results` shows it."""
     inputs = {"input_ids": learner.xb[0]["input_ids"].cpu()}
     predictions: torch.Tensor = learner.pred.argmax(-1).cpu()
-    return show(learner.dls.train, inputs, learner.y.cpu(), predictions)
+    targets = learner.y.cpu()
+    rows = show(learner.dls.train, inputs, targets, predictions)
+    known = (targets != IGNORED).sum(1).tolist()
+    right = (predictions == targets).sum(1).tolist()
+    counts = [{"target_count": n, "right_count": k} for n, k in zip(known, right, strict=True)]
+    return [{**row, **count} for row, count in zip(rows, counts, strict=True)]

@@ -36,6 +36,7 @@ from blurr.text.modeling.spans import SpanRules, Window, find_spans, rank_answer
 from blurr.text.modeling.wrapper import logits_of
 from blurr.text.tasks.base import Task, from_data
 
+SHOWN = 4  # answers that stand beside the best one in the described rows
 TUNE = Splits(by="random", valid=0.1)  # the training rows on which a threshold is searched
 
 
@@ -277,8 +278,9 @@ class QuestionAnswering(Task):
 
     def join(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
         true = parts[0]["target"]
-        best = rank_answers([part["window"] for part in parts], self.n_best)[0]
+        best, *others = rank_answers([part["window"] for part in parts], self.n_best)
         predicted = best.pop("answer") or ""
         scores = {"exact_match": ExactMatch.best_match(predicted, true), "f1": AnswerF1.best_match(predicted, true)}
         loss = sum(part["loss"] for part in parts) / len(parts)
-        return {"target": true, "prediction": predicted, **best, **scores, "windows": len(parts), "loss": loss}
+        rest = {"others": others[:SHOWN], "windows": len(parts), "loss": loss}
+        return {"target": true, "prediction": predicted, **best, **scores, **rest}

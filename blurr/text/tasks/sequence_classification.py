@@ -30,6 +30,7 @@ from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 log = logging.getLogger(__name__)
 Kind = Literal["auto", "multiclass", "multilabel", "regression"]
 TUNE = Splits(by="random", valid=0.1)  # the training rows on which a threshold is searched
+MOST_PROBS = 20  # classes whose probabilities stand beside a prediction
 PROBLEM_TYPES = {
     "multiclass": "single_label_classification",
     "multilabel": "multi_label_classification",
@@ -212,16 +213,26 @@ class SequenceClassification(Task):
         logits, targets = learner.pred.detach().float().cpu(), learner.y.cpu()
         vocab = learner.dls.vocab
         if targets.ndim == 2:
-            above = around_threshold(logits, learner.model.hf_model.config) > 0
-            chosen, scores = above.float(), logits.sigmoid().amax(1)
+            above, probs = around_threshold(logits, learner.model.hf_model.config) > 0, logits.sigmoid()
+            chosen = above.float()
         elif targets.is_floating_point():
             return [{"target": float(t), "prediction": float(p)} for t, p in zip(targets, logits[:, 0], strict=True)]
         else:
-            scores, chosen = logits.softmax(1).max(1)
+            probs = logits.softmax(1)
+            chosen = probs.argmax(1)
         return [
-            {"target": label_name(t, vocab), "prediction": label_name(c, vocab), "score": float(s)}
-            for t, c, s in zip(targets, chosen, scores, strict=True)
+            {"target": label_name(t, vocab), "prediction": label_name(c, vocab), "score": max(p.values()), "probs": p}
+            for t, c, p in zip(targets, chosen, likeliest(probs, vocab), strict=True)
         ]
+
+
+def likeliest(probs: torch.Tensor, vocab: Sequence[str]) -> list[dict[str, float]]:
+    """Name the probabilities of the classes, of the twenty likeliest where there are more; `(batch, classes)`."""
+    best, places = probs.topk(min(MOST_PROBS, probs.shape[1]))
+    return [
+        {vocab[i]: p for i, p in zip(which, values, strict=True)}
+        for which, values in zip(places.tolist(), best.tolist(), strict=True)
+    ]
 
 
 def infer_kind(raw: RawData) -> Literal["multiclass", "multilabel", "regression"]:

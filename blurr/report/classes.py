@@ -1,0 +1,159 @@
+"""Errors of a classifier: classes taken for one another, precision and recall, and what its probabilities are worth."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
+
+from blurr.report.parts import COLOURS, GREY, ORANGE, Part, bars, cells, grid
+from blurr.report.record import Rows
+
+BINS = 10
+MOST = 12  # classes in a plot; tables have all
+
+
+def class_parts(rows: Rows) -> list[Part]:
+    """Give what there is to say of rows with probabilities, `probs`: of one class each, or of several labels."""
+    if "probs" not in rows[0]:
+        return []
+    several = isinstance(rows[0]["target"], list)
+    parts = [] if several else [_confusion(rows)]
+    table = per_class(rows)
+    note = "By scikit-learn; average precision is the area under the curve of precision over recall."
+    calibrated = calibration(rows)
+    ece = f"Expected calibration error {expected_calibration_error(calibrated):.3f} (Guo et al. 2017, arXiv:1706.04599)"
+    return [
+        *parts,
+        Part("classes", "Each class", table, note),
+        Part("precision_recall", "Precision and recall", curves(rows), "At every threshold.", _curves),
+        Part("calibration", "Calibration", calibrated, f"{ece}, in {BINS} bins of equal width.", _calibration),
+    ]
+
+
+def confusion(rows: Rows) -> pd.DataFrame:
+    """Count predictions (columns) for each target (index)."""
+    names = sorted({str(row[key]) for row in rows for key in ("target", "prediction")})
+    true, predicted = ([str(row[key]) for row in rows] for key in ("target", "prediction"))
+    return pd.crosstab(pd.Series(true, name="target"), pd.Series(predicted, name="prediction")).reindex(
+        index=names, columns=names, fill_value=0
+    )
+
+
+def confused(rows: Rows) -> pd.DataFrame:
+    """Give the pairs of classes taken for one another, the most frequent first."""
+    frame = confusion(rows).reset_index().melt("target", var_name="prediction", value_name="rows")
+    wrong = frame[(frame["target"] != frame["prediction"]) & (frame["rows"] > 0)]
+    return wrong.sort_values("rows", ascending=False).reset_index(drop=True)
+
+
+def per_class(rows: Rows) -> pd.DataFrame:
+    """Give precision, recall, F1, average precision and the number of true rows of each class."""
+    names, true, predicted, scores = _arrays(rows)
+    figures = precision_recall_fscore_support(true, predicted, zero_division=0)
+    frame = pd.DataFrame(dict(zip(("precision", "recall", "f1", "rows"), figures, strict=True)))
+    frame.insert(0, "class", names)
+    areas = [average_precision_score(true[:, i], scores[:, i]) if true[:, i].any() else 0 for i in range(len(names))]
+    frame.insert(4, "average precision", areas)
+    return frame
+
+
+def curves(rows: Rows) -> pd.DataFrame:
+    """Give precision and recall at every threshold, of the twelve most frequent classes."""
+    names, true, _, scores = _arrays(rows)
+    chosen = np.argsort(-true.sum(0), kind="stable")[:MOST]
+    frames = []
+    for i in chosen[true[:, chosen].any(0)]:
+        precision, recall, _ = precision_recall_curve(true[:, i], scores[:, i])
+        keep = np.unique(np.linspace(0, len(recall) - 1, 100).astype(int))
+        frames.append(pd.DataFrame({"class": names[i], "recall": recall[keep], "precision": precision[keep]}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["class", "recall", "precision"])
+
+
+def calibration(rows: Rows) -> pd.DataFrame:
+    """Compare probabilities with how often they are right, in ten bins.
+
+    Of one class, the probability is that of the prediction; of several labels, each label's counts.
+
+    Returns:
+        `from`, `to`, `confidence` and `accuracy` (their means), `rows`; only bins that hold any.
+    """
+    if isinstance(rows[0]["target"], list):
+        _, true, _, scores = _arrays(rows)
+        confidence, right = scores.ravel(), true.ravel().astype(float)
+    else:
+        confidence = np.array([max(row["probs"].values()) for row in rows])
+        right = np.array([float(row["target"] == row["prediction"]) for row in rows])
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    frame = pd.DataFrame({"bin": place, "confidence": confidence, "accuracy": right, "rows": 1})
+    found = frame.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "rows": "sum"}).reset_index()
+    found.insert(0, "from", found["bin"] / BINS)
+    found.insert(1, "to", (found["bin"] + 1) / BINS)
+    return found.drop(columns="bin")
+
+
+def expected_calibration_error(bins: pd.DataFrame) -> float:
+    """Give the mean distance of confidence and accuracy, weighted by the rows of each bin.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks (arXiv:1706.04599), equation 3.
+
+    Args:
+        bins: see `calibration`.
+    """
+    gaps = (bins["confidence"] - bins["accuracy"]).abs()
+    return float((gaps * bins["rows"]).sum() / bins["rows"].sum())
+
+
+def _arrays(rows: Rows) -> tuple[list[str], Any, Any, Any]:
+    """Give the names of the classes; targets and predictions as 0/1, and probabilities, `(rows, classes)` each."""
+    seen = {name for row in rows for name in (*_several(row["target"]), *_several(row["prediction"]), *row["probs"])}
+    names = sorted(seen)
+    true, predicted = (
+        np.array([[n in _several(r[key]) for n in names] for r in rows]) for key in ("target", "prediction")
+    )
+    scores = np.array([[row["probs"].get(name, 0.0) for name in names] for row in rows])
+    return names, true.astype(int), predicted.astype(int), scores
+
+
+def _several(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def _confusion(rows: Rows) -> Part:
+    frame = confusion(rows)
+    if len(frame) > MOST:
+        return Part("confusion", "Classes taken for one another", confused(rows)[: 2 * MOST], "", _pairs, (6.0, 4.5))
+    note = "Rows; shaded by their share of the class."
+    side = 1.6 + 0.5 * len(frame)
+    return Part("confusion", "Confusion matrix", frame, note, _squares, (max(3.4, side + 1), max(2.6, side)))
+
+
+def _squares(axes: Axes, frame: pd.DataFrame) -> None:
+    cells(axes, frame, across="predicted", down="true")
+
+
+def _pairs(axes: Axes, frame: pd.DataFrame) -> None:
+    names = [
+        f"{target} → {prediction}" for target, prediction in zip(frame["target"], frame["prediction"], strict=True)
+    ]
+    bars(axes, names, list(frame["rows"]), label="rows (true → predicted)", colour=ORANGE)
+
+
+def _curves(axes: Axes, frame: pd.DataFrame) -> None:
+    names = list(dict.fromkeys(frame["class"]))
+    for name, colour in zip(names, [*COLOURS, *[GREY] * len(names)], strict=False):
+        part = frame[frame["class"] == name]
+        axes.plot(part["recall"], part["precision"], color=colour, linewidth=1.4, label=str(name)[:20])
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    grid(axes, "both")
+
+
+def _calibration(axes: Axes, frame: pd.DataFrame) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
+    axes.bar(frame["from"], frame["accuracy"], width=0.1, align="edge", color=COLOURS[0], alpha=0.55, label="right")
+    axes.plot(frame["confidence"], frame["accuracy"], color=ORANGE, marker="o", markersize=4, label="mean of the bin")
+    axes.set(xlabel="probability", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    grid(axes)

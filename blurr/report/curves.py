@@ -1,0 +1,108 @@
+"""How a training went: losses, learning rate, metrics by epoch, and speed."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from blurr.report.parts import BLUE, COLOURS, GREY, ORANGE, Part, grid
+from blurr.report.record import Record
+
+POINTS = 400  # of a curve; more would only make the page larger
+SMOOTHING = 0.1  # weight of the newest value in the smoothed loss
+
+
+def curve_parts(record: Record) -> list[Part]:
+    """Give what is known of the training."""
+    parts = []
+    if "train/loss" in record.log:
+        parts.append(Part("loss", "Loss", losses(record), "Of training, each step and smoothed; of validation.", _loss))
+    if "train/lr" in record.log:
+        parts.append(Part("learning_rate", "Learning rate", learning_rates(record), "", _rates))
+    metrics = epoch_metrics(record)
+    if len(metrics.columns) > 1:
+        height = 1.1 + 1.3 * min(2, len(metrics.columns) - 1)
+        parts.append(Part("metrics", "Metrics by epoch", metrics, "", _metrics, (6.0, height)))
+    if len(record.epochs):
+        parts.append(Part("epochs", "Epochs", speed(record), "Seconds by the clock, validation included."))
+    return parts
+
+
+def losses(record: Record) -> pd.DataFrame:
+    """Give the losses by step: `train` (some 400 steps at most), `smoothed`, and `valid` where it was measured."""
+    log = record.log
+    train = log.loc[log["train/loss"].notna(), ["step", "train/loss"]].rename(columns={"train/loss": "train"})
+    train["smoothed"] = train["train"].ewm(alpha=SMOOTHING).mean()
+    frame = train.iloc[:: max(1, len(train) // POINTS)]
+    if "valid/loss" in record.epochs:
+        valid = record.epochs[["step", "valid/loss"]].rename(columns={"valid/loss": "valid"})
+        frame = frame.merge(valid, on="step", how="outer")
+    return frame.reset_index(drop=True)
+
+
+def learning_rates(record: Record) -> pd.DataFrame:
+    """Give the learning rate by step, of each group of layers where they differ."""
+    columns = [name for name in map(str, record.log) if name.startswith("train/lr")]
+    groups = [name for name in columns if "_" in name] or columns
+    frame = record.log.loc[record.log["train/lr"].notna(), ["step", *groups]]
+    named = {name: name.removeprefix("train/lr_").replace("train/lr", "all layers") for name in groups}
+    return frame.iloc[:: max(1, len(frame) // POINTS)].rename(columns=named).reset_index(drop=True)
+
+
+def epoch_metrics(record: Record) -> pd.DataFrame:
+    """Give the metrics of each epoch, without losses and times."""
+    columns = [name for name in map(str, record.epochs) if name.startswith("valid/") and name != "valid/loss"]
+    frame = record.epochs[columns].rename(columns=lambda name: name.removeprefix("valid/"))
+    frame.insert(0, "epoch", range(1, len(frame) + 1))
+    return frame
+
+
+def speed(record: Record) -> pd.DataFrame:
+    """Give each epoch's losses and metrics, its seconds, and how much was learnt from in a second."""
+    frame = record.epochs.copy()
+    frame.insert(0, "epoch", range(1, len(frame) + 1))
+    train = record.facts.get("tokens", {}).get("train")
+    if train:
+        frame["rows/s"] = (train["rows"] / frame["time/epoch"]).round(1)
+        frame["tokens/s"] = (train["tokens"] / frame["time/epoch"]).round()
+    if "train/loss" in record.log:
+        steps = record.log.dropna(subset="train/loss")
+        means = [steps.loc[steps["step"].between(a + 1, b), "train/loss"].mean() for a, b in _spans(frame["step"])]
+        frame.insert(2, "train/loss", means)
+    return frame
+
+
+def _spans(steps: "pd.Series[float]") -> list[tuple[float, float]]:
+    return list(zip([0.0, *steps[:-1]], steps, strict=True))
+
+
+def _loss(axes: Axes, frame: pd.DataFrame) -> None:
+    train = frame.dropna(subset="train")
+    axes.plot(train["step"], train["train"], color=BLUE, alpha=0.25, linewidth=0.8)
+    axes.plot(train["step"], train["smoothed"], color=BLUE, linewidth=1.6, label="train, smoothed")
+    if "valid" in frame:
+        valid = frame.dropna(subset="valid")
+        axes.plot(valid["step"], valid["valid"], color=ORANGE, marker="o", markersize=4, label="valid")
+    axes.set_xlabel("optimizer step")
+    axes.set_ylim(bottom=min(0, frame["train"].min()))
+    axes.legend()
+    grid(axes)
+
+
+def _rates(axes: Axes, frame: pd.DataFrame) -> None:
+    groups = [name for name in frame if name != "step"]
+    for name, colour in zip(groups, [*COLOURS, *[GREY] * len(groups)], strict=False):
+        axes.plot(frame["step"], frame[name], color=colour, linewidth=1.4, label=f"group {name}")
+    if len(groups) > 1:
+        axes.set_yscale("log")
+        axes.legend(ncols=2)
+    axes.set_xlabel("optimizer step")
+    grid(axes)
+
+
+def _metrics(axes: Axes, frame: pd.DataFrame) -> None:
+    names = [name for name in frame if name != "epoch"]
+    for name, colour in zip(names, [*COLOURS, *[GREY] * len(names)], strict=False):
+        axes.plot(frame["epoch"], frame[name], color=colour, marker="o", markersize=4, label=name)
+    axes.set_xlabel("epoch")
+    axes.set_xticks(frame["epoch"][:: max(1, len(frame) // 12)])
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    grid(axes)

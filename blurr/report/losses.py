@@ -1,0 +1,98 @@
+"""The rows that a model is worst at, and the kinds of rows that it fares worse with."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from blurr.report.parts import BLUE, Part, bars
+from blurr.report.record import Rows
+
+SHOWN = 20  # rows in the table of top losses
+CHARACTERS = 400  # of a text in it
+VALUES = 12  # different values of a column that is worth slicing by
+FEWEST = 5  # rows in a slice
+OURS = {"target", "prediction", "loss", "score", "start", "end", "probs", "others"}  # no columns of the data
+
+
+def loss_parts(rows: Rows) -> list[Part]:
+    """Give the top losses, and slices by target, length and the columns of the data."""
+    slices_ = slices(rows)
+    drawn = slices_[:VALUES]
+    note = f"Mean loss of slices of at least {FEWEST} rows; all rows: {pd.Series(_losses(rows)).mean():.3g}."
+    parts = [Part("slices", "Slices, the worst first", drawn, note, _slices, (6.0, 0.9 + 0.28 * len(drawn)))]
+    return [Part("top_losses", "Top losses", top_losses(rows)), *(parts if len(slices_) else [])]
+
+
+def top_losses(rows: Rows, k: int = SHOWN) -> pd.DataFrame:
+    """Give the rows with the largest losses, texts cut to 400 characters."""
+    worst = sorted(rows, key=lambda row: -float(row["loss"]))[:k]
+    hidden = {"probs", "others", "token_count", "target_token_count"}
+    frame = pd.DataFrame([{k: _short(v) for k, v in row.items() if k not in hidden} for row in worst])
+    first = [name for name in ("loss", "target", "prediction") if name in frame]
+    return frame[[*first, *(name for name in frame if name not in first)]]
+
+
+def slices(rows: Rows) -> pd.DataFrame:
+    """Give the mean loss, and the share of right rows where a row is right or wrong, of many slices of the rows.
+
+    A slice is all rows of one target, of one value of a column of the data with at most 12 different values, or of a
+    quarter of the lengths.
+
+    Returns:
+        `slice`, `rows`, `loss` and maybe `accuracy`; the highest loss first.
+    """
+    frame = pd.DataFrame({"loss": _losses(rows)})
+    if all(type(row["target"]) is str for row in rows) and "probs" in rows[0]:
+        frame["accuracy"] = [float(row["target"] == row["prediction"]) for row in rows]
+    elif "exact_match" in rows[0]:
+        frame["accuracy"] = [float(row["exact_match"]) for row in rows]
+    found = []
+    for name, values in _keys(rows).items():
+        for value, part in frame.groupby(pd.Series(values), sort=False):
+            if FEWEST <= len(part) < len(frame):
+                found.append({"slice": f"{name} = {value}", "rows": len(part), **part.mean().to_dict()})
+    if not found:
+        return pd.DataFrame(columns=["slice", "rows", "loss"])
+    return pd.DataFrame(found).sort_values("loss", ascending=False).reset_index(drop=True)
+
+
+def _keys(rows: Rows) -> dict[str, list[Any]]:
+    """Name what rows are sliced by: to each name a value for each row."""
+    columns = {name: [row.get(name) for row in rows] for name in rows[0]}
+    keys: dict[str, list[Any]] = {}
+    for name, values in columns.items():
+        is_ours = name in OURS - {"target"} or name.endswith("_count")
+        plain = all(isinstance(value, str | bool | int) for value in values)
+        if not is_ours and plain and 1 < len(set(values)) <= VALUES and values != columns["target"]:
+            keys[name] = values
+    if "target" in columns and all(isinstance(v, str) for v in columns["target"]):
+        keys |= {"target": columns["target"]} if 1 < len(set(columns["target"])) <= VALUES else {}
+    counts = [row["token_count"] for row in rows if "token_count" in row]
+    if len(set(counts)) > 1:
+        keys["tokens"] = _quarters(counts)
+    return keys
+
+
+def _quarters(counts: list[int]) -> list[str]:
+    cut = pd.qcut(counts, 4, duplicates="drop", precision=0)
+    edges = [f"{max(int(np.floor(i.left)) + 1, min(counts))}–{int(np.floor(i.right))}" for i in cut.categories]
+    return [edges[code] for code in cut.codes]
+
+
+def _losses(rows: Rows) -> list[float]:
+    return [float(row["loss"]) for row in rows]
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
+    elif isinstance(value, dict):
+        value = str(value)
+    return f"{value[:CHARACTERS]} …" if isinstance(value, str) and len(value) > CHARACTERS else value
+
+
+def _slices(axes: Axes, frame: pd.DataFrame) -> None:
+    names = [f"{name} ({n})" for name, n in zip(frame["slice"], frame["rows"], strict=True)]
+    bars(axes, names, list(frame["loss"]), label="mean loss (rows in brackets)", colour=BLUE)

@@ -1,0 +1,70 @@
+"""Say what was run: data, weights, settings, versions, and the command to run it again."""
+
+import shlex
+
+import pandas as pd
+
+from blurr.report.record import Record
+from blurr.tracking.records import flatten
+
+
+def overview(record: Record) -> dict[str, pd.DataFrame]:
+    """Give the tables at the head of a report: `Scores`, `Run`, `Environment`, `Config`."""
+    return {
+        "Scores": scores(record),
+        "Run": _table(run_facts(record)),
+        "Environment": _table(environment(record)),
+        "Config": _table(flatten(record.config)),
+    }
+
+
+def scores(record: Record) -> pd.DataFrame:
+    """Give the final metrics: `metric`, and a column for each split."""
+    rows: dict[str, dict[str, float]] = {}
+    for key, value in record.scores.items():
+        split, _, name = key.partition("/")
+        rows.setdefault(name, {})[split] = value
+    return pd.DataFrame([{"metric": name, **values} for name, values in rows.items()])
+
+
+def command(record: Record) -> str:
+    """Give the command that runs it again."""
+    return f"python -m blurr.run {shlex.join(record.overrides)}".strip()
+
+
+def run_facts(record: Record) -> dict[str, str]:
+    """Say what went in."""
+    facts, config = record.facts, record.config
+    said = {
+        **facts.get("choices", {}),
+        "weights": f"{facts.get('weights', '?')} ({config.get('model', {}).get('name', '?')})",
+        "parameters": f"{facts['parameters']:,}" if "parameters" in facts else "",
+        "data from": facts.get("source", ""),
+        "rows": ", ".join(f"{split} {n:,}" for split, n in facts.get("rows", {}).items()),
+        "labels": ", ".join(facts.get("labels") or []),
+        "seed": str(config.get("seed", "")),
+        "overrides": " ".join(record.overrides) or "none",
+        "folder": str(record.folder),
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def environment(record: Record) -> dict[str, str]:
+    """Say where it ran."""
+    found = record.environment
+    git = found.get("git") or {}
+    said = {
+        "blurr": found.get("blurr", ""),
+        "python": found.get("python", ""),
+        **found.get("packages", {}),
+        "platform": found.get("platform", ""),
+        "CPUs": str(found.get("cpu", {}).get("count", "")),
+        "memory": f"{found['memory_gib']} GiB" if "memory_gib" in found else "",
+        "GPU": ", ".join(gpu["name"] for gpu in found.get("gpu", [])) or "none",
+        "git": f"{git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else "",
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def _table(values: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({"name": list(values), "value": list(values.values())})

@@ -1,0 +1,160 @@
+"""What a report is made of: a table with its title, and how to draw it."""
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+INK, LINE = "#20262e", "#d3d8df"  # text and rules; the page replaces them by colours of its light or dark style
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3d7fc1", "#dd8c1f", "#2f9e77", "#cf4b4b", "#8a6fc0", "#8a94a0"
+COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
+SHADES = LinearSegmentedColormap.from_list("shades", [(0.24, 0.5, 0.76, 0.0), (0.24, 0.5, 0.76, 0.8)])
+Draw = Callable[[Axes, pd.DataFrame], None]
+
+
+class Mark(NamedTuple):
+    """Characters of a text, end exclusive, and their kind: `good`, `bad` or `true`."""
+
+    start: int
+    end: int
+    kind: str
+
+
+class Passage(str):
+    """A text with marks in it, which a report shows in colour; elsewhere a text like any other."""
+
+    marks: tuple[Mark, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, marks: list[Mark]) -> "Passage":
+        """Mark a text; marks that overlap an earlier one are left out."""
+        made, end = cls(text), 0
+        kept = []
+        for mark in sorted(marks):
+            if mark.start >= end:
+                kept.append(mark)
+                end = mark.end
+        made.marks = tuple(kept)
+        return made
+
+    def to_html(self) -> str:
+        """Give it with `<mark>` elements."""
+        parts, done = [], 0
+        for start, end, kind in self.marks:
+            parts += [html.escape(self[done:start]), f'<mark class="{kind}">{html.escape(self[start:end])}</mark>']
+            done = end
+        return "".join([*parts, html.escape(self[done:])])
+
+
+def framed(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Make a table of rows that keeps its passages: pandas would make plain texts of them."""
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else [])}
+    kinds = {name: object if isinstance(values[0], Passage) else None for name, values in columns.items()}
+    return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns.items()})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a report.
+
+    Attributes:
+        name: of the file of its plot, without ending.
+        title: what it shows.
+        frame: its numbers or texts.
+        note: how to read it, and where a formula is from.
+        draw: draws the frame; None shows it as a table.
+        size: of the plot, in inches.
+    """
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    note: str = ""
+    draw: Draw | None = None
+    size: tuple[float, float] = (6.0, 3.2)
+
+    def figure(self) -> Figure:
+        """Draw it; with no state of pyplot's, so that nothing is left open."""
+        with mpl.rc_context({"font.size": 9, "font.family": "sans-serif", "axes.titlesize": 10, "text.color": INK}):
+            made = Figure(figsize=self.size, layout="constrained")
+            axes = made.add_subplot()
+            if self.draw:
+                self.draw(axes, self.frame)
+            _style(axes)
+        return made
+
+
+def _style(axes: Axes) -> None:
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(LINE)
+    axes.tick_params(colors=INK, which="both", length=3, color=LINE)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    legend = axes.get_legend()
+    if legend:
+        legend.set_frame_on(False)
+
+
+def grid(axes: Axes, axis: Any = "y") -> None:
+    """Put thin rules behind what is drawn."""
+    axes.grid(axis=axis, color=LINE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def bars(axes: Axes, names: list[str], values: list[float], *, label: str, colour: str = BLUE) -> None:
+    """Draw bars from left to right, the first name on top, each with its value.
+
+    Args:
+        axes: where to draw.
+        names: of the bars.
+        values: their lengths.
+        label: what the lengths are.
+        colour: of the bars.
+    """
+    places = range(len(names))
+    axes.barh(places, values, color=colour, height=0.7)
+    axes.set_yticks(places, [name if len(name) <= 28 else f"{name[:27]}…" for name in names])
+    axes.invert_yaxis()
+    for place, value in zip(places, values, strict=True):
+        axes.annotate(f"{value:.3g}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", color=INK)
+    axes.margins(x=0.12)
+    axes.set_xlabel(label)
+
+
+def cells(axes: Axes, frame: pd.DataFrame, *, across: str, down: str) -> None:
+    """Draw a table of counts as shaded squares, shaded by their share of their row.
+
+    Args:
+        axes: where to draw.
+        frame: of counts.
+        across: what the columns are.
+        down: what the rows are.
+    """
+    across_names, down_names = [str(name) for name in frame.columns], [str(name) for name in frame.index]
+    counts = frame.to_numpy()
+    axes.pcolormesh(
+        counts / counts.sum(axis=1, keepdims=True).clip(min=1),
+        cmap=SHADES,
+        vmin=0,
+        vmax=1,
+        edgecolors=LINE,
+        linewidth=0.5,
+    )
+    axes.invert_yaxis()
+    for i, j in ((i, j) for i in range(len(frame)) for j in range(len(frame.columns))):
+        if counts[i, j]:
+            axes.text(j + 0.5, i + 0.5, f"{counts[i, j]:g}", ha="center", va="center", color=INK)
+    for setter, names in ((axes.set_xticks, across_names), (axes.set_yticks, down_names)):
+        setter([i + 0.5 for i in range(len(names))], [name[:18] for name in names])
+    if max(map(len, across_names)) * len(across_names) > 60:
+        axes.tick_params(axis="x", rotation=90)
+    axes.set_xlabel(across)
+    axes.set_ylabel(down)

@@ -1,0 +1,123 @@
+"""Read what a run has left in its folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from blurr.errors import InputError
+
+FACTS = "facts.json"
+TABLES = {"valid": "predictions.jsonl", "test": "predictions_test.jsonl"}
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run, as its folder tells it; what it did not come to write is empty.
+
+    Attributes:
+        folder: of the run.
+        config: resolved.
+        overrides: the words of its command line.
+        environment: versions, machine, git.
+        facts: options, weights, parameters, rows and tokens of each split; see `blurr.report.facts`.
+        scores: final metrics.
+        log: every logged value; columns `step`, `time` and the metrics' names, in the order they were logged.
+        tables: split to its described rows.
+        texts: what the task reported besides, by the name of the file.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    overrides: list[str]
+    environment: dict[str, Any]
+    facts: dict[str, Any]
+    scores: dict[str, float]
+    log: pd.DataFrame
+    tables: dict[str, Rows]
+    texts: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """The options that the run was made of, or the name of its folder."""
+        choices = self.facts.get("choices", {})
+        return " · ".join(choices.values()) or self.folder.name
+
+    @property
+    def name(self) -> str:
+        """What tells it from other runs."""
+        return self.folder.name
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """What was measured at the end of each epoch: a row each, without what was logged at each step."""
+        if "time/epoch" not in self.log:
+            return pd.DataFrame()
+        rows = self.log[self.log["time/epoch"].notna()].dropna(axis=1, how="all").drop(columns="time")
+        return rows.reset_index(drop=True)
+
+
+def read_record(place: str | Path, *, uri: str | None = None) -> Record:
+    """Read a run.
+
+    Args:
+        place: its folder, or the id of its MLflow run.
+        uri: of the MLflow store; `None` takes `mlflow.db` in the current folder.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    folder = find_run(place, uri=uri)
+    return Record(
+        folder=folder,
+        config=yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")),
+        overrides=yaml.safe_load(_text(folder / "overrides.yaml")) or [],
+        environment=json.loads(_text(folder / "environment.json") or "{}"),
+        facts=json.loads(_text(folder / FACTS) or "{}"),
+        scores=_numbers(json.loads(_text(folder / "metrics.json") or "{}")),
+        log=pd.DataFrame([_numbers(row) for row in _rows(folder / "metrics.jsonl")]),
+        tables={split: rows for split, name in TABLES.items() if (rows := _rows(folder / name))},
+        texts={path.name: _text(path) for split in TABLES for path in sorted(folder.glob(f"{split}_*.txt"))},
+    )
+
+
+def find_run(place: str | Path, *, uri: str | None = None) -> Path:
+    """Find the folder of a run; see `read_record`."""
+    folder = Path(place).expanduser()
+    if (folder / "config.yaml").is_file():
+        return folder.absolute()
+    if folder.is_dir():
+        raise InputError(f"{folder} is no folder of a run: it has no config.yaml. Give one of {_some()}.")
+    from blurr.tracking.store import folder_of  # MLflow takes seconds to import
+
+    found = folder_of(str(place), uri)
+    if found is None or not (found / "config.yaml").is_file():
+        gone = f" Its folder {found} is gone." if found else ""
+        raise InputError(f"There is no run {place}, neither a folder nor in MLflow.{gone} There are {_some()}.")
+    return found.absolute()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Give the folders of all runs below a folder, the oldest first."""
+    found = [file.parent for file in folder.rglob("config.yaml") if (file.parent / "metrics.jsonl").is_file()]
+    return sorted(found, key=lambda run: (run / "config.yaml").stat().st_mtime)
+
+
+def _some() -> list[str]:
+    return [str(run) for run in runs_in(Path("outputs"))[-5:]]
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def _rows(file: Path) -> Rows:
+    return [json.loads(line) for line in _text(file).splitlines()]
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in row.items()}  # NaN and the infinities are kept as text

@@ -1,0 +1,102 @@
+"""Generated texts beside their references, the worst first, and how long they are."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from blurr.report.parts import BLUE, GREY, ORANGE, Mark, Part, Passage, framed, grid
+from blurr.report.record import Rows
+
+WORD = re.compile(r"\w+")
+SHOWN = 600  # characters of a source
+
+
+def text_parts(rows: Rows) -> list[Part]:
+    """Give what there is to say of rows with texts that a model wrote."""
+    row = rows[0]
+    if not all(isinstance(row[key], str) for key in ("target", "prediction")) or {"probs", "target_count"} & set(row):
+        return []
+    note = (
+        "By the F1 of their words, the worst first; green words stand in the reference, too, red ones do not. "
+        "The run's own metrics stand above."
+    )
+    frame = overlaps(rows)
+    return [
+        Part("texts", "Texts beside their references", worst_texts(rows), note),
+        Part("overlap", "Overlap with the references", frame[["f1"]], "F1 of the words of each text.", _overlap),
+        Part(
+            "lengths_written", "Lengths", frame[["written", "reference"]], "Words of each text.", _lengths, (4.6, 3.4)
+        ),
+    ]
+
+
+def word_f1(prediction: str, target: str) -> float:
+    """Give the F1 of the words that two texts have in common, whatever their order.
+
+    Source: ROUGE-1 (Lin 2004, aclanthology.org/W04-1013), without stemming.
+    """
+    written, wanted = Counter(WORD.findall(prediction.lower())), Counter(WORD.findall(target.lower()))
+    common = (written & wanted).total()
+    return 2 * common / max(1, written.total() + wanted.total())
+
+
+def overlaps(rows: Rows) -> pd.DataFrame:
+    """Give each row's F1 of words, and how many words were written and wanted."""
+    return pd.DataFrame(
+        {
+            "f1": [word_f1(row["prediction"], row["target"]) for row in rows],
+            "written": [len(WORD.findall(row["prediction"])) for row in rows],
+            "reference": [len(WORD.findall(row["target"])) for row in rows],
+        }
+    )
+
+
+def worst_texts(rows: Rows, k: int = 25) -> pd.DataFrame:
+    """Give the rows whose texts have the fewest words in common with their references."""
+    scored = sorted(((word_f1(row["prediction"], row["target"]), row) for row in rows), key=lambda each: each[0])
+    return framed(
+        [
+            {
+                "written": _compared(row["prediction"], row["target"]),
+                "reference": row["target"],
+                "source": _source(row),
+                "f1": score,
+                "loss": row["loss"],
+            }
+            for score, row in scored[:k]
+        ]
+    )
+
+
+def _compared(written: str, wanted: str) -> Passage:
+    left = Counter(WORD.findall(wanted.lower()))
+    marks = []
+    for found in WORD.finditer(written):
+        word = found[0].lower()
+        marks.append(Mark(*found.span(), "good" if left[word] > 0 else "bad"))
+        left[word] -= 1
+    return Passage.of(written, marks)
+
+
+def _source(row: dict[str, Any]) -> str:
+    """Give the longest text of a row that is neither what was written nor what was wanted: what the model read."""
+    texts = [v for k, v in row.items() if isinstance(v, str) and k != "prediction" and v != row["target"]]
+    longest = max(texts, key=len, default="")
+    return longest if len(longest) <= SHOWN else f"{longest[:SHOWN]} …"
+
+
+def _overlap(axes: Axes, frame: pd.DataFrame) -> None:
+    axes.hist(frame["f1"], bins=20, range=(0, 1), color=BLUE)
+    axes.set(xlabel="F1 of words", ylabel="texts", xlim=(0, 1))
+    grid(axes)
+
+
+def _lengths(axes: Axes, frame: pd.DataFrame) -> None:
+    longest = max(frame.max())
+    axes.plot([0, longest], [0, longest], color=GREY, linestyle="--", linewidth=1)
+    axes.scatter(frame["reference"], frame["written"], s=14, alpha=0.35, color=ORANGE, linewidths=0)
+    axes.set(xlabel="words of the reference", ylabel="words written")
+    grid(axes, "both")
