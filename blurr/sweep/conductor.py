@@ -22,6 +22,7 @@ from blurr.tracking.sink import PARENT, TRIAL
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
+MOST_LOST = 4  # attempts: a trial that takes its worker with it each time is not to go on for ever
 
 
 @dataclass
@@ -131,7 +132,10 @@ class Conductor:
     def _end(self, event: Ended) -> None:
         started = self.running.pop(event.number)
         trial = self.ledger.trials[event.number]
-        if event.state == "interrupted":
+        if event.state == "interrupted" and (self.is_stopping or trial.attempts < MOST_LOST):
+            if not self.is_stopping:
+                log.warning("trial %d lost its worker and is run again.", trial.number)
+                self.again.append(trial)
             return
         facts = {"cpu": round(event.cpu, 2), "seconds": round(max(0.0, time.monotonic() - started), 2)}
         values = list(event.values) or self._left_behind(trial)
@@ -148,7 +152,8 @@ class Conductor:
         self.board.say(trial)
 
     def _fail(self, trial: Trial, event: Ended, facts: dict[str, float]) -> None:
-        reason = event.reason or f"the objective is {', '.join(map(str, event.values))}"
+        lost = f"its worker was lost {trial.attempts} times" if event.state == "interrupted" else ""
+        reason = event.reason or lost or f"the objective is {', '.join(map(str, event.values))}"
         file = self.folder(trial) / ERROR
         if not file.exists():
             file.parent.mkdir(exist_ok=True)

@@ -17,7 +17,6 @@ from blurr.errors import InputError
 from blurr.explain import CRASH
 from blurr.sweep.board import Board
 from blurr.sweep.conductor import Conductor
-from blurr.sweep.executors import processes
 from blurr.sweep.export import experiment_yaml
 from blurr.sweep.goals import Goal, best, goals
 from blurr.sweep.ledger import Ledger, locked
@@ -60,7 +59,8 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
             weights = decide_weights(configs)
             ledger.begin(name=settings.name, argv=sys.argv[1:], words=list(words), weights=weights)
         ledger.begin(fixed=list(space.fixed), goals=[(goal.name, goal.direction) for goal in aims])
-        with processes(context, settings.workers) as executor, opened_run(ledger, context.config, configs[0]) as run:
+        executing = build(context.config.sweep.executor, context=context, workers=settings.workers)
+        with executing as executor, opened_run(ledger, context.config, configs[0]) as run:
             proposals = Proposals(
                 space,
                 total=settings.trials,

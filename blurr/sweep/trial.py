@@ -6,7 +6,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -26,6 +26,7 @@ from blurr.tracking.masking import mask_text
 OUTPUT, CRASH, ERROR = "output.txt", "crash.txt", "error.txt"
 METRICS = "metrics.json"
 RESULTS = (METRICS, ERROR, CRASH)  # of an earlier attempt, to be forgotten in this order; checkpoints are kept
+MOST_CHARACTERS = 300  # of a reason; the traceback has all of it
 OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "Unable to allocate")
 
 
@@ -129,13 +130,22 @@ def _ended(job: Job, error: BaseException) -> Ended:
         return Ended(job.number, "interrupted")
     message = explain.message_of(error)
     details = mask_text("".join(traceback.format_exception(error)))
-    reason = f"{type(error).__name__}: {mask_text(str(error))}".strip().splitlines()[0]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _says_memory(error):
+    reason = " ".join(f"{type(error).__name__}: {mask_text(str(error))}".split())[:MOST_CHARACTERS]
+    if any(map(_is_of_memory, _chain(error))):
         reason = f"out of memory ({reason})"
     elif isinstance(error, SystemExit):
         reason = f"sys.exit({error.code}) was called"
     return Ended(job.number, "failed", (), message or reason, details, mistake=message is not None)
 
 
-def _says_memory(error: BaseException) -> bool:
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from, or while handling: fastai wraps what a callback raises."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is CUDA's
+        return True
     return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in OUT_OF_MEMORY)

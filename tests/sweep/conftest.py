@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from blurr.sweep.ledger import Ledger
@@ -73,6 +74,17 @@ class Sweeping:
 
     def sweep(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return self.call(*PLAIN, *words, **environment)
+
+    def worker(self) -> int:
+        """The process of a Ray worker of the sweep in this folder."""
+        here = {each.pid: each.ppid() for each in psutil.process_iter() if self._is_remote(each)}
+        return next(parent for parent in here.values() if parent not in here)
+
+    def _is_remote(self, process: psutil.Process) -> bool:
+        try:
+            return "blurr.sweep.remote" in process.cmdline() and process.cwd() == str(self.folder)
+        except psutil.Error:
+            return False
 
     def ledger(self, name: str = "a") -> Ledger:
         return Ledger(self.folder / "multirun" / name)
