@@ -24,6 +24,7 @@ KEYS: dict[str, Any] = {
     "seed": Natural,
     "report": bool,
     "precision": signatures.alias("blurr.training.precision", "Precision"),
+    "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
     "objective": str | list[str],
     "output_dir": str,
     "resume": str | None,

@@ -28,6 +28,7 @@ from blurr.tracking.run import Run, tracked_run
 from blurr.tracking.sink import PARENT
 from blurr.tracking.summary import show_summary
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
+from blurr.training.guard import Guard, memory_watched
 from blurr.training.optimizers import as_numbers, learning_rate, rate_of
 from blurr.training.precision import precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
@@ -109,14 +110,14 @@ def build_learner(
     objectives = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
     for name in objectives:
         check_objective(name, {"loss", *metrics}, raw)
-    reporters = [Reporter(objectives[0], report)] if report else []
+    chosen, reporters = build(cfg.callbacks).values(), [Reporter(objectives[0], report)] if report else []
     return task.learner(
         task.dataloaders(raw, hf, build(cfg.loader)),
         hf,
         raw=raw,
         metrics=metrics,
         optimizer=build_optimizer(cfg.optimizer),
-        cbs=[TrackingCallback(run), *precision_callbacks(cfg.precision), *build(cfg.callbacks).values(), *reporters],
+        cbs=[Guard(cfg.on_nan), TrackingCallback(run), *precision_callbacks(cfg.precision), *chosen, *reporters],
         path=run.folder,
         model_dir=CHECKPOINTS,
     )
@@ -132,7 +133,7 @@ def train(
     """
     if checkpoint and checkpoint.facts["data"] != raw.fingerprint:
         raise InputError(f"{checkpoint.folder} was trained on other rows than {raw}; begin anew without resume.")
-    with TerminalProgress.shown(learner):
+    with TerminalProgress.shown(learner), memory_watched(learner):
         if checkpoint:
             lr = rate_of(checkpoint.facts["lr"])
             learner.start = checkpoint.place
