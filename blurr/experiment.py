@@ -14,7 +14,9 @@ from transformers.utils import logging as transformers_logging
 from blurr.building import build
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.report.card import write_card
 from blurr.report.facts import facts_of
+from blurr.report.overview import note
 from blurr.report.page import write_report
 from blurr.report.record import read_record
 from blurr.resume import CHECKPOINTS, check_same
@@ -197,10 +199,13 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
 
 
 def review(run: Run, facts: dict[str, Any], *, report: bool) -> None:
-    """Leave the facts of a run, and its report where one is wanted."""
+    """Leave the facts of a run, its description, the card of its model, and its report where one is wanted."""
     run.facts(facts)
+    record = read_record(run.folder)
+    run.tag(**{"mlflow.note.content": note(record)})
+    run.artifact(write_card(record), "model")
     if report:
-        for path in write_report(read_record(run.folder)):
+        for path in write_report(record):
             run.artifact(path)
 
 

@@ -1,10 +1,11 @@
-"""`blurr report`: write the report of a run."""
+"""`blurr report`, `compare` and `leaderboard`: look at runs that have ended."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-
-NAMES = ("report",)
+NAMES = ("report", "compare", "leaderboard")
+SHOWN = 20  # changed predictions
 
 
 def add_reviewing(commands: Any) -> None:
@@ -15,12 +16,16 @@ def add_reviewing(commands: Any) -> None:
     """
     report = commands.add_parser("report", help="write the report of a run: report.html and plots/, in its folder")
     report.add_argument("run", help="its folder, or the id of its MLflow run")
-    _add_uri(report)
     report.set_defaults(command=_report)
-
-
-def _add_uri(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--uri", help="the MLflow store (default: mlflow.db in this folder)")
+    compare = commands.add_parser("compare", help="compare runs: config, metrics, predictions, significance")
+    compare.add_argument("runs", nargs="+", help="two or more; each is compared with the first")
+    compare.set_defaults(command=_compare)
+    for part in (report, compare):
+        part.add_argument("--uri", help="the MLflow store (default: mlflow.db in this folder)")
+    board = commands.add_parser("leaderboard", help="list the runs that have ended, the best first")
+    board.add_argument("folder", nargs="?", default="outputs", help="where they are (default: %(default)s)")
+    board.add_argument("--by", help="the metric to sort by (default: the objective)")
+    board.set_defaults(command=_leaderboard)
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -33,3 +38,37 @@ def _report(arguments: argparse.Namespace) -> int:
     out.print(str(page), soft_wrap=True)
     out.print(f"{plots}/*.png", soft_wrap=True)
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
+    from blurr.report.record import read_record
+
+    first, *others = records = [read_record(run, uri=arguments.uri) for run in arguments.runs]
+    _show("config", config_differences(records))
+    _show("metrics", metric_differences(records))
+    for other in others:
+        changed = changed_predictions(first, other)
+        _show(f"{other.name} less {first.name}", significance(first, other))
+        _show(f"predicted differently: {len(changed)} rows", changed[:SHOWN])
+    return 0
+
+
+def _leaderboard(arguments: argparse.Namespace) -> int:
+    from blurr.report.leaderboard import leaderboard
+
+    _show("", leaderboard(Path(arguments.folder), by=arguments.by))
+    return 0
+
+
+def _show(title: str, frame: Any) -> None:
+    from rich.table import Table
+
+    from blurr.sweep.board import terminal
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in frame:
+        table.add_column(str(name).strip(), overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value)[:80] for value in row))
+    terminal().print(table if len(frame) else f"{title}: no difference")

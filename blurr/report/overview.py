@@ -28,8 +28,16 @@ def scores(record: Record) -> pd.DataFrame:
 
 
 def command(record: Record) -> str:
-    """Give the command that runs it again."""
-    return f"python -m blurr.run {shlex.join(record.overrides)}".strip()
+    """Give the command that runs it again, in a folder of its own."""
+    words = [word for word in record.overrides if not word.startswith(("output_dir=", "resume="))]
+    return f"python -m blurr.run {shlex.join(words)}".strip()
+
+
+def note(record: Record) -> str:
+    """Describe the run in Markdown, as the page of a run in MLflow shows it."""
+    lines = [f"- **{name}** {value:.4g}" for name, value in record.scores.items()]
+    facts = [f"- {name}: {value}" for name, value in run_facts(record).items()]
+    return "\n".join([*lines, "", *facts, "", f"`{command(record)}`", "", "All of it: the artifact `report.html`."])
 
 
 def run_facts(record: Record) -> dict[str, str]:
@@ -43,8 +51,6 @@ def run_facts(record: Record) -> dict[str, str]:
         "rows": ", ".join(f"{split} {n:,}" for split, n in facts.get("rows", {}).items()),
         "labels": ", ".join(facts.get("labels") or []),
         "seed": str(config.get("seed", "")),
-        "overrides": " ".join(record.overrides) or "none",
-        "folder": str(record.folder),
     }
     return {key: value for key, value in said.items() if value}
 

@@ -1,0 +1,98 @@
+"""Compare runs: what differs in their configs, their scores, what they predict, and whether that is chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from blurr.errors import InputError
+from blurr.report.record import Record, Rows
+from blurr.tracking.records import flatten
+
+SAMPLES = 2000  # of the bootstrap
+OWN = ("output_dir", "resume", "tracking.run_name")  # differs always, and says nothing
+
+
+def config_differences(records: Sequence[Record]) -> pd.DataFrame:
+    """Give the keys whose values differ: `key`, and a column for each run."""
+    flat = [flatten(record.config) for record in records]
+    keys = sorted({key for each in flat for key in each if key not in OWN})
+    rows = [{"key": key, **{r.name: f.get(key, "—") for r, f in zip(records, flat, strict=True)}} for key in keys]
+    return pd.DataFrame([row for row in rows if len({v for k, v in row.items() if k != "key"}) > 1])
+
+
+def metric_differences(records: Sequence[Record]) -> pd.DataFrame:
+    """Give the final metrics: `metric`, and a column for each run."""
+    names = dict.fromkeys(name for record in records for name in record.scores)
+    return pd.DataFrame([{"metric": name, **{r.name: r.scores.get(name) for r in records}} for name in names])
+
+
+def changed_predictions(first: Record, second: Record, split: str = "valid") -> pd.DataFrame:
+    """Give the rows of a split that two runs predict differently, those first whose loss rose most.
+
+    Raises:
+        InputError: they were not evaluated on the same rows.
+    """
+    a, b = paired(first, second, split)
+    found = [
+        {
+            "row": i,
+            "target": str(x["target"]),
+            f"{first.name}": str(x["prediction"]),
+            f"{second.name} ": str(y["prediction"]),
+            "loss": float(y["loss"]) - float(x["loss"]),
+        }
+        for i, (x, y) in enumerate(zip(a, b, strict=True))
+        if x["prediction"] != y["prediction"]
+    ]
+    frame = pd.DataFrame(found)
+    return frame.sort_values("loss", ascending=False).reset_index(drop=True) if found else frame
+
+
+def significance(first: Record, second: Record, split: str = "valid", *, seed: int = 0) -> pd.DataFrame:
+    """Tell by a paired bootstrap whether a difference may be chance.
+
+    Source: Koehn 2004, Statistical Significance Tests for Machine Translation Evaluation (aclanthology.org/W04-3250):
+    rows are drawn with replacement 2000 times, the same for both runs; `p` is the share of the draws in which the
+    difference has not the sign that it has on all rows.
+
+    Args:
+        first: a run.
+        second: the run that is compared with it.
+        split: of both.
+        seed: of the draws.
+
+    Returns:
+        `measure` (mean loss, and share of right rows where predictions are compared with targets), `difference` (second
+        less first), its 95 % interval `from` and `to`, and `p`.
+
+    Raises:
+        InputError: they were not evaluated on the same rows.
+    """
+    pairs = paired(first, second, split)
+    measures = {"loss": [[float(row["loss"]) for row in rows] for rows in pairs]}
+    measures["right"] = [[float(row["prediction"] == row["target"]) for row in rows] for rows in pairs]
+    drawn = np.random.default_rng(seed).integers(0, len(pairs[0]), (SAMPLES, len(pairs[0])))
+    found = []
+    for name, (a, b) in measures.items():
+        gaps = np.array(b) - np.array(a)
+        difference, means = gaps.mean(), gaps[drawn].mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        p = float((means * np.sign(difference) <= 0).mean()) if difference else 1.0
+        found.append({"measure": name, "difference": difference, "from": low, "to": high, "p": p})
+    return pd.DataFrame(found)
+
+
+def paired(first: Record, second: Record, split: str) -> tuple[Rows, Rows]:
+    """Give the described rows of two runs, the same rows in the same order.
+
+    Raises:
+        InputError: they are not.
+    """
+    a, b = (record.tables.get(split, []) for record in (first, second))
+    if not a or [row["target"] for row in a] != [row["target"] for row in b]:
+        raise InputError(
+            f"{first.name} and {second.name} cannot be compared row by row: they have {len(a)} and {len(b)} rows of "
+            f"the split {split}, which are not the same. Compare runs on the same data and seed."
+        )
+    return a, b
