@@ -72,6 +72,10 @@ class Launch:
         """Read a sweep's ledger."""
         return Ledger(self.folder / "multirun" / name)
 
+    def attempts(self, name: str) -> int:
+        """Count how often a trial of a sweep was started."""
+        return sum(trial.attempts for trial in self.ledger(name).trials.values())
+
     def runs(self) -> list[object]:
         """Give all MLflow runs of the folder."""
         from mlflow import MlflowClient
@@ -88,17 +92,17 @@ class Launch:
 def resume(launch: Launch) -> dict[str, object]:
     """Kill a sweep of 12 trials with 2 workers, with -9, at 20 random moments."""
     words = ("-m", *SMALL, "optimizer.lr=1e-4,3e-4,1e-3,3e-3", "seed=1,2,3", "sweep.workers=2")
-    whole = launch.run(*words, "sweep.name=whole")
-    rng, moments = random.Random(0), []
+    launch.run(*words, "sweep.name=whole")
+    rng, kills = random.Random(0), 0
     for _ in range(KILLS):
+        begun = launch.attempts("cut")
         process = launch.start(*words, "sweep.name=cut")
-        # From the first second, where everything is being loaded, to where trials begin and end.
-        moments.append(rng.uniform(1, max(2.0, 1.2 * whole[1])))
-        try:
-            process.wait(timeout=moments[-1])
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        while process.poll() is None and launch.attempts("cut") == begun:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 4))  # while the first two trials train, end, or are followed by the next
+        kills += process.poll() is None
+        process.kill()
+        process.wait()
     code, *_ = launch.run("sweep.resume=cut")
     trials, reference = (list(launch.ledger(name).trials.values()) for name in ("cut", "whole"))
     parents = Counter(run.data.tags.get("mlflow.parentRunId") for run in launch.runs() if run.info.status == "FINISHED")
@@ -107,8 +111,9 @@ def resume(launch: Launch) -> dict[str, object]:
     ]
     ends = Counter(event["number"] for event in ended if event["event"] == "ended")
     return {
+        "kills": kills,
         "exit code at last": code,
-        "killed in the course of it": sum(trial.attempts for trial in trials) - len(trials),
+        "attempts of trials that a kill cut short": launch.attempts("cut") - len(trials),
         "trials finished": sum(trial.state == "finished" for trial in trials),
         "trials that ended more than once": sum(count > 1 for count in ends.values()),
         "finished MLflow runs under the two sweeps": sorted(count for key, count in parents.items() if key),
