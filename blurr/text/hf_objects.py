@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrained
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from blurr.errors import InputError
+from blurr.text.attention import Attention, set_attention
 from blurr.text.scratch import train_tokenizer
 from blurr.text.weights import REMEDY, Weights, choose_weights
 
@@ -124,6 +125,7 @@ def build_model(
     scratch_tokenizer: str | None = None,
     scratch_vocab: int = 4000,
     revision: str | None = None,
+    attention: Attention | None = None,
     config_kwargs: Mapping[str, Any] | None = None,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
@@ -143,35 +145,40 @@ def build_model(
         scratch_tokenizer: class of the tokenizer from scratch; `None` takes the architecture's own.
         scratch_vocab: largest size of the vocabulary trained for a model from scratch.
         revision: branch, tag or commit on the Hub.
+        attention: see `blurr.text.attention.set_attention`; `None` leaves the choice to transformers.
         config_kwargs: the user's values of the config; they win.
         tokenizer_kwargs: passed to the tokenizer.
-        model_kwargs: passed to `from_pretrained`, such as `attn_implementation`.
+        model_kwargs: passed to `from_pretrained`.
 
     Raises:
-        InputError: the checkpoint cannot be had and `weights` does not allow to do without it.
+        InputError: the checkpoint cannot be had and `weights` does not allow to do without it; or the attention cannot.
     """
     auto_cls = getattr(transformers, model_cls)
     at = {} if revision is None else {"revision": revision}
     values = {**config, **(config_kwargs or {})}
     tokenizer_values = {**at, **(tokenizer_kwargs or {})}
     chosen = choose_weights(name, weights, arch)
+    device = nullcontext() if load_weights else torch.device("meta")
     if chosen == "pretrained" and load_weights:
-        return get_hf_objects(
+        hf = get_hf_objects(
             name,
             auto_cls,
             config_kwargs={**at, **values},
             tokenizer_kwargs=tokenizer_values,
             model_kwargs={**at, **(model_kwargs or {})},
         )
-    device = nullcontext() if load_weights else torch.device("meta")
-    if chosen == "pretrained" or Path(name).is_dir():
+    elif chosen == "pretrained" or Path(name).is_dir():
         with device:
-            return _reinitialized(name, auto_cls, {**at, **values}, tokenizer_values, chosen)
-    if arch is None:
+            hf = _reinitialized(name, auto_cls, {**at, **values}, tokenizer_values, chosen)
+    elif arch is not None:
+        tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
+        with device:
+            hf = _from_sizes(arch, auto_cls, tokenizer, {**(scratch or {}), **values})
+    else:
         raise InputError(f"model={name!r} cannot be reached to learn its architecture. {REMEDY}")
-    tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
-    with device:
-        return _from_sizes(arch, auto_cls, tokenizer, {**(scratch or {}), **values})
+    if attention is not None:
+        set_attention(hf.model, attention)
+    return hf
 
 
 # -- from scratch

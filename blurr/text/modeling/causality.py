@@ -57,7 +57,7 @@ def check_packing(hf: HFObjects, *, causal: bool) -> None:
     if not fits:
         raise InputError(
             f"{hf.arch} cannot keep packed texts apart: to pack two of them {reason}. Set task.packing=false, with "
-            "task.chunk=false for a row per text, or choose another model."
+            "task.chunk=false for a row per text, or choose another model or model.attention=sdpa."
         )
 
 
