@@ -25,6 +25,7 @@ KEYS: dict[str, Any] = {
     "report": bool,
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
+    "compile": signatures.alias("blurr.training.compiling", "Compile"),
     "objective": str | list[str],
     "output_dir": str,
     "resume": str | None,

@@ -30,6 +30,7 @@ from blurr.tracking.run import Run, tracked_run
 from blurr.tracking.sink import PARENT
 from blurr.tracking.summary import show_summary
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
+from blurr.training.compiling import compile_callbacks, for_compiling
 from blurr.training.guard import Guard, memory_watched
 from blurr.training.optimizers import as_numbers, learning_rate, rate_of
 from blurr.training.precision import precision_callbacks, seed_everything
@@ -113,13 +114,21 @@ def build_learner(
     for name in objectives:
         check_objective(name, {"loss", *metrics}, raw)
     chosen, reporters = build(cfg.callbacks).values(), [Reporter(objectives[0], report)] if report else []
+    compiling, loader = compile_callbacks(cfg.compile), build(cfg.loader)
     return task.learner(
-        task.dataloaders(raw, hf, build(cfg.loader)),
+        task.dataloaders(raw, hf, for_compiling(loader) if compiling else loader),
         hf,
         raw=raw,
         metrics=metrics,
         optimizer=build_optimizer(cfg.optimizer),
-        cbs=[Guard(cfg.on_nan), TrackingCallback(run), *precision_callbacks(cfg.precision), *chosen, *reporters],
+        cbs=[
+            Guard(cfg.on_nan),
+            TrackingCallback(run),
+            *precision_callbacks(cfg.precision),
+            *compiling,
+            *chosen,
+            *reporters,
+        ],
         path=run.folder,
         model_dir=CHECKPOINTS,
     )

@@ -33,7 +33,9 @@ def test_a_plan_without_weights_has_the_attention_too():
 
 
 def test_an_attention_that_the_machine_lacks_says_what_is_missing():
-    with pytest.raises(InputError, match="model.attention=flash_attention_2 cannot be had with Bert.* installed.*null, which is sdpa"):
+    with pytest.raises(
+        InputError, match="model.attention=flash_attention_2 cannot be had with Bert.* installed.*null, which is sdpa"
+    ):
         model_of("bert", attention="flash_attention_2")
 
 
