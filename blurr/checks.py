@@ -26,6 +26,7 @@ KEYS: dict[str, Any] = {
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
     "compile": signatures.alias("blurr.training.compiling", "Compile"),
+    "threads": signatures.alias("blurr.threads", "Threads"),
     "objective": str | list[str],
     "output_dir": str,
     "resume": str | None,

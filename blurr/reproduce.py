@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.building import build
 from blurr.errors import InputError
 from blurr.experiment import build_raw, run_experiment
+from blurr.threads import set_threads
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.masking import MASK, mask_text
 from blurr.tracking.records import flatten
@@ -68,6 +69,8 @@ def reproduce(run: str, *, uri: str, changes: Sequence[str] = ()) -> tuple[list[
     """
     record = read_folder(Path(run), run) if Path(run).is_dir() else read_run(run, uri)
     cfg = config_of(record, changes)
+    if record.environment.get("threads"):
+        set_threads(record.environment["threads"])
     raw = build_raw(cfg, build(cfg.task))
     before = list(differences(record, raw.fingerprint))
     folder = Path(cfg.output_dir)

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import composing, explain, paths
+from blurr import composing, explain, paths, threads
 
 
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
@@ -20,6 +20,7 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     job = HydraConfig.get()
     cfg.output_dir = job.runtime.output_dir
     checks.check(cfg)
+    threads.set_threads(cfg.threads)
 
     from blurr.experiment import run_experiment
 

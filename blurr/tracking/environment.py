@@ -58,6 +58,7 @@ def describe_environment(git: GitState | None) -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _installed(name))},
         "platform": platform.platform(),
         "cpu": {"name": platform.processor() or platform.machine(), "count": os.cpu_count()},
+        "threads": _threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": _gpus(),
         "git": git.record() if git else None,
@@ -80,6 +81,12 @@ def _installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _threads() -> int | None:
+    """Count the threads that torch computes with, on which the last digits depend; None in a process without torch."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def _gpus() -> list[dict[str, Any]]:

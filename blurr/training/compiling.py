@@ -42,7 +42,7 @@ def compile_callbacks(wish: Compile) -> list[Callback]:
     Raises:
         InputError: there is no C++ compiler, without which torch compiles nothing.
     """
-    if wish is False:
+    if not wish:
         return []
     names = [os.environ.get("CXX", "g++"), "clang++"]
     if not any(map(shutil.which, names)):
