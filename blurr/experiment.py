@@ -113,22 +113,16 @@ def build_learner(
     objectives = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
     for name in objectives:
         check_objective(name, {"loss", *metrics}, raw)
-    chosen, reporters = build(cfg.callbacks).values(), [Reporter(objectives[0], report)] if report else []
     compiling, loader = compile_callbacks(cfg.compile), build(cfg.loader)
+    chosen = [*precision_callbacks(cfg.precision), *compiling, *build(cfg.callbacks).values()]
+    reporters = [Reporter(objectives[0], report)] if report else []
     return task.learner(
         task.dataloaders(raw, hf, for_compiling(loader) if compiling else loader),
         hf,
         raw=raw,
         metrics=metrics,
         optimizer=build_optimizer(cfg.optimizer),
-        cbs=[
-            Guard(cfg.on_nan),
-            TrackingCallback(run),
-            *precision_callbacks(cfg.precision),
-            *compiling,
-            *chosen,
-            *reporters,
-        ],
+        cbs=[Guard(cfg.on_nan), TrackingCallback(run), *chosen, *reporters],
         path=run.folder,
         model_dir=CHECKPOINTS,
     )
