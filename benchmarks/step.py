@@ -27,7 +27,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArguments
 
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import Seconds, alternate, machine, ratio, timed
@@ -44,24 +44,32 @@ SIZES = [(30522, 384), *[(384, 384)] * 24, *[(384, 1536)] * 12, *[(384,)] * 100]
 Batches = list[tuple[dict[str, torch.Tensor], torch.Tensor]]
 
 
-class Linear(nn.Module):
-    """One linear layer that takes what a Hugging Face model takes."""
+class Linear(PreTrainedModel):
+    """One linear layer in the clothes of a Hugging Face model."""
+
+    config_class = PretrainedConfig
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(PretrainedConfig())
         torch.manual_seed(1)
         self.linear = nn.Linear(8, 2)
 
-    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor, **_: Any) -> dict[str, torch.Tensor]:
+        """Give the loss and the logits."""
         logits = self.linear(input_ids)
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
-class OfDict(Linear):
+class OfDict(nn.Module):
     """The same, of one dict, as fastai's loop wants it."""
 
-    def forward(self, x: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
-        return super().forward(**x)
+    def __init__(self, model: Linear) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: dict[str, torch.Tensor]) -> Any:
+        """Give what the model gives."""
+        return self.model(**x)
 
 
 class LinearModule(lightning.LightningModule):
@@ -147,9 +155,9 @@ def raw_loop(batches: Batches) -> float:
 
 def by_fastai(batches: Batches, weights: dict[str, Any]) -> float:
     """Train by a stock Learner, and keep its weights."""
-    loaders, model = DataLoaders(ReadyBatches(batches), ReadyBatches([])), OfDict()
+    loaders, model = DataLoaders(ReadyBatches(batches), ReadyBatches([])), Linear()
     optimizer = partial(OptimWrapper, opt=AdamW, fused=True, weight_decay=0.0)
-    learner = Learner(loaders, model, lambda output, _: output["loss"], opt_func=optimizer)
+    learner = Learner(loaders, OfDict(model), lambda output, _: output["loss"], opt_func=optimizer)
     seconds = timed(lambda: one_cycle(learner, LR, epochs=1))
     weights["fastai"] = model.state_dict()
     return seconds
@@ -176,13 +184,13 @@ def by_lightning(batches: Batches) -> float:
 
 def by_blurr(batches: Batches, weights: dict[str, Any], store: str) -> float:
     """Train as `blurr run` does, with progress bar and MLflow, and keep the weights."""
-    loaders, model = DataLoaders(ReadyBatches(batches), ReadyBatches([])), OfDict()
+    loaders, model = DataLoaders(ReadyBatches(batches), ReadyBatches([])), Linear()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with tracked_run(MLflowTracker(uri=store), folder=folder, config={}, overrides=[], tags={}) as run:
             learner = Blearner(
                 loaders,
-                model=model,
+                model,
                 loss_func=PreCalculatedCrossEntropyLoss(),
                 opt_func=partial(adamw, weight_decay=0.0),
                 splitter=lambda m: [list(m.parameters())],

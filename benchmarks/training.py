@@ -65,6 +65,13 @@ def dialogues_of(data: Path, steps: int) -> tuple[Task, RawData]:
     return task, rows_of(task, frame[["text", "summary"]], min(steps, (len(frame) - VALID) // BATCH))
 
 
+PROBLEMS = {
+    "sst2": (texts_of, STEPS_SHORT),
+    "long pairs": (pairs_of, STEPS_LONG),
+    "summarization": (dialogues_of, STEPS_LONG),
+}
+
+
 def rows_of(task: Task, frame: pd.DataFrame, steps: int) -> RawData:
     """Take rows for so many steps and for the loss at the end."""
     frame = frame.sample(frac=1, random_state=0)
@@ -143,6 +150,7 @@ def asked_for() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with sst2/train.tsv and dialogsum/dev.jsonl")
     parser.add_argument("--model", type=Path, help="folder of an encoder; a small one with random weights without it")
+    parser.add_argument("--only", choices=PROBLEMS, action="append", help="one of the data sets; may be repeated")
     parser.add_argument("--repeats", type=int, default=3)
     return parser.parse_args()
 
@@ -161,11 +169,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ[FOLDER] = folder
         store = f"sqlite:///{folder}/mlflow.db"
-        for name, make, model, steps in (
-            ("sst2", texts_of, encoder, STEPS_SHORT),
-            ("long pairs", pairs_of, encoder, STEPS_LONG),
-            ("summarization", dialogues_of, bart, STEPS_LONG),
-        ):
+        for name in asked.only or PROBLEMS:
+            make, steps = PROBLEMS[name]
+            model = bart if name == "summarization" else encoder
             problem = problem_of(*make(asked.data, steps), model)
             for row in measure(name, problem, store, asked.repeats):
                 show(line(row))

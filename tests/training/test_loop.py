@@ -31,9 +31,7 @@ def noting(name: str):
     return note
 
 
-EVENTS = sorted(
-    OF_A_BATCH | {"before_fit", "before_epoch", "before_train", "after_train", "before_validate", "after_fit"}
-)
+RARE = {"before_fit", "before_epoch", "before_train", "after_train", "before_validate", "after_fit"}
 Ear = type("Ear", (Callback,), {name: noting(name) for name in sorted(OF_A_BATCH | RARE)})
 
 
