@@ -1,7 +1,7 @@
 """Time what the record in MLflow costs: `python -m benchmarks.tracking`.
 
 Seconds of a processor, of all threads, for four values a step, sent every five seconds of steps that take 20 ms; and of
-`MlflowClient.log_metric`, one value a call, into the same SQLite store.
+`MlflowClient.log_metric`, one value a call, and `log_batch`, into the same SQLite store.
 """
 
 import logging
@@ -12,12 +12,22 @@ from statistics import median
 
 import torch
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from benchmarks.commands import markdown, show
-from benchmarks.measuring import alternate, machine, ratio
+from benchmarks.measuring import alternate, machine, ratio, timed
 from blurr.tracking.run import FLUSH_SECONDS, MLflowTracker, Run, tracked_run
 
-STEP, VALUES, STEPS, CALLS, REPEATS = 0.02, 4, 1500, 50, 5  # a step in seconds, values of one, steps, calls, rounds
+STEP, VALUES, STEPS, CALLS, REPEATS = 0.02, 4, 1000, 30, 3  # a step in seconds, values of one, steps, calls, rounds
+QUIET = 1.0  # seconds
+
+
+def settle() -> None:
+    """Wait until the thread that sends has nothing left to do."""
+    before = -1.0
+    while time.process_time() - before > QUIET / 20:
+        before = time.process_time()
+        time.sleep(QUIET)
 
 
 def by_blurr(run: Run) -> float:
@@ -30,6 +40,7 @@ def by_blurr(run: Run) -> float:
         if number % int(FLUSH_SECONDS / STEP) == 0:
             run.flush()
     run.flush()
+    settle()
     return (time.process_time() - start) / (STEPS * VALUES)
 
 
@@ -41,6 +52,12 @@ def by_log_metric(client: MlflowClient, run: Run) -> float:
     return (time.process_time() - start) / CALLS
 
 
+def by_log_batch(client: MlflowClient, run: Run) -> float:
+    """Send a thousand values at once, and do nothing else: no way to send takes less."""
+    points = [Metric(f"plain_{i % VALUES}", 1.0, int(1000 * time.time()), i // VALUES) for i in range(1000)]
+    return timed(lambda: client.log_batch(str(run.id), metrics=points)) / len(points)
+
+
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
@@ -49,7 +66,11 @@ def main() -> None:
         store, folder = f"sqlite:///{name}/mlflow.db", Path(name) / "run"
         with tracked_run(MLflowTracker(uri=store), folder=folder, config={}, overrides=[], tags={}) as run:
             client = MlflowClient(tracking_uri=store)
-            ways = {"blurr": lambda: by_blurr(run), "log_metric": lambda: by_log_metric(client, run)}
+            ways = {
+                "blurr": lambda: by_blurr(run),
+                "log_batch alone": lambda: by_log_batch(client, run),
+                "log_metric": lambda: by_log_metric(client, run),
+            }
             seconds = alternate(ways, repeats=REPEATS)
     rows = [
         [
