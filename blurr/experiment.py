@@ -27,7 +27,7 @@ from blurr.text.tasks.saved import SavedTask, save_task
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
-from blurr.tracking.sink import PARENT
+from blurr.tracking.sink import PARENT, ModelForm
 from blurr.tracking.summary import show_summary
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
@@ -194,7 +194,9 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
     hf.model.save_pretrained(model_folder)
     hf.tokenizer.save_pretrained(model_folder)
     save_task(model_folder, saved)
-    run.artifact(model_folder)
+    required = {k: v for k, v in task.example(hf).items() if k in task.schema.required}
+    optional = [role for role in task.schema.inputs if role not in required]
+    run.model(model_folder, ModelForm(required, optional, task.options))
     for path in sorted(run.folder.glob("lr_find.*")):
         run.artifact(path)
     run.finish(scores)

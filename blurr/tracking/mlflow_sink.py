@@ -23,7 +23,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
-from blurr.tracking.sink import EMPTY, PARENT, TRIAL, Point, Sink
+from blurr.tracking.model import write_mlmodel
+from blurr.tracking.sink import EMPTY, PARENT, TRIAL, ModelForm, Point, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri
 
@@ -119,6 +120,11 @@ class MLflowSink(Sink):
         else:
             call = partial(self._client.log_artifact, self._run_id, str(path), folder)
         self._spool.put(call)
+
+    def model(self, folder: Path, form: ModelForm) -> None:
+        """Send the folder of a model, which becomes one of MLflow's."""
+        write_mlmodel(folder, form)
+        self.artifact(folder, None)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Send rows that MLflow's UI shows as a table."""

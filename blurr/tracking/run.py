@@ -21,7 +21,7 @@ from blurr.tracking.journal import METRICS, RECORD, Journal, metric_line, writin
 from blurr.tracking.masking import mask_config, mask_overrides, mask_text
 from blurr.tracking.processes import this_process
 from blurr.tracking.records import flatten, to_json
-from blurr.tracking.sink import Point, Sink
+from blurr.tracking.sink import ModelForm, Point, Sink
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
@@ -212,6 +212,10 @@ class Run:
         self._sink.artifact(path, folder)
         self._journal.artifacts[str(path.absolute())] = folder
         self._journal.write(self.folder)
+
+    def model(self, folder: Path, form: ModelForm) -> None:
+        """Add the folder of the trained model to the artifacts, where it can be loaded and served."""
+        self._sink.model(folder, form)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow."""

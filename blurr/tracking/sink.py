@@ -1,6 +1,7 @@
 """What a run needs of a place that keeps its records besides its folder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,21 @@ class Point(NamedTuple):
     value: float
     time: int
     step: int
+
+
+@dataclass(frozen=True)
+class ModelForm:
+    """What a model asks for, so that others can call it.
+
+    Attributes:
+        example: an item to predict on: a text, or a list of words, for each column that it must have.
+        optional: columns of text that it may have besides.
+        options: what may be asked of a prediction: name to `int`, `float`, `str` or `bool`.
+    """
+
+    example: Mapping[str, Any]
+    optional: Sequence[str]
+    options: Mapping[str, type]
 
 
 class Sink:
@@ -58,6 +74,9 @@ class Sink:
 
     def artifact(self, path: Path, folder: str | None) -> None:
         """Take a file, or a directory with all that is in it."""
+
+    def model(self, folder: Path, form: ModelForm) -> None:
+        """Take the folder of a trained model, and let others call it by what they know."""
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take rows to be looked at as a table."""

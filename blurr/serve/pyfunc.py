@@ -1,0 +1,54 @@
+"""What MLflow imports to load a model of blurr's: `mlflow.pyfunc.load_model`, `mlflow models serve`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from blurr.errors import InputError
+from blurr.serve.predictor import Predictor
+
+
+class ServedModel:
+    """A model as MLflow calls it.
+
+    Args:
+        predictor: which answers.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> list[Any]:
+        """Predict on the rows of a table.
+
+        Args:
+            model_input: a column for each role, see `Predictor.roles`.
+            params: see `Predictor.options`; those that are `None` are as the model has them.
+
+        Returns:
+            For each row what `learn.predict` gives.
+
+        Raises:
+            InputError: a row cannot be predicted on; names the first.
+        """
+        options = {name: value for name, value in (params or {}).items() if value is not None}
+        rows = [{str(k): _plain(v) for k, v in row.items()} for row in model_input.to_dict("records")]
+        results = self.predictor.predict_each(rows, **options)
+        for number, result in enumerate(results, start=1):
+            if isinstance(result, InputError):
+                raise InputError(f"Row {number}: {result}")
+        return results
+
+
+def _plain(value: Any) -> Any:
+    """Undo what a table makes of lists, and of what a row lacks."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else value
+
+
+def _load_pyfunc(path: str) -> ServedModel:
+    """Load the model of a folder; MLflow looks for a function of this name."""
+    return ServedModel(Predictor.load(path))
