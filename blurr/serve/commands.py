@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from blurr.errors import InputError
 
-NAMES = ["predict", "evaluate"]
+NAMES = ["predict", "evaluate", "serve"]
 WHERE = "the folder of a run, the id of an MLflow run, or models:/<name>@<alias>"
 SOME_FAILED = 1
 
@@ -33,7 +34,14 @@ def add_serving(commands: Any) -> None:
     evaluate.add_argument("--split", help="the split to score (default: test where there is one, else valid)")
     evaluate.add_argument("--output", type=Path, help="the folder for scores and predictions")
     evaluate.set_defaults(command=_evaluate)
-    for command in (predict, evaluate):
+    serve = commands.add_parser("serve", help="answer requests with a trained model, over HTTP")
+    serve.add_argument("where", help=WHERE)
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
+    serve.add_argument("--timeout", type=float, default=30.0, help="seconds for a request (default: %(default)s)")
+    serve.add_argument("--max-bytes", type=int, default=1_000_000, help="of a request (default: %(default)s)")
+    serve.set_defaults(command=_serve)
+    for command in (predict, evaluate, serve):
         command.add_argument("--batch-size", type=int, default=32, help="rows in a batch (default: %(default)s)")
 
 
@@ -66,6 +74,24 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, emoji=False, markup=False)
     console.print(table_of_scores({f"{split}/{name}": value for name, value in evaluation.metrics.items()}))
     console.print(f"\noutputs  {folder}", soft_wrap=True)
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"blurr serve needs {', '.join(missing)}. Install them: pip install 'blurr[serve]'")
+    predictor = _predictor(arguments)
+
+    import uvicorn
+
+    from blurr.serve.app import Limits, make_app
+
+    predictor.predict_each([predictor.example])  # the first batch takes longest: no user should wait for that
+    app = make_app(predictor, Limits(seconds=arguments.timeout, bytes=arguments.max_bytes))
+    # a request that is being answered is answered before the server stops
+    wait = round(arguments.timeout) + 1
+    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=wait)
     return 0
 
 

@@ -32,7 +32,7 @@ def write_mlmodel(folder: Path, form: ModelForm) -> None:
 
     Nothing is copied, and nothing of the model is loaded: `mlflow.pyfunc.load_model` reads the same weights.
     """
-    columns = [ColSpec(_type(value), name) for name, value in form.example.items()]
+    columns: list[Any] = [ColSpec(_type(value), name) for name, value in form.example.items()]
     columns += [ColSpec(DataType.string, name, required=False) for name in form.optional]
     params = ParamSchema([ParamSpec(name, TYPES[kind], None) for name, kind in form.options.items()])
     # its own type hints and its use of pandas make MLflow warn, and it tells what it does

@@ -1,0 +1,175 @@
+"""Answer requests with a trained model, over HTTP."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from blurr.errors import InputError
+from blurr.serve.batching import Batcher, Overloaded
+from blurr.serve.predictor import Predictor
+
+PAGE = Path(__file__).with_name("page.html")
+MOST_OF_A_NUMBER = 1024  # a whole number among the options, such as new tokens, is no larger
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request, and all that wait, may ask for.
+
+    Args:
+        items: in a request.
+        bytes: of a request.
+        seconds: after which a request is answered with an error.
+        waiting: items that may wait before further ones are refused.
+    """
+
+    items: int = 256
+    bytes: int = 1_000_000
+    seconds: float = 30.0
+    waiting: int = 2048
+
+
+class Numbers:
+    """What Prometheus reads at /metrics."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        put: Any = {"registry": self.registry}
+        self.requests = Counter("blurr_requests", "Requests to /predict by status.", ["status"], **put)
+        self.seconds = Histogram("blurr_request_seconds", "Time to answer a request to /predict.", **put)
+        self.batches = Histogram("blurr_batch_items", "Items in a batch of the model.", buckets=SIZES, **put)
+        self.waiting = Gauge("blurr_waiting_items", "Items that wait for the model.", **put)
+
+
+def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
+    """Make the application: /predict, /health, /ready, /metrics, /docs, and a page to try the model at /.
+
+    Args:
+        predictor: the model.
+        limits: see `Limits`.
+    """
+    limits, numbers = limits or Limits(), Numbers()
+    batcher = Batcher(predictor, most=predictor.batch_size, limit=limits.waiting, seen=numbers.batches.observe)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        running = asyncio.create_task(batcher.run())
+        app.state.ready = True
+        yield
+        app.state.ready = False
+        running.cancel()
+        await asyncio.wait([running])
+
+    app = FastAPI(title="blurr", description=f"{_kind(predictor)}, a model trained by blurr.", lifespan=lifespan)
+    app.state.ready = False
+    app.middleware("http")(_limiting(limits, numbers))
+    _add_predict(app, predictor, batcher, limits)
+    _add_pages(app, predictor, batcher, numbers)
+    return app
+
+
+def _kind(predictor: Predictor) -> str:
+    return type(predictor.saved.task).__name__
+
+
+def _limiting(limits: Limits, numbers: Numbers) -> Callable[[Request, Answer], Awaitable[Response]]:
+    """Refuse what is too large before it is read, and count and time what is answered."""
+
+    async def limited(request: Request, answer: Answer) -> Response:
+        if request.url.path != "/predict":
+            return await answer(request)
+        started = time.perf_counter()
+        size = request.headers.get("content-length")
+        if size is None or not size.isdecimal():
+            response: Response = JSONResponse({"detail": "A request needs a Content-Length."}, 411)
+        elif int(size) > limits.bytes:
+            response = JSONResponse(
+                {"detail": f"A request has at most {limits.bytes} bytes; this one has {size}."}, 413
+            )
+        else:
+            response = await answer(request)
+        numbers.requests.labels(response.status_code).inc()
+        numbers.seconds.observe(time.perf_counter() - started)
+        return response
+
+    return limited
+
+
+def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
+    """Make the type of a request, of what the task reads and may be asked for."""
+    required = predictor.saved.task.schema.required
+    closed = ConfigDict(extra="forbid")
+    example = predictor.example
+    words = any(isinstance(value, list) for value in example.values())
+    kind: Any = str | list[str] if words else str
+    roles: Any = {role: (kind, ...) if role in required else (kind | None, None) for role in predictor.roles}
+    bounded: dict[type, Any] = {int: Annotated[int, Field(ge=1, le=MOST_OF_A_NUMBER)]}
+    options: Any = {name: (bounded.get(t, t) | None, None) for name, t in predictor.options.items()}
+    item: Any = create_model("Item", __config__=closed, **roles)
+    made: type[BaseModel] = create_model(
+        "Request",
+        __config__=ConfigDict(extra="forbid", json_schema_extra={"example": {"inputs": [example]}}),
+        inputs=(Annotated[list[item | str], Field(min_length=1, max_length=limits.items)], ...),
+        options=(create_model("Options", __config__=closed, **options) | None, None),
+    )
+    return made
+
+
+def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: Limits) -> None:
+    body = _body(predictor, limits)
+
+    @app.post("/predict")
+    async def predict(request: body) -> dict[str, list[Any]]:  # type: ignore[valid-type]
+        """Predict on each of the inputs; the results have the fields of `learn.predict`."""
+        given = request.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+        try:
+            async with asyncio.timeout(limits.seconds):
+                results = await batcher.predict(given["inputs"], given.get("options", {}))
+        except TimeoutError:
+            raise HTTPException(504, f"No answer within {limits.seconds:g} seconds.") from None
+        except Overloaded:
+            raise HTTPException(503, "Too many requests wait already.", {"Retry-After": "1"}) from None
+        for place, result in enumerate(results):
+            if isinstance(result, InputError):
+                raise HTTPException(422, f"inputs[{place}]: {result}")
+        return {"predictions": results}
+
+
+def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Numbers) -> None:
+    roles, example = list(predictor.roles), predictor.example
+    known = {"task": _kind(predictor), "model": predictor.hf.arch, "roles": roles, "example": example}
+    # "<" would end the script that the JSON is put into
+    page = PAGE.read_text(encoding="utf-8").replace("/*KNOWN*/", json.dumps(known).replace("<", "\\u003c"))
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def try_it() -> str:
+        return page
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Say that the process lives."""
+        return {"status": "alive"}
+
+    @app.get("/ready")
+    async def ready(request: Request) -> dict[str, str]:
+        """Say that the model is loaded and answers; 503 while it is not."""
+        if not request.app.state.ready:
+            raise HTTPException(503, "The model is not ready.")
+        return {"status": "ready", "task": _kind(predictor)}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        numbers.waiting.set(batcher.depth)
+        return Response(generate_latest(numbers.registry), media_type=CONTENT_TYPE_LATEST)
