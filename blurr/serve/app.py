@@ -117,12 +117,13 @@ def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
     roles: Any = {role: (kind, ...) if role in required else (kind | None, None) for role in predictor.roles}
     bounded: dict[type, Any] = {int: Annotated[int, Field(ge=1, le=MOST_OF_A_NUMBER)]}
     options: Any = {name: (bounded.get(t, t) | None, None) for name, t in predictor.options.items()}
+    asked: Any = create_model("Options", __config__=closed, **options)
     item: Any = create_model("Item", __config__=closed, **roles)
     made: type[BaseModel] = create_model(
         "Request",
         __config__=ConfigDict(extra="forbid", json_schema_extra={"example": {"inputs": [example]}}),
         inputs=(Annotated[list[item | str], Field(min_length=1, max_length=limits.items)], ...),
-        options=(create_model("Options", __config__=closed, **options) | None, None),
+        options=(asked | None, None),
     )
     return made
 
