@@ -45,7 +45,8 @@ def page(
     ]
     for heading, parts in sections.items():
         body.append(f'<h2 id="{_id(heading)}">{heading}</h2><div class="parts">')
-        body += [_part(part, drawn.get(f"{heading}/{part.name}")) for part in parts]
+        plots_first = sorted(parts, key=lambda part: part.draw is None)  # tables are wide, and would leave holes
+        body += [_part(part, drawn.get(f"{heading}/{part.name}")) for part in plots_first]
         body.append("</div>")
     return document(record.title, "\n".join(body))
 

@@ -13,6 +13,10 @@ from blurr.report.record import Record
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 BINS = 30
+PASS = (
+    "Of one pass; padding as a share of what is computed on. A row at the limit has lost its end, unless the task cuts "
+    "rows into windows or blocks."
+)
 
 
 def token_figures(
@@ -52,9 +56,7 @@ def length_parts(record: Record) -> list[Part]:
         return []
     return [
         Part("token_lengths", "Tokens of a row", histogram(record), "Of the source, where a target is apart.", _drawn),
-        Part(
-            "tokens", "Tokens and padding", lengths(record), "Of one pass; padding as a share of what is computed on."
-        ),
+        Part("tokens", "Tokens and padding", lengths(record), PASS),
     ]
 
 
