@@ -1,6 +1,6 @@
-"""Time what the cache of tokenized rows saves: `python -m benchmarks.cache`.
+"""Time what the cache of tokenized rows saves: `python -m benchmarks.cache [ROWS]`.
 
-100,000 generated rows in a csv file, and a model in a folder. Two runs, each in a process of its own, up to their first
+Generated rows (100,000) in a csv file, and a model in a folder. Two runs, each in a process of its own, up to their first
 batch: the first tokenizes, the second finds the rows in the cache.
 """
 
@@ -53,7 +53,7 @@ def start(file: str, model: str) -> dict[str, float]:
     return {**spent, "after": ends[-1] - marks["model"], "all": ends[-1]}
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, rows: int) -> None:
     """Write the rows and a small model."""
     from blurr.building import build
     from blurr.composing import compose
@@ -64,7 +64,7 @@ def prepare(folder: Path) -> None:
     task = build(cfg.task)
     raw = load_samples(task.schema, rows=2000)
     frame = raw.train.to_pandas()
-    frame = frame.sample(ROWS, replace=True, random_state=0)
+    frame = frame.sample(rows, replace=True, random_state=0)
     frame["text"] = [f"{text} {number}" for number, text in enumerate(frame["text"])]  # no row twice
     frame.to_csv(folder / "rows.csv", index=False)
     hf = build_hf(cfg, task, raw)
@@ -89,17 +89,17 @@ def run(folder: Path) -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    """Print the table."""
+def main(rows: int) -> None:
+    """Print the table for so many rows."""
     with tempfile.TemporaryDirectory() as name:
-        prepare(Path(name))
+        prepare(Path(name), rows)
         first, second = run(Path(name)), run(Path(name))
-    rows = [[what, f"{first[k]:.2f}", f"{second[k]:.2f}", f"{second[k] / first[k]:.3f}"] for k, what in STAGES.items()]
-    show(markdown(HEADER, rows))
+    table = [[what, f"{first[k]:.2f}", f"{second[k]:.2f}", f"{second[k] / first[k]:.3f}"] for k, what in STAGES.items()]
+    show(markdown(HEADER, table))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 2:
         show(json.dumps(start(*sys.argv[1:])))
     else:
-        main()
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS)
