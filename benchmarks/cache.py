@@ -1,7 +1,7 @@
 """Time what the cache of tokenized rows saves: `python -m benchmarks.cache [ROWS]`.
 
-Generated rows (100,000) in a csv file, and a model in a folder. Two runs, each in a process of its own, up to their first
-batch: the first tokenizes, the second finds the rows in the cache.
+Generated rows (100,000) in a csv file, and a model in a folder. Two runs, each in a process of its own, up to their
+first batch: the first tokenizes, the second finds the rows in the cache.
 """
 
 import json
