@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from blurr import paths, signatures
 from blurr.annotations import Natural, Positive, SettingsOf
@@ -122,7 +122,9 @@ def _resolved(cfg: DictConfig) -> dict[str, Any]:
 def _nodes(value: Any, key: str = "") -> Iterator[Node]:
     """Yield every part of a config that has a `_target_`, outermost first."""
     if isinstance(value, dict):
-        if isinstance(value.get("_target_"), str):
+        if not isinstance(value.get("_target_", ""), str):
+            raise InputError(f"{key}._target_={value['_target_']}: must be the dotted name of a function or class.")
+        if "_target_" in value:
             yield Node(key, value["_target_"], value)
         for name, child in value.items():
             yield from _nodes(child, f"{key}.{name}".lstrip("."))
@@ -152,8 +154,8 @@ def _check_node(node: Node) -> None:
 def _check_value(key: str, value: Any, expected: Any) -> None:
     try:
         # As JSON, because there a list may stand for a tuple and a whole number for a number, and nothing else is lax.
-        TypeAdapter(expected).validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
+        TypeAdapter(expected).validate_json(json.dumps(value, allow_nan=False), strict=True)
+    except ValueError as error:  # pydantic's, or that of a number which is none or infinite
         literals = [choice for choice in _literals(expected) if isinstance(choice, str)]
         hint = nearest(value, literals) if isinstance(value, str) else ""
         shown = value if isinstance(value, str) else json.dumps(value)

@@ -16,8 +16,10 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
+from yaml.reader import ReaderError
 
 from blurr import explain, paths, resume
+from blurr.errors import InputError
 from blurr.sweep import resuming
 
 
@@ -58,10 +60,16 @@ class OptionSource(ConfigSource):
         file = self._file(config_path)
         if not self.is_config(config_path):
             raise ConfigLoadError(f"There is no {file}")
+        try:
+            option = OmegaConf.load(file)
+        except (UnicodeDecodeError, ReaderError) as error:
+            raise InputError(f"{file} is not text in UTF-8 ({error}). Save it as that.") from error
+        if not isinstance(option, DictConfig):
+            raise InputError(f"{file} holds no mapping. An option is lines of the form `key: value`.")
         return ConfigResult(
             provider=self.provider,
             path=self.full_path(),
-            config=OmegaConf.load(file),
+            config=option,
             header=self._get_header_dict(file.read_text(encoding="utf-8")[:512]),
         )
 

@@ -174,6 +174,10 @@ def _records(rows: list[dict[str, Any]], where: str) -> pa.Table:
         return pa.table({name: [row.get(name) for row in rows] for name in names})
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(f"{where} has a column with values of several types: {error}.") from error
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where} has a text that is no Unicode: {error}. Replace the half of a surrogate pair."
+        ) from error
 
 
 def _format(path: Path, options: FileOptions) -> str:
@@ -246,6 +250,8 @@ def _read_tsv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Tab
 def _delimited(path: Path, delimiter: str, options: FileOptions, text: frozenset[str], *, quoted: bool) -> pa.Table:
     """Read separated values; text stays as it stands, so that "NA" and "" are text and dates are not parsed."""
     content = _text(path, options).encode()
+    if len(delimiter) != 1:
+        raise InputError(f"data.delimiter={delimiter} has {len(delimiter)} signs. Columns are separated by one.")
     parse = pyarrow.csv.ParseOptions(
         delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted
     )
@@ -275,6 +281,8 @@ def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
         if error.msg == "Extra data":
             return _read_jsonl(file, options, text)
         raise InputError(f"{file.path} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{file.path} is not JSON that holds rows: it is nested too deeply.") from error
     if options.format == "squad" or is_squad(data):
         return _records(squad_rows(data, str(file.path)), str(file.path))
     rows = data.get("data") if isinstance(data, dict) else data

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -15,6 +17,9 @@ from blurr.errors import InputError
 from blurr.text.attention import Attention, set_attention
 from blurr.text.scratch import train_tokenizer
 from blurr.text.weights import REMEDY, Weights, choose_weights
+
+# What transformers lets through of a folder that is broken; RuntimeError where sizes do not fit.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,19 @@ def get_hf_objects(
         tokenizer = tokenizer_cls.from_pretrained(name, cache_dir=cache_dir, **(tokenizer_kwargs or {}))
         # a head of another size is the normal case of fine-tuning: it is made anew, and transformers says so
         options = {"ignore_mismatched_sizes": True, **(model_kwargs or {})}
-        model = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as e:  # the last one where sizes do not fit
+        options["output_loading_info"] = True
+        model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
+    except UNREADABLE as e:
         raise InputError(
             f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
             "Give a Hub id, or a folder that save_pretrained wrote, of a model that can do this task."
         ) from e
+    new = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    if all(key in new for key, _ in model.named_parameters()):
+        raise InputError(
+            f"Cannot load a model from {name!r}: its weights are of another architecture than its config.json says "
+            f"({config.model_type}). Take both from one checkpoint."
+        )
     add_pad_token(tokenizer, model)
     return HFObjects(str(config.model_type), model.config, tokenizer, model)
 

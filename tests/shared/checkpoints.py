@@ -40,10 +40,8 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-@pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two layers with random weights, as a local checkpoint."""
-    folder = tmp_path_factory.mktemp("tiny-bert")
+def make_tiny_bert(folder: Path) -> Path:
+    """Save a BERT of two layers with random weights."""
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(MARKS) + len(WORDS),
@@ -57,6 +55,12 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertForSequenceClassification(config).save_pretrained(folder)
     word_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers with random weights, as a local checkpoint."""
+    return make_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))
 
 
 @pytest.fixture(scope="session")
