@@ -107,7 +107,7 @@ def test_architectures_are_listed_without_loading_them():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_built_from_its_yaml(family: str):
-    seq2seq = family in {"bart", "t5", "mbart", "marian", "pegasus"}
+    seq2seq = family in {"bart", "t5", "mbart", "marian", "pegasus", "m2m100", "nllb"}
     hf = scratch(family, "AutoModelForSeq2SeqLM" if seq2seq else "AutoModelForSequenceClassification")
     assert hf.weights == "scratch"
     assert hf.model.config.pad_token_id == hf.tokenizer.pad_token_id
@@ -120,7 +120,7 @@ def test_every_family_is_built_from_its_yaml(family: str):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parameter_groups_begin_with_the_embeddings_and_hold_each_weight_once(family: str):
-    seq2seq = family in {"marian", "pegasus", "bart"}
+    seq2seq = family in {"marian", "pegasus", "bart", "m2m100", "nllb"}
     hf = scratch(family, "AutoModelForSeq2SeqLM" if seq2seq else "AutoModelForSequenceClassification")
     groups = blurr_splitter(hf.model)
     together = [p for group in groups for p in group]
