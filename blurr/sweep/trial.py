@@ -74,6 +74,8 @@ def _run(job: Job, context: Context, connection: Connection) -> tuple[float, ...
     cfg = context.compose(list(job.words))
     if OmegaConf.select(cfg, "model.weights") == "auto":
         cfg.model.weights = job.weights
+    if (Path(job.folder) / "config.yaml").exists():
+        cfg.resume = "auto"  # an earlier attempt goes on from its last checkpoint, in its MLflow run
     with open_dict(cfg):
         cfg.hydra.job.num, cfg.hydra.job.id = job.number, f"{cfg.hydra.job.name}_{job.number}"
         cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir = os.path.split(job.folder)
