@@ -43,8 +43,7 @@ def start(file: str, model: str) -> dict[str, float]:
     marks["data"] = time.process_time()
     hf = build_hf(cfg, task, raw)
     marks["model"] = time.process_time()
-    for split in ("train", "valid"):
-        tokenized.tokenized_rows(task, raw, split, hf, cache=True)
+    tokenized.tokenized_splits(task, raw, hf, cache=True)
     marks["tokens"] = time.process_time()
     task.dataloaders(raw, hf, build(cfg.loader)).train.one_batch()
     marks["batch"] = time.process_time()

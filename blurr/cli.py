@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from blurr import __version__, explain, paths
+from blurr.data.commands import add_cache
 from blurr.errors import InputError, nearest
 from blurr.report import commands as reviewing
 from blurr.serve import commands as serving
@@ -45,11 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="say what `blurr run` with the same words would do; loads no weights")
     plan.add_argument("overrides", nargs="*", help="as for `blurr run`, e.g. task=summarization model=bart")
     plan.set_defaults(command=_plan)
-    cache = commands.add_parser("cache", help="list or delete the tokenized rows that runs share")
-    cache.add_argument("action", choices=["ls", "prune", "clear"], help="prune deletes what --days and --gigabytes say")
-    cache.add_argument("--days", type=float, default=30, help="prune: unused for so long (default %(default)s)")
-    cache.add_argument("--gigabytes", type=float, help="prune: then the longest unused, until the rest fits")
-    cache.set_defaults(command=_cache)
+    add_cache(commands)
     reviewing.add_reviewing(commands)
     add_commands(commands)
     add_track(commands)
@@ -68,13 +65,15 @@ def _hydra(words: Sequence[str]) -> None:
 
 
 def _ls(arguments: argparse.Namespace) -> int:
+    from blurr.terminal import show
+
     groups = paths.groups()
     if arguments.group is not None and arguments.group not in groups:
         raise InputError(
             f"There is no group '{arguments.group}'.{nearest(arguments.group, groups)} There are: {', '.join(groups)}."
         )
     for group in groups if arguments.group is None else [arguments.group]:
-        _show(
+        show(
             group,
             [
                 ("own" if paths.is_own(file) else "", name, paths.headline(file))
@@ -92,48 +91,23 @@ def _plan(arguments: argparse.Namespace) -> int:
     checks.check(cfg)
 
     from blurr.plan import plan
+    from blurr.terminal import show
 
     for title, facts in plan(cfg).items():
-        _show(title, [("", name, said) for name, said in facts])
-    return 0
-
-
-def _cache(arguments: argparse.Namespace) -> int:
-    from blurr.data import cache
-
-    if arguments.action == "ls":
-        found = cache.entries()
-    else:
-        is_all = arguments.action == "clear"
-        found = cache.prune(days=0 if is_all else arguments.days, gigabytes=None if is_all else arguments.gigabytes)
-    _show(f"{cache.root()}" if arguments.action == "ls" else "deleted", [("", e.key[:12], str(e)) for e in found])
+        show(title, [("", name, said) for name, said in facts])
     return 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from blurr import doctor
+    from blurr.terminal import show
 
     findings = list(doctor.examine())
-    _show("doctor", [("BROKEN" if each.remedy else "", each.subject, each.found) for each in findings])
+    show("doctor", [("BROKEN" if each.remedy else "", each.subject, each.found) for each in findings])
     broken = [each for each in findings if each.remedy]
     for each in broken:
         print(f"{each.subject}: {each.remedy}")
     return 1 if broken else 0
-
-
-def _show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Print rows as a table: a mark, a name, and what is to be said of it."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
-    for mark, name, said in rows:
-        table.add_row(Text(name, style="bold"), Text(said), Text(mark, style="yellow"))
-    console = Console()
-    if not console.is_terminal:  # in a pipe nothing is cut or wrapped to 80 columns
-        console = Console(width=10_000)
-    console.print(table)
 
 
 def _complete(words: Sequence[str]) -> None:

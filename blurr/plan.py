@@ -18,8 +18,8 @@ from blurr.experiment import build_hf, build_raw
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.wrapper import blurr_splitter
-from blurr.text.tasks.base import Task, ordered_splits
-from blurr.text.tasks.tokenized import tokenized_rows
+from blurr.text.tasks.base import Task
+from blurr.text.tasks.tokenized import ordered_splits, tokenized_splits
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
 
 Facts = list[tuple[str, str]]
@@ -66,7 +66,7 @@ def plan(cfg: DictConfig) -> dict[str, Facts]:
     hf = build_hf(cfg, task, raw, load_weights=False)
     loader: Loader = build(cfg.loader)
     splits = dict(ordered_splits(raw))
-    encoded = {name: tokenized_rows(task, raw, name, hf, cache=loader.cache) for name in splits}
+    encoded = tokenized_splits(task, raw, hf, cache=loader.cache)
     role = task.schema.label
     labels = task.vocab(hf) is not None and role is not None
     return {

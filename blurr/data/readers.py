@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from blurr.data.conll import parse_conll
+from blurr.data.decoding import bytes_of, text_of
 from blurr.data.splits import FILE_COLUMN, split_name
 from blurr.data.squad import is_squad, squad_rows
 from blurr.errors import InputError, nearest
@@ -208,33 +209,6 @@ def _with_place(table: pa.Table, file: Found) -> pa.Table:
     return table.append_column(FILE_COLUMN, pa.array([file.place] * table.num_rows, pa.string()))
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    if not content.strip():
-        raise InputError(f"{path} is empty. Give a file with rows in it.")
-    return content
-
-
-def _text(path: Path, options: FileOptions) -> str:
-    content = _bytes(path)
-    try:
-        return content.decode(options.encoding)
-    except LookupError as error:
-        raise InputError(
-            f"data.encoding={options.encoding} is not an encoding that Python knows, as utf-8 or cp1252 are."
-        ) from error
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        guess = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
-        raise InputError(
-            f"{path} is not encoded in {options.encoding}: byte 0x{content[error.start]:02x} in line {line}. "
-            f"Set data.encoding to what it is, for example data.encoding={guess}."
-        ) from error
-
-
 def _read_csv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     return _delimited(file.path, options.delimiter or ",", options, text, quoted=options.quotes != "text")
 
@@ -242,14 +216,14 @@ def _read_csv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Tab
 def _read_tsv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     quoted = options.quotes == "fields"
     if options.quotes == "auto":
-        content = _text(file.path, options)
+        content = text_of(file.path, options.encoding)
         quoted = '"' in content and not OPEN_QUOTE.search(QUOTED_FIELD.sub("", content))
     return _delimited(file.path, options.delimiter or "\t", options, text, quoted=quoted)
 
 
 def _delimited(path: Path, delimiter: str, options: FileOptions, text: frozenset[str], *, quoted: bool) -> pa.Table:
     """Read separated values; text stays as it stands, so that "NA" and "" are text and dates are not parsed."""
-    content = _text(path, options).encode()
+    content = text_of(path, options.encoding).encode()
     if len(delimiter) != 1:
         raise InputError(f"data.delimiter={delimiter} has {len(delimiter)} signs. Columns are separated by one.")
     parse = pyarrow.csv.ParseOptions(
@@ -274,7 +248,7 @@ def _delimited(path: Path, delimiter: str, options: FileOptions, text: frozenset
 
 
 def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    content = _text(file.path, options)
+    content = text_of(file.path, options.encoding)
     try:
         data = json.loads(content)
     except json.JSONDecodeError as error:
@@ -293,7 +267,7 @@ def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
 
 def _read_jsonl(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     rows = []
-    for number, line in enumerate(_text(file.path, options).split("\n"), start=1):
+    for number, line in enumerate(text_of(file.path, options.encoding).split("\n"), start=1):
         if line.strip():
             try:
                 rows.append(json.loads(line))
@@ -305,7 +279,7 @@ def _read_jsonl(file: Found, options: FileOptions, text: frozenset[str]) -> pa.T
 
 
 def _read_parquet(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    content = _bytes(file.path)
+    content = bytes_of(file.path)
     try:
         return pyarrow.parquet.read_table(pa.BufferReader(content))
     except pa.ArrowInvalid as error:
@@ -313,7 +287,7 @@ def _read_parquet(file: Found, options: FileOptions, text: frozenset[str]) -> pa
 
 
 def _read_xlsx(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    content = io.BytesIO(_bytes(file.path))
+    content = io.BytesIO(bytes_of(file.path))
     kept: dict[Any, Any] = dict.fromkeys(text, str)
     try:
         frame = pd.read_excel(content, sheet_name=options.sheet, dtype=kept, keep_default_na=False)
@@ -327,12 +301,14 @@ def _read_xlsx(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
 
 
 def _read_conll(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    return _records(parse_conll(_text(file.path, options), str(file.path), options.delimiter), str(file.path))
+    return _records(
+        parse_conll(text_of(file.path, options.encoding), str(file.path), options.delimiter), str(file.path)
+    )
 
 
 def _read_text(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     """Read a whole file as one row; the folder it lies in, unless that is a split, is its label."""
-    row = {"text": _text(file.path, options), FILE_COLUMN: file.place}
+    row = {"text": text_of(file.path, options.encoding), FILE_COLUMN: file.place}
     folders = Path(file.place).parts[:-1]
     if folders and split_name(folders[-1]) is None:
         row["label"] = folders[-1]
@@ -341,7 +317,9 @@ def _read_text(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
 
 def _read_lines(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     """Read each line that is not blank as one row."""
-    return _records([{"text": line} for line in _text(file.path, options).splitlines() if line.strip()], file.place)
+    return _records(
+        [{"text": line} for line in text_of(file.path, options.encoding).splitlines() if line.strip()], file.place
+    )
 
 
 READERS: dict[str, Reader] = {

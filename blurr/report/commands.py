@@ -31,7 +31,7 @@ def add_reviewing(commands: Any) -> None:
 def _report(arguments: argparse.Namespace) -> int:
     from blurr.report.page import write_report
     from blurr.report.record import read_record
-    from blurr.sweep.board import terminal
+    from blurr.terminal import terminal
 
     page, plots = write_report(read_record(arguments.run, uri=arguments.uri))
     out = terminal()
@@ -64,7 +64,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 def _show(title: str, frame: Any) -> None:
     from rich.table import Table
 
-    from blurr.sweep.board import terminal
+    from blurr.terminal import terminal
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in frame:

@@ -9,8 +9,8 @@ from blurr.data.core import RawData
 from blurr.report.lengths import token_figures
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
-from blurr.text.tasks.base import ordered_splits
 from blurr.text.tasks.saved import SavedTask
+from blurr.text.tasks.tokenized import ordered_splits
 
 LONGEST = ("max_length", "block_size")  # what tasks call their longest row
 

@@ -12,16 +12,11 @@ from rich.text import Text
 
 from blurr.sweep.goals import Goal, best
 from blurr.sweep.ledger import Ledger, Trial
+from blurr.terminal import terminal
 
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 MOST_ROWS = 12
 DETAIL_LINES = 4  # of a traceback, in the closing table; the file has it all
-
-
-def terminal() -> Console:
-    """Give a console that writes text as it is; in a pipe nothing is cut or wrapped to 80 columns."""
-    console = Console(highlight=False, emoji=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=10_000)
 
 
 class Board:

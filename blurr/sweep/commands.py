@@ -39,10 +39,10 @@ def add_commands(commands: Any) -> None:
 def _ls(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
-    from blurr.sweep.board import terminal
     from blurr.sweep.goals import best
     from blurr.sweep.ledger import Ledger
     from blurr.sweep.resuming import folders
+    from blurr.terminal import terminal
 
     table = Table("sweep", "trials", "finished", "pruned", "failed", "best", box=None, pad_edge=False)
     for folder in folders():
@@ -68,8 +68,8 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _best(arguments: argparse.Namespace) -> int:
-    from blurr.sweep.board import terminal
     from blurr.sweep.space import words_of
+    from blurr.terminal import terminal
 
     ledger, trial = _winner(arguments.sweep)
     out = terminal()
@@ -81,8 +81,8 @@ def _best(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from blurr.sweep.board import terminal
     from blurr.sweep.export import experiment_yaml
+    from blurr.terminal import terminal
 
     ledger, trial = _winner(arguments.sweep)
     file = Path(arguments.to)
@@ -98,7 +98,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from blurr import composing
-    from blurr.sweep.board import terminal
+    from blurr.terminal import terminal
 
     composing.prepare_process()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -89,7 +89,7 @@ class Place:
 
 
 class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
-    """A Learner whose steps cost a tenth of fastai's besides the model's own work; the weights come out the same.
+    """A Learner whose steps cost less than half of fastai's besides the model's own work, with the same weights.
 
     Attributes:
         fits: calls of `fit` so far.

@@ -10,7 +10,7 @@ from blurr.data.batching import Loader
 from blurr.data.core import RawData, from_data
 from blurr.text.hf_objects import HFObjects, get_hf_objects
 from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.text.tasks.tokenized import tokenized_rows
+from blurr.text.tasks.tokenized import ingredients_of, tokenized_rows
 
 ROWS = [{"text": f"a {label} film{' and' * i}", "label": label} for i in range(5) for label in ("good", "bad")]
 
@@ -32,16 +32,17 @@ def rows_of(texts: list[dict]) -> RawData:
 
 def made_again(task: SequenceClassification, raw: RawData, hf, *, split: str = "train") -> bool:
     before = len(cache.entries())
-    tokenized_rows(task, raw, split, hf, cache=True)
+    tokenized_rows(task, raw, split, hf, ingredients=ingredients_of(task, raw, hf))
     return len(cache.entries()) > before
 
 
 def test_a_second_run_takes_the_rows_of_the_first(hf):
     task, raw = SequenceClassification(), rows_of(ROWS)
-    first = tokenized_rows(task, raw, "train", hf, cache=True)
-    second = tokenized_rows(task, rows_of(ROWS), "train", hf, cache=True)
+    first = tokenized_rows(task, raw, "train", hf, ingredients=ingredients_of(task, raw, hf))
+    again = rows_of(ROWS)
+    second = tokenized_rows(task, again, "train", hf, ingredients=ingredients_of(task, again, hf))
     assert len(cache.entries()) == 1
-    plain = tokenized_rows(task, raw, "train", hf, cache=False)
+    plain = tokenized_rows(task, raw, "train", hf, ingredients=None)
     for rows in (first, second):
         assert [ids.tolist() for ids in rows.columns["input_ids"]] == [i.tolist() for i in plain.columns["input_ids"]]
         assert rows.vocab == plain.vocab

@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from datasets import Dataset
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
@@ -31,7 +29,7 @@ from blurr.text.metrics_rows import RowMetric, RowsLater, streamed
 from blurr.text.modeling.core import Blearner, as_items
 from blurr.text.modeling.interpretation import EvaluationCallback
 from blurr.text.modeling.losses import loss_per_row
-from blurr.text.tasks.tokenized import tokenized_rows
+from blurr.text.tasks.tokenized import ordered_splits, tokenized_splits, with_token_counts
 from blurr.training.optimizers import adamw, as_opt_func
 
 Loss = Literal["auto", "model", "cross_entropy"]
@@ -153,10 +151,8 @@ class Task(ABC):
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
         """Tokenize every split once, and make one loader each, in the order of `ordered_splits`."""
         fits = fitting(loader, hf.config)
-        loaders = [
-            self.loader(tokenized_rows(self, raw, name, hf, cache=loader.cache), hf, fits, train=name == "train")
-            for name, _ in ordered_splits(raw)
-        ]
+        splits = tokenized_splits(self, raw, hf, cache=loader.cache)
+        loaders = [self.loader(rows, hf, fits, train=name == "train") for name, rows in splits.items()]
         device = default_device()
         dls = DataLoaders(*loaders, device=device)
         dls.to(device)
@@ -245,14 +241,6 @@ class Task(ABC):
         return [{**row, "loss": loss} for row, loss in zip(self.describe(learner), losses, strict=True)]
 
 
-def with_token_counts(rows: Table, tokenized: TokenizedRows) -> Table:
-    """Add to each row its `token_count`, of all its windows together."""
-    lengths = tokenized.lengths.reshape(len(tokenized), -1)[:, 0]
-    is_cut = len(lengths) != len(rows)
-    counts = np.bincount(np.asarray(tokenized.columns["row"]), lengths, len(rows)) if is_cut else lengths
-    return [{**row, "token_count": int(n)} for row, n in zip(rows, counts, strict=True)]
-
-
 def _whole(parts: Table) -> dict[str, Any]:
     """Make one of what is shown of the windows of a row: the first of each field, all of what is a list."""
     joined = {k: [x for part in parts for x in part[k]] for k, v in parts[0].items() if isinstance(v, list)}
@@ -303,11 +291,6 @@ def from_data(
     learner = task.learner(dls, hf, raw=given, metrics=metrics(hf.config) if own is None else {}, **options)
     learner.metrics = learner.metrics if own is None else own
     return learner
-
-
-def ordered_splits(raw: RawData) -> list[tuple[str, Dataset]]:
-    """Give the splits in the order of the loaders: `train`, `valid`, `test`, and what a task has set aside."""
-    return [(name, raw.splits[name]) for name in ("train", "valid", "test", "tune") if name in raw.splits]
 
 
 def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tokenizers
 import transformers
 from datasets import Dataset
@@ -18,6 +19,7 @@ import blurr.text.data.core
 from blurr.data.batching import TokenizedRows
 from blurr.data.cache import cached, hash_of_code, key_of
 from blurr.data.core import RawData
+from blurr.text.data.core import Table
 from blurr.text.hf_objects import HFObjects
 
 if TYPE_CHECKING:
@@ -48,7 +50,29 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
         return len(self.rows.column_names)
 
 
-def tokenized_rows(task: "Task", raw: RawData, split: str, hf: HFObjects, *, cache: bool) -> TokenizedRows:
+def ordered_splits(raw: RawData) -> list[tuple[str, Dataset]]:
+    """Give the splits in the order of the loaders: `train`, `valid`, `test`, and what a task has set aside."""
+    return [(name, raw.splits[name]) for name in ("train", "valid", "test", "tune") if name in raw.splits]
+
+
+def ingredients_of(task: "Task", raw: RawData, hf: HFObjects) -> dict[str, Any] | None:
+    """Give all that the tokenized rows of all splits are made of; `None` where that cannot be told."""
+    settings = json.dumps(asdict(task), sort_keys=True, default=repr)
+    if " at 0x" in settings:  # an object that says nothing of itself but its address would never be found again
+        return None
+    return {
+        "rows": raw.fingerprint,
+        "task": [type(task).__qualname__, settings],
+        "tokenizer": description_of(hf.tokenizer),
+        "config": {k: v for k, v in hf.config.to_diff_dict().items() if not k.startswith("_")},
+        "code": [_hash_of_blurr(), hash_of_code(Path(inspect.getfile(type(task))).parent)],
+        "versions": [transformers.__version__, tokenizers.__version__],
+    }
+
+
+def tokenized_rows(
+    task: "Task", raw: RawData, split: str, hf: HFObjects, *, ingredients: Mapping[str, Any] | None
+) -> TokenizedRows:
     """Tokenize a split, or take it from the cache.
 
     Args:
@@ -56,24 +80,27 @@ def tokenized_rows(task: "Task", raw: RawData, split: str, hf: HFObjects, *, cac
         raw: the rows.
         split: which of them.
         hf: tokenizer and config.
-        cache: look into the cache, and leave the result there.
+        ingredients: see `ingredients_of`; `None` leaves the cache alone.
     """
     columns = ColumnsOf(raw.splits[split])
-    settings = json.dumps(asdict(task), sort_keys=True, default=repr)
-    # an object that says nothing of itself but its address would never be found again
-    if not cache or " at 0x" in settings:
+    if ingredients is None:
         return task.encode(columns, hf)
-    parts = {
-        "rows": raw.fingerprint,
-        "split": split,
-        "task": [type(task).__qualname__, settings],
-        "tokenizer": description_of(hf.tokenizer),
-        "config": {k: v for k, v in hf.config.to_diff_dict().items() if not k.startswith("_")},
-        "code": [_hash_of_blurr(), hash_of_code(Path(inspect.getfile(type(task))).parent)],
-        "versions": [transformers.__version__, tokenizers.__version__],
-    }
     about = f"{type(task).__name__} {hf.arch}, {split} of {raw.source}"
-    return task.hold(cached(key_of(parts), about, lambda: task.tokenize(columns, hf)), columns, hf)
+    key = key_of({**ingredients, "split": split})
+    return task.hold(cached(key, about, lambda: task.tokenize(columns, hf)), columns, hf)
+
+
+def tokenized_splits(task: "Task", raw: RawData, hf: HFObjects, *, cache: bool) -> dict[str, TokenizedRows]:
+    """Tokenize every split once, in the order of `ordered_splits`.
+
+    Args:
+        task: whose `tokenize` is asked.
+        raw: the rows.
+        hf: tokenizer and config.
+        cache: look into the cache, and leave there what was not in it.
+    """
+    ingredients = ingredients_of(task, raw, hf) if cache else None
+    return {split: tokenized_rows(task, raw, split, hf, ingredients=ingredients) for split, _ in ordered_splits(raw)}
 
 
 def description_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -95,3 +122,11 @@ def description_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _hash_of_blurr() -> str:
     return hash_of_code(*(Path(inspect.getfile(m)).parent for m in (blurr.data.batching, blurr.text.data.core)))
+
+
+def with_token_counts(rows: Table, tokenized: TokenizedRows) -> Table:
+    """Add to each row its `token_count`, of all its windows together."""
+    lengths = tokenized.lengths.reshape(len(tokenized), -1)[:, 0]
+    is_cut = len(lengths) != len(rows)
+    counts = np.bincount(np.asarray(tokenized.columns["row"]), lengths, len(rows)) if is_cut else lengths
+    return [{**row, "token_count": int(n)} for row, n in zip(rows, counts, strict=True)]
