@@ -12,6 +12,7 @@ from blurr.report import commands as reviewing
 from blurr.serve import commands as serving
 from blurr.sweep.commands import add_commands
 from blurr.tracking.commands import add_track
+from blurr.tracking.masking import mask_text
 
 RUN = "run"
 
@@ -103,7 +104,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from blurr.terminal import show
 
     findings = list(doctor.examine())
-    show("doctor", [("BROKEN" if each.remedy else "", each.subject, each.found) for each in findings])
+    show("doctor", [("BROKEN" if each.remedy else "", each.subject, mask_text(each.found)) for each in findings])
     broken = [each for each in findings if each.remedy]
     for each in broken:
         print(f"{each.subject}: {each.remedy}")

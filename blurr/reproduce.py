@@ -22,6 +22,7 @@ from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.masking import MASK, mask_text
 from blurr.tracking.records import flatten
 from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri
+from blurr.trust import TRUST, check_config
 
 FILES = ("config.yaml", "overrides.yaml", "environment.json", "metrics.json", "git.diff")
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
@@ -53,21 +54,25 @@ class Record:
     diff: str = ""
 
 
-def reproduce(run: str, *, uri: str, changes: Sequence[str] = ()) -> tuple[list[Difference], list[Difference]]:
+def reproduce(
+    run: str, *, uri: str, changes: Sequence[str] = (), trusted: Sequence[str] = ()
+) -> tuple[list[Difference], list[Difference]]:
     """Run a recorded run again in a new output folder, tracked as it was.
 
     Args:
         run: id of an MLflow run, or an output folder.
         uri: of the MLflow store, where `run` is an id.
         changes: words of the form `key=value`, for what cannot or is not to be as it was.
+        trusted: packages that the record may name functions and classes of, besides what `blurr.trust` lists.
 
     Returns:
         What is different of code, machine and data, and of the metrics.
 
     Raises:
-        InputError: there is no such run, or its record holds no config.
+        InputError: there is no such run, or its record holds no config, or one that would run code of its own.
     """
     record = read_folder(Path(run), run) if Path(run).is_dir() else read_run(run, uri)
+    check_config(record.config, where=f"The config of {run}", remedy=TRUST, trusted=trusted)
     cfg = config_of(record, changes)
     if record.environment.get("threads"):
         set_threads(record.environment["threads"])

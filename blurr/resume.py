@@ -7,13 +7,18 @@ from typing import Any
 import yaml
 
 from blurr.errors import InputError
-from blurr.tracking.masking import mask_config
+from blurr.tracking.masking import MASK, mask_config, mask_overrides
 from blurr.tracking.records import flatten
+from blurr.trust import MULTIRUN, check_words
 
 RESUME, OUTPUT = "resume=", "output_dir="
 CHECKPOINTS = "checkpoints"
 # What may differ: where records go, how fast it runs, and what decides nothing of the weights.
 FREE = ("resume", "output_dir", "tracking", "debug", "checkpoint", "objective", "report", "threads")
+SAY_IT = (
+    "A record runs no code of its own, for others may have written it. If this is what you want, say the word yourself "
+    "on this command line."
+)
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
 
 
@@ -40,7 +45,27 @@ def expand(words: Sequence[str]) -> list[str]:
         if begun is None:
             return list(words)
         folder = begun
-    return [*_begun_with(folder), *rest, f"{OUTPUT}'{folder}'", f"{RESUME}auto"]
+    return [*recorded(_begun_with(folder), rest, where=folder), *rest, f"{OUTPUT}'{folder}'", f"{RESUME}auto"]
+
+
+def recorded(begun: Sequence[str], given: Sequence[str], *, where: Path) -> list[str]:
+    """Give the words of a record that the command line does not say itself.
+
+    Args:
+        begun: the words that were recorded.
+        given: those of the command line, which are the user's own.
+        where: the folder of the record.
+
+    Raises:
+        InputError: one of them would run code that blurr does not name itself, see `blurr.trust`.
+    """
+    own = {word.partition("=")[0] for word in given}
+    kept = [word for word in begun if word in MULTIRUN or word.partition("=")[0] not in own]
+    hidden = [word for word in kept if MASK in word]
+    if hidden:
+        raise InputError(f"{hidden[0]} was hidden in the record {where}. Give it: {hidden[0].partition('=')[0]}=…")
+    check_words(kept, where=str(where), remedy=SAY_IT)
+    return kept
 
 
 def find(name: str, words: Sequence[str]) -> Path:
@@ -95,6 +120,8 @@ def _binding(config: Mapping[str, Any]) -> dict[str, str]:
 def _begun_with(folder: Path) -> list[str]:
     file = folder / "overrides.yaml"
     words = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{file} is not a list of words, as a run of blurr leaves it. Begin anew without resume.")
     return [word for word in words if not word.startswith((RESUME, OUTPUT))]
 
 
@@ -105,5 +132,6 @@ def _runs() -> list[Path]:
 
 def _unfinished(words: Sequence[str]) -> Path | None:
     """Give the last run in outputs/ that was begun with these words and has no final scores."""
-    runs = [run for run in _runs() if not (run / "metrics.json").exists() and _begun_with(run) == list(words)]
+    given = mask_overrides(words)
+    runs = [run for run in _runs() if not (run / "metrics.json").exists() and _begun_with(run) == given]
     return runs[-1].absolute() if runs else None

@@ -290,8 +290,8 @@ def _read_xlsx(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
     content = io.BytesIO(bytes_of(file.path))
     kept: dict[Any, Any] = dict.fromkeys(text, str)
     try:
-        frame = pd.read_excel(content, sheet_name=options.sheet, dtype=kept, keep_default_na=False)
-    except (ValueError, zipfile.BadZipFile) as error:
+        frame = pd.read_excel(content, engine="openpyxl", sheet_name=options.sheet, dtype=kept, keep_default_na=False)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:  # KeyError: another archive
         raise InputError(
             f"{file.path} cannot be read as an Excel file with the sheet data.sheet={options.sheet}: {error}."
         ) from error

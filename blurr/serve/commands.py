@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blurr.errors import InputError
+from blurr.trust import add_trust
 
 NAMES = ["predict", "evaluate", "serve"]
 WHERE = "the folder of a run, the id of an MLflow run, or models:/<name>@<alias>"
@@ -42,6 +43,7 @@ def add_serving(commands: Any) -> None:
     serve.add_argument("--max-bytes", type=int, default=1_000_000, help="of a request (default: %(default)s)")
     serve.set_defaults(command=_serve)
     for command in (predict, evaluate, serve):
+        add_trust(command)
         command.add_argument("--batch-size", type=int, default=32, help="rows in a batch (default: %(default)s)")
 
 
@@ -68,7 +70,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from blurr.serve.evaluating import evaluate, write
     from blurr.tracking.summary import table_of_scores
 
-    split, evaluation = evaluate(predictor, arguments.words, split=arguments.split)
+    split, evaluation = evaluate(predictor, arguments.words, split=arguments.split, trusted=arguments.trust)
     folder = arguments.output or Path("outputs", "evaluations", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
     write(folder, split, evaluation, predictor.saved.task.reports(evaluation.rows))
     console = Console(highlight=False, emoji=False, markup=False)
@@ -110,7 +112,7 @@ def _predictor(arguments: argparse.Namespace) -> Any:
 
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return Predictor.load(arguments.where, batch_size=arguments.batch_size)
+    return Predictor.load(arguments.where, batch_size=arguments.batch_size, trusted=arguments.trust)
 
 
 def pairs(flag: str, words: Sequence[str]) -> dict[str, str]:

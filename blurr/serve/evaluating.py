@@ -1,7 +1,7 @@
 """Score a trained model on other data, by the metrics of its run."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from datasets import DatasetDict
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import checks, composing, signatures
+from blurr import checks, composing
 from blurr.building import build
 from blurr.data.batching import Loader
 from blurr.data.core import RawData
@@ -18,17 +18,19 @@ from blurr.serve.predictor import Predictor
 from blurr.text.tasks.base import Evaluation
 from blurr.text.tasks.saved import FILE, SavedTask
 from blurr.tracking.records import to_json
+from blurr.trust import TRUST, check_config
 
-OURS = re.compile(r"blurr\.text\.metrics\w*\.\w+")  # nothing else is ever called that a model folder names
 
-
-def evaluate(predictor: Predictor, words: Sequence[str], *, split: str | None = None) -> tuple[str, Evaluation]:
+def evaluate(
+    predictor: Predictor, words: Sequence[str], *, split: str | None = None, trusted: Sequence[str] = ()
+) -> tuple[str, Evaluation]:
     """Score a model.
 
     Args:
         predictor: the model.
         words: as for `blurr run`: the data (`data=files data.test=new.csv`), and other metrics than those of its run.
         split: the one to score; `None` takes `test` where there is one, else `valid`.
+        trusted: packages whose metrics the model's file may name, besides what `blurr.trust` lists.
 
     Returns:
         The split that was scored, and what the model does on it.
@@ -42,7 +44,7 @@ def evaluate(predictor: Predictor, words: Sequence[str], *, split: str | None = 
     chosen = split or ("test" if "test" in raw.splits else "valid")
     if chosen not in raw.splits:
         raise InputError(f"--split {chosen}: {raw.source} has the splits {sorted(raw.splits)}.")
-    metrics = build(cfg.metrics if _names_metrics(words) else kept_metrics(predictor.saved))
+    metrics = build(cfg.metrics if _names_metrics(words) else kept_metrics(predictor.saved, trusted))
     rows = replace(raw, splits=DatasetDict({chosen: raw.splits[chosen]}))
     size = predictor.batch_size
     dls = task.dataloaders(rows, hf, Loader(batch_size=size, eval_batch_size=size, cache=cfg.loader.cache))
@@ -73,35 +75,26 @@ def composed(saved: SavedTask, words: Sequence[str]) -> DictConfig:
 
 
 def _word(column: Any) -> str:
-    return f"'{column}'" if isinstance(column, str) else str(list(column))
+    """Write a column, or a list of them, as Hydra reads text."""
+    if isinstance(column, str):
+        doubled = re.sub(r"\\+(?='|$)", lambda found: 2 * found[0], column)  # backslashes before a quote
+        return "'" + doubled.replace("'", "\\'") + "'"
+    return f"[{','.join(_word(str(each)) for each in column)}]"
 
 
 def _names_metrics(words: Sequence[str]) -> bool:
     return any(word.lstrip("+~").startswith("metrics") for word in words)
 
 
-def kept_metrics(saved: SavedTask) -> DictConfig:
+def kept_metrics(saved: SavedTask, trusted: Sequence[str] = ()) -> DictConfig:
     """Give the config of the metrics of the run.
 
     Raises:
-        InputError: one of them is none of blurr's; a file must not say which code runs.
+        InputError: one of them is not listed in `blurr.trust`, nor in a trusted package.
     """
-    for target in _targets(saved.metrics):
-        if not OURS.fullmatch(target) or not signatures.find(target):
-            raise InputError(
-                f"{FILE} names the metric {target!r}, which is none of blurr's, and which it must not bring along. "
-                "Name the metrics: metrics=[accuracy]."
-            )
+    remedy = f"Name the metrics: metrics=[accuracy]. {TRUST}"
+    check_config({"metrics": saved.metrics}, where=FILE, remedy=remedy, trusted=trusted)
     return OmegaConf.create(dict(saved.metrics))
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        yield from (str(value) for name, value in node.items() if name == "_target_")
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from _targets(child)
 
 
 def write(folder: Path, split: str, evaluation: Evaluation, reports: dict[str, str]) -> None:

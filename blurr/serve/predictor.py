@@ -45,7 +45,9 @@ class Predictor:
         self.learner.model.eval()
 
     @classmethod
-    def load(cls, where: str | Path, *, batch_size: int = 32, device: str | None = None) -> Self:
+    def load(
+        cls, where: str | Path, *, batch_size: int = 32, device: str | None = None, trusted: Sequence[str] = ()
+    ) -> Self:
         """Load the model of a run: no network, no config files and no pickle are needed.
 
         Args:
@@ -53,12 +55,13 @@ class Predictor:
                 `models:/<name>/<version>` or `models:/<name>@<alias>`.
             batch_size: see `Predictor`, as for `device`.
             device: where the model runs.
+            trusted: packages of your own that the model's file may name: all that they reach can then be called.
 
         Raises:
             InputError: there is no model that a run of blurr has left.
         """
         folder = model_folder(where)
-        saved = load_task(folder)
+        saved = load_task(folder, trusted=trusted)
         # a head that does not fit would be made anew, at random: here that is no fine-tuning but a broken folder
         strict = {"ignore_mismatched_sizes": False}
         hf = get_hf_objects(folder, getattr(transformers, saved.task.model_cls), model_kwargs=strict)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from blurr.errors import InputError
+from blurr.trust import TRUST, add_trust, check_words
 
 
 def add_commands(commands: Any) -> None:
@@ -19,6 +20,7 @@ def add_commands(commands: Any) -> None:
     again.add_argument("run", help="id of an MLflow run, or an output folder")
     again.add_argument("changes", nargs="*", help="key=value, for what is not to be as it was")
     again.add_argument("--uri", default="sqlite:///mlflow.db", help="of the MLflow store (default: %(default)s)")
+    add_trust(again)
     again.set_defaults(command=_reproduce)
     sweep = commands.add_parser("sweep", help="look at the sweeps of this folder: ls, show, best, export")
     parts = sweep.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -34,6 +36,7 @@ def add_commands(commands: Any) -> None:
         part.set_defaults(command=command)
     part.add_argument("--to", default="experiments/best.yaml", help="the file (default: %(default)s)")
     part.add_argument("--force", action="store_true", help="replace the file where there is one")
+    add_trust(part)
 
 
 def _ls(arguments: argparse.Namespace) -> int:
@@ -81,10 +84,14 @@ def _best(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from blurr.sweep.export import experiment_yaml
+    from blurr.sweep.export import experiment_yaml, is_about_the_place
+    from blurr.sweep.space import words_of
     from blurr.terminal import terminal
 
     ledger, trial = _winner(arguments.sweep)
+    # the file counts as the user's own from then on, so nothing may get into it that she would not have written
+    words = [word for word in words_of(ledger.head["fixed"], trial.point) if not is_about_the_place(word)]
+    check_words(words, where=str(ledger.folder), remedy=TRUST, trusted=arguments.trust)
     file = Path(arguments.to)
     if file.exists() and not arguments.force:
         raise InputError(f"{file} is there already. Give another file with --to, or replace it with --force.")
@@ -104,7 +111,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from blurr.reproduce import reproduce
 
-    before, after = reproduce(arguments.run, uri=arguments.uri, changes=arguments.changes)
+    before, after = reproduce(arguments.run, uri=arguments.uri, changes=arguments.changes, trusted=arguments.trust)
     for title, rows in (("what is different now", before), ("metrics that came out otherwise", after)):
         table = Table(title, "then", "now", box=None, pad_edge=False)
         for row in rows:

@@ -23,7 +23,7 @@ def experiment_yaml(ledger: Ledger, trial: Trial) -> str:
     """
     words = words_of(ledger.head["fixed"], trial.point)
     overrides = OverridesParser.create().parse_overrides(words)
-    ours = [each for each in overrides if each.key_or_group.split(".")[0] not in NOT_ITS_OWN]
+    ours = [each for each in overrides if not is_about_the_place(str(each.input_line))]
     deleted = [each for each in ours if each.is_delete()]
     chosen = [each for each in ours if each.key_or_group in paths.groups() and each not in deleted]
     values: dict[str, Any] = {}
@@ -43,6 +43,11 @@ def experiment_yaml(ledger: Ledger, trial: Trial) -> str:
     defaults = yaml.safe_dump({"defaults": list(_defaults(chosen))}, allow_unicode=True) if chosen else ""
     rest = yaml.safe_dump(values, sort_keys=False, allow_unicode=True) if values else ""
     return "\n".join(lines) + "\n" + defaults + rest
+
+
+def is_about_the_place(word: str) -> bool:
+    """Is this word no part of an experiment, but of where it is run and recorded?"""
+    return word.lstrip("+~").partition("=")[0].split(".")[0] in NOT_ITS_OWN
 
 
 def _defaults(chosen: Iterable[Override]) -> Iterable[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blurr.errors import InputError, nearest
+from blurr.resume import recorded
 from blurr.sweep.ledger import JOURNAL, Ledger
 
 MULTIRUN = "multirun"  # conf/config.yaml puts sweeps there
@@ -27,7 +28,12 @@ def expand(words: Sequence[str]) -> list[str]:
     folder = find(named[-1])
     head = Ledger(folder).head
     rest = [word for word in words if not word.startswith(RESUME) and word not in ("-m", "--multirun")]
-    return [*head["argv"], *rest, f"sweep.name={head['name']}", f"hydra.sweep.dir='{folder}'"]
+    return [
+        *recorded(head["argv"], rest, where=folder),
+        *rest,
+        f"sweep.name={head['name']}",
+        f"hydra.sweep.dir='{folder}'",
+    ]
 
 
 def find(name: str) -> Path:

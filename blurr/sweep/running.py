@@ -24,6 +24,7 @@ from blurr.sweep.proposals import Proposals
 from blurr.sweep.settings import Settings
 from blurr.sweep.space import Space, is_own, parse
 from blurr.sweep.trial import Context
+from blurr.tracking.masking import mask_overrides
 from blurr.tracking.run import Run
 from blurr.tracking.summary import show_place
 
@@ -54,11 +55,12 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
     folder = Path(context.config.hydra.sweep.dir).absolute()
     with locked(folder) as ledger, interruption.handled():
         if ledger.head:
-            check_words(ledger, words)
+            check_words(ledger, words, space)
         else:
             weights = decide_weights(configs)
-            ledger.begin(name=settings.name, argv=sys.argv[1:], words=list(words), weights=weights)
-        ledger.begin(fixed=list(space.fixed), goals=[(goal.name, goal.direction) for goal in aims])
+            argv, given = mask_overrides(sys.argv[1:]), mask_overrides(words)
+            ledger.begin(name=settings.name, argv=argv, words=given, weights=weights)
+        ledger.begin(fixed=mask_overrides(space.fixed), goals=[(goal.name, goal.direction) for goal in aims])
         executing = build(context.config.sweep.executor, context=context, workers=settings.workers)
         with executing as executor, opened_run(ledger, context.config, configs[0]) as run:
             proposals = Proposals(
@@ -95,13 +97,20 @@ def common_goals(configs: Sequence[DictConfig], settings: Settings) -> list[Goal
     return found[0]
 
 
-def check_words(ledger: Ledger, words: Sequence[str]) -> None:
+def check_words(ledger: Ledger, words: Sequence[str], space: Space) -> None:
     """Refuse to mix a sweep with another.
 
     Raises:
-        InputError: the folder holds a sweep of other words.
+        InputError: the folder holds a sweep of other words, or a trial that these words do not span.
     """
-    ours = sorted(word for word in words if not is_own(word))
+    axes = {axis.key: axis for axis in space.axes}
+    for trial in ledger.trials.values():  # run again as the journal has it, unless it has ended
+        if not all(key in axes and axes[key].admits(value) for key, value in trial.point.items()):
+            raise InputError(
+                f"The journal in {ledger.folder} has a trial {trial}, which these words do not span: somebody has "
+                "changed it. Begin anew with another sweep.name."
+            )
+    ours = sorted(word for word in mask_overrides(words) if not is_own(word))
     before = sorted(word for word in ledger.head["words"] if not is_own(word))
     if ours != before:
         raise InputError(

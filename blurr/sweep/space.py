@@ -38,6 +38,15 @@ class Axis:
     step: float | None = None
     log: bool = False
 
+    def admits(self, value: str) -> bool:
+        """Is this one of its values?"""
+        if self.low is None or self.high is None:
+            return value in self.choices
+        try:
+            return self.low <= float(value) <= self.high
+        except ValueError:
+            return False
+
     def samples(self) -> tuple[str, ...]:
         """Give values that stand for all: the ends of an interval or range, else the first twenty choices."""
         if self.low is None:

@@ -1,9 +1,10 @@
 """Build the four Hugging Face objects of an experiment: architecture, config, tokenizer and model."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -76,21 +77,17 @@ def get_hf_objects(
         InputError: nothing can be loaded from there.
     """
     name = str(pretrained_model_name_or_path)
-    try:
+    # a head of another size is the normal case of fine-tuning: it is made anew, and transformers says so
+    options = {"ignore_mismatched_sizes": True, "trust_remote_code": False, **(model_kwargs or {})}
+    options["output_loading_info"] = True
+    common = {"cache_dir": cache_dir, "trust_remote_code": options["trust_remote_code"]}
+    with _readable(name, model_cls):
         if config is None:
-            config = AutoConfig.from_pretrained(name, cache_dir=cache_dir, **(config_kwargs or {}))
+            config = AutoConfig.from_pretrained(name, **{**common, **(config_kwargs or {})})
         else:
             config.update(dict(config_kwargs or {}))
-        tokenizer = tokenizer_cls.from_pretrained(name, cache_dir=cache_dir, **(tokenizer_kwargs or {}))
-        # a head of another size is the normal case of fine-tuning: it is made anew, and transformers says so
-        options = {"ignore_mismatched_sizes": True, **(model_kwargs or {})}
-        options["output_loading_info"] = True
+        tokenizer = tokenizer_cls.from_pretrained(name, **{**common, **(tokenizer_kwargs or {})})
         model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
-    except UNREADABLE as e:
-        raise InputError(
-            f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
-            "Give a Hub id, or a folder that save_pretrained wrote, of a model that can do this task."
-        ) from e
     new = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
     if all(key in new for key, _ in model.named_parameters()):
         raise InputError(
@@ -99,6 +96,32 @@ def get_hf_objects(
         )
     add_pad_token(tokenizer, model)
     return HFObjects(str(config.model_type), model.config, tokenizer, model)
+
+
+@contextmanager
+def _readable(name: str, model_cls: Any) -> Iterator[None]:
+    """Say what is wrong with a checkpoint that transformers does not load.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        yield
+    except UnpicklingError as e:  # torch's own words advise to run what is in it
+        raise InputError(
+            f"The weights of the model {name!r} are a pickle that holds more than numbers, which is not read: it would "
+            "run whatever is in it. Take weights in the form safetensors."
+        ) from e
+    except UNREADABLE as e:
+        if "trust_remote_code" in str(e):
+            raise InputError(
+                f"The model {name!r} brings Python code of its own, which is not run. If you have read that code and "
+                "trust it: +model.model_kwargs.trust_remote_code=true"
+            ) from e
+        raise InputError(
+            f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
+            "Give a Hub id, or a folder that save_pretrained wrote, of a model that can do this task."
+        ) from e
 
 
 def add_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
@@ -181,7 +204,8 @@ def build_model(
         )
     elif chosen == "pretrained" or Path(name).is_dir():
         with device:
-            hf = _reinitialized(name, auto_cls, {**at, **values}, tokenizer_values, chosen)
+            remote = {"trust_remote_code": (model_kwargs or {}).get("trust_remote_code", False)}
+            hf = _reinitialized(name, auto_cls, {**remote, **at, **values}, {**remote, **tokenizer_values}, chosen)
     elif arch is not None:
         tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
         with device:
@@ -208,7 +232,7 @@ def _from_sizes(arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, va
     }
     known = {k: v for k, v in ids.items() if v is not None}
     config = AutoConfig.for_model(arch, vocab_size=len(tokenizer), **{**known, **values})
-    model = auto_cls.from_config(config)
+    model = auto_cls.from_config(config, trust_remote_code=False)
     tokenizer.model_max_length = int(values.get("max_position_embeddings", values.get("n_positions", 512)))
     return HFObjects(arch, model.config, tokenizer, model, "scratch")
 
@@ -217,8 +241,9 @@ def _reinitialized(
     name: str, auto_cls: Any, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any], weights: str
 ) -> HFObjects:
     """Make a model with random weights, of the size and with the tokenizer of a checkpoint."""
-    config = AutoConfig.from_pretrained(name, **values)
-    tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_kwargs)
-    model = auto_cls.from_config(config)
+    with _readable(name, auto_cls):
+        config = AutoConfig.from_pretrained(name, **values)
+        tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_kwargs)
+        model = auto_cls.from_config(config, trust_remote_code=values["trust_remote_code"])
     add_pad_token(tokenizer, model)
     return HFObjects(str(config.model_type), model.config, tokenizer, model, weights)

@@ -161,7 +161,8 @@ class BertScore(_Mean):
 def _encoder(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load an encoder once, outside of the metric, whose copies and exports shall not hold it."""
     try:
-        return AutoModel.from_pretrained(name).eval(), AutoTokenizer.from_pretrained(name)
+        model = AutoModel.from_pretrained(name, trust_remote_code=False).eval()
+        return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as e:
         raise InputError(
             f"metrics.bertscore.model={name}: no encoder can be loaded from there. Give a folder that save_pretrained "

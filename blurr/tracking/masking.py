@@ -1,5 +1,7 @@
 """Hide passwords and tokens before a configuration or a text is written down."""
 
+import logging
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +16,32 @@ _SECRET_NAME = re.compile(
 )
 _URI_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s]+@")
 _ASSIGNED = re.compile(r"((?:password|passwd|secret|api_?key|_token|[?&]token)=)[^&\s]+", re.IGNORECASE)
+# as a dict or a YAML file shows it
+_ENTERED = re.compile(
+    r"((?:password|passwd|secret|api_?key|(?:access|api|auth|bearer|hf|hub)_token)[\"']?: ?[\"']?)[^\s\"',}]+",
+    re.IGNORECASE,
+)
+LEAST = 8  # characters of a value of the environment that is looked for; shorter ones are found in any text
 _TOKEN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[oprsu]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|dapi[0-9a-f]{32})\b"
 )
 
 
 def mask_text(text: str) -> str:
-    """Replace passwords in URIs, `password=…` and well-known kinds of token within `text`."""
+    """Replace passwords in URIs, `password=…`, well-known kinds of token, and secrets of the environment in a text."""
+    for name, value in os.environ.items():
+        if len(value) >= LEAST and _SECRET_NAME.search(name):
+            text = text.replace(value, MASK)
     text = _URI_PASSWORD.sub(rf"\1:{MASK}@", text)
-    return _TOKEN.sub(MASK, _ASSIGNED.sub(rf"\1{MASK}", text))
+    return _TOKEN.sub(MASK, _ENTERED.sub(rf"\1{MASK}", _ASSIGNED.sub(rf"\1{MASK}", text)))
+
+
+class MaskingFormatter(logging.Formatter):
+    """Writes lines of a log without their secrets; conf/config.yaml gives it to Hydra."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a line, its traceback included."""
+        return mask_text(super().format(record))
 
 
 def mask_config(value: Any, name: str = "") -> Any:

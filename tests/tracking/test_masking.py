@@ -14,12 +14,14 @@ from blurr.tracking.run import NoTracker, tracked_run
         ("https://host/x?token=abc&n=1", "https://host/x?token=***&n=1"),
         ("login failed for hf_" + "a" * 30, "login failed for ***"),
         ("login failed: db_password=abc, user=me", "login failed: db_password=*** user=me"),
+        ("{'db': {'password': 'abc', 'user': 'me'}}", "{'db': {'password': '***', 'user': 'me'}}"),
+        ("eos_token: </s>, hf_token: abc", "eos_token: </s>, hf_token: ***"),
         (
             "http://127.0.0.1:5000 max_tokens=512 sqlite:////mlflow.db",
             "http://127.0.0.1:5000 max_tokens=512 sqlite:////mlflow.db",
         ),
     ],
-    ids=["uri", "uri with @", "query", "hub token", "assignment", "nothing"],
+    ids=["uri", "uri with @", "query", "hub token", "assignment", "dict", "yaml", "nothing"],
 )
 def test_text(text, masked):
     assert mask_text(text) == masked
@@ -70,3 +72,10 @@ def test_a_password_is_masked_without_mlflow_too(folder):
     with tracked_run(NoTracker(), folder=folder, config={"token": "hunter2"}, overrides=["token=hunter2"], tags={}):
         pass
     assert "hunter2" not in (folder / "config.yaml").read_text() + (folder / "overrides.yaml").read_text()
+
+
+def test_secrets_of_the_environment_are_masked_wherever_they_turn_up(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "correct horse")
+    monkeypatch.setenv("SOME_TOKEN_COUNT", "123456789")
+    monkeypatch.setenv("DB_PASSWORD", "abc")  # too short to be looked for: it is part of other words
+    assert mask_text("no entry with 'correct horse', 123456789 alphabcs") == "no entry with '***', 123456789 alphabcs"

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from blurr.building import build
 from blurr.checks import check_part
 from blurr.errors import InputError
 from blurr.text.tasks.base import Task
+from blurr.trust import TRUST, check_config, is_listed
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,12 @@ def save_task(folder: Path, saved: SavedTask) -> None:
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def load_task(folder: Path) -> SavedTask:
+def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
     """Read what `save_task` has written.
+
+    Args:
+        folder: of the model.
+        trusted: packages that the file may name functions and classes of, besides what `blurr.trust` lists.
 
     Raises:
         InputError: it is not readable, or names what is no task of blurr's or has other settings.
@@ -68,16 +73,29 @@ def load_task(folder: Path) -> SavedTask:
         node = dict(parts["task"])
         target = str(node["_target_"])
         rest = {name: dict(parts[name]) for name in ("columns", "choices", "metrics")}
+        _check_names(rest["choices"].values())
+        _check_names(rest["columns"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{file} is not the file that a run of blurr leaves beside its model ({type(error).__name__}: {error}). "
             "Give the folder of a run, or its folder model/."
         ) from error
-    if not OURS.fullmatch(target) or signatures.class_attribute(target, "model_cls") is None:
-        raise InputError(
-            f"{file} names the task {target!r}, which is none of blurr's. A file must not say which code "
-            "runs; make a Predictor of a task and a model of your own instead."
-        )
+    is_own = not signatures.is_ours(target)
+    is_task = OURS.fullmatch(target) and signatures.class_attribute(target, "model_cls")
+    if not (is_listed(target, trusted) if is_own else is_task):
+        raise InputError(f"{file} names the task {target!r}, which is none of blurr's. {TRUST}")
+    check_config({"task": node, "columns": rest["columns"]}, where=str(file), remedy=TRUST, trusted=trusted)
     config = OmegaConf.create({"task": node})
-    check_part("task", config.task)
-    return SavedTask(task=build(config.task), **rest)
+    if not is_own:
+        check_part("task", config.task)
+    task = build(config.task)
+    if not isinstance(task, Task):
+        raise InputError(f"{file} names {target!r}, which makes a {type(task).__name__} and no task.")
+    return SavedTask(task=task, **rest)
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    """Refuse what is no name of a role or option: these become words of a command line."""
+    for name in names:
+        if not re.fullmatch(r"[\w.-]+", str(name)):
+            raise ValueError(f"{name!r} is no name")
