@@ -30,6 +30,8 @@ from blurr.serve.evaluating import composed
 from blurr.serve.predictor import Predictor
 from blurr.sweep import resuming
 from blurr.sweep.ledger import Ledger
+from blurr.sweep.running import check_words
+from blurr.sweep.space import Axis, Space
 from blurr.text.hf_objects import build_model, get_hf_objects
 from blurr.text.metrics_generation import BertScore
 from blurr.text.tasks.saved import FILE, SavedTask, load_task, save_task
@@ -40,6 +42,7 @@ from blurr.tracking.masking import MaskingFormatter
 MARK = "was-here"
 TOUCH = f"touch {MARK}"
 SYSTEM = {"_target_": "os.system", "command": TOUCH}
+SYSTEM_WORD = f"{{_target_: os.system, command: {TOUCH}}}"
 
 
 class Touch:
@@ -195,6 +198,19 @@ def test_the_journal_of_a_sweep_brings_no_code(work: Path):
     Ledger(folder).begin(name="first", argv=["-m", "seed=1,2", WORDS["a node"]], words=[], weights="scratch")
     with pytest.raises(InputError, match="first says .*os.system.* not among"):
         resuming.expand(["sweep.resume=first"])
+
+
+@pytest.mark.parametrize("point", [{"seed": "3"}, {"schedule": SYSTEM_WORD}, {"optimizer.lr": SYSTEM_WORD}], ids=str)
+def test_a_trial_that_was_put_into_a_journal_is_not_run(work: Path, point):
+    words = ["seed=1,2", "optimizer.lr=interval(0.1,0.2)"]
+    space = Space((), (Axis("seed", ("1", "2")), Axis("optimizer.lr", low=0.1, high=0.2)))
+    ledger = Ledger(work)
+    ledger.begin(name="first", argv=["-m", *words], words=words, weights="scratch")
+    ledger.propose(0, "a", {"seed": "1", "optimizer.lr": "0.15"})
+    check_words(ledger, words, space)
+    ledger.propose(1, "b", point)
+    with pytest.raises(InputError, match="which these words do not span: somebody has changed it"):
+        check_words(ledger, words, space)
 
 
 def test_the_command_that_goes_on_with_a_malicious_run_ends_in_one_message(work: Path, blurr):

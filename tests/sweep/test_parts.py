@@ -162,7 +162,7 @@ class TestExpand:
     def test_the_words_of_the_beginning_come_first_and_later_ones_win(self, folder, place):
         words = expand([f"sweep.resume={place}", "sweep.workers=4"])
         assert words == [
-            *("-m", "a=1,2", "sweep.workers=2", "sweep.workers=4", "sweep.name=mine"),
+            *("-m", "a=1,2", "sweep.workers=4", "sweep.name=mine"),
             f"hydra.sweep.dir='{folder}'",
         ]
 
