@@ -14,9 +14,21 @@ from blurr.tracking.run import Run
 class StepLoss:
     """What the batches of one optimizer step have come to; apart because fastai makes setting a callback's own slow."""
 
-    total: Any = 0.0
+    total: Any = None
     batches: int = 0
     is_cancelled: bool = False
+
+    def add(self, loss: Any) -> None:
+        """Add the loss of a batch, a 0-d tensor, which stays on its device."""
+        self.total = loss if self.total is None else self.total + loss
+        self.batches += 1
+
+    def take(self) -> tuple[Any, bool]:
+        """Give the mean loss, and whether the step was cancelled; begin anew."""
+        mean = self.total / self.batches if self.batches > 1 else self.total
+        is_cancelled = self.is_cancelled
+        self.total, self.batches, self.is_cancelled = None, 0, False
+        return mean, is_cancelled
 
 
 class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
@@ -60,9 +72,9 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
 
     def after_loss(self) -> None:
         """Add up the losses of the batches that make one optimizer step."""
-        if self.training:
-            self.pending.total = self.pending.total + self.learn.loss.detach()
-            self.pending.batches += 1
+        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        if learn.training:
+            self.pending.add(learn.loss.detach())
 
     def after_cancel_step(self) -> None:
         """Note that the step was not taken: mixed precision cancels it where gradients overflow."""
@@ -70,11 +82,10 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
 
     def after_step(self) -> None:
         """Log the step; fastai calls this for a cancelled one, too."""
-        pending, self.pending = self.pending, StepLoss()
-        if not pending.is_cancelled:
-            self.optimizer_steps += 1
-            values = {"train/loss": pending.total / pending.batches, **_hypers(self.opt.hypers)}
-            self.tracked.log(values, step=self.optimizer_steps)
+        loss, is_cancelled = self.pending.take()
+        if not is_cancelled:
+            self.__dict__["optimizer_steps"] += 1  # to set it as usual costs as much as all the rest here, see StepLoss
+            self.tracked.log({"train/loss": loss, **_hypers(self.learn.opt.hypers)}, step=self.optimizer_steps)
 
     def state(self) -> dict[str, Any]:
         return {"steps": self.optimizer_steps}

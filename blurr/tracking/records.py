@@ -9,7 +9,10 @@ from typing import Any
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """Encode as strict JSON: NaN and the infinities become text, which `float` reads back."""
-    return json.dumps(_strict(value), ensure_ascii=False, indent=indent, default=str)
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent, default=str, allow_nan=False)
+    except ValueError:  # rare, and looking for them costs more than all the rest
+        return json.dumps(_strict(value), ensure_ascii=False, indent=indent, default=str)
 
 
 def read_lines(path: Path) -> list[Any]:

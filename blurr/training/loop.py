@@ -58,15 +58,16 @@ class LazyRecorder(Recorder):  # type: ignore[misc]  # fastai is not typed
     name = "recorder"
 
     def after_batch(self) -> None:
-        if not self.training or self.train_metrics or not len(self.yb):
+        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        if not learn.training or self.train_metrics or not len(learn.yb):
             super().after_batch()
             return
-        smooth, loss = self.smooth_loss, self.learn.loss.detach()
+        smooth, loss = self.smooth_loss, learn.loss.detach()
         smooth.count += 1
         smooth.val = torch.lerp(loss if loss.ndim == 0 else loss.mean(), smooth.val.to(loss.device), smooth.beta)
-        self.learn.smooth_loss = smooth.value
-        self.losses.append(self.learn.smooth_loss)
-        self.lrs.append(self.opt.hypers[-1]["lr"])
+        learn.smooth_loss = smooth.value
+        self.losses.append(learn.smooth_loss)
+        self.lrs.append(learn.opt.hypers[-1]["lr"])
 
     def after_fit(self) -> None:
         if self.losses:
@@ -95,6 +96,8 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
         fits: calls of `fit` so far.
         start: where a resumed training goes on: what lies before is passed over. A callback restores the state there.
     """
+
+    device_of_pass: torch.device | None = None  # where the model is while batches pass through it
 
     def __init__(self, *args: Any, cbs: Any = None, default_cbs: bool = True, **kwargs: Any) -> None:
         self.dispatch, self.fits, self.start = Dispatch(), 0, Place()
@@ -125,11 +128,14 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
     def all_batches(self) -> None:
         self.n_iter = len(self.dl)
         first, self.start = (self.start.batch, Place()) if self.training else (0, self.start)
-        for number, batch in enumerate(self.dl, first):
-            self.one_batch(number, batch)
+        self.device_of_pass = next(self.model.parameters()).device  # asked once, not for every batch
+        try:
+            for number, batch in enumerate(self.dl, first):
+                self.one_batch(number, batch)
+        finally:
+            self.device_of_pass = None
 
     def _set_device(self, b: Any) -> Any:
-        device = next(self.model.parameters()).device
-        x = b[0]
+        device, x = self.device_of_pass or next(self.model.parameters()).device, b[0]
         there = isinstance(x, dict) and all(v.device == device for v in x.values() if isinstance(v, torch.Tensor))
         return b if there else super()._set_device(b)

@@ -59,8 +59,8 @@ class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
 
     def set_hyper(self, k: str, v: Any) -> None:
         groups = len(self.opt.param_groups) // 2
-        if isinstance(v, np.ndarray) and len(v) == groups:  # as the schedules set the rates, before every step
-            self._set_hyper(k, v.tolist())
+        if isinstance(v, list) and len(v) == groups:  # as the schedules set the rates, before every step
+            self._set_hyper(k, v)
         else:
             super().set_hyper(k, v)
 

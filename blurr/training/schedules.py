@@ -7,7 +7,6 @@ Momentum (Adam's beta1) is left alone unless `moms` asks for it. `freeze` trains
 import math
 from collections.abc import Callable
 
-import numpy as np
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 
@@ -155,8 +154,13 @@ def _fit(
     if learner.opt is None:
         learner.create_opt()
     learner.opt.set_hyper("lr", lr)
-    highest = np.array([hyper["lr"] for hyper in learner.opt.hypers])
-    schedule: dict[str, Callable[[float], object]] = {"lr": lambda done: highest * shape(float(done))}
+    highest = [hyper["lr"] for hyper in learner.opt.hypers]
+
+    def rates(done: float) -> list[float]:
+        share = shape(float(done))
+        return [rate * share for rate in highest]
+
+    schedule: dict[str, Callable[[float], object]] = {"lr": rates}
     if momentum is not None:
         schedule["mom"] = momentum
     learner.fit(epochs, lr=lr, cbs=ParamScheduler(schedule))

@@ -52,18 +52,21 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             self.learn.interpreter = interpret_shown
 
     def before_batch(self) -> None:
-        if not all(y.numel() for y in self.yb):
-            self.learn.yb = ()  # rows without targets, of which there is no loss
-        if "labels" in self.xb[0]:
-            own_loss = isinstance(self.loss_func, losses.PRECALCULATED)
-            self.learn.xb = (decoder_inputs(self.xb[0], self.model.hf_model, own_loss=own_loss),)
+        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        if not all(y.numel() for y in learn.yb):
+            learn.yb = ()  # rows without targets, of which there is no loss
+        x = learn.xb[0]
+        if "labels" in x:
+            own_loss = isinstance(learn.loss_func, losses.PRECALCULATED)
+            learn.xb = (decoder_inputs(x, learn.model.hf_model, own_loss=own_loss),)
 
     def after_pred(self) -> None:
-        output = self.pred
-        self.learn.blurr_model_outputs = {k: v for k, v in output.items() if k not in {"loss", "logits"}}
-        self.learn.pred = logits_of(output)
-        if isinstance(self.loss_func, losses.PRECALCULATED):
-            self.loss_func.precalculated = output.get("loss")
+        learn = self.learn
+        output = learn.pred
+        learn.blurr_model_outputs = {k: v for k, v in output.items() if k not in {"loss", "logits"}}
+        learn.pred = logits_of(output)
+        if isinstance(learn.loss_func, losses.PRECALCULATED):
+            learn.loss_func.precalculated = output.get("loss")
 
 
 _OWN_LOSS = {
