@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     add_track(commands)
     serving.add_serving(commands)
     doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to mend them")
+    doctor.add_argument("--timing", action="store_true", help="show where the start of a run goes instead")
     doctor.set_defaults(command=_doctor)
     return parser
 
@@ -103,12 +104,25 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from blurr import doctor
     from blurr.terminal import show
 
+    if arguments.timing:
+        return _timing()
     findings = list(doctor.examine())
     show("doctor", [("BROKEN" if each.remedy else "", each.subject, mask_text(each.found)) for each in findings])
     broken = [each for each in findings if each.remedy]
     for each in broken:
         print(f"{each.subject}: {each.remedy}")
     return 1 if broken else 0
+
+
+def _timing() -> int:
+    from blurr.startup import startup_times
+    from blurr.terminal import show
+
+    times = startup_times()
+    times.append(("all", sum(clock for _, clock, _ in times), sum(cpu for *_, cpu in times)))
+    said = [("", name, f"{clock:6.2f} s, {cpu:6.2f} s of a processor") for name, clock, cpu in times]
+    show("start-up, up to the first row", said)
+    return 0
 
 
 def _complete(words: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from yaml.reader import ReaderError
 
-from blurr import explain, paths, resume
+from blurr import explain, garbage, paths, resume
 from blurr.errors import InputError
 from blurr.sweep import resuming
 
@@ -114,6 +114,7 @@ class BeforeRun(Callback):
 
 def prepare_process() -> None:
     """Set up a process that is blurr's own, rather than a notebook's, and complete its command line."""
+    garbage.collect_rarely()
     sys.argv[1:] = resume.expand(resuming.expand(sys.argv[1:]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down a busy machine several times

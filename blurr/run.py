@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import composing, explain, paths, threads
+from blurr import composing, explain, garbage, paths, threads
 
 
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
@@ -24,6 +24,7 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
 
     from blurr.experiment import run_experiment
 
+    garbage.collect_as_usual()
     words, choices = list(job.overrides.task), dict(job.runtime.choices)
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # is no part of what a run is
     # A sweep goes on with its other jobs after a failed one, and says so at its end.

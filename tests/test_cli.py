@@ -117,6 +117,13 @@ class TestDoctor:
             assert re.search(rf"^{subject} ", done.stdout, re.MULTILINE)
         assert "HF_HUB_OFFLINE" in done.stdout
 
+    def test_it_shows_where_the_start_of_a_run_goes(self, blurr):
+        shown = blurr("doctor", "--timing").stdout
+        seconds = {name: float(taken) for name, taken in re.findall(r"^(\w+).*? +([\d.]+) s, ", shown, re.MULTILINE)}
+        assert {"Python", "Hydra", "torch", "transformers", "fastai", "MLflow"} <= set(seconds)
+        everything = seconds.pop("all")
+        assert sum(seconds.values()) == pytest.approx(everything, abs=0.1)
+
     @pytest.mark.parametrize(
         ("error", "found", "remedy"),
         [

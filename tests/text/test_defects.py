@@ -12,7 +12,7 @@ from transformers import MarianTokenizer
 from blurr.errors import InputError
 from blurr.text.data.core import decode_ids
 from blurr.text.hf_objects import build_model
-from blurr.text.metrics import Rouge
+from blurr.text.metrics_summarization import Rouge
 from blurr.text.modeling.all import (
     Blearner,
     BlearnerForSequenceClassification,

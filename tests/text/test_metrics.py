@@ -9,7 +9,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from blurr.errors import InputError
-from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Rouge, Spearman
+from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Spearman
+from blurr.text.metrics_summarization import Rouge
 
 
 def batches(n_classes: int, rows: int = 90) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -1,9 +1,10 @@
 """All of blurr's names for models and training, for notebooks: `from blurr.text.modeling.all import *`."""
 
-from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Rouge, Spearman
+from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Spearman
 from blurr.text.metrics_generation import BertScore, Meteor
 from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy
 from blurr.text.metrics_question_answering import AnswerF1, ExactMatch
+from blurr.text.metrics_summarization import Rouge
 from blurr.text.metrics_token_classification import Seqeval
 from blurr.text.metrics_translation import Bleu, ChrF
 from blurr.text.modeling.core import BaseModelCallback, Blearner, blurr_predict

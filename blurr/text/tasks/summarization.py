@@ -14,7 +14,8 @@ from blurr.data.core import RawData, Schema
 from blurr.text.data.core import Table
 from blurr.text.data.seq2seq import prefix_for, show_seq2seq, tokenize_pairs
 from blurr.text.hf_objects import HFObjects
-from blurr.text.metrics import Metric, Rouge
+from blurr.text.metrics import Metric
+from blurr.text.metrics_summarization import Rouge
 from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.generation import OPTIONS, BlearnerForGeneration, generated_and_true
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
