@@ -19,6 +19,7 @@ PIPELINES = {
     "causal_lm": "text-generation",
     "masked_lm": "fill-mask",
 }
+CARD = "README.md"
 SETTINGS = ("optimizer", "schedule", "loader", "seed", "precision")
 LIMITS = """- It knows what the rows that it was trained on show, and nothing of other languages, fields and times.
 - The metrics are of the split named below; on other data it may do worse.
@@ -32,7 +33,7 @@ def write_card(record: Record) -> Path:
     Returns:
         The file.
     """
-    file = record.folder / "model" / "README.md"
+    file = record.folder / "model" / CARD
     file.parent.mkdir(exist_ok=True)
     file.write_text(card(record), encoding="utf-8")
     return file

@@ -1,4 +1,4 @@
-"""`blurr predict`, `evaluate` and `serve`: what a trained model is for."""
+"""`blurr predict`, `evaluate`, `serve` and `export`: what a trained model is for."""
 
 import argparse
 import sys
@@ -11,8 +11,9 @@ from typing import Any
 from blurr.errors import InputError
 from blurr.trust import add_trust
 
-NAMES = ["predict", "evaluate", "serve"]
+NAMES = ["predict", "evaluate", "serve", "export"]
 WHERE = "the folder of a run, the id of an MLflow run, or models:/<name>@<alias>"
+FORMATS = ("onnx", "transformers", "fastai")
 SOME_FAILED = 1
 
 
@@ -42,9 +43,22 @@ def add_serving(commands: Any) -> None:
     serve.add_argument("--timeout", type=float, default=30.0, help="seconds for a request (default: %(default)s)")
     serve.add_argument("--max-bytes", type=int, default=1_000_000, help="of a request (default: %(default)s)")
     serve.set_defaults(command=_serve)
-    for command in (predict, evaluate, serve):
+    export = _add_export(commands)
+    for command in (predict, evaluate, serve, export):
         add_trust(command)
         command.add_argument("--batch-size", type=int, default=32, help="rows in a batch (default: %(default)s)")
+
+
+def _add_export(commands: Any) -> argparse.ArgumentParser:
+    export: argparse.ArgumentParser = commands.add_parser(
+        "export", help="write a trained model for others to run: ONNX, transformers, fastai"
+    )
+    export.add_argument("where", help=WHERE)
+    export.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
+    export.add_argument("--output", type=Path, required=True, help="a new folder")
+    export.add_argument("--quantize", action="store_true", help="8-bit weights and arithmetic, for onnx")
+    export.set_defaults(command=_export)
+    return export
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -97,7 +111,20 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _predictor(arguments: argparse.Namespace) -> Any:
+def _export(arguments: argparse.Namespace) -> int:
+    predictor = _predictor(arguments, device="cpu")
+
+    from blurr.serve.exporting import export, parity
+    from blurr.terminal import terminal
+
+    export(predictor, arguments.output, form=arguments.format, quantize=arguments.quantize)
+    if arguments.format == "onnx":
+        terminal().print(str(parity(predictor, type(predictor).load(arguments.output, trusted=arguments.trust))))
+    terminal().print(f"outputs  {arguments.output}", soft_wrap=True)
+    return 0
+
+
+def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
     """Load the model that a command names, in a process that is blurr's own."""
     if arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: a batch has at least one row.")
@@ -112,7 +139,7 @@ def _predictor(arguments: argparse.Namespace) -> Any:
 
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return Predictor.load(arguments.where, batch_size=arguments.batch_size, trusted=arguments.trust)
+    return Predictor.load(arguments.where, batch_size=arguments.batch_size, device=device, trusted=arguments.trust)
 
 
 def pairs(flag: str, words: Sequence[str]) -> dict[str, str]:

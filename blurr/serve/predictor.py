@@ -12,6 +12,7 @@ from fastai.data.core import DataLoaders
 from blurr.data.batching import Loader, TokenizedRows
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.serve.graphs import MANIFEST, load_graphs
 from blurr.serve.places import model_folder
 from blurr.text.data.lengths import fitting
 from blurr.text.hf_objects import HFObjects, get_hf_objects
@@ -31,10 +32,19 @@ class Predictor:
         hf: tokenizer, config and model.
         batch_size: rows, or windows of rows, in a batch.
         device: `cpu`, `cuda`, …; `None` takes the accelerator where there is one.
+        folder: where the model comes from, if it comes from one.
     """
 
-    def __init__(self, saved: SavedTask, hf: HFObjects, *, batch_size: int = 32, device: str | None = None) -> None:
-        self.saved, self.hf, self.batch_size = saved, hf, batch_size
+    def __init__(
+        self,
+        saved: SavedTask,
+        hf: HFObjects,
+        *,
+        batch_size: int = 32,
+        device: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.saved, self.hf, self.batch_size, self.folder = saved, hf, batch_size, folder
         task = saved.task
         loader = fitting(Loader(batch_size=batch_size, eval_batch_size=batch_size), hf.config)
         dl = task.loader(TokenizedRows({}, task.vocab(hf)), hf, loader, train=False)
@@ -51,8 +61,8 @@ class Predictor:
         """Load the model of a run: no network, no config files and no pickle are needed.
 
         Args:
-            where: the output folder of a run or its folder `model/`, the id of an MLflow run, `runs:/<id>/model`,
-                `models:/<name>/<version>` or `models:/<name>@<alias>`.
+            where: the output folder of a run or its folder `model/`, one that `blurr export` has written, the id of an
+                MLflow run, `runs:/<id>/model`, `models:/<name>/<version>` or `models:/<name>@<alias>`.
             batch_size: see `Predictor`, as for `device`.
             device: where the model runs.
             trusted: packages of your own that the model's file may name: all that they reach can then be called.
@@ -62,10 +72,14 @@ class Predictor:
         """
         folder = model_folder(where)
         saved = load_task(folder, trusted=trusted)
+        if (folder / MANIFEST).is_file():
+            hf = load_graphs(folder, saved.task.model_cls)
+            # ONNX Runtime's builds for accelerators are other packages
+            return cls(saved, hf, batch_size=batch_size, device="cpu", folder=folder)
         # a head that does not fit would be made anew, at random: here that is no fine-tuning but a broken folder
         strict = {"ignore_mismatched_sizes": False}
         hf = get_hf_objects(folder, getattr(transformers, saved.task.model_cls), model_kwargs=strict)
-        return cls(saved, hf, batch_size=batch_size, device=device)
+        return cls(saved, hf, batch_size=batch_size, device=device, folder=folder)
 
     @property
     def options(self) -> dict[str, type]:
@@ -81,6 +95,10 @@ class Predictor:
     def example(self) -> dict[str, Any]:
         """An item to predict on."""
         return self.saved.task.example(self.hf)
+
+    def examples(self, n: int) -> list[dict[str, Any]]:
+        """Give `n` items to predict on, the same ones each time."""
+        return [self.saved.task.example(self.hf, seed) for seed in range(n)]
 
     def predict(self, items: Any, *, bs: int | None = None, **options: Any) -> list[Any]:
         """Predict one item or many.

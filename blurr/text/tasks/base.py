@@ -130,9 +130,9 @@ class Task(ABC):
             raise InputError(f"An item to predict on needs a text under {text_role!r}; this one is {item!r}.")
         return row
 
-    def example(self, hf: HFObjects) -> dict[str, Any]:
-        """Make an item to predict on, for those who look what one is like."""
-        row = self.schema.sample(random.Random(0))
+    def example(self, hf: HFObjects, seed: int = 0) -> dict[str, Any]:
+        """Make an item to predict on, for those who look what one is like; another seed makes another."""
+        row = self.schema.sample(random.Random(seed))
         return {role: row[role] for role in self.schema.inputs if role in row}
 
     def settled(self, learner: Learner) -> "Task":

@@ -178,9 +178,10 @@ class CausalLM(Task):
         )
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
-        check_causal(hf)
-        if self.packing:
-            check_packing(hf, causal=True)
+        if "train" in raw.splits:  # a trained model has been asked already
+            check_causal(hf)
+            if self.packing:
+                check_packing(hf, causal=True)
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
@@ -262,9 +263,9 @@ class MaskedLM(Task):
         columns["number"] = list(range(len(ids)))
         return _only(columns if self.chunk else {**columns, "row": kept}, wanted)
 
-    def example(self, hf: HFObjects) -> dict[str, Any]:
+    def example(self, hf: HFObjects, seed: int = 0) -> dict[str, Any]:
         """Make a text with a mask in it."""
-        first, _, *rest = str(super().example(hf)["text"]).split()
+        first, _, *rest = str(super().example(hf, seed)["text"]).split()
         return {"text": " ".join([first, str(hf.tokenizer.mask_token), *rest])}
 
     def tokenize_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
@@ -282,7 +283,7 @@ class MaskedLM(Task):
         )
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
-        if self.packing:
+        if self.packing and "train" in raw.splits:
             check_packing(hf, causal=False)
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 

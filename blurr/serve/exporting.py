@@ -1,0 +1,129 @@
+"""Write a trained model in a form that others run: a folder of transformers, a fastai export, ONNX graphs."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from blurr.errors import InputError
+from blurr.report.card import CARD
+from blurr.serve.graphs import MANIFEST, export_graphs
+from blurr.serve.predictor import Predictor
+from blurr.text.data.core import Inputs
+from blurr.text.modeling.core import infer_windows
+from blurr.text.modeling.wrapper import logits_of
+from blurr.text.tasks.saved import save_task
+
+LEARNER = "learner.pkl"
+ROWS = 100  # generated, on which an export is compared with the model that it is of
+BEGUN = 8  # tokens of a text that a decoder is given, to compare what it goes on with
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an export is from the model that it is of.
+
+    Attributes:
+        rows: on which both have been run.
+        difference: the largest between two logits.
+        alike: rows for which both give the same answer, but for its scores.
+    """
+
+    rows: int
+    difference: float
+    alike: int
+
+    def __str__(self) -> str:
+        far = f"logits differ by at most {self.difference:.1e}"
+        return f"{self.rows} generated rows: {far}, {self.alike} answers are alike"
+
+
+def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = False) -> None:
+    """Write a model.
+
+    Args:
+        predictor: the model, on the CPU.
+        folder: a new or empty one.
+        form: `onnx`, `transformers` or `fastai`.
+        quantize: see `export_graphs`.
+
+    Raises:
+        InputError: the folder has files already, or the model cannot be exported so.
+    """
+    if quantize and form != "onnx":
+        raise InputError(f"--quantize is for --format onnx, and not for {form}.")
+    source = predictor.folder
+    if source is not None and (source / MANIFEST).is_file():
+        raise InputError(f"{source} is an export itself, without weights. Export the model of its run instead.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"--output {folder} is there already, and not empty. Name a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    FORMS[form](predictor, folder, {"quantize": True} if quantize else {})
+    if source is not None and (source / CARD).is_file():
+        shutil.copy(source / CARD, folder / CARD)
+
+
+def _to_onnx(predictor: Predictor, folder: Path, options: Mapping[str, Any]) -> None:
+    export_graphs(predictor.hf.model, _two_rows(predictor), folder, **options)
+    predictor.hf.tokenizer.save_pretrained(folder)
+    save_task(folder, predictor.saved)
+
+
+def _to_transformers(predictor: Predictor, folder: Path, options: Mapping[str, Any]) -> None:
+    predictor.hf.model.save_pretrained(folder)
+    predictor.hf.tokenizer.save_pretrained(folder)
+    save_task(folder, predictor.saved)
+
+
+def _to_fastai(predictor: Predictor, folder: Path, options: Mapping[str, Any]) -> None:
+    predictor.learner.export(folder.resolve() / LEARNER)
+
+
+FORMS: dict[str, Callable[[Predictor, Path, Mapping[str, Any]], None]] = {
+    "onnx": _to_onnx,
+    "transformers": _to_transformers,
+    "fastai": _to_fastai,
+}
+
+
+def _two_rows(predictor: Predictor) -> Inputs:
+    """Give a batch of what the model reads of two rows, neither padded, and of the length of the shorter one."""
+    learner = predictor.learner
+    batch = next(iter(learner.dls.test_dl(predictor.examples(2), bs=2)))[0]
+    length = int(batch["attention_mask"].sum(1).min())
+    known = {name: values for name, values in batch.items() if name in learner.model.known and name != "labels"}
+    return {name: values[:2, :length] if values.ndim > 1 else values[:2] for name, values in known.items()}
+
+
+def parity(predictor: Predictor, other: Predictor, rows: int = ROWS) -> Parity:
+    """Compare what two forms of one model say of generated rows."""
+    items = predictor.examples(rows)
+    pairs = zip(_logits(predictor, items), _logits(other, items), strict=True)
+    difference = max(float((one - two).abs().max()) for one, two in pairs)
+    answers = zip(predictor.predict_each(items), other.predict_each(items), strict=True)
+    return Parity(rows, difference, sum(_without_scores(one) == _without_scores(two) for one, two in answers))
+
+
+def _logits(predictor: Predictor, items: list[Any]) -> list[torch.Tensor]:
+    """Give the logits of each window of the items, of its real tokens where there is one for each."""
+    model = predictor.learner.model
+
+    def step(x: Inputs) -> list[torch.Tensor]:
+        if predictor.hf.config.is_encoder_decoder and predictor.hf.model.can_generate():
+            x = {**x, "decoder_input_ids": x["input_ids"][:, :BEGUN]}
+        logits, mask = logits_of(model(x)), x["attention_mask"].bool()
+        per_token = logits.ndim == 3 and logits.shape[1] == mask.shape[1]
+        return [row[real] if per_token else row for row, real in zip(logits, mask, strict=True)]
+
+    return [window for windows in infer_windows(predictor.learner, items, step) for window in windows]
+
+
+def _without_scores(answer: Any) -> Any:
+    if isinstance(answer, dict):
+        return {name: _without_scores(value) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [_without_scores(value) for value in answer]
+    return None if isinstance(answer, float) else str(answer)

@@ -1,0 +1,193 @@
+"""Turn a model into ONNX graphs, and run them in the place of its weights: what predicts with it does not notice."""
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from blurr.errors import InputError
+from blurr.text.data.core import Inputs
+from blurr.text.hf_objects import UNREADABLE, HFObjects
+from blurr.text.modeling.generation import generation_config
+
+MANIFEST = "export.json"  # transformers' own: which graphs there are, and what they take and give
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+ENCODER, PREFILL, DECODE = "encoder", "prefill", "decode"
+PLAIN = {"num_beams": 1, "num_return_sequences": 1, "do_sample": False}
+
+
+def require_onnx() -> None:
+    """Refuse to go on without the libraries of the extra `onnx`.
+
+    Raises:
+        InputError: names what is missing.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise InputError(f"ONNX needs {', '.join(missing)}. Install them: pip install 'blurr[onnx]'")
+
+
+# -- out
+
+
+def export_graphs(model: PreTrainedModel, inputs: Inputs, folder: Path, *, quantize: bool = False) -> None:
+    """Write the graphs of a model, with lengths and sizes of batches left open, by transformers' own exporter.
+
+    A model that writes texts becomes two or three: the encoder, the first step, and a further one with what the steps
+    before it have left (keys and values); every other is one.
+
+    Args:
+        model: the model, on the CPU.
+        inputs: what it reads, of two rows and several tokens.
+        folder: which gets the graphs, their weights and the config.
+        quantize: keep weights as 8-bit numbers, and compute with such (dynamic quantization of ONNX Runtime).
+
+    Raises:
+        InputError: the architecture cannot be exported.
+    """
+    require_onnx()
+    from transformers.exporters.base import ExportedModel
+    from transformers.exporters.configs import OnnxConfig
+    from transformers.exporters.exporter_onnx import OnnxExporter
+    from transformers.exporters.quantizers.quantizer_onnxruntime import OnnxRuntimeDynamicConfig, OnnxRuntimeQuantizer
+
+    quantizer = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig()) if quantize else None
+    config = OnnxConfig(dynamic=True, quantizer=quantizer)
+    parts = {}
+    try:
+        with _quiet():
+            exporter = OnnxExporter()  # type: ignore[no-untyped-call]
+            for name, (part, given) in _parts(model, inputs).items():
+                parts[name] = exporter.export(part, given, config).components["model"]
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"transformers cannot export {type(model).__name__} to ONNX: {reason}") from error
+    settings = model.generation_config if model.can_generate() else None
+    ExportedModel(parts, "onnx", config=model.config, generation_config=settings).save_pretrained(folder)
+
+
+def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Give each graph's module and an example of what that reads."""
+    if not model.can_generate():
+        return {"model": (model, dict(inputs))}
+    from transformers.exporters.utils import decompose_for_generation
+
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    # a length of one in the example would be one for ever: so a decoder begins with several tokens
+    begun = {"decoder_input_ids": inputs["input_ids"][:, :3]} if model.config.is_encoder_decoder else {}
+    parts = decompose_for_generation(model, {**given, **begun}, generation_config=generation_config(model, PLAIN))
+    encoder = {ENCODER: (model.get_encoder(), given)} if begun else {}
+    return {**encoder, **parts}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what the exporters say of each stage and of their versions."""
+    # ONNX Runtime's quantization speaks by the root logger
+    loggers, before = [logging.getLogger(), logging.getLogger("torch")], transformers_logging.get_verbosity()
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        transformers_logging.set_verbosity(before)
+
+
+# -- in
+
+
+def load_graphs(folder: Path, model_cls: str) -> HFObjects:
+    """Make a model that answers by its graphs; it cannot be trained.
+
+    It is of the architecture's own class, whose weights are never touched: so it knows how to begin a text, what to
+    keep between two tokens and what a search by beams asks for.
+
+    Args:
+        folder: which `export_graphs` has written.
+        model_cls: name of a transformers auto class.
+
+    Raises:
+        InputError: the folder is broken, or a library is missing.
+    """
+    require_onnx()
+    try:
+        runners = _runners(folder)
+        config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        with torch.device("meta"):
+            model = getattr(transformers, model_cls).from_config(config)
+        if model.can_generate():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+    except UNREADABLE as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"Cannot load the ONNX model of {folder}: {reason} Export it again.") from error
+    model.to_empty(device="cpu")  # memory that is promised, and not taken as long as nobody writes to it
+    if PREFILL in runners:
+        _answer_in_steps(model, runners)
+    else:
+        model.forward = _answering(model.forward, runners["model"])
+    return HFObjects(str(config.model_type), config, tokenizer, model)
+
+
+def _runners(folder: Path) -> Mapping[str, Callable[..., Any]]:
+    from google.protobuf.message import DecodeError
+    from onnxruntime import SessionOptions
+    from onnxruntime.capi import onnxruntime_pybind11_state as problems
+    from transformers.exporters.base import ExportedModel
+
+    options = SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # by itself it takes all cores of the machine
+    try:
+        exported = ExportedModel.from_pretrained(folder, device="cpu", local_files_only=True, session_options=options)
+    except (DecodeError, problems.Fail, problems.InvalidProtobuf, problems.InvalidGraph) as error:
+        raise ValueError(str(error)) from error
+    return exported.runners
+
+
+def _answering(forward: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
+    """Put a graph in the place of a forward, under its signature, by which callers find out what it reads."""
+
+    @wraps(forward)
+    def answer(**given: Any) -> Any:
+        return run(**given)
+
+    return answer
+
+
+def _answer_in_steps(model: Any, runners: Mapping[str, Callable[..., Any]]) -> None:
+    if ENCODER in runners:
+        encoder = model.get_encoder()
+        encoder.forward = _answering(encoder.forward, runners[ENCODER])
+
+    def step(**given: Any) -> Any:
+        if ENCODER in runners and given.get("encoder_outputs") is None:
+            read = {name: given[name] for name in ("input_ids", "attention_mask")}
+            given["encoder_outputs"] = runners[ENCODER](**read)
+        elif ENCODER not in runners:
+            given = _with_places(given)
+        kept = given.get("past_key_values")
+        is_first = kept is None or not kept.get_seq_length()
+        return runners[PREFILL if is_first else DECODE](**given)
+
+    model.forward = _answering(model.forward, step)
+
+
+def _with_places(given: dict[str, Any]) -> dict[str, Any]:
+    """Add what a decoder finds out for itself where it is given tokens alone, and its graph asks for."""
+    ids = given["input_ids"]
+    places = torch.arange(ids.shape[1]).expand(ids.shape)
+    found = {"attention_mask": torch.ones_like(ids), "position_ids": places}
+    return {**found, **{name: value for name, value in given.items() if value is not None}}
