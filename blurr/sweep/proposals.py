@@ -1,6 +1,7 @@
 """Give a sweep its trials, in order: those of a grid, or those that a search proposes."""
 
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from blurr.sweep.ledger import Ledger, Trial
@@ -28,7 +29,7 @@ class Proposals:
         self, space: Space, *, total: int | None, grid: Sequence[Point] | None, search: "Search | None"
     ) -> None:
         self.space = space
-        self._grid = grid
+        self._grid = None if grid is None else deque(grid)  # what of it is left to be tried
         size = len(grid) if grid is not None else total or 0
         self.total = min(size, total or size)
         self._search = search
@@ -38,6 +39,8 @@ class Proposals:
         """Take up what earlier starts of the sweep did; give the trials that they left to be run again."""
         if self._search:
             self._search.follow(ledger)
+        if self._grid is not None:
+            self._grid = deque(_without(self._grid, ledger.trials.values()))
         left = []
         for trial in [trial for trial in ledger.trials.values() if not trial.is_done]:
             twin = ledger.first(trial.hash)
@@ -54,7 +57,7 @@ class Proposals:
         """
         while len(ledger.trials) < self.total:
             number = len(ledger.trials)
-            point = self._grid[number] if self._grid is not None else self._ask(number)
+            point = self._grid.popleft() if self._grid is not None else self._ask(number)
             identity = self.space.identify(point)
             twin = ledger.first(identity)
             trial = ledger.propose(number, identity, point)
@@ -91,3 +94,14 @@ class Proposals:
         if self._search is None:
             raise RuntimeError("Neither a grid nor a search was given.")
         return self._search.ask(number)
+
+
+def _without(points: Iterable[Point], trials: Iterable[Trial]) -> Iterator[Point]:
+    """Yield the points that no trial has; the sweep may have been begun in another order."""
+    tried = Counter(frozenset(trial.point.items()) for trial in trials)
+    for point in points:
+        key = frozenset(point.items())
+        if tried[key]:
+            tried[key] -= 1
+        else:
+            yield point

@@ -51,7 +51,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
         checks.check(cfg)
     HydraConfig.instance().set_config(configs[0])
     aims = common_goals(configs, settings)
-    grid = list(space.grid()) if settings.sampler is None else None
+    grid = space.grid(settings.shuffle) if settings.sampler is None else None
     folder = Path(context.config.hydra.sweep.dir).absolute()
     with locked(folder) as ledger, interruption.handled():
         if ledger.head:

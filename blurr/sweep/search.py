@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from blurr.errors import InputError
 from blurr.sweep.ledger import Ledger, Trial
@@ -50,6 +50,7 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._axes = {axis.key: distribution(axis) for axis in space.axes}
         self._sampler = sampler
+        self._is_pruning = pruner is not None
         try:
             self._study = optuna.create_study(
                 directions=[StudyDirection[direction.upper()] for direction in directions],
@@ -80,8 +81,10 @@ class Search:
             )
         for number, trial in sorted(ledger.trials.items()):
             if number >= len(known):
-                self._study.add_trial(self._frozen(trial))
-            elif trial.is_done:
+                self.add(trial)
+                for step, value in trial.reports.items() if self._is_pruning else ():
+                    self.is_to_be_pruned(number, step, value)  # fills the rungs that later trials are measured by
+            if trial.is_done:
                 self.tell(trial)
 
     def ask(self, number: int) -> Point:
@@ -94,8 +97,9 @@ class Search:
         return {key: _text(_suggest(trial, key, kind)) for key, kind in self._axes.items()}
 
     def add(self, trial: Trial) -> None:
-        """Take up a trial that the grid proposed."""
-        self._study.add_trial(self._frozen(trial))
+        """Take up a trial that the grid proposed, or that an earlier start of the sweep has left."""
+        params = {key: _value(self._axes[key], text) for key, text in trial.point.items()}
+        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=self._axes))
 
     def is_to_be_pruned(self, number: int, step: int, value: float) -> bool:
         """Take a report, and judge the trial by it."""
@@ -113,15 +117,6 @@ class Search:
 
     def _trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
-
-    def _frozen(self, trial: Trial) -> FrozenTrial:
-        return create_trial(
-            state=STATES[trial.state] if trial.is_done else TrialState.RUNNING,  # a failed one is tried again
-            values=trial.values if trial.state == "finished" else None,
-            params={key: _value(self._axes[key], text) for key, text in trial.point.items()},
-            distributions=self._axes,
-            intermediate_values=trial.reports,
-        )
 
 
 def distribution(axis: Axis) -> BaseDistribution:

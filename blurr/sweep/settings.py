@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from blurr.annotations import Count, Positive
+from blurr.annotations import Count, Natural, Positive
 from blurr.errors import InputError
 
 Direction = Literal["auto", "minimize", "maximize"]
@@ -20,6 +20,8 @@ class Settings:
         name: of the sweep; its folder, and what `sweep.resume` and `blurr sweep` find it by.
         resume: the name or folder of a sweep to go on with.
         trials: how many in all, those of an earlier start included; null for a grid is all of it.
+        shuffle: seed of the order in which a grid is tried; null takes the order of the command line. A pruner wants
+            one: where values rise from worse to better, each trial beats those before it, and none is pruned.
         workers: trials that run at once.
         direction: `minimize` or `maximize` the objective, `auto` by the metric, or a list with one for each objective.
         timeout: seconds after which no further trial is started, and those that run are stopped; null: never.
@@ -35,6 +37,7 @@ class Settings:
     name: str
     resume: str | None = None
     trials: Count | None = None
+    shuffle: Natural | None = None
     workers: Count = 1
     direction: Direction | list[Direction] = "auto"
     timeout: Positive | None = None

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,8 +67,11 @@ class Space:
     fixed: tuple[str, ...]
     axes: tuple[Axis, ...]
 
-    def grid(self) -> Iterator[Point]:
-        """Yield all combinations, the last key varying fastest.
+    def grid(self, shuffle: int | None = None) -> list[Point]:
+        """Give all combinations.
+
+        Args:
+            shuffle: seed of their order; without one the last key varies fastest.
 
         Raises:
             InputError: an interval has no end of values.
@@ -79,8 +83,11 @@ class Space:
                     "Choose a search, such as sweep=tpe or sweep=random; or list the values."
                 )
         keys = [axis.key for axis in self.axes]
-        for values in itertools.product(*(axis.choices for axis in self.axes)):
-            yield dict(zip(keys, values, strict=True))
+        combinations = itertools.product(*(axis.choices for axis in self.axes))
+        points = [dict(zip(keys, values, strict=True)) for values in combinations]
+        if shuffle is not None:
+            random.Random(shuffle).shuffle(points)
+        return points
 
     def samples(self) -> Iterator[Point]:
         """Yield the first point, and from there each key's other values, one key at a time."""

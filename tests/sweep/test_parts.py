@@ -2,17 +2,22 @@
 
 import io
 
+import optuna
 import pytest
 import yaml
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from blurr import paths
+from blurr.building import build
 from blurr.errors import InputError
 from blurr.sweep.board import Board
 from blurr.sweep.export import experiment_yaml
 from blurr.sweep.goals import Goal, best, goals
 from blurr.sweep.ledger import JOURNAL, Ledger, Trial, locked
+from blurr.sweep.proposals import Proposals
 from blurr.sweep.resuming import expand
+from blurr.sweep.search import Search
 from blurr.sweep.space import Axis, Space, is_own, parse
 
 
@@ -43,9 +48,14 @@ class TestSpace:
             parse(["a=range(3,3)"], None)
 
     def test_the_grid_varies_the_last_key_fastest(self):
-        points = list(parse(["a=1,2", "b=x,y"], None).grid())
+        points = parse(["a=1,2", "b=x,y"], None).grid()
         assert points[:2] == [{"a": "1", "b": "x"}, {"a": "1", "b": "y"}]
         assert len(points) == 4
+
+    def test_a_seed_shuffles_the_grid_the_same_way_each_time(self):
+        space = parse(["a=range(0,9)"], None)
+        assert space.grid(1) == space.grid(1) != space.grid(2)
+        assert sorted(space.grid(1), key=str) == space.grid()
 
     def test_samples_have_each_value_once_and_not_each_combination(self):
         assert len(list(parse(["a=1,2,3", "b=interval(0,1)"], None).samples())) == 1 + 2 + 1
@@ -105,6 +115,57 @@ class TestLedger:
         monkeypatch.setattr("blurr.sweep.ledger.LOCK_SECONDS", 0.2)
         with locked(tmp_path), pytest.raises(InputError, match="is running in another process"), locked(tmp_path):
             pass
+
+
+class TestProposals:
+    """The trials of a grid, and what Optuna makes of their reports."""
+
+    SPACE = parse(["a=range(0,6)"], None)
+
+    @pytest.fixture
+    def ledger(self, tmp_path):
+        return Ledger(tmp_path)
+
+    def test_each_point_is_tried_once_though_the_order_is_another_after_a_stop(self, ledger):
+        for shuffle, count in ((None, 2), (1, 4), (2, 7)):
+            proposals = Proposals(self.SPACE, total=count, grid=self.SPACE.grid(shuffle), search=None)
+            proposals.follow(ledger)
+            while proposals.next(ledger):
+                pass
+        assert sorted(trial.point["a"] for trial in ledger.trials.values()) == list("012345")
+
+    def searched(self, pruner):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(optuna.logging, "set_verbosity", lambda level: None)
+            return Search(self.SPACE, directions=["minimize"], pruner=pruner)
+
+    def report(self, ledger, search, trial, *values):
+        """Report until the trial is to be pruned; say whether it was."""
+        ledger.start(trial.number)
+        for step, value in enumerate(values, 1):
+            ledger.report(trial.number, step, value)
+            if search.is_to_be_pruned(trial.number, step, value):
+                ledger.end(trial.number, "pruned")
+                break
+        else:
+            ledger.end(trial.number, "finished", values=values[-1:])
+        search.tell(trial)
+        return trial.state == "pruned"
+
+    @pytest.mark.filterwarnings("ignore:PatientPruner is experimental")  # for the last eight versions of it
+    @pytest.mark.parametrize("file", paths.options("sweep/pruner").values(), ids=lambda file: file.stem)
+    def test_a_pruner_stops_the_worst_also_when_the_sweep_was_stopped_before(self, ledger, file):
+        pruner = build(OmegaConf.load(file))
+        search = self.searched(pruner)
+        for number in range(5):
+            trial = ledger.propose(number, str(number), {"a": str(number)})
+            search.add(trial)
+            assert not self.report(ledger, search, trial, *(5.0 - number - 0.1 * step for step in range(6)))
+        again = self.searched(pruner)
+        again.follow(ledger)
+        trial = ledger.propose(5, "5", {"a": "5"})
+        again.add(trial)
+        assert self.report(ledger, again, trial, *(9.0 + step for step in range(6)))
 
 
 class TestGoals:
