@@ -16,12 +16,19 @@ from collections import Counter
 from pathlib import Path
 from statistics import mean
 
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from optuna.pruners import SuccessiveHalvingPruner
 from rich.console import Console
 
+from benchmarks.servers import mlflow_server, postgres
 from blurr.sweep.ledger import Ledger
 from blurr.sweep.search import Search
 from blurr.sweep.space import parse
+from blurr.tracking.journal import written_points
+from blurr.tracking.records import flatten
+from blurr.tracking.sink import PARENT
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("model.weights=scratch", "data.limit=32", "schedule.epochs=2")
@@ -81,12 +88,38 @@ class Launch:
         """Count how often a trial of a sweep was started."""
         return sum(trial.attempts for trial in self.ledger(name).trials.values())
 
-    def runs(self) -> list[object]:
-        """Give all MLflow runs of the folder."""
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=f"sqlite:///{self.folder}/mlflow.db")
+    def runs(self, uri: str | None = None) -> list[Run]:
+        """Give all runs of an MLflow; that of the folder, where no other is named."""
+        client = MlflowClient(tracking_uri=uri or f"sqlite:///{self.folder}/mlflow.db")
         return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
+
+    def lost(self, name: str, uri: str) -> dict[str, object]:
+        """Compare what the trials of a sweep wrote into their folders with what MLflow has."""
+        client = MlflowClient(tracking_uri=uri)
+        runs = {run.data.tags["blurr.output_dir"]: run for run in self.runs(uri) if PARENT in run.data.tags}
+        metrics, params = Counter[str](), Counter[str]()
+        for number in self.ledger(name).trials:
+            folder = self.folder / "multirun" / name / str(number)
+            written = Counter((point.key, point.step, point.value) for row in written_points(folder) for point in row)
+            metrics["written"] += written.total()
+            config = flatten(yaml.safe_load((folder / "config.yaml").read_text()))
+            params["written"] += len(config)
+            run = runs.get(str(folder))
+            if run:
+                kept = Counter(
+                    (each.key, each.step, each.value)
+                    for key in run.data.metrics
+                    for each in client.get_metric_history(run.info.run_id, key)
+                )
+                metrics["the same in MLflow"] += (written & kept).total()
+                metrics["more in MLflow"] += (kept - written).total()
+                params["the same in MLflow"] += len(config.items() & run.data.params.items())
+        return {
+            f"{name}: trials and their runs": (len(self.ledger(name).trials), len(runs)),
+            f"{name}: status": dict(Counter(run.info.status for run in runs.values())),
+            f"{name}: metric values": dict(metrics),
+            f"{name}: params": dict(params),
+        }
 
     def steps(self, name: str) -> int:
         """Count the optimizer steps that the trials of a sweep took."""
@@ -110,7 +143,7 @@ def resume(launch: Launch) -> dict[str, object]:
         process.wait()
     code, *_ = launch.run("sweep.resume=cut")
     trials, reference = (list(launch.ledger(name).trials.values()) for name in ("cut", "whole"))
-    parents = Counter(run.data.tags.get("mlflow.parentRunId") for run in launch.runs() if run.info.status == "FINISHED")
+    parents = Counter(run.data.tags.get(PARENT) for run in launch.runs() if run.info.status == "FINISHED")
     ended = [
         json.loads(line) for line in (launch.folder / "multirun/cut/ledger.jsonl").read_text().splitlines() if line
     ]
@@ -140,22 +173,20 @@ def isolation(launch: Launch) -> dict[str, object]:
         is_right = FATES[fate] in trial.reason if fate in FATES else trial.state == "finished"
         said = f"{trial.state} {trial.reason[:90]}".strip()
         rows[f"trial {trial.number} ({fate})"] = f"{said} ({'as' if is_right else 'NOT as'} it should)"
-    statuses = Counter(run.info.status for run in launch.runs() if "mlflow.parentRunId" in run.data.tags)
+    statuses = Counter(run.info.status for run in launch.runs() if PARENT in run.data.tags)
     return {**rows, "status of their MLflow runs": dict(statuses)}
 
 
 def parallel(launch: Launch) -> dict[str, object]:
-    """Run 12 trials, 6 at once, on an SQLite store that is not there yet."""
-    seeds = ",".join(map(str, range(12)))
-    code, *_ = launch.run("-m", *SMALL, f"seed={seeds}", "sweep.workers=6", "sweep.name=a")
-    children = [run for run in launch.runs() if "mlflow.parentRunId" in run.data.tags]
-    return {
-        "exit code": code,
-        "child runs": len(children),
-        "status": dict(Counter(run.info.status for run in children)),
-        "params of each": sorted({len(run.data.params) for run in children}),
-        "metrics of each": sorted({len(run.data.metrics) for run in children}),
-    }
+    """Run 12 trials, 6 at once: on an SQLite store that is not there yet, and on an MLflow server with PostgreSQL."""
+    words = ("-m", *SMALL, f"seed={','.join(map(str, range(12)))}", "sweep.workers=6")
+    rows: dict[str, object] = {}
+    code, *_ = launch.run(*words, "sweep.name=sqlite")
+    rows |= {"SQLite: exit code": code, **launch.lost("sqlite", f"sqlite:///{launch.folder}/mlflow.db")}
+    with postgres() as store, mlflow_server(store, launch.folder / "artifacts") as address:
+        code, *_ = launch.run(*words, "sweep.name=server", "tracking=server", f"tracking.uri={address}")
+        rows |= {"server: exit code": code, **launch.lost("server", address)}
+    return rows
 
 
 def cost(launch: Launch) -> dict[str, object]:
@@ -166,15 +197,19 @@ def cost(launch: Launch) -> dict[str, object]:
     launch.run("-m", *small, *trials, "schedule.epochs=5", "sweep.workers=2", "sweep.name=b")
     one, five = (mean(trial.cpu for trial in launch.ledger(name).trials.values()) for name in ("a", "b"))
     basic = launch.run("-m", *small, *trials, "hydra/sweeper=basic", "hydra.sweep.dir=basic")
+    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/sweeper=basic", "hydra.sweep.dir=joblib")
+    beside = launch.run("-m", *small, *trials, *joblib)
     fresh = [launch.run(*small, f"seed={i}") for i in range(8)]
     return {
-        "exit codes": sorted({code, basic[0], *(each[0] for each in fresh)}),
+        "exit codes": sorted({code, basic[0], beside[0], *(each[0] for each in fresh)}),
         "CPU seconds of a trial: blurr": f"{one:.2f}",
         "CPU seconds of a trial: blurr, less what an epoch costs": f"{one - (five - one) / 4:.2f}",
         "CPU seconds of a trial: Hydra's basic launcher, one process for all": f"{basic[2] / 8:.2f}",
+        "CPU seconds of a trial: Hydra's joblib launcher, 2 workers": f"{beside[2] / 8:.2f}",
         "CPU seconds of a trial: a fresh process for each": f"{sum(each[2] for each in fresh) / 8:.2f}",
         "wall-clock seconds of 8 trials: blurr, 2 workers": f"{seconds:.0f}",
         "wall-clock seconds of 8 trials: Hydra's basic launcher": f"{basic[1]:.0f}",
+        "wall-clock seconds of 8 trials: Hydra's joblib launcher, 2 workers": f"{beside[1]:.0f}",
         "wall-clock seconds of 8 trials: a fresh process for each": f"{sum(each[1] for each in fresh):.0f}",
     }
 

@@ -4,6 +4,7 @@ It has no threads and no open connections when it forks, and never touches a GPU
 """
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -56,6 +57,8 @@ def keep(connection: Connection, context: Context, *, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _load(context, threads)
+    gc.collect()
+    gc.freeze()  # a trial's collections else go through, and so copy, all that was loaded here
     children: dict[int, Child] = {}
     while True:
         ready = wait([connection, *(child.connection for child in children.values())], timeout=TICK_SECONDS)

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def describe_environment(git: GitState | None) -> dict[str, Any]:
     return {
         "blurr": blurr.__version__,
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _installed(name))},
+        "packages": {name: found for name in PACKAGES if (found := installed(name))},
         "platform": platform.platform(),
         "cpu": {"name": platform.processor() or platform.machine(), "count": os.cpu_count()},
         "threads": _threads(),
@@ -76,7 +77,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.decode(errors="replace")
 
 
-def _installed(package: str) -> str | None:
+@cache
+def installed(package: str) -> str | None:
+    """Give the version of a package, looked up once for a process and those forked from it; None without it."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -180,6 +181,8 @@ def prepare(tracker: "MLflowTracker") -> None:
     if not uri.startswith("http"):
         # MLflow keeps the store for later clients of this process; a connection must not be shared by a fork.
         client._tracking_client.store.engine.dispose()
+    with TemporaryDirectory() as folder:  # MLflow goes through the files of all installed packages for its first model
+        write_mlmodel(Path(folder), ModelForm({"text": "a"}, [], {}))
     resolve_tags()  # looks for the programs it may run under, which loads two hundred modules
 
 

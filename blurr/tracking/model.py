@@ -8,7 +8,6 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +18,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
 
 from blurr import __version__
+from blurr.tracking.environment import installed
 from blurr.tracking.sink import ModelForm
 
 LOADER = "blurr.serve.pyfunc"  # named, not pickled: MLflow imports it where it loads the model
@@ -45,7 +45,7 @@ def write_mlmodel(folder: Path, form: ModelForm) -> None:
             loader_module=LOADER,
             signature=ModelSignature(inputs=Schema(columns), params=params),
             input_example=pd.DataFrame([dict(form.example)]),
-            pip_requirements=[f"blurr=={__version__}", *(f"{name}=={version(name)}" for name in REQUIRED)],
+            pip_requirements=[f"blurr=={__version__}", *(f"{name}=={installed(name)}" for name in REQUIRED)],
         )
         for file in Path(made, "model").iterdir():
             shutil.move(file, folder / file.name)
