@@ -1,4 +1,4 @@
-"""`blurr predict`, `evaluate`, `serve` and `export`: what a trained model is for."""
+"""`blurr predict`, `evaluate`, `serve`, `export` and `push`: what a trained model is for."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 from blurr.errors import InputError
 from blurr.trust import add_trust
 
-NAMES = ["predict", "evaluate", "serve", "export"]
+NAMES = ["predict", "evaluate", "serve", "export", "push"]
 WHERE = "the folder of a run, the id of an MLflow run, or models:/<name>@<alias>"
 FORMATS = ("onnx", "transformers", "fastai")
 SOME_FAILED = 1
@@ -44,6 +44,7 @@ def add_serving(commands: Any) -> None:
     serve.add_argument("--max-bytes", type=int, default=1_000_000, help="of a request (default: %(default)s)")
     serve.set_defaults(command=_serve)
     export = _add_export(commands)
+    _add_push(commands)
     for command in (predict, evaluate, serve, export):
         add_trust(command)
         command.add_argument("--batch-size", type=int, default=32, help="rows in a batch (default: %(default)s)")
@@ -59,6 +60,16 @@ def _add_export(commands: Any) -> argparse.ArgumentParser:
     export.add_argument("--quantize", action="store_true", help="8-bit weights and arithmetic, for onnx")
     export.set_defaults(command=_export)
     return export
+
+
+def _add_push(commands: Any) -> None:
+    push = commands.add_parser("push", help="upload a trained model with its card to the Hugging Face Hub")
+    push.add_argument("where", help=f"{WHERE}, or the folder of an export")
+    push.add_argument("repo", help="owner/name; made where there is none")
+    push.add_argument("--private", action="store_true", help="let nobody else see it")
+    push.add_argument("--revision", help="the branch (default: the main one)")
+    push.add_argument("--message", help="of the commit")
+    push.set_defaults(command=_push)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -121,6 +132,26 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.format == "onnx":
         terminal().print(str(parity(predictor, type(predictor).load(arguments.output, trusted=arguments.trust))))
     terminal().print(f"outputs  {arguments.output}", soft_wrap=True)
+    return 0
+
+
+def _push(arguments: argparse.Namespace) -> int:
+    from blurr import composing
+
+    composing.prepare_process()
+
+    from blurr.serve.places import model_folder
+    from blurr.serve.pushing import push
+    from blurr.terminal import terminal
+
+    url = push(
+        model_folder(arguments.where),
+        arguments.repo,
+        private=arguments.private,
+        revision=arguments.revision,
+        message=arguments.message,
+    )
+    terminal().print(url, soft_wrap=True)
     return 0
 
 
