@@ -16,9 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter
 
 from blurr import paths, signatures
-from blurr.annotations import Natural, Positive, SettingsOf
+from blurr.annotations import Fraction, Natural, NonNegative, Positive, SettingsOf
 from blurr.errors import InputError, nearest
 
+# What no run can do without.
+NEEDED = ("task", "model", "data", "loader", "optimizer", "schedule", "checkpoint", "tracking")
 # Keys that stand in no node with a target of ours.
 KEYS: dict[str, Any] = {
     "seed": Natural,
@@ -30,6 +32,9 @@ KEYS: dict[str, Any] = {
     "objective": str | list[str],
     "output_dir": str,
     "resume": str | None,
+    **{f"optimizer.{name}": NonNegative for name in ("weight_decay", "wd", "momentum", "mom", "eps")},
+    "optimizer.betas": tuple[Fraction, Fraction],
+    "optimizer.fused": bool | None,
     "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"] | None,
 }
 NOUNS = {
@@ -61,6 +66,7 @@ def check(cfg: DictConfig) -> None:
         InputError: the first mistake found.
     """
     config = _resolved(cfg)
+    _check_needed(config)
     for key, expected in KEYS.items():
         group, _, name = key.rpartition(".")
         values = config.get(group, {}) if group else config
@@ -72,6 +78,17 @@ def check(cfg: DictConfig) -> None:
     _check_metrics(config)
     _check_files(config)
     _check_model(config)
+
+
+def _check_needed(config: Mapping[str, Any]) -> None:
+    for key in NEEDED:
+        node = config.get(key)
+        if not isinstance(node, dict) or "_target_" not in node:
+            there = f" Choose one: {key}=… of {', '.join(paths.options(key))}." if key in paths.groups() else ""
+            raise InputError(f"{key}={node}: every run needs this, with a _target_.{there}")
+    for key in sorted(name for name in KEYS if "." not in name):
+        if key not in config:
+            raise InputError(f"{key} was taken out of the config, and every run needs it. Leave ~{key} out.")
 
 
 def check_part(key: str, node: DictConfig) -> None:

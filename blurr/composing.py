@@ -64,8 +64,13 @@ class OptionSource(ConfigSource):
             option = OmegaConf.load(file)
         except (UnicodeDecodeError, ReaderError) as error:
             raise InputError(f"{file} is not text in UTF-8 ({error}). Save it as that.") from error
-        if not isinstance(option, DictConfig):
-            raise InputError(f"{file} holds no mapping. An option is lines of the form `key: value`.")
+        except RecursionError as error:
+            raise InputError(f"{file} is nested too deeply, or includes itself by its defaults.") from error
+        except OSError as error:  # what OmegaConf says to a lone number
+            raise InputError(_no_mapping(file)) from error
+        # of a lone text, OmegaConf makes a key
+        if not isinstance(option, DictConfig) or list(option) == [" ".join(file.read_text(encoding="utf-8").split())]:
+            raise InputError(_no_mapping(file))
         return ConfigResult(
             provider=self.provider,
             path=self.full_path(),
@@ -78,6 +83,10 @@ class OptionSource(ConfigSource):
 
     def _in_group(self, config_path: str) -> bool:
         return config_path.split("/")[0] in self.groups
+
+
+def _no_mapping(file: Path) -> str:
+    return f"{file} holds no mapping. An option is lines of the form `key: value`."
 
 
 class OptionSearchPath(SearchPathPlugin):

@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets.utils import logging as datasets_logging
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils import logging as transformers_logging
 
 from blurr.building import build
+from blurr.data.batching import Loader
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.report.card import write_card
@@ -29,9 +32,10 @@ from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
 from blurr.tracking.sink import PARENT, ModelForm
 from blurr.tracking.summary import show_summary
+from blurr.training.batch_size import find_batch_size
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
-from blurr.training.guard import Guard, memory_watched
+from blurr.training.guard import Guard, Rollback, memory_watched
 from blurr.training.optimizers import as_numbers, learning_rate, rate_of
 from blurr.training.precision import precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
@@ -78,6 +82,10 @@ def run_experiment(
         hf = build_hf(cfg, task, raw)
         log.info("%s", hf)
         run.tag(weights=hf.weights)
+        if cfg.loader.batch_size == "auto":
+            size = checkpoint.facts["batch_size"] if checkpoint else fitting_size(cfg, task, raw, hf)
+            run.found(batch_size=size)
+            cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
         learner = build_learner(cfg, task, raw, hf, run, report)
         train(cfg, learner, raw, hf, run, checkpoint)
         saved = SavedTask(task.settled(learner), config["data"].get("columns", {}), chosen, config["metrics"])
@@ -98,6 +106,25 @@ def what_is_left(folder: Path, config: dict[str, Any]) -> tuple[int | None, Chec
     check_same(folder, config)
     checkpoint = latest(folder / CHECKPOINTS)
     return (checkpoint.facts["bytes"] if checkpoint else 0), checkpoint
+
+
+def fitting_size(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> int:
+    """Find out how many rows make a batch that the memory holds."""
+    loader: Loader = replace(build(cfg.loader), batch_size=1)
+    if loader.max_tokens is not None:
+        raise InputError(
+            "loader.batch_size=auto and loader.max_tokens both say how much makes a batch; leave one of them out."
+        )
+    dls = task.dataloaders(raw, hf, loader)
+
+    def learner_of(size: int) -> Blearner:
+        longest_first = dls.train.new(bs=size, shuffle=False)
+        cbs = [*precision_callbacks(cfg.precision), *build(cfg.callbacks).values()]
+        one = DataLoaders(longest_first, dls.valid, device=dls.device)
+        optimizer = build_optimizer(cfg.optimizer)
+        return task.learner(one, hf, raw=raw, metrics=build(cfg.metrics), optimizer=optimizer, cbs=cbs)
+
+    return find_batch_size(learner_of, len(dls.train.dataset))
 
 
 def build_learner(
@@ -148,10 +175,25 @@ def train(
         learner.fits = 0  # the learning rate finder's does not count
 
         def facts() -> dict[str, Any]:
-            return {"bytes": run.written(), "data": raw.fingerprint, "lr": as_numbers(lr)}
+            size = cfg.loader.batch_size
+            return {"bytes": run.written(), "data": raw.fingerprint, "lr": as_numbers(lr), "batch_size": size}
 
-        learner.add_cb(Checkpointing(build(cfg.checkpoint), run.folder / CHECKPOINTS, facts, checkpoint))
-        build(cfg.schedule)(learner, lr)
+        goes_back = cfg.on_nan == "rollback"
+        saving = Checkpointing(build(cfg.checkpoint), run.folder / CHECKPOINTS, facts, checkpoint, at_start=goes_back)
+        learner.add_cb(saving)
+        play(lambda: build(cfg.schedule)(learner, lr), learner, saving)
+
+
+def play(schedule: Callable[[], object], learner: Blearner, saving: Checkpointing) -> None:
+    """Play a schedule, each time that the guard asks for it again from the last checkpoint on."""
+    while True:
+        try:
+            schedule()
+        except Rollback:
+            learner("after_fit")  # callbacks put back what they have changed
+            saving.go_back()
+        else:
+            return
 
 
 def build_raw(cfg: DictConfig, task: Task) -> RawData:

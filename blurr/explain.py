@@ -70,6 +70,9 @@ def message_of(error: BaseException) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, InputError):
             return str(cause)
+    if isinstance(error, RecursionError) and _is_hydras(error):
+        own = [str(file) for group in paths.groups() for file in paths.options(group).values() if paths.is_own(file)]
+        return f"An option's file includes itself, maybe by another: look at the defaults of {', '.join(own)}."
     if not _while_composing(error):
         return None
     match error:
@@ -119,6 +122,13 @@ def _is_experiment(trace: TracebackType) -> bool:
     return trace.tb_frame.f_code.co_name == "experiment" and trace.tb_frame.f_globals["__file__"] == str(
         paths.PACKAGE / "run.py"
     )
+
+
+def _is_hydras(error: BaseException) -> bool:
+    """Did Hydra call what raised this, before the experiment itself began?"""
+    trail = list(_frames(error.__traceback__))
+    callers = {trace.tb_frame.f_globals["__name__"].split(".")[0] for trace in trail}
+    return "hydra" in callers and not any(_is_experiment(trace) for trace in trail)
 
 
 def _while_composing(error: BaseException) -> bool:

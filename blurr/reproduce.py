@@ -121,11 +121,14 @@ def read_folder(folder: Path, name: str) -> Record:
 
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
-    """Give the config to be run: as it was, in a new folder, and with the weights that were really used."""
+    """Give the config to be run: as it was, in a new folder, with the weights and batches that were really used."""
     cfg = OmegaConf.create(record.config)
     weights = record.tags.get("blurr.weights")
     if weights and OmegaConf.select(cfg, "model.weights") == "auto":
         cfg.model.weights = weights
+    size = record.tags.get("blurr.batch_size")
+    if size and OmegaConf.select(cfg, "loader.batch_size") == "auto":
+        cfg.loader.batch_size = int(size)
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())
     merged = OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(changes)))
     hidden = [key for key, value in flatten(OmegaConf.to_container(merged)).items() if MASK in value]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from stopping import StopAt
 
@@ -15,7 +17,7 @@ from blurr import checks, composing, paths, resume
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
 from blurr.interruption import Interrupted
-from blurr.training.checkpoints import STATE, WEIGHTS, latest
+from blurr.training.checkpoints import STATE, WEIGHTS, Checkpointing, latest
 
 STOPPER = "+callbacks.stopper={_target_: stopping.StopAt}"
 # two phases, and every callback that has a state
@@ -152,6 +154,34 @@ def test_a_broken_checkpoint_is_refused(broken: Path):
 def test_another_config_is_refused_and_named(broken: Path):
     with pytest.raises(InputError, match=r"cannot go on with another config: seed=7 \(was 42\)"):
         run(broken, *WORDS, "tracking=none", "resume=auto", "seed=7", "loader.seed=42")
+
+
+def test_a_report_or_none_and_what_else_decides_no_weights_may_change(broken: Path):
+    config = yaml.safe_load((broken / "config.yaml").read_text())
+    resume.check_same(broken, {**config, "report": not config["report"], "threads": 3, "objective": "valid/loss"})
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("torch.save", RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")),
+        ("save_model", SafetensorError("Error while serializing: I/O error: No space left on device")),
+        ("os.fsync", OSError(28, "No space left on device")),
+    ],
+    ids=["torch", "safetensors", "the system"],
+)
+def test_a_disk_that_is_full_is_told_as_that_and_the_last_checkpoint_stays(work: Path, monkeypatch, place, error):
+    def full(*arguments):
+        raise error
+
+    def written(saving):  # after the first checkpoint
+        monkeypatch.setattr(f"blurr.training.checkpoints.{place}", full)
+
+    monkeypatch.setattr(Checkpointing, "_delete_old", written)
+    with pytest.raises(InputError, match=r"could not be written: .*(No space|failed writing).*go on with resume="):
+        run(work / "out", "tracking=none", "data.rows=40", "checkpoint.every_steps=1")
+    assert [each.name for each in (work / "out" / "checkpoints").iterdir()] == ["step-00000001"]
+    assert latest(work / "out" / "checkpoints").facts["batch_size"] == 16
 
 
 def test_other_rows_are_refused(broken: Path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from blurr.annotations import Count, Natural
 from blurr.data.bucketing import BatchSize
 from blurr.data.columns import Ragged, as_column
+from blurr.errors import InputError
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 Row = Mapping[str, Any]
@@ -22,7 +23,8 @@ class Loader:
     """How rows become batches.
 
     Args:
-        batch_size: rows in a training batch.
+        batch_size: rows in a training batch; `auto` finds out how many the memory holds, see
+            `blurr.training.batch_size`.
         eval_batch_size: rows in a validation or test batch; `None` means twice `batch_size`.
         max_tokens: instead of a number of rows, the tokens of a batch, padding included; `null` counts rows.
         num_workers: processes that collate; 0 is the fastest for tokenized text.
@@ -33,7 +35,7 @@ class Loader:
         cache: keep what the tokenizer made, for the next run on the same texts; see `blurr.data.cache`.
     """
 
-    batch_size: Count = 16
+    batch_size: Count | Literal["auto"] = 16
     eval_batch_size: Count | None = None
     max_tokens: Count | None = None
     num_workers: Natural = 0
@@ -44,7 +46,13 @@ class Loader:
     cache: bool = True
 
     def size(self, *, train: bool) -> BatchSize:
-        """Say how much makes a batch of training or of evaluation."""
+        """Say how much makes a batch of training or of evaluation.
+
+        Raises:
+            InputError: it has not been found out yet.
+        """
+        if self.batch_size == "auto":
+            raise InputError("batch_size=auto is found out by `blurr run`, in its training alone; give a number here.")
         rows = self.batch_size if train else self.eval_batch_size or 2 * self.batch_size
         return BatchSize(rows, self.max_tokens)
 

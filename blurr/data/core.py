@@ -18,6 +18,7 @@ from blurr.data.roles import (
     Columns,
     Schema,
     check_filled,
+    check_texts,
     chosen_columns,
     label_names,
     text_columns,
@@ -122,6 +123,7 @@ def raw_data(
             raise InputError(f"{where} has no rows. Check the file or the split that was given for it.")
         named[name] = under_roles(part, schema, chosen, where)
         check_filled(named[name], schema, where)
+        check_texts(named[name], schema, where)
     names = label_names(named["train"], schema, chosen)
     named = {name: with_label_names(part, schema) for name, part in named.items()}
     if "valid" not in named:

@@ -275,6 +275,8 @@ def _read_jsonl(file: Found, options: FileOptions, text: frozenset[str]) -> pa.T
                 raise InputError(
                     f"{file.path} is not JSON in line {number}: {error.msg}. Each line must be an object."
                 ) from error
+            except RecursionError as error:
+                raise InputError(f"{file.path} holds no row in line {number}: it is nested too deeply.") from error
     return _records(rows, str(file.path))
 
 

@@ -26,6 +26,7 @@ class Schema:
         sample: Makes one generated row under the names of the roles.
         blank: Roles that a row may leave empty, as a question without an answer does; their columns are read as text.
         sample_rows: How many generated rows a model from scratch learns the task from.
+        writes_labels: Whether the labels are texts that the model writes, not names of classes.
     """
 
     required: tuple[str, ...]
@@ -34,6 +35,7 @@ class Schema:
     sample: Callable[[random.Random], dict[str, Any]]
     blank: tuple[str, ...] = ()
     sample_rows: int = 3000
+    writes_labels: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -45,11 +47,19 @@ class Schema:
         """The roles that are known where nothing is: of what a model reads to predict."""
         return tuple(role for role in self.roles if role != self.label and role not in self.blank)
 
+    @property
+    def texts(self) -> frozenset[str]:
+        """The roles that hold a text in each row; a role that the generated row lacks is taken for one."""
+        example = self.sample(random.Random(0))
+        maybe = (*self.inputs, self.label) if self.writes_labels else self.inputs
+        return frozenset(role for role in maybe if role and isinstance(example.get(role, ""), str))
+
 
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
     """Name the source columns that are text whatever they look like: all with a role, but labels that are classes."""
     chosen = chosen_columns(schema, columns or {})
-    return frozenset(str(column) for role, column in chosen.items() if role != schema.label or role in schema.blank)
+    classes = None if schema.label in schema.blank or schema.writes_labels else schema.label
+    return frozenset(str(column) for role, column in chosen.items() if role != classes)
 
 
 def chosen_columns(schema: Schema, columns: Columns) -> dict[str, str | list[str]]:
@@ -162,6 +172,22 @@ def check_filled(rows: datasets.Dataset, schema: Schema, where: str) -> None:
             raise InputError(
                 f"{where} has no value for {role!r} in {len(empty)} of {rows.num_rows} rows, first in row "
                 f"{empty[0] + 1} (counted from 1). Fill these rows or take them out."
+            )
+
+
+def check_texts(rows: datasets.Dataset, schema: Schema, where: str) -> None:
+    """Refuse numbers, lists and whatever else is no text in a role of texts.
+
+    Raises:
+        InputError: Names the role and what it holds.
+    """
+    for role in sorted(schema.texts.intersection(rows.column_names)):
+        feature = rows.features[role]
+        if not (isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")):
+            kind = feature.dtype if isinstance(feature, datasets.Value) else type(feature).__name__
+            raise InputError(
+                f"{where} has no texts for {role!r} but values of type {kind}, such as {str(rows[0][role])[:60]!r}. "
+                f"Turn them into texts, or name another column: data.columns.{role}=<column>."
             )
 
 

@@ -42,6 +42,7 @@ class Journal:
         status: what the run ended as; None while it is open, and for ever where its process was killed.
         ended: milliseconds since 1970.
         tags: all that were set.
+        params: what the run found out for itself; the others are its config.
         artifacts: path of each file and folder that was recorded, with the folder of the artifacts that it went to.
         tables: names of the tables, each the stem of a .jsonl file.
     """
@@ -52,6 +53,7 @@ class Journal:
     status: str | None = None
     ended: int | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, str | None] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
 

@@ -165,9 +165,7 @@ class Run:
         return self._sink.ui_command
 
     def log(self, values: Mapping[str, Any], *, step: int) -> None:
-        """Record metrics.
-
-        Cheap enough for every step: nothing is written, sent or read back from a device before the next flush.
+        """Record metrics; cheap, for nothing is written, sent or read back from a device before the next flush.
 
         Args:
             values: name to number; a number may be a detached 0-d tensor.
@@ -181,9 +179,7 @@ class Run:
     def flush(self) -> None:
         """Write what is logged to metrics.jsonl, and let it be sent to MLflow."""
         rows, self._rows = self._rows, []
-        numbers = [
-            (step, int(at * 1000), {key: float(value) for key, value in values.items()}) for step, at, values in rows
-        ]
+        numbers = [(step, int(at * 1000), {k: float(v) for k, v in values.items()}) for step, at, values in rows]
         with writing(self.folder / METRICS):
             self._file.writelines(metric_line(*row) for row in numbers)
             self._file.flush()
@@ -197,6 +193,12 @@ class Run:
         self._journal.tags.update(named)
         self._sink.tags(named)
         self._journal.write(self.folder)
+
+    def found(self, **values: Any) -> None:
+        """Record what `auto` has come to: `batch_size=32` becomes the parameter `found.batch_size`, and a tag."""
+        self._journal.params |= {f"found.{name}": str(value) for name, value in values.items()}
+        self._sink.params(self._journal.params)
+        self.tag(**{name: str(value) for name, value in values.items()})
 
     def dataset(self, raw: "RawData") -> None:
         """Record the data set: every split with its schema, size, source and fingerprint."""
@@ -219,10 +221,9 @@ class Run:
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow."""
-        lines = (to_json(row) + "\n" for row in rows)
         path = self.folder / f"{name}.jsonl"
         with writing(path), path.open("w", encoding="utf-8") as file:
-            file.writelines(lines)
+            file.writelines(to_json(row) + "\n" for row in rows)
         self._journal.tables = sorted({*self._journal.tables, name})
         self._journal.write(self.folder)
         self._sink.table(name, rows)
@@ -256,10 +257,10 @@ class Run:
         self._write("config.yaml", yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
         self._write("overrides.yaml", yaml.safe_dump(mask_overrides(overrides), allow_unicode=True))
         self._write("environment.json", to_json(describe_environment(git), indent=2) + "\n")
-        if git and git.diff:
-            self._write("git.diff", mask_text(git.diff))
         if git:
             self._sink.tags({"mlflow.source.git.commit": git.commit})
+            if git.diff:
+                self._write("git.diff", mask_text(git.diff))
 
     def __enter__(self) -> Self:
         return self

@@ -40,6 +40,7 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
     tracker = MLflowTracker(uri=address, experiment=str(journal.experiment), wait=WAIT_SECONDS)
     sink = tracker.open(run_id=journal.run_id)
     sink.params(flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))))
+    sink.params(journal.params)
     sink.tags(journal.tags)
     if (folder / METRICS).exists():
         for points in written_points(folder):

@@ -24,6 +24,7 @@ from safetensors.torch import load_model, save_model
 from blurr import interruption
 from blurr.annotations import Count, Positive
 from blurr.errors import InputError
+from blurr.training.guard import are_finite
 from blurr.training.loop import Place
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         folder: of the checkpoints.
         facts: gives what the run wants to know when it is resumed.
         resumed: what to go on from.
+        at_start: write one before the first batch, too, to go back to.
     """
 
     order = 1000  # after all that do something with a batch, and before whatever the next event brings
@@ -108,7 +110,10 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         folder: Path,
         facts: Callable[[], dict[str, Any]],
         resumed: Checkpoint | None = None,
+        *,
+        at_start: bool = False,
     ) -> None:
+        self.at_start = at_start and resumed is None
         self.settings, self.folder, self.facts, self.resumed = settings, folder, facts, resumed
         self.steps, self.saved_at, self.is_between_steps = 0, time.monotonic(), True
         self.epochs = 0
@@ -120,6 +125,9 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         if self.resumed is not None:
             self.restore_from(self.resumed)
             self.resumed = None
+        elif self.at_start:
+            self.save(Place(self.learn.fits - 1, self.epoch))
+        self.at_start = False
 
     def before_batch(self) -> None:
         if self.training:
@@ -151,12 +159,25 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
 
     # -- to disk and back
 
-    def save(self, place: Place) -> Path:
-        """Write a checkpoint, and delete the oldest.
+    def go_back(self) -> None:
+        """Let the next fits begin where the last checkpoint is.
+
+        Raises:
+            Interrupted: a signal has come meanwhile.
+        """
+        interruption.answer()
+        self.resumed = latest(self.folder)
+        self.learn.fits, self.learn.start = 0, self.resumed.place if self.resumed else Place()
+
+    def save(self, place: Place) -> None:
+        """Write a checkpoint, and delete the oldest; weights that are no numbers are not worth one.
 
         Raises:
             InputError: the disk is full or cannot be written; the checkpoints that are there stay as they are.
         """
+        if not are_finite(self.model):
+            log.warning("No checkpoint is written at step %d: the weights are not finite.", self.steps)
+            return
         target = self.folder / f"step-{self.steps:08d}"
         aside = self.folder / f".{uuid.uuid4().hex}"
         try:
@@ -169,7 +190,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             shutil.rmtree(target, ignore_errors=True)  # of a run that was resumed from before
             aside.rename(target)
             _flush(self.folder)
-        except OSError as error:
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
             shutil.rmtree(aside, ignore_errors=True)
             raise InputError(
                 f"The checkpoint {target} could not be written: {error}. Make room or give another output_dir, and go "
@@ -177,7 +198,6 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             ) from error
         self._delete_old()
         self.saved_at = time.monotonic()
-        return target
 
     def _delete_old(self) -> None:
         found = sorted(self.folder.glob("step-*"))

@@ -16,10 +16,15 @@ from blurr.errors import InputError
 
 log = logging.getLogger(__name__)
 
-OnNan = Literal["stop", "skip"]
+OnNan = Literal["stop", "skip", "rollback"]
 MAX_SKIPPED = 20  # in a row: by then the weights themselves are not numbers
+MAX_ROLLBACKS = 5
 # CUDA's error is a class of its own; the CPU's allocator raises a RuntimeError with these words.
-CPU_FULL = "can't allocate memory"
+CPU_FULL = ("can't allocate memory", "not enough memory")
+
+
+class Rollback(Exception):  # noqa: N818  # no error
+    """Raised to go on from the last checkpoint."""
 
 
 class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -29,7 +34,11 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
 
     Args:
         on_nan: `stop` ends the training with a message; `skip` leaves out the batch and warns, and stops after twenty
-            such batches in a row.
+            such batches in a row; `rollback` goes back to the last checkpoint and leaves out the batch from there on,
+            or the one before, where its step has spoilt the weights; it stops the sixth time.
+
+    Attributes:
+        avoided: `(fit, epoch, batch)` of each batch that a rollback leaves out.
 
     Raises:
         InputError: in the training, as said; before it, where a token or label id lies outside of what the model knows,
@@ -41,11 +50,16 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def __init__(self, on_nan: OnNan = "stop") -> None:
         self.on_nan, self.skipped = on_nan, 0
+        self.avoided: set[tuple[int, int, int]] = set()
 
     def before_fit(self) -> None:
         self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
         if self.run and isinstance(self.dls.train.dataset, TokenizedRows):
             check_ids(self.dls.train.dataset, self.model.hf_model)
+
+    def before_batch(self) -> None:
+        if (self.learn.fits - 1, self.epoch, self.iter) in self.avoided:
+            self._leave_out()
 
     def after_loss(self) -> None:
         if bool(torch.isfinite(self.learn.loss).all()):
@@ -56,12 +70,32 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
             f"The loss of batch {self.iter} of epoch {self.epoch} is {float(self.learn.loss.detach().mean())}; its "
             f"training rows are {self._rows()}"
         )
-        if self.on_nan == "stop" or self.skipped > MAX_SKIPPED:
+        if self.on_nan == "rollback" and len(self.avoided) < MAX_ROLLBACKS:
+            self._go_back(said)
+        if self.on_nan != "skip" or self.skipped > MAX_SKIPPED:
+            tried = f" after {len(self.avoided)} rollbacks" if self.avoided else ""
             raise InputError(
-                f"{said}. Look at these rows; lower optimizer.lr, add callbacks=[gradient_clip], use precision=bf16 in "
-                "place of fp16, or leave such batches out with on_nan=skip."
+                f"{said}{tried}. Look at these rows; lower optimizer.lr, add callbacks=[gradient_clip], use "
+                "precision=bf16 in place of fp16, or leave such batches out with on_nan=skip."
             )
         log.warning("%s. The batch is left out.", said)
+        self._leave_out()
+
+    def _go_back(self, said: str) -> None:
+        spoilt = not are_finite(self.model)
+        batch = self.iter - 1 if spoilt and self.iter else self.iter
+        self.avoided.add((self.learn.fits - 1, self.epoch, batch))
+        log.warning("%s. Back to the last checkpoint; batch %d is left out from now on.", said, batch)
+        raise Rollback
+
+    def state(self) -> dict[str, Any]:
+        return {"avoided": [list(place) for place in sorted(self.avoided)]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        # what is known since a checkpoint was written is not forgotten by going back to it
+        self.avoided |= {(fit, epoch, batch) for fit, epoch, batch in state["avoided"]}
+
+    def _leave_out(self) -> None:
         smooth = self.recorder.smooth_loss
         # the mean that is shown would never be a number again
         self.learn.loss = smooth.value if smooth.count else torch.zeros_like(self.learn.loss)
@@ -74,6 +108,11 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
         source = loader.dataset.columns.get("row") if isinstance(loader.dataset, TokenizedRows) else None
         numbers = order if source is None else np.unique(np.asarray(source)[order])
         return ", ".join(str(int(row)) for row in numbers)
+
+
+def are_finite(model: torch.nn.Module) -> bool:
+    """Are all weights of a model numbers?"""
+    return all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
 
 
 def check_ids(rows: TokenizedRows, model: Any) -> None:
@@ -107,6 +146,12 @@ def _check_range(what: str, ids: Any, known: int, remedy: str) -> None:
         )
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Is this what Python, a device or the CPU's allocator raises when the memory does not suffice?"""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or any(words in str(error) for words in CPU_FULL)
+
+
 @contextmanager
 def memory_watched(learner: Learner) -> Iterator[None]:
     """Say what to lower when the memory does not suffice.
@@ -116,12 +161,12 @@ def memory_watched(learner: Learner) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and CPU_FULL not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         rows, tokens = learner.xb[0]["input_ids"].shape
         raise InputError(
             f"Out of memory: that of {learner.xb[0]['input_ids'].device} does not hold a batch of {rows} rows of "
-            f"{tokens} tokens. Lower loader.batch_size (callbacks=[gradient_accumulation] makes up for it), "
-            f"loader.max_tokens or task.max_length; or add callbacks=[gradient_checkpointing], or precision=bf16."
+            f"{tokens} tokens. Lower loader.batch_size, or set it to auto (callbacks=[gradient_accumulation] makes up "
+            "for it), loader.max_tokens or task.max_length; or callbacks=[gradient_checkpointing], or precision=bf16."
         ) from error

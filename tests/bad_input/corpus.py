@@ -98,6 +98,19 @@ CONFIGS = {
     "two learning rates of which one is a word": (["optimizer.lr=[1e-4,fast]"], r"optimizer\.lr"),
     "not a number as learning rate": (["optimizer.lr=nan"], r"optimizer\.lr"),
     "an infinite learning rate": (["optimizer.lr=inf"], r"optimizer\.lr"),
+    "weight decay that is a word": (["optimizer.weight_decay=much"], "must be a number of at least 0"),
+    "weight decay that is a list": (["optimizer.weight_decay=[1]"], "must be a number of at least 0"),
+    "weight decay of another optimizer": (["optimizer=lamb", "optimizer.wd=-1"], "must be a number of at least 0"),
+    "momentum that is a word": (["optimizer=sgd", "optimizer.momentum=x"], "must be a number"),
+    "one beta": (["optimizer.betas=[0.9]"], "must be a list of 2"),
+    **{
+        f"no {key}": ([f"~{key}"], f"^{key}=None: every run needs this")
+        for key in ("schedule", "model", "optimizer", "loader", "tracking", "checkpoint")
+    },
+    "no data": (["~data"], "^data=.*every run needs this.*Choose one: data=… of .*files"),
+    "no objective": (["~objective"], "objective was taken out of the config"),
+    "no target": (["~schedule._target_"], "^schedule=.*every run needs this, with a _target_"),
+    "null in place of a group": (["loader=null"], "^loader=None: every run needs this"),
 }
 FILES = {
     "tabs": "_target_: x\n\tname: y\n",
@@ -108,6 +121,12 @@ FILES = {
     "bytes that are no text": b"\xff\xfe\x00\x80name: x",
     "a NUL byte": b"name: \x00x\n",
     "an anchor there is not": "name: *nowhere\n",
+    "words alone": "just some words\n",
+    "words and a comment": "# name: x\njust some words\n",
+    "a number alone": "3\n",
+    "nothing": "",
+    "brackets without end": "name: " + "[" * 5000 + "\n",
+    "itself": "defaults:\n  - mine\nname: x\n",
     "a python object": "name: !!python/object/apply:os.system ['true']\n",
     "a broken interpolation": "_target_: blurr.text.hf_objects.build_model\nname: ${nowhere.at.all}\n",
 }
@@ -198,7 +217,10 @@ TABLES: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     "jsonl with a broken line": ("r.jsonl", '{"text": "x", "label": "a"}\n{"text"\n', {}, "not JSON in line 2"),
     "jsonl that is json": ("r.jsonl", '[\n{"text": "x", "label": "a"}\n]', {}, "not JSON in line 1"),
     "jsonl of numbers": ("r.jsonl", "1\n2\n", {}, "must be an object"),
-    "jsonl with a text that is a number": ("r.jsonl", '{"text": 3, "label": "a"}\n' * 9, {}, "text|r.jsonl"),
+    "jsonl with a text that is a number": ("r.jsonl", '{"text": 3, "label": "a"}\n' * 9, {}, "no texts for .*int64"),
+    "jsonl with a text that is a list": ("r.jsonl", '{"text": ["x"], "label": "a"}\n' * 9, {}, "no texts for .*List"),
+    "jsonl with an object as text": ("r.jsonl", '{"text": {"x": 1}, "label": "a"}\n' * 9, {}, "no texts.*dict"),
+    "deeply nested jsonl": ("r.jsonl", '{"text": ' + "[" * 100_000, {}, "no row in line 1: it is nested too deeply"),
     "jsonl with a text that is null": ("r.jsonl", '{"text": null, "label": "a"}\n' * 9, {}, "text"),
     "jsonl with lone surrogates": ("r.jsonl", '{"text": "\\ud800", "label": "a"}\n' * 9, {}, "r.jsonl"),
     "parquet that is text": ("r.parquet", CSV + ROWS, {}, "not a parquet file"),
@@ -225,6 +247,8 @@ MORE_TABLES: dict[str, tuple[str, str, str, str]] = {
     "squad json without data": ("questions", "r.json", '{"version": "2.0"}', "r.json|data"),
     "squad json without paragraphs": ("questions", "r.json", '{"data": [{"title": "x"}]}', "paragraphs|r.json"),
     "a summary that is null": ("summaries", "r.jsonl", '{"text": "a", "summary": null}\n' * 9, "summary"),
+    "a summary that is a number": ("summaries", "r.jsonl", '{"text": "a", "summary": 3}\n' * 9, "no texts for 'summ"),
+    "a summary that is a list": ("summaries", "r.jsonl", '{"text": "a", "summary": ["b"]}\n' * 9, "no texts for"),
     "no summary": ("summaries", "r.jsonl", '{"text": "a"}\n' * 9, "summary"),
 }
 TASKS = {"words": TokenClassification, "questions": QuestionAnswering, "summaries": Summarization}

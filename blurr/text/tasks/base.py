@@ -57,7 +57,6 @@ class Task(ABC):
     predicts: ClassVar[str]  # what its metrics read: classes, numbers, words, answers, texts or tokens
     learner_cls: ClassVar[type[Blearner]] = Blearner
     show_rows: ClassVar[Callable[..., Table]]
-    writes_labels: ClassVar[bool] = False  # the labels are texts that the model writes, not names of classes
     options: ClassVar[Mapping[str, type]] = {}  # what a user of the trained model may ask of a prediction
 
     # -- what differs from task to task
@@ -145,7 +144,7 @@ class Task(ABC):
         """Give the texts of the training split, to train a tokenizer on; of no other split."""
         for role in self.schema.roles:
             is_text = role in raw.train.column_names and isinstance(raw.train[0][role], str)
-            if is_text and (role != self.schema.label or self.writes_labels):
+            if is_text and (role != self.schema.label or self.schema.writes_labels):
                 yield from raw.train[role]
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:

@@ -89,13 +89,13 @@ class Summarization(Task):
         label="summary",
         sample=samples.meeting_notes,
         sample_rows=4000,
+        writes_labels=True,
     )
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
     predicts: ClassVar[str] = "texts"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
     show_rows = staticmethod(show_seq2seq)
     options: ClassVar[Mapping[str, type]] = OPTIONS
-    writes_labels: ClassVar[bool] = True
 
     max_length: Count | None = None
     max_target_length: Count | None = None

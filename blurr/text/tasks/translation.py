@@ -103,13 +103,13 @@ class Translation(Task):
         label="target",
         sample=samples_translation.sentences,
         sample_rows=4000,
+        writes_labels=True,
     )
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
     predicts: ClassVar[str] = "texts"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForTranslation
     show_rows = staticmethod(show_seq2seq)
     options: ClassVar[Mapping[str, type]] = OPTIONS
-    writes_labels: ClassVar[bool] = True
 
     src_lang: str | None = None
     tgt_lang: str | None = None
