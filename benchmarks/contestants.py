@@ -1,7 +1,6 @@
 """Train a model for an epoch in several ways: a raw loop, transformers' Trainer, blurr 1.x's way, and blurr."""
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
@@ -31,6 +30,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from benchmarks.measuring import seconds, timed
 from blurr.data.batching import IGNORED, Loader, TokenizedRows
 from blurr.data.core import RawData
 from blurr.text.hf_objects import HFObjects
@@ -38,11 +38,12 @@ from blurr.text.tasks.base import Task
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.run import Tracker, tracked_run
 from blurr.training.optimizers import adamw
-from blurr.training.precision import precision_callbacks
+from blurr.training.precision import Precision, precision_callbacks
 from blurr.training.progress import TerminalProgress
 from blurr.training.schedules import one_cycle
 
 BATCH, LR, DECAY, SEED = 16, 3e-4, 0.01, 42
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 RISE = 0.25  # share of the steps in which the learning rate rises
 Columns = dict[str, list[Any]]
 
@@ -66,7 +67,7 @@ class Problem:
     def model(self) -> PreTrainedModel:
         """Give a model with the first weights, and begin the random numbers anew."""
         torch.manual_seed(SEED)
-        return deepcopy(self.hf.model).train()
+        return deepcopy(self.hf.model).train().to(DEVICE)
 
     @property
     def is_seq2seq(self) -> bool:
@@ -85,7 +86,7 @@ class Trained:
 
     Args:
         model: the trained model.
-        seconds: of a processor, for the epoch.
+        seconds: for the epoch, see `benchmarks.measuring.seconds`.
     """
 
     model: nn.Module
@@ -96,20 +97,20 @@ class Watch(Callback):  # type: ignore[misc]  # fastai is not typed
     """Take the time of a stock Learner's epoch, without its validation."""
 
     def before_train(self) -> None:
-        self.start = time.process_time()
+        self.start = seconds()
 
     def after_train(self) -> None:
-        self.seconds = time.process_time() - self.start
+        self.seconds = seconds() - self.start
 
 
 class TrainerWatch(TrainerCallback):
     """Take the time of a Trainer's loop, without what it prepares."""
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.start = time.process_time()
+        self.start = seconds()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        self.seconds = time.process_time() - self.start
+        self.seconds = seconds() - self.start
 
 
 # -- the raw loop
@@ -129,6 +130,11 @@ def padded(problem: Problem, rows: Sequence[int]) -> dict[str, torch.Tensor]:
     return batch
 
 
+def of_device(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Bring a batch to where the model is."""
+    return {name: values.to(DEVICE, non_blocking=True) for name, values in batch.items()}
+
+
 def sorted_batches(problem: Problem) -> list[list[int]]:
     """Sort all rows by their lengths, and shuffle the batches: no order pads less."""
     padded_columns = ("input_ids", "labels") if problem.is_seq2seq else ("input_ids",)
@@ -141,7 +147,7 @@ def sorted_batches(problem: Problem) -> list[list[int]]:
 def by_raw_loop(problem: Problem, *, bf16: bool = False) -> Trained:
     """Train by the least code there is: rows of like length, fused AdamW, a scheduler."""
     model = problem.model()
-    start = time.process_time()
+    start = seconds()
     batches = sorted_batches(problem)
     weights = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
@@ -152,14 +158,15 @@ def by_raw_loop(problem: Problem, *, bf16: bool = False) -> Trained:
     )
     losses = []
     for rows in batches:
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            loss = model(**padded(problem, rows)).loss
+        batch = of_device(padded(problem, rows))
+        with torch.autocast(DEVICE.type, torch.bfloat16) if bf16 else nullcontext():
+            loss = model(**batch).loss
         loss.backward()
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
         losses.append(loss.detach())
-    return Trained(model, time.process_time() - start)
+    return Trained(model, seconds() - start)
 
 
 # -- transformers' Trainer
@@ -171,7 +178,7 @@ def by_trainer(problem: Problem, *, bf16: bool = False, grouped: bool = False) -
     cls, arguments = (Seq2SeqTrainer, Seq2SeqTrainingArguments) if problem.is_seq2seq else (Trainer, TrainingArguments)
     collator = DataCollatorForSeq2Seq if problem.is_seq2seq else DataCollatorWithPadding
     options = {"train_sampling_strategy": "group_by_length"} if grouped else {}
-    quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "use_cpu": True}
+    quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "use_cpu": DEVICE.type == "cpu"}
     schedule = {"lr_scheduler_type": "cosine", "warmup_steps": RISE, "learning_rate": LR, "weight_decay": DECAY}
     sizes = {"per_device_train_batch_size": BATCH, "num_train_epochs": 1, "seed": SEED, "bf16": bf16}
     with tempfile.TemporaryDirectory() as folder:
@@ -231,7 +238,7 @@ def by_1x(problem: Problem) -> Trained:
 # -- blurr
 
 
-def by_blurr(problem: Problem, tracker: Tracker, *, precision: str = "fp32") -> Trained:
+def by_blurr(problem: Problem, tracker: Tracker, *, precision: Precision = "fp32") -> Trained:
     """Train as `blurr run` does, with its progress bar and its record, but without validation."""
     hf = HFObjects(problem.hf.arch, problem.hf.config, problem.hf.tokenizer, problem.model(), problem.hf.weights)
     dls = problem.task.dataloaders(problem.raw, hf, Loader(batch_size=BATCH, seed=SEED))
@@ -244,7 +251,5 @@ def by_blurr(problem: Problem, tracker: Tracker, *, precision: str = "fp32") -> 
                 loaders, hf, raw=problem.raw, metrics={}, optimizer=adamw, cbs=cbs, path=folder
             )
             with TerminalProgress.shown(learner):
-                start = time.process_time()
-                one_cycle(learner, LR, epochs=1, pct_start=RISE)
-                seconds = time.process_time() - start
-    return Trained(hf.model, seconds)
+                taken = timed(lambda: one_cycle(learner, LR, epochs=1, pct_start=RISE))
+    return Trained(hf.model, taken)

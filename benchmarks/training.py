@@ -23,7 +23,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.commands import line, markdown, show
-from benchmarks.contestants import BATCH, Problem, Trained, by_1x, by_blurr, by_raw_loop, by_trainer, padded
+from benchmarks.contestants import BATCH, Problem, Trained, by_1x, by_blurr, by_raw_loop, by_trainer, of_device, padded
 from benchmarks.measuring import alternate, machine, ratio
 from blurr.composing import compose
 from blurr.data.cache import FOLDER
@@ -119,7 +119,7 @@ def loss_of(model: nn.Module, problem: Problem) -> float:
     model.eval()
     with torch.no_grad():
         batches = [padded(valid, range(i, i + BATCH)) for i in range(0, VALID, BATCH)]
-        return statistics.fmean(model(**batch).loss.item() for batch in batches)
+        return statistics.fmean(model(**of_device(batch)).loss.item() for batch in batches)
 
 
 def measure(name: str, problem: Problem, store: str, repeats: int) -> list[list[str]]:
