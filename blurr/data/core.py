@@ -201,7 +201,7 @@ def check_labels_seen(raw: RawData, role: str) -> None:
 
 
 def _labels(rows: datasets.Dataset, role: str) -> set[Any]:
-    values = rows.with_format(None)[role]
+    values = rows.with_format(None)[role][:]
     return {label for value in values for label in (value if isinstance(value, list) else [value])}
 
 

@@ -147,7 +147,7 @@ def _joined(rows: datasets.Dataset, columns: list[str], role: str, where: str) -
         if column not in rows.column_names:
             raise InputError(_missing(rows, role, column, where))
     try:
-        values = [[float(value) for value in rows.with_format(None)[column]] for column in columns]
+        values = [[float(value) for value in rows.with_format(None)[column][:]] for column in columns]
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{where}: the columns of data.columns.{role}={columns} must hold 0 or 1 in every row; {error}."

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 import datasets
+import numpy as np
 import pandas as pd
 
 from blurr.annotations import Count, Fraction, Natural
@@ -92,7 +93,8 @@ def split_rows(
                 f"Splitting {rows.num_rows} rows with data.splits.by={by} leaves none for {part!r}. Give data.valid, "
                 "change data.splits, or give more rows (data.format=lines takes each line of a text file as a row)."
             )
-    return {part: rows.select(chosen) for part, chosen in parts.items() if chosen}
+    # an array, since datasets hashes what it is given, and takes seconds for a long list
+    return {part: rows.select(np.asarray(chosen)) for part, chosen in parts.items() if chosen}
 
 
 def _chosen_way(rows: datasets.Dataset) -> str:
@@ -105,7 +107,7 @@ def _chosen_way(rows: datasets.Dataset) -> str:
 
 def _by_column(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
     column = VALID_COLUMN if splits.by == "auto" else _column(rows, splits)
-    return [_named_split(value, column, row) for row, value in enumerate(rows.with_format(None)[column])]
+    return [_named_split(value, column, row) for row, value in enumerate(rows.with_format(None)[column][:])]
 
 
 def _named_split(value: object, column: str, row: int) -> str:
@@ -139,7 +141,7 @@ def _by_folder(rows: datasets.Dataset, splits: Splits, label: str | None, inputs
 
 
 def _folder_names(rows: datasets.Dataset) -> Names:
-    files = rows.with_format(None)[FILE_COLUMN]
+    files = rows.with_format(None)[FILE_COLUMN][:]
     meant = {file: split_name(PurePath(PurePath(str(file)).parts[0]).stem) for file in set(files)}
     return [meant[file] for file in files]
 
@@ -155,7 +157,7 @@ def _by_group(rows: datasets.Dataset, splits: Splits, label: str | None, inputs:
 def _by_stratified(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
     if label is None or label not in rows.column_names:
         raise InputError("data.splits.by=stratified needs labels, and this task's rows have none. Use by=random.")
-    labels = rows.with_format(None)[label]
+    labels = rows.with_format(None)[label][:]
     if any(isinstance(value, float | list | dict) for value in labels):
         raise InputError(
             "data.splits.by=stratified needs one class per row as label, not numbers or lists. Use by=random."
@@ -211,7 +213,8 @@ def _column(rows: datasets.Dataset, splits: Splits) -> str:
 def _groups(rows: datasets.Dataset, columns: Sequence[str]) -> list[list[int]]:
     """Gather the numbers of the rows that are equal in these columns."""
     groups: dict[str, list[int]] = {}
-    for row, values in enumerate(rows.select_columns(list(columns)).with_format(None)):
+    plain = rows.with_format(None)
+    for row, values in enumerate(zip(*(plain[column][:] for column in columns), strict=True)):
         groups.setdefault(repr(values), []).append(row)
     return list(groups.values())
 

@@ -145,7 +145,7 @@ class Task(ABC):
         for role in self.schema.roles:
             is_text = role in raw.train.column_names and isinstance(raw.train[0][role], str)
             if is_text and (role != self.schema.label or self.schema.writes_labels):
-                yield from raw.train[role]
+                yield from raw.train[role][:]
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
         """Tokenize every split once, and make one loader each, in the order of `ordered_splits`."""

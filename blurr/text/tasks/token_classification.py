@@ -126,7 +126,7 @@ class TokenClassification(Task):
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         for name, rows in raw.splits.items():
-            check_words(rows["tokens"], rows["labels"], f"{raw.source} ({name})")
+            check_words(rows["tokens"][:], rows["labels"][:], f"{raw.source} ({name})")
         names = self.label_names or raw.label_names or names_in(raw)
         return {
             "num_labels": len(names),
@@ -138,7 +138,7 @@ class TokenClassification(Task):
         return hf.label_names
 
     def corpus(self, raw: RawData) -> Iterator[str]:
-        return (" ".join(words) for words in raw.train["tokens"])
+        return (" ".join(words) for words in raw.train["tokens"][:])
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
         # always on the right: labels stand at the places of their tokens
@@ -243,7 +243,7 @@ def names_in(raw: RawData) -> list[str]:
 
     Labels that no training row has are kept, so that what they label counts as not found.
     """
-    seen = {name: {str(label) for row in rows["labels"] for label in row} for name, rows in raw.splits.items()}
+    seen = {name: {str(label) for row in rows["labels"][:] for label in row} for name, rows in raw.splits.items()}
     unseen = set().union(*seen.values()) - seen["train"]
     if unseen:
         log.warning("No training row has the labels %s: they cannot be learnt, and count as not found.", sorted(unseen))
