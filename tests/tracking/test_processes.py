@@ -1,5 +1,6 @@
 """Signals, parallel first use and a real server, each with real processes."""
 
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
+from faulty_server import before
 from mlflow import MlflowClient
 
 from blurr.tracking.run import MLflowTracker, tracked_run
@@ -185,6 +187,48 @@ def test_a_server_that_hangs_and_is_restarted_gets_every_value_once_and_in_order
         opened.__exit__(None, None, None)
         assert values_of(server, run) == [(step, float(step)) for step in range(1, 401)]
         assert MlflowClient(tracking_uri=server).get_run(run.id).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_server_that_answers_500_loses_answers_hangs_and_is_down_for_30_s_gets_every_value_once(
+    tmp_path, folder, monkeypatch
+):
+    monkeypatch.setattr("blurr.tracking.spool.REQUEST_SECONDS", 5)
+    monkeypatch.setattr("blurr.tracking.mlflow_sink.RETRY_SECONDS", 1)
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    steps = itertools.count(1)
+
+    def train(seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            step = next(steps)
+            begun = time.monotonic()
+            run.log({"train/loss": float(step)}, step=step)
+            run.flush()
+            assert time.monotonic() - begun < 1  # it never waits for the server
+            time.sleep(0.1)
+
+    with before(port) as proxy:
+        with serving(command, port, tmp_path):
+            tracker = MLflowTracker(uri=proxy.address, wait=120)
+            opened = tracked_run(tracker, folder=folder, config={}, overrides=[], tags={})
+            run = opened.__enter__()
+            for mode in ("pass", "fail", "pass", "lose", "pass", "hang", "pass"):
+                proxy.mode = mode
+                train(6)
+        train(30)  # the server is down
+        with serving(command, port, tmp_path) as server:
+            train(1)
+            opened.__exit__(None, None, None)
+            values = MlflowClient(tracking_uri=server).get_metric_history(run.id, "train/loss")
+            status = MlflowClient(tracking_uri=server).get_run(run.id).info.status
+    assert {"fail", "lose", "hang"} <= proxy.counts.keys()
+    last = next(steps)
+    assert sorted((value.step, value.value) for value in values) == [(step, float(step)) for step in range(1, last)]
+    in_order = sorted(values, key=lambda value: value.step)
+    assert [value.timestamp for value in in_order] == sorted(value.timestamp for value in values)
+    assert status == "FINISHED"
 
 
 @contextmanager
