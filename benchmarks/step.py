@@ -2,7 +2,8 @@
 
 One linear layer, the same batches, weights, fused AdamW and learning rates: a raw loop, fastai's Learner, transformers'
 Trainer, Lightning, and blurr with scheduler, recorder, progress bar and MLflow. Then one optimizer step of 22 million
-parameters, against fastai's Adam. Needs the packages accelerate and lightning.
+parameters, against fastai's Adam, and a call of a function that a config names, against a plain one. Needs the packages
+accelerate and lightning.
 """
 
 import logging
@@ -23,6 +24,7 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import Adam, OptimWrapper
+from omegaconf import OmegaConf
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -31,6 +33,7 @@ from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArg
 
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import Seconds, alternate, machine, ratio, timed
+from blurr.building import build
 from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.losses import PreCalculatedCrossEntropyLoss
 from blurr.tracking.callback import TrackingCallback
@@ -39,7 +42,7 @@ from blurr.training.optimizers import adamw
 from blurr.training.progress import TerminalProgress
 from blurr.training.schedules import one_cycle
 
-STEPS, REPEATS, LR = 500, 5, 1e-3
+STEPS, CALLS, REPEATS, LR = 500, 20_000, 5, 1e-3
 SIZES = [(30522, 384), *[(384, 384)] * 24, *[(384, 1536)] * 12, *[(384,)] * 100]  # as of a small encoder
 Batches = list[tuple[dict[str, torch.Tensor], torch.Tensor]]
 
@@ -214,6 +217,16 @@ def optimizer_step(make: Callable[[list[nn.Parameter]], Any]) -> Callable[[], fl
     return lambda: timed(lambda: [optimizer.step() for _ in range(5)]) / 5
 
 
+def lowered(text: str, *, stripped: bool = True) -> str:
+    """Do what a small metric or transform does."""
+    return text.strip().lower() if stripped else text.lower()
+
+
+def calls(function: Callable[[str], str]) -> Callable[[], float]:
+    """Give what times a call, and takes the mean."""
+    return lambda: timed(lambda: [function(" Some TEXT ") for _ in range(CALLS)]) / CALLS
+
+
 def quietly(way: Callable[[], float]) -> float:
     """Let a way draw its progress bar where nobody sees it."""
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
@@ -259,6 +272,11 @@ def main() -> None:
     rows.append(["optimizer step of blurr's AdamW", f"{1e3 * median(steps['blurr']):.1f}", ""])
     share = f"{ratio(steps['blurr'], steps['fastai']):.3f}"
     rows.append(["optimizer step of fastai's Adam", f"{1e3 * median(steps['fastai']):.1f}", share])
+    configured = build(OmegaConf.create({"_target_": f"{__spec__.name}.lowered", "_partial_": True, "stripped": True}))
+    each = alternate({"plain": calls(lowered), "configured": calls(configured)}, repeats=REPEATS)
+    rows.append(["a call of a plain function", f"{1e3 * median(each['plain']):.5f}", ""])
+    share = f"{ratio(each['configured'], each['plain']):.2f} times"
+    rows.append(["the same, named by a config", f"{1e3 * median(each['configured']):.5f}", share])
     show(markdown(["what", "milliseconds", "blurr's share"], rows))
     show(f"\n{machine()}; medians of {REPEATS} rounds of {STEPS} steps")
     show(f"blurr's weights equal fastai's, bit by bit: {is_equal}")
