@@ -1,24 +1,22 @@
 """Summarization: a short text for a long one, by a model with an encoder and a decoder."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from fastai.learner import Learner
 from transformers import PretrainedConfig
 
-from blurr.annotations import Count, GenerationSettings, Smoothing
 from blurr.data import samples
-from blurr.data.core import RawData, Schema
+from blurr.data.core import Schema
 from blurr.text.data.core import Table
-from blurr.text.data.seq2seq import prefix_for, show_seq2seq, tokenize_pairs
-from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
 from blurr.text.metrics_summarization import Rouge
 from blurr.text.modeling.core import Blearner, Result
-from blurr.text.modeling.generation import OPTIONS, BlearnerForGeneration, generated_and_true
-from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
+from blurr.text.modeling.generation import BlearnerForGeneration
+from blurr.text.tasks.base import from_data
+from blurr.text.tasks.seq2seq import Seq2Seq
 
 
 class BlearnerForSummarization(BlearnerForGeneration):
@@ -70,17 +68,10 @@ def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
 
 
 @dataclass
-class Summarization(Task):
-    """Summarize texts.
+class Summarization(Seq2Seq):
+    """Summarize texts: the source is a long text, the target a short one, and T5's prefix `summarize: `.
 
-    Args:
-        max_length: longest text in tokens; `None` takes the model's limit.
-        max_target_length: longest summary in tokens, in training; generation has its own lengths.
-        prefix: put before each text; `auto` is `summarize: ` for T5 and its kin, and nothing for others.
-        loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
-            smoothing is asked for.
-        label_smoothing: share of the target that is spread over all tokens.
-        generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
+    Args: those of `Seq2Seq`.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -91,39 +82,8 @@ class Summarization(Task):
         sample_rows=4000,
         writes_labels=True,
     )
-    model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
-    predicts: ClassVar[str] = "texts"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
-    show_rows = staticmethod(show_seq2seq)
-    options: ClassVar[Mapping[str, type]] = OPTIONS
-
-    max_length: Count | None = None
-    max_target_length: Count | None = None
-    prefix: str = "auto"
-    loss: Loss = "auto"
-    label_smoothing: Smoothing = 0.0
-    generation: GenerationSettings = field(default_factory=dict)
-
-    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
-        return dict(
-            tokenize_pairs(
-                hf.tokenizer,
-                rows["text"],
-                rows.get("summary"),
-                max_length=self.max_length,
-                max_target_length=self.max_target_length,
-                prefix=prefix_for(hf.arch, self.prefix, "summarize: "),
-            )
-        )
-
-    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
-        return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
-
-    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
-        return {"generation": self.generation}
-
-    def decode(self, learner: Learner) -> tuple[Any, Any]:
-        return generated_and_true(learner)
+    named_prefix: ClassVar[str] = "summarize: "
 
     def describe(self, learner: Learner) -> Table:
         return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]

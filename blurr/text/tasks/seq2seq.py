@@ -1,0 +1,73 @@
+"""What tasks have in common that write a text for a text, by a model with an encoder and a decoder."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from fastai.learner import Learner
+
+from blurr.annotations import Count, GenerationSettings, Smoothing
+from blurr.data.core import RawData
+from blurr.text.data.core import Table
+from blurr.text.data.seq2seq import prefix_for, show_seq2seq, tokenize_pairs
+from blurr.text.hf_objects import HFObjects
+from blurr.text.modeling.generation import OPTIONS, generated_and_true
+from blurr.text.tasks.base import Loss, Task, weighted_cross_entropy
+
+
+@dataclass
+class Seq2Seq(Task):
+    """Write the second role that the schema requires, for the first.
+
+    Args:
+        max_length: longest source in tokens; `None` takes the model's limit.
+        max_target_length: longest target in tokens, in training; generation has its own lengths.
+        prefix: put before each source; `auto` is what `named_prefix` says for T5 and its kin, and nothing for others.
+        loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
+            smoothing is asked for.
+        label_smoothing: share of the target that is spread over all tokens.
+        generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
+    """
+
+    model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    predicts: ClassVar[str] = "texts"
+    show_rows = staticmethod(show_seq2seq)
+    options: ClassVar[Mapping[str, type]] = OPTIONS
+
+    max_length: Count | None = None
+    max_target_length: Count | None = None
+    prefix: str = "auto"
+    loss: Loss = "auto"
+    label_smoothing: Smoothing = 0.0
+    generation: GenerationSettings = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def named_prefix(self) -> str:
+        """What T5 wants to stand before each source of this task."""
+
+    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+        source, target = self.schema.required
+        return dict(
+            tokenize_pairs(
+                hf.tokenizer,
+                rows[source],
+                rows.get(target),
+                max_length=self.max_length,
+                max_target_length=self.max_target_length,
+                prefix=prefix_for(hf.arch, self.prefix, self.named_prefix),
+            )
+        )
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
+
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
+        return {"generation": self.generation}
+
+    def decode(self, learner: Learner) -> tuple[Any, Any]:
+        return generated_and_true(learner)
+
+    def describe(self, learner: Learner) -> Table:
+        return [{"prediction": p} for p in learner.decoded[0]]
