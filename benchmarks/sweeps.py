@@ -131,16 +131,18 @@ def resume(launch: Launch) -> dict[str, object]:
     """Kill a sweep of 12 trials with 2 workers, with -9, at 20 random moments."""
     words = ("-m", *SMALL, "optimizer.lr=1e-4,3e-4,1e-3,3e-3", "seed=1,2,3", "sweep.workers=2")
     launch.run(*words, "sweep.name=whole")
-    rng, kills = random.Random(0), 0
+    seconds = mean(trial.seconds for trial in launch.ledger("whole").trials.values())
+    rng, kills, done = random.Random(0), 0, []
     for _ in range(KILLS):
         begun = launch.attempts("cut")
         process = launch.start(*words, "sweep.name=cut")
         while process.poll() is None and launch.attempts("cut") == begun:
             time.sleep(0.05)
-        time.sleep(rng.uniform(0, 4))  # while the first two trials train, end, or are followed by the next
+        time.sleep(rng.uniform(0, 1.3 * seconds))  # while trials train, end, or are followed by the next
         kills += process.poll() is None
         process.kill()
         process.wait()
+        done.append(sum(trial.state == "finished" for trial in launch.ledger("cut").trials.values()))
     code, *_ = launch.run("sweep.resume=cut")
     trials, reference = (list(launch.ledger(name).trials.values()) for name in ("cut", "whole"))
     parents = Counter(run.data.tags.get(PARENT) for run in launch.runs() if run.info.status == "FINISHED")
@@ -150,6 +152,7 @@ def resume(launch: Launch) -> dict[str, object]:
     ends = Counter(event["number"] for event in ended if event["event"] == "ended")
     return {
         "kills": kills,
+        "trials finished at each kill": ", ".join(map(str, done)),
         "exit code at last": code,
         "attempts of trials that a kill cut short": launch.attempts("cut") - len(trials),
         "trials finished": sum(trial.state == "finished" for trial in trials),

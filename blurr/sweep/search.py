@@ -8,15 +8,20 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import OptunaError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from blurr.errors import InputError
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.space import Axis, Point, Space
 
+JOURNAL = "journal:///"
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -31,7 +36,7 @@ class Search:
         sampler: makes the sampler that proposes a trial, given the trial's number. One for each trial, so that what is
             proposed depends on the trials before it alone and not on whether the sweep was stopped meanwhile.
         pruner: judges the reports; None prunes nothing.
-        storage: address of an Optuna storage; None keeps the study in memory.
+        storage: address of an Optuna storage, `journal:///<file>` or one that SQLAlchemy knows; None keeps the study in memory.
         name: of the study.
     """
 
@@ -55,11 +60,11 @@ class Search:
             self._study = optuna.create_study(
                 directions=[StudyDirection[direction.upper()] for direction in directions],
                 pruner=pruner or optuna.pruners.NopPruner(),
-                storage=storage,
+                storage=_storage(storage),
                 study_name=name,
                 load_if_exists=storage is not None,
             )
-        except (ValueError, ImportError, OSError) as error:
+        except (ValueError, ImportError, OSError, SQLAlchemyError, OptunaError) as error:
             raise InputError(f"sweep.storage={storage}: Optuna cannot use this: {error}") from error
 
     @property
@@ -126,6 +131,12 @@ def distribution(axis: Axis) -> BaseDistribution:
     if isinstance(axis.low, int) and isinstance(axis.high, int) and isinstance(axis.step, int | None):
         return IntDistribution(axis.low, axis.high, log=axis.log, step=1 if axis.log else axis.step or 1)
     return FloatDistribution(axis.low, axis.high, log=axis.log, step=None if axis.log else axis.step)
+
+
+def _storage(address: str | None) -> BaseStorage | str | None:
+    if address and address.startswith(JOURNAL):
+        return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
+    return address
 
 
 def _suggest(trial: optuna.Trial, key: str, kind: BaseDistribution) -> Any:

@@ -28,7 +28,8 @@ class Settings:
         trial_timeout: seconds that one trial may take; null: any number.
         on_failure: `continue` with the other trials, `stop` the sweep, or `retry(n)` the trial n times, then continue.
         memory: GiB that one trial may take (its data, not files mapped into memory); null: no limit.
-        storage: address of an Optuna storage that the search is kept in besides, such as `sqlite:///optuna.db`.
+        storage: address of an Optuna storage that the search is kept in besides, such as `sqlite:///optuna.db`,
+            `postgresql://…` or `journal:///optuna.log` (a file).
         sampler: an Optuna sampler that proposes the trials; null takes all combinations of the values.
         pruner: an Optuna pruner that stops a trial which does worse than others did; null stops none.
     """

@@ -6,6 +6,7 @@ import optuna
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
 
 from blurr import paths
@@ -138,6 +139,22 @@ class TestProposals:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(optuna.logging, "set_verbosity", lambda level: None)
             return Search(self.SPACE, directions=["minimize"], pruner=pruner)
+
+    def test_a_journal_file_keeps_the_search_where_optuna_finds_it(self, ledger, tmp_path):
+        storage = f"journal:///{tmp_path}/optuna.log"
+        for count in (1, 2):
+            search = Search(self.SPACE, directions=["minimize"], storage=storage, name="mine")
+            search.follow(ledger)
+            trial = ledger.propose(count - 1, str(count), {"a": str(count)})
+            search.add(trial)
+            ledger.end(trial.number, "finished", values=[float(count)])
+            search.tell(trial)
+        kept = optuna.storages.JournalStorage(JournalFileBackend(f"{tmp_path}/optuna.log"))
+        assert [trial.values for trial in optuna.load_study(study_name="mine", storage=kept).trials] == [[1.0], [2.0]]
+
+    def test_a_storage_that_optuna_cannot_use_is_named(self):
+        with pytest.raises(InputError, match=r"sweep\.storage=nosuch://x: Optuna cannot use this"):
+            Search(self.SPACE, directions=["minimize"], storage="nosuch://x")
 
     def report(self, ledger, search, trial, *values):
         """Report until the trial is to be pruned; say whether it was."""
