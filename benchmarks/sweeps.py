@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 
@@ -121,6 +122,12 @@ class Launch:
             f"{name}: params": dict(params),
         }
 
+    def is_training(self, name: str, since: float) -> bool:
+        """Has a trial of a sweep got a process since then?"""
+        with suppress(FileNotFoundError):  # a trial that has ended meanwhile takes its file with it
+            return any(file.stat().st_mtime > since for file in (self.folder / "multirun" / name).glob("*/crash.txt"))
+        return True
+
     def steps(self, name: str) -> int:
         """Count the optimizer steps that the trials of a sweep took."""
         files = (self.folder / "multirun" / name).glob("[0-9]*/metrics.jsonl")
@@ -134,9 +141,9 @@ def resume(launch: Launch) -> dict[str, object]:
     seconds = mean(trial.seconds for trial in launch.ledger("whole").trials.values())
     rng, kills, done = random.Random(0), 0, []
     for _ in range(KILLS):
-        begun = launch.attempts("cut")
+        started = time.time()
         process = launch.start(*words, "sweep.name=cut")
-        while process.poll() is None and launch.attempts("cut") == begun:
+        while process.poll() is None and not launch.is_training("cut", started):
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 1.3 * seconds))  # while trials train, end, or are followed by the next
         kills += process.poll() is None

@@ -18,7 +18,7 @@ from blurr.sweep.proposals import Proposals
 from blurr.sweep.settings import Settings
 from blurr.sweep.trial import ERROR, METRICS
 from blurr.tracking.run import Run
-from blurr.tracking.sink import PARENT, TRIAL
+from blurr.tracking.sink import ERROR_TAG, PARENT, TRIAL
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
@@ -158,7 +158,7 @@ class Conductor:
         if not file.exists():
             file.parent.mkdir(exist_ok=True)
             file.write_text(f"{reason}\n\n{event.details}", encoding="utf-8")
-        self.run.amend(trial.number, status="FAILED", tags={"blurr.error": reason}, artifact=file)
+        self.run.amend(trial.number, status="FAILED", tags={ERROR_TAG: reason}, artifact=file)
         if event.mistake:
             self.mistakes.append(reason)
         if trial.attempts <= self.settings.retries and not event.mistake:

@@ -36,7 +36,8 @@ class Search:
         sampler: makes the sampler that proposes a trial, given the trial's number. One for each trial, so that what is
             proposed depends on the trials before it alone and not on whether the sweep was stopped meanwhile.
         pruner: judges the reports; None prunes nothing.
-        storage: address of an Optuna storage, `journal:///<file>` or one that SQLAlchemy knows; None keeps the study in memory.
+        storage: address of an Optuna storage, `journal:///<file>` or one that SQLAlchemy knows; None keeps the study
+            in memory.
         name: of the study.
     """
 

@@ -25,7 +25,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
 from blurr.tracking.model import write_mlmodel
-from blurr.tracking.sink import EMPTY, PARENT, TRIAL, ModelForm, Point, Sink
+from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Point, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri
 
@@ -152,8 +152,11 @@ class MLflowSink(Sink):
                 self._client.set_tag(run.info.run_id, key, _cut(value, MAX_TAG))
             if artifact:
                 self._client.log_artifact(run.info.run_id, str(artifact))
-            if status and run.info.status == "RUNNING":
+            # It may be closed already, as FAILED: by whatever found its process dead before this sweep went on.
+            if status and run.info.status != status:
                 self._client.set_terminated(run.info.run_id, status)
+            if status == "FINISHED" and ERROR_TAG in run.data.tags:
+                self._client.delete_tag(run.info.run_id, ERROR_TAG)
 
     def close(self, status: str, *, ended: int | None = None) -> int:
         """Send what is still queued and end the run; say how many records did not arrive."""

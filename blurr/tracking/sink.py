@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # tags by which the runs of a sweep's trials are known
+ERROR_TAG = "blurr.error"  # says why a run failed
 
 
 class Point(NamedTuple):

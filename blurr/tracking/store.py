@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
+from blurr.tracking.sink import ERROR_TAG
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         InputError: the store does not answer, cannot be read, or its experiment was deleted.
     """
     try:
-        with request_limits(retries=0, seconds=5):
+        with request_limits(retries=0, seconds=20):
             if uri.startswith(SQLITE):
                 _make_sqlite(uri)
             client = MlflowClient(tracking_uri=uri)
@@ -90,7 +91,7 @@ def close_stale(client: MlflowClient, experiment_id: str, mine: str) -> None:
         process, run_id = run.data.tags[PROCESS], run.info.run_id
         if run_id != mine and is_dead(process):
             reason = f"its process {process.partition(' ')[0]} died without a word: killed, or the machine went down"
-            client.set_tag(run_id, "blurr.error", reason)
+            client.set_tag(run_id, ERROR_TAG, reason)
             client.set_terminated(run_id, "FAILED")
             log.warning("The run %s is closed as FAILED: %s.", run.info.run_name, reason)
 

@@ -12,6 +12,7 @@ from blurr.errors import InputError
 from blurr.tracking.journal import Journal, writing
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
+from blurr.tracking.sink import PARENT, TRIAL
 from blurr.tracking.sync import sync
 
 
@@ -145,6 +146,20 @@ def test_the_next_run_closes_those_whose_process_died(tracker, client, folder):
     assert found.info.status == "FAILED"
     assert "died without a word" in found.data.tags["blurr.error"]
     assert client.get_run(elsewhere).info.status == "RUNNING"
+
+
+def test_a_trial_that_had_finished_is_so_in_mlflow_though_its_process_was_found_dead_first(tracker, client, folder):
+    with opened(tracker, folder / "sweep") as parent:
+        experiment = client.get_run(parent.id).info.experiment_id
+        tags = {**this_process(), PROCESS: dead_process(), PARENT: parent.id, TRIAL: "0"}
+        trial = client.create_run(experiment, tags=tags).info.run_id
+        with opened(tracker, folder / "next"):
+            pass
+        assert client.get_run(trial).info.status == "FAILED"
+        parent.amend(0, status="FINISHED")
+    found = client.get_run(trial)
+    assert found.info.status == "FINISHED"
+    assert "blurr.error" not in found.data.tags
 
 
 # -- disks
