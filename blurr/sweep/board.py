@@ -50,7 +50,8 @@ class Board:
 
         Args:
             ledger: of the sweep.
-            running: number of a trial to the moment it was started, by `time.monotonic`.
+            running: number of a trial to the moment it was started, by `time.monotonic`; infinity where it waits for
+                a process.
         """
         if self._live:
             trials = list(ledger.trials.values())
@@ -58,7 +59,7 @@ class Board:
             ended = [trial for trial in trials if trial.state != "running"]
             rows = (ended[-(MOST_ROWS - len(chosen)) :] if len(chosen) < MOST_ROWS else []) + chosen
             now = time.monotonic()
-            elapsed = {number: max(0.0, now - started) for number, started in running.items()}
+            elapsed = {number: now - started for number, started in running.items() if started <= now}
             self._live.update(Group(self.table(rows, elapsed), Text(self._progress(trials, elapsed))))
 
     def say(self, trial: Trial) -> None:
@@ -108,6 +109,8 @@ class Board:
     def _progress(self, trials: Sequence[Trial], elapsed: Mapping[int, float]) -> str:
         done = [trial for trial in trials if trial.state != "running"]
         line = f"{len(done)} of {self._total} trials"
+        if not done and not elapsed:
+            line += ", loading what they need"
         winners = best(trials, self._goals)
         if winners and len(self._goals) == 1:
             line += f", best {self._goals[0].name} {_numbers(winners[0].values)} (trial {winners[0].number})"

@@ -315,7 +315,16 @@ class TestBoard:
         with board.shown():
             board.show(ledger, {2: float("inf")})
         assert "2 of 4 trials, best valid/f1 0.75 (trial 0), about 0:00:10 left" in out.getvalue()
-        assert "running" in out.getvalue() or "waiting" in out.getvalue()
+        assert "waiting" in out.getvalue()
+
+    def test_the_live_table_says_that_no_trial_has_a_process_yet(self, tmp_path):
+        ledger = Ledger(tmp_path)
+        ledger.propose(0, "0", {"a": "1"})
+        board, out = self.show(terminal=True)
+        with board.shown():
+            board.show(ledger, {0: float("inf")})
+        assert "0 of 4 trials, loading what they need" in out.getvalue()
+        assert "waiting" in out.getvalue()
 
     def test_without_a_terminal_a_line_is_written_for_each_trial_that_ends(self, ledger):
         board, out = self.show()
