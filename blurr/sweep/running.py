@@ -103,13 +103,6 @@ def check_words(ledger: Ledger, words: Sequence[str], space: Space) -> None:
     Raises:
         InputError: the folder holds a sweep of other words, or a trial that these words do not span.
     """
-    axes = {axis.key: axis for axis in space.axes}
-    for trial in ledger.trials.values():  # run again as the journal has it, unless it has ended
-        if not all(key in axes and axes[key].admits(value) for key, value in trial.point.items()):
-            raise InputError(
-                f"The journal in {ledger.folder} has a trial {trial}, which these words do not span: somebody has "
-                "changed it. Begin anew with another sweep.name."
-            )
     ours = sorted(word for word in mask_overrides(words) if not is_own(word))
     before = sorted(word for word in ledger.head["words"] if not is_own(word))
     if ours != before:
@@ -118,6 +111,13 @@ def check_words(ledger: Ledger, words: Sequence[str], space: Space) -> None:
             f"{' '.join(ours)}. Give the same words, or none but sweep.resume={ledger.folder.name}, or another "
             "sweep.name."
         )
+    axes = {axis.key: axis for axis in space.axes}
+    for trial in ledger.trials.values():  # run again as the journal has it, unless it has ended
+        if not all(key in axes and axes[key].admits(value) for key, value in trial.point.items()):
+            raise InputError(
+                f"The journal in {ledger.folder} has a trial {trial}, which these words do not span: somebody has "
+                "changed it. Begin anew with another sweep.name."
+            )
 
 
 def decide_weights(configs: Sequence[DictConfig]) -> str:
