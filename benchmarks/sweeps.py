@@ -145,7 +145,7 @@ def resume(launch: Launch) -> dict[str, object]:
         process = launch.start(*words, "sweep.name=cut")
         while process.poll() is None and not launch.is_training("cut", started):
             time.sleep(0.05)
-        time.sleep(rng.uniform(0, 1.3 * seconds))  # while trials train, end, or are followed by the next
+        time.sleep(rng.uniform(0, 1.1 * seconds))  # while trials train, end, or are followed by the next
         kills += process.poll() is None
         process.kill()
         process.wait()
