@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,16 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blurr.errors import InputError
 from blurr.serve.batching import Batcher, Overloaded
 from blurr.serve.predictor import Predictor
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE, DOCS = (Path(__file__).with_name(name) for name in ("page.html", "docs.html"))
 MOST_OF_A_NUMBER = 1024  # a whole number among the options, such as new tokens, is no larger
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,11 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         running.cancel()
         await asyncio.wait([running])
 
-    app = FastAPI(title="blurr", description=f"{_kind(predictor)}, a model trained by blurr.", lifespan=lifespan)
+    said = f"{_kind(predictor)}, a model trained by blurr."
+    # FastAPI's own pages of the schema ask other machines for their scripts
+    app = FastAPI(title="blurr", description=said, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.ready = False
-    app.middleware("http")(_limiting(limits, numbers))
+    app.add_middleware(Limiting, limits=limits, numbers=numbers)
     _add_predict(app, predictor, batcher, limits)
     _add_pages(app, predictor, batcher, numbers)
     return app
@@ -84,27 +87,43 @@ def _kind(predictor: Predictor) -> str:
     return type(predictor.saved.task).__name__
 
 
-def _limiting(limits: Limits, numbers: Numbers) -> Callable[[Request, Answer], Awaitable[Response]]:
-    """Refuse what is too large before it is read, and count and time what is answered."""
+class Limiting:
+    """Refuse what is too large before it is read, and count and time what is answered.
 
-    async def limited(request: Request, answer: Answer) -> Response:
-        if request.url.path != "/predict":
-            return await answer(request)
-        started = time.perf_counter()
-        size = request.headers.get("content-length")
+    Plain ASGI: FastAPI's own decorator for this costs as much as a short text does.
+
+    Args:
+        app: what answers.
+        limits: see `Limits`.
+        numbers: which are kept.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, numbers: Numbers) -> None:
+        self.app, self.limits, self.numbers = app, limits, numbers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/predict":
+            return await self.app(scope, receive, send)
+        started, status = time.perf_counter(), 500
+
+        async def seen(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await (self._refusal(scope) or self.app)(scope, receive, seen)
+        self.numbers.requests.labels(status).inc()
+        self.numbers.seconds.observe(time.perf_counter() - started)
+        return None
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        size = Headers(scope=scope).get("content-length")
         if size is None or not size.isdecimal():
-            response: Response = JSONResponse({"detail": "A request needs a Content-Length."}, 411)
-        elif int(size) > limits.bytes:
-            response = JSONResponse(
-                {"detail": f"A request has at most {limits.bytes} bytes; this one has {size}."}, 413
-            )
-        else:
-            response = await answer(request)
-        numbers.requests.labels(response.status_code).inc()
-        numbers.seconds.observe(time.perf_counter() - started)
-        return response
-
-    return limited
+            return JSONResponse({"detail": "A request needs a Content-Length."}, 411)
+        if int(size) > self.limits.bytes:
+            said = f"A request has at most {self.limits.bytes} bytes; this one has {size}."
+            return JSONResponse({"detail": said}, 413)
+        return None
 
 
 def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
@@ -131,8 +150,8 @@ def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
 def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: Limits) -> None:
     body = _body(predictor, limits)
 
-    @app.post("/predict")
-    async def predict(request: body) -> dict[str, list[Any]]:  # type: ignore[valid-type]
+    @app.post("/predict", response_model=dict[str, list[Any]])
+    async def predict(request: body) -> Response:  # type: ignore[valid-type]
         """Predict on each of the inputs; the results have the fields of `learn.predict`."""
         given = request.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         try:
@@ -145,7 +164,7 @@ def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: L
         for place, result in enumerate(results):
             if isinstance(result, InputError):
                 raise HTTPException(422, f"inputs[{place}]: {result}")
-        return {"predictions": results}
+        return JSONResponse({"predictions": results})  # as it is: FastAPI would copy and check every number of it
 
 
 def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Numbers) -> None:
@@ -153,10 +172,15 @@ def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Nu
     known = {"task": _kind(predictor), "model": predictor.hf.arch, "roles": roles, "example": example}
     # "<" would end the script that the JSON is put into
     page = PAGE.read_text(encoding="utf-8").replace("/*KNOWN*/", json.dumps(known).replace("<", "\\u003c"))
+    docs = DOCS.read_text(encoding="utf-8")
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def try_it() -> str:
         return page
+
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def how_to_call_it() -> str:
+        return docs
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -19,6 +19,8 @@ from blurr.text.hf_objects import HFObjects, get_hf_objects
 from blurr.text.tasks.base import default_device
 from blurr.text.tasks.saved import SavedTask, load_task
 
+ROWS = 32  # in a batch
+TOKENS = 2048  # in a batch on a CPU, where more make nothing faster, and pads cost as much as words
 NO_ROWS = RawData(DatasetDict(), None, "a saved model")
 
 
@@ -30,7 +32,7 @@ class Predictor:
     Args:
         saved: the task, as its training has settled it.
         hf: tokenizer, config and model.
-        batch_size: rows, or windows of rows, in a batch.
+        batch_size: rows, or windows of rows, in a batch; `None`: 32, and on a CPU as many as make 2048 tokens.
         device: `cpu`, `cuda`, …; `None` takes the accelerator where there is one.
         folder: where the model comes from, if it comes from one.
     """
@@ -40,15 +42,16 @@ class Predictor:
         saved: SavedTask,
         hf: HFObjects,
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         device: str | None = None,
         folder: Path | None = None,
     ) -> None:
-        self.saved, self.hf, self.batch_size, self.folder = saved, hf, batch_size, folder
+        self.saved, self.hf, self.batch_size, self.folder = saved, hf, batch_size or ROWS, folder
         task = saved.task
-        loader = fitting(Loader(batch_size=batch_size, eval_batch_size=batch_size), hf.config)
-        dl = task.loader(TokenizedRows({}, task.vocab(hf)), hf, loader, train=False)
         place = default_device() if device is None else torch.device(device)
+        tokens = TOKENS if batch_size is None and place.type == "cpu" else None
+        loader = Loader(batch_size=self.batch_size, eval_batch_size=self.batch_size, max_tokens=tokens)
+        dl = task.loader(TokenizedRows({}, task.vocab(hf)), hf, fitting(loader, hf.config), train=False)
         dls = DataLoaders(dl, dl, device=place)
         hf.model.to(place)  # type: ignore[arg-type]  # a decorator hides what `to` takes
         self.learner = task.learner(dls, hf, raw=NO_ROWS, metrics={})
@@ -56,7 +59,7 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, where: str | Path, *, batch_size: int = 32, device: str | None = None, trusted: Sequence[str] = ()
+        cls, where: str | Path, *, batch_size: int | None = None, device: str | None = None, trusted: Sequence[str] = ()
     ) -> Self:
         """Load the model of a run: no network, no config files and no pickle are needed.
 

@@ -2,11 +2,19 @@
 
 import asyncio
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from every_task import TASKS, items_of
 from starlette.testclient import TestClient
@@ -90,6 +98,7 @@ def test_health_readiness_metrics_and_pages_are_there(saved):
         assert '"roles": ["text", "text_pair"]' in page
         assert "http://" not in page.replace("http-equiv", "")
         assert client.get("/openapi.json").json()["paths"]["/predict"]
+        assert "//" not in client.get("/docs").text  # no script and no style from elsewhere
 
 
 def test_requests_that_wait_together_are_one_batch(saved):
@@ -136,3 +145,45 @@ def test_a_defect_of_the_model_reaches_who_asked(saved, monkeypatch):
     with TestClient(make_app(predictor), raise_server_exceptions=False) as client:
         assert post(client, "a").status_code == 500
         assert client.get("/health").status_code == 200
+
+
+def test_a_stop_first_answers_what_is_being_answered(saved, work):
+    """A process of its own, told to stop while a slow model has a request and another one waits."""
+    program = (
+        "import sys, time, uvicorn\n"
+        "from blurr.serve.app import make_app\n"
+        "from blurr.serve.predictor import Predictor\n"
+        "predictor = Predictor.load(sys.argv[1])\n"
+        "real = predictor.predict_each\n"
+        "predictor.predict_each = lambda items, **o: (time.sleep(1.5), real(items, **o))[1]\n"
+        "uvicorn.run(make_app(predictor), port=int(sys.argv[2]), timeout_graceful_shutdown=31)\n"
+    )
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        port = opened.getsockname()[1]
+    folder = saved("sequence_classification")[1]
+    server = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder), str(port)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            with suppress(httpx.TransportError):
+                httpx.get(f"{url}/ready")
+                break
+            time.sleep(0.25)
+        with ThreadPoolExecutor(2) as threads:
+            asked = []
+            for text in ("good", "bad"):
+                asked.append(threads.submit(httpx.post, f"{url}/predict", json={"inputs": [text]}, timeout=60))
+                time.sleep(0.5)
+            server.send_signal(signal.SIGTERM)
+            assert [each.result().status_code for each in asked] == [200, 200]
+        server.wait(60)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{url}/health")
+    finally:
+        server.kill()
+        server.wait()

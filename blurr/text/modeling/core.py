@@ -208,7 +208,8 @@ def infer_windows(
     rows = as_items(items)
     if not rows:
         return []
-    dl = learn.dls.test_dl(rows, num_workers=0, **({} if bs is None else {"bs": bs}))
+    size = {} if bs is None else {"bs": bs, "max_tokens": None}
+    dl = learn.dls.test_dl(rows, num_workers=0, **size)
     order = dl.get_idxs()
     dl.to(next(learn.model.parameters()).device)
     was_training = learn.model.training
