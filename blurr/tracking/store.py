@@ -89,7 +89,8 @@ def close_stale(client: MlflowClient, experiment_id: str, mine: str) -> None:
     here = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{this_process()[HOST]}'"
     for run in client.search_runs([experiment_id], here):
         process, run_id = run.data.tags[PROCESS], run.info.run_id
-        if run_id != mine and is_dead(process):
+        # Asked again once it is dead: it may have closed its run, and ended, since the search.
+        if run_id != mine and is_dead(process) and client.get_run(run_id).info.status == "RUNNING":
             reason = f"its process {process.partition(' ')[0]} died without a word: killed, or the machine went down"
             client.set_tag(run_id, ERROR_TAG, reason)
             client.set_terminated(run_id, "FAILED")
