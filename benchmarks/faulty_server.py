@@ -1,0 +1,141 @@
+"""Train before an MLflow server that fails and before one that does not, in turns: python -m benchmarks.faulty_server.
+
+The faulty one answers 500, loses answers and hangs, three seconds each, with three good ones in between.
+"""
+
+import argparse
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import ClassVar
+
+from fastai.callback.core import Callback
+
+from benchmarks.commands import markdown, show
+from blurr import composing
+from tests.shared.faulty_server import FaultyServer, before
+
+SECONDS = 3.0
+WORDS = ["model.weights=scratch", "schedule.epochs=4", "report=false", "checkpoint.every_minutes=null"]
+CLOCK = "+callbacks.clock={_target_: benchmarks.faulty_server.Clock}"
+
+
+class Clock(Callback):
+    """Takes the time of each pass over the training rows.
+
+    Attributes:
+        seconds: of each pass: by the clock, of this thread's computing, and of the whole process's.
+        runs: whether a training is under way.
+    """
+
+    seconds: ClassVar[list[tuple[float, float, float]]] = []
+    runs: ClassVar[threading.Event] = threading.Event()
+
+    def before_fit(self) -> None:
+        self.runs.set()
+
+    def before_train(self) -> None:
+        self.began = now()
+
+    def after_train(self) -> None:
+        ended = now()
+        self.seconds.append((ended[0] - self.began[0], ended[1] - self.began[1], ended[2] - self.began[2]))
+
+    def after_fit(self) -> None:
+        self.runs.clear()
+
+
+def now() -> tuple[float, float, float]:
+    """Read the three clocks."""
+    return time.monotonic(), time.thread_time(), time.process_time()
+
+
+def train(uri: str, rows: int) -> list[float]:
+    """Train once; return the seconds of all passes, as `Clock` has them."""
+    from blurr.experiment import run_experiment
+
+    with tempfile.TemporaryDirectory() as folder:
+        words = [*WORDS, CLOCK, f"data.rows={rows}", f"output_dir={folder}", "tracking=server", f"tracking.uri={uri}"]
+        cfg = composing.compose(words)
+        Clock.seconds.clear()
+        run_experiment(cfg, folder=Path(folder), overrides=words, choices={})
+    return [sum(each) for each in zip(*Clock.seconds, strict=True)]
+
+
+def trouble(proxy: FaultyServer) -> None:
+    """Change the proxy's ways as long as a training is under way."""
+    Clock.runs.wait()
+    for mode in itertools.cycle(("fail", "pass", "lose", "pass", "hang", "pass")):
+        proxy.mode = mode  # type: ignore[assignment]  # cycle forgets that these are the ones
+        end = time.monotonic() + SECONDS
+        while Clock.runs.is_set() and time.monotonic() < end:
+            time.sleep(0.05)
+        if not Clock.runs.is_set():
+            break
+    proxy.mode = "pass"
+
+
+def troubled(proxy: FaultyServer, rows: int) -> list[float]:
+    """Train while the proxy fails."""
+    thread = threading.Thread(target=trouble, args=(proxy,))
+    thread.start()
+    seconds = train(proxy.address, rows)
+    thread.join()
+    return seconds
+
+
+def main() -> None:
+    """Print a table of the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="of each kind")
+    parser.add_argument("--rows", type=int, default=1500)
+    given = parser.parse_args()
+    os.environ.update(HF_HUB_OFFLINE="1", MLFLOW_DISABLE_TELEMETRY="true")
+    composing.prepare_process()
+    port = 5917
+    with tempfile.TemporaryDirectory() as folder, before(port) as proxy:
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+        server = subprocess.Popen(
+            [*command, "--port", str(port), "--workers", "1"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health")
+            train(proxy.address, given.rows)  # what is done once is none of the two's
+            good, bad = [], []
+            for _ in range(given.runs):
+                good.append(train(proxy.address, given.rows))
+                bad.append(troubled(proxy, given.rows))
+        finally:
+            server.terminate()
+            server.wait()
+    table = []
+    for name, number in (("by the clock", 0), ("CPU of the training's thread", 1), ("CPU of the process", 2)):
+        fair, faulty = (statistics.median(run[number] for run in runs) for runs in (good, bad))
+        table.append([name, f"{fair:.2f}", f"{faulty:.2f}", f"{faulty / fair - 1:+.1%}"])
+    show(markdown(["seconds of training", "server well", "server faulty", "more"], table))
+    show(", ".join(f"{mode} {count}" for mode, count in sorted(proxy.counts.items())) + " requests")
+
+
+def wait_for(address: str) -> None:
+    """Wait until a server answers."""
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()
