@@ -6,6 +6,8 @@ The faulty one answers 500, loses answers and hangs, three seconds each, with th
 import argparse
 import itertools
 import os
+import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -14,47 +16,15 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import ClassVar
 
-from fastai.callback.core import Callback
-
+from benchmarks.clock import Clock
 from benchmarks.commands import markdown, show
 from blurr import composing
 from tests.shared.faulty_server import FaultyServer, before
 
 SECONDS = 3.0
 WORDS = ["model.weights=scratch", "schedule.epochs=4", "report=false", "checkpoint.every_minutes=null"]
-CLOCK = "+callbacks.clock={_target_: benchmarks.faulty_server.Clock}"
-
-
-class Clock(Callback):
-    """Takes the time of each pass over the training rows.
-
-    Attributes:
-        seconds: of each pass: by the clock, of this thread's computing, and of the whole process's.
-        runs: whether a training is under way.
-    """
-
-    seconds: ClassVar[list[tuple[float, float, float]]] = []
-    runs: ClassVar[threading.Event] = threading.Event()
-
-    def before_fit(self) -> None:
-        self.runs.set()
-
-    def before_train(self) -> None:
-        self.began = now()
-
-    def after_train(self) -> None:
-        ended = now()
-        self.seconds.append((ended[0] - self.began[0], ended[1] - self.began[1], ended[2] - self.began[2]))
-
-    def after_fit(self) -> None:
-        self.runs.clear()
-
-
-def now() -> tuple[float, float, float]:
-    """Read the three clocks."""
-    return time.monotonic(), time.thread_time(), time.process_time()
+CLOCK = "+callbacks.clock={_target_: benchmarks.clock.Clock}"
 
 
 def train(uri: str, rows: int) -> list[float]:
@@ -99,7 +69,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.update(HF_HUB_OFFLINE="1", MLFLOW_DISABLE_TELEMETRY="true")
     composing.prepare_process()
-    port = 5917
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder, before(port) as proxy:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
         server = subprocess.Popen(
@@ -107,6 +77,7 @@ def main() -> None:
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # it has children, which go with it
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/health")
@@ -116,7 +87,7 @@ def main() -> None:
                 good.append(train(proxy.address, given.rows))
                 bad.append(troubled(proxy, given.rows))
         finally:
-            server.terminate()
+            os.killpg(server.pid, signal.SIGKILL)
             server.wait()
     table = []
     for name, number in (("by the clock", 0), ("CPU of the training's thread", 1), ("CPU of the process", 2)):
@@ -124,6 +95,13 @@ def main() -> None:
         table.append([name, f"{fair:.2f}", f"{faulty:.2f}", f"{faulty / fair - 1:+.1%}"])
     show(markdown(["seconds of training", "server well", "server faulty", "more"], table))
     show(", ".join(f"{mode} {count}" for mode, count in sorted(proxy.counts.items())) + " requests")
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def wait_for(address: str) -> None:
