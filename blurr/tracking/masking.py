@@ -21,6 +21,7 @@ _ENTERED = re.compile(
     r"((?:password|passwd|secret|api_?key|(?:access|api|auth|bearer|hf|hub)_token)[\"']?: ?[\"']?)[^\s\"',}]+",
     re.IGNORECASE,
 )
+FOLDERS = {"PWD", "OLDPWD"}  # where a shell works: no passwords, whatever their names sound like
 LEAST = 8  # characters of a value of the environment that is looked for; shorter ones are found in any text
 _TOKEN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[oprsu]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|dapi[0-9a-f]{32})\b"
@@ -30,7 +31,7 @@ _TOKEN = re.compile(
 def mask_text(text: str) -> str:
     """Replace passwords in URIs, `password=…`, well-known kinds of token, and secrets of the environment in a text."""
     for name, value in os.environ.items():
-        if len(value) >= LEAST and _SECRET_NAME.search(name):
+        if name not in FOLDERS and len(value) >= LEAST and _SECRET_NAME.search(name):
             text = text.replace(value, MASK)
     text = _URI_PASSWORD.sub(rf"\1:{MASK}@", text)
     return _TOKEN.sub(MASK, _ENTERED.sub(rf"\1{MASK}", _ASSIGNED.sub(rf"\1{MASK}", text)))

@@ -77,5 +77,7 @@ def test_a_password_is_masked_without_mlflow_too(folder):
 def test_secrets_of_the_environment_are_masked_wherever_they_turn_up(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "correct horse")
     monkeypatch.setenv("SOME_TOKEN_COUNT", "123456789")
+    monkeypatch.setenv("PWD", "/home/you/reviews")  # a folder, which many a text names
     monkeypatch.setenv("DB_PASSWORD", "abc")  # too short to be looked for: it is part of other words
-    assert mask_text("no entry with 'correct horse', 123456789 alphabcs") == "no entry with '***', 123456789 alphabcs"
+    text = "no entry with 'correct horse', 123456789 alphabcs /home/you/reviews"
+    assert mask_text(text) == "no entry with '***', 123456789 alphabcs /home/you/reviews"
