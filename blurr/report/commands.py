@@ -20,10 +20,11 @@ def add_reviewing(commands: Any) -> None:
     compare = commands.add_parser("compare", help="compare runs: config, metrics, predictions, significance")
     compare.add_argument("runs", nargs="+", help="two or more; each is compared with the first")
     compare.set_defaults(command=_compare)
-    for part in (report, compare):
-        part.add_argument("--uri", help="the MLflow store (default: mlflow.db in this folder)")
     board = commands.add_parser("leaderboard", help="list the runs that have ended, the best first")
     board.add_argument("folder", nargs="?", default="outputs", help="where they are (default: %(default)s)")
+    board.add_argument("--experiment", help="instead, the runs of this MLflow experiment")
+    for part in (report, compare, board):
+        part.add_argument("--uri", help="the MLflow store (default: mlflow.db in this folder)")
     board.add_argument("--by", help="the metric to sort by (default: the objective)")
     board.set_defaults(command=_leaderboard)
 
@@ -55,9 +56,12 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
-    from blurr.report.leaderboard import leaderboard
+    from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 
-    _show("", leaderboard(Path(arguments.folder), by=arguments.by))
+    if arguments.experiment is None:
+        _show("", leaderboard(Path(arguments.folder), by=arguments.by))
+    else:
+        _show("", leaderboard_of_experiment(arguments.experiment, uri=arguments.uri, by=arguments.by))
     return 0
 
 

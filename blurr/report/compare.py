@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from rouge_score.rouge_scorer import RougeScorer
 
 from blurr.errors import InputError
 from blurr.report.record import Record, Rows
+from blurr.report.texts import is_written, word_f1
 from blurr.tracking.records import flatten
 
 SAMPLES = 2000  # of the bootstrap
@@ -63,24 +65,42 @@ def significance(first: Record, second: Record, split: str = "valid", *, seed: i
         seed: of the draws.
 
     Returns:
-        `measure` (mean loss, and share of right rows where predictions are compared with targets), `difference` (second
-        less first), its 95 % interval `from` and `to`, and `p`.
+        `measure` (see `measures`), `difference` (second less first), its 95 % interval `from` and `to`, and `p`.
 
     Raises:
         InputError: they were not evaluated on the same rows.
     """
     pairs = paired(first, second, split)
-    measures = {"loss": [[float(row["loss"]) for row in rows] for rows in pairs]}
-    measures["right"] = [[float(row["prediction"] == row["target"]) for row in rows] for rows in pairs]
+    one, other = (measures(rows) for rows in pairs)
     drawn = np.random.default_rng(seed).integers(0, len(pairs[0]), (SAMPLES, len(pairs[0])))
     found = []
-    for name, (a, b) in measures.items():
-        gaps = np.array(b) - np.array(a)
+    for name, values in one.items():
+        gaps = np.array(other[name]) - np.array(values)
         difference, means = gaps.mean(), gaps[drawn].mean(axis=1)
         low, high = np.quantile(means, [0.025, 0.975])
         p = float((means * np.sign(difference) <= 0).mean()) if difference else 1.0
         found.append({"measure": name, "difference": difference, "from": low, "to": high, "p": p})
     return pd.DataFrame(found)
+
+
+def measures(rows: Rows) -> dict[str, list[float]]:
+    """Give what each row is worth, by what there is in it.
+
+    Returns:
+        `loss`; and `exact_match` and `f1` of answers, the share of right tokens (`token_accuracy`) of a language model,
+        the F1 of words and ROUGE-L of written texts, or whether a row is `right`.
+    """
+    first, found = rows[0], {"loss": [float(row["loss"]) for row in rows]}
+    if "exact_match" in first:
+        return found | {name: [float(row[name]) for row in rows] for name in ("exact_match", "f1")}
+    if "right_count" in first:
+        return found | {"token_accuracy": [row["right_count"] / max(1, row["target_count"]) for row in rows]}
+    if is_written(first):
+        pairs = [(row["prediction"], row["target"]) for row in rows]
+        scorer = RougeScorer(["rougeL"], use_stemmer=True)  # as the metric of the run
+        rouge = [scorer.score(target, written)["rougeL"].fmeasure for written, target in pairs]
+        return found | {"word_f1": [word_f1(*pair) for pair in pairs], "rougeL": rouge}
+    return found | {"right": [float(row["prediction"] == row["target"]) for row in rows]}
 
 
 def paired(first: Record, second: Record, split: str) -> tuple[Rows, Rows]:

@@ -1,6 +1,8 @@
-"""List runs, the best first."""
+"""List runs, the best first: those of a folder, or of an MLflow experiment."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -8,6 +10,8 @@ from blurr.errors import InputError, nearest
 from blurr.report.record import read_record, runs_in
 
 LESS_IS_BETTER = ("loss", "perplexity", "rmse")
+FINAL = ("valid/", "test/")
+Row = dict[str, Any]
 
 
 def leaderboard(folder: Path, *, by: str | None = None) -> pd.DataFrame:
@@ -23,18 +27,42 @@ def leaderboard(folder: Path, *, by: str | None = None) -> pd.DataFrame:
     records = [record for run in runs_in(folder) if (record := read_record(run)).scores]
     if not records:
         raise InputError(f"There are no runs with final scores below {folder}. Give the folder that they are in.")
-    objective = records[-1].config.get("objective")
-    chosen = by or (objective if isinstance(objective, str) else next(iter(records[-1].scores)))
-    names = sorted({name for record in records for name in record.scores})
+    rows = [{"run": str(r.folder.relative_to(folder.absolute())), "what": r.title, **r.scores} for r in records]
+    return _ranked(rows, by, records[-1].config.get("objective"))
+
+
+def leaderboard_of_experiment(name: str, *, uri: str | None = None, by: str | None = None) -> pd.DataFrame:
+    """Give the finished runs of an MLflow experiment, those of sweeps too, the best first.
+
+    Args:
+        name: of the experiment.
+        uri: of the store; `None` takes `mlflow.db` in the current folder.
+        by: see `leaderboard`.
+
+    Raises:
+        InputError: there is no such store or experiment, it has no such runs, or none has that metric.
+    """
+    from blurr.tracking.store import finished_runs  # MLflow takes seconds to import
+
+    runs = finished_runs(name, uri)
+    rows: list[Row] = []
+    for run in runs:
+        scores = {key: value for key, value in run.data.metrics.items() if key.startswith(FINAL)}
+        if scores:
+            rows.append({"run": run.info.run_id, "what": run.info.run_name, **scores})
+    if not rows:
+        raise InputError(f"The experiment {name} has no finished run with metrics of {' or '.join(FINAL)}.")
+    return _ranked(rows, by, runs[-1].data.params.get("objective"))
+
+
+def _ranked(rows: Sequence[Row], by: str | None, objective: Any) -> pd.DataFrame:
+    names = sorted({name for row in rows for name in row if name not in ("run", "what")})
+    of_latest = next(name for name in rows[-1] if name in names)
+    chosen = by or (objective if isinstance(objective, str) else of_latest)
     if chosen not in names:
         raise InputError(f"No run has the metric {chosen}.{nearest(chosen, names)} There are {names}.")
-    rows = [
-        {"run": str(r.folder.relative_to(folder.absolute())), "what": r.title, **r.scores}
-        for r in records
-        if chosen in r.scores
-    ]
     first = ["run", "what", chosen]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame([row for row in rows if chosen in row])
     frame = frame[[*first, *(name for name in frame if name not in first)]].dropna(axis=1, how="all")
     is_less_better = chosen.rpartition("/")[2] in LESS_IS_BETTER
     return frame.sort_values(chosen, ascending=is_less_better).reset_index(drop=True)

@@ -30,6 +30,8 @@ def top_losses(rows: Rows, k: int = SHOWN) -> pd.DataFrame:
     worst = sorted(rows, key=lambda row: -float(row["loss"]))[:k]
     hidden = {"probs", "others", "token_count", "target_token_count"}
     frame = pd.DataFrame([{k: _short(v) for k, v in row.items() if k not in hidden} for row in worst])
+    again = [name for name in frame if name != "target" and frame[name].equals(frame["target"])]  # under its own name
+    frame = frame.drop(columns=again)
     first = [name for name in ("loss", "target", "prediction") if name in frame]
     return frame[[*first, *(name for name in frame if name not in first)]]
 

@@ -1,6 +1,7 @@
-"""Write a trial down as an experiment: a YAML file that runs it again."""
+"""Write down what a sweep found: a trial as a YAML file that runs it again, all trials as a description."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -8,10 +9,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from blurr import paths
+from blurr.sweep.goals import Goal
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.space import words_of
 
 NOT_ITS_OWN = ("output_dir", "hydra", "tracking")  # where it is run and recorded is no part of what it is
+NOTED = 20  # trials, in the description of a sweep
 
 
 def experiment_yaml(ledger: Ledger, trial: Trial) -> str:
@@ -43,6 +46,21 @@ def experiment_yaml(ledger: Ledger, trial: Trial) -> str:
     defaults = yaml.safe_dump({"defaults": list(_defaults(chosen))}, allow_unicode=True) if chosen else ""
     rest = yaml.safe_dump(values, sort_keys=False, allow_unicode=True) if values else ""
     return "\n".join(lines) + "\n" + defaults + rest
+
+
+def note(trials: Sequence[Trial], goals: Sequence[Goal]) -> str:
+    """Describe a sweep in Markdown, as the page of its run in MLflow shows it: its best trials, at most 20."""
+    finished = [trial for trial in trials if trial.state == "finished"]
+    ranked = sorted(finished, key=lambda trial: -goals[0].sign * trial.values[0])[:NOTED]
+    keys = list(dict.fromkeys(key for trial in ranked for key in trial.point))
+    names = ["trial", *keys, *(goal.name for goal in goals)]
+    rows = [
+        [str(trial.number), *(trial.point.get(key, "") for key in keys), *(f"{value:.4g}" for value in trial.values)]
+        for trial in ranked
+    ]
+    table = [f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows)]
+    counts = ", ".join(f"{n} {state}" for state, n in Counter(trial.state for trial in trials).items())
+    return "\n".join([f"{len(trials)} trials: {counts}.", "", *(table if rows else [])])
 
 
 def is_about_the_place(word: str) -> bool:

@@ -17,7 +17,7 @@ from blurr.errors import InputError
 from blurr.explain import CRASH
 from blurr.sweep.board import Board
 from blurr.sweep.conductor import Conductor
-from blurr.sweep.export import experiment_yaml
+from blurr.sweep.export import experiment_yaml, note
 from blurr.sweep.goals import Goal, best, goals
 from blurr.sweep.ledger import Ledger, locked
 from blurr.sweep.proposals import Proposals
@@ -191,6 +191,7 @@ def conclude(conductor: Conductor) -> None:
     for number in numbers:
         run.amend(number, tags={"blurr.best": "true"})
     conductor.board.close(ledger)
+    run.tag(**{"mlflow.note.content": note(list(ledger.trials.values()), conductor.goals)})
     facts = {"sweep": conductor.settings.name}
     if winners:
         ledger.begin(best=numbers)

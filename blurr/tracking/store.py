@@ -12,11 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from blurr.errors import InputError
+from blurr.errors import InputError, nearest
 from blurr.tracking.masking import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.sink import ERROR_TAG
@@ -82,6 +82,32 @@ def folder_of(run_id: str, uri: str | None) -> Path | None:
     except STORE_ERRORS:
         return None
     return Path(tags["blurr.output_dir"]) if "blurr.output_dir" in tags else None
+
+
+def finished_runs(experiment: str, uri: str | None) -> list[Run]:
+    """Give the runs of an experiment that have come to their end, the oldest first.
+
+    Args:
+        experiment: its name.
+        uri: see `folder_of`.
+
+    Raises:
+        InputError: MLflow does not answer, or has no such experiment.
+    """
+    resolved = resolve_uri(uri or DEFAULT)
+    if resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists():
+        raise InputError(f"There is no MLflow store {resolved}. Name the one that has the runs: --uri sqlite:///…")
+    client = MlflowClient(tracking_uri=resolved)
+    try:
+        with request_limits(retries=1, seconds=10):
+            there = {each.name: each.experiment_id for each in client.search_experiments()}
+            if experiment in there:
+                words = "attributes.status = 'FINISHED'"
+                found = client.search_runs([there[experiment]], words, order_by=["attributes.start_time ASC"])
+                return list(found)
+    except STORE_ERRORS as error:
+        raise InputError(_refusal(resolved, str(error))) from error
+    raise InputError(f"MLflow has no experiment {experiment!r}.{nearest(experiment, there)} There are {sorted(there)}.")
 
 
 def close_stale(client: MlflowClient, experiment_id: str, mine: str) -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import yaml
 
+from blurr import cli
 from blurr.errors import InputError
 from blurr.report.card import write_card
-from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
-from blurr.report.leaderboard import leaderboard
+from blurr.report.compare import changed_predictions, config_differences, measures, metric_differences, significance
+from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 from blurr.report.overview import note
 from blurr.report.record import read_record
 
@@ -64,6 +65,64 @@ def test_the_best_run_comes_first(two, tmp_path):
     assert leaderboard(tmp_path, by="valid/accuracy")["run"].tolist() == ["b", "a"]
     assert leaderboard(tmp_path, by="valid/loss")["run"].tolist() == ["b", "a"]
     assert leaderboard(tmp_path).columns.tolist()[:3] == ["run", "what", "valid/loss"]
+
+
+class TestExperiment:
+    """A leaderboard of what MLflow has."""
+
+    @pytest.fixture
+    def store(self, client, store_uri: str) -> str:
+        if client.get_experiment_by_name("board") is None:
+            experiment = client.create_experiment("board")
+            for name, accuracy, status in (("a", 0.5, "FINISHED"), ("b", 0.9, "FINISHED"), ("c", 1.0, "FAILED")):
+                run = client.create_run(experiment, run_name=name).info.run_id
+                client.log_param(run, "objective", "valid/accuracy")
+                client.log_metric(run, "valid/accuracy", accuracy)
+                client.log_metric(run, "train/loss", 0.1)
+                client.set_terminated(run, status)
+            client.create_experiment("empty board")
+        return store_uri
+
+    def test_finished_runs_are_listed_the_best_first(self, store: str):
+        board = leaderboard_of_experiment("board", uri=store)
+        assert board["what"].tolist() == ["b", "a"]
+        assert board.columns.tolist() == ["run", "what", "valid/accuracy"]
+
+    def test_what_is_not_there_is_named(self, store: str, tmp_path):
+        with pytest.raises(InputError, match="no experiment 'bord'. Did you mean 'board'"):
+            leaderboard_of_experiment("bord", uri=store)
+        with pytest.raises(InputError, match="The experiment empty board has no finished run with metrics of valid/"):
+            leaderboard_of_experiment("empty board", uri=store)
+        with pytest.raises(InputError, match="No run has the metric valid/f1"):
+            leaderboard_of_experiment("board", uri=store, by="valid/f1")
+        with pytest.raises(InputError, match="There is no MLflow store sqlite:///.*gone.db"):
+            leaderboard_of_experiment("board", uri=f"sqlite:///{tmp_path}/gone.db")
+
+    def test_a_server_that_does_not_answer_is_named(self):
+        with pytest.raises(InputError, match="http://127.0.0.1:9"):
+            leaderboard_of_experiment("board", uri="http://127.0.0.1:9")
+
+    def test_the_command_takes_an_experiment(self, store: str, capsys):
+        arguments = cli._parser().parse_args(["leaderboard", "--experiment", "board", "--uri", store])
+        assert arguments.command(arguments) == 0
+        assert "valid/accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("row", "names", "worth"),
+    [
+        ({"prediction": "a", "target": ["b"], "exact_match": 0.0, "f1": 0.5}, ["exact_match", "f1"], [0.0, 0.5]),
+        ({"prediction": "a b", "target": "a b", "right_count": 1, "target_count": 4}, ["token_accuracy"], [0.25]),
+        ({"prediction": "a red hat", "target": "a hat"}, ["word_f1", "rougeL"], [0.8, 0.8]),
+        ({"prediction": "up", "target": "down", "probs": [0.1]}, ["right"], [0.0]),
+        ({"prediction": ["O", "B-X"], "target": ["O", "B-X"]}, ["right"], [1.0]),
+    ],
+    ids=["answer", "tokens", "text", "class", "words"],
+)
+def test_rows_are_compared_by_the_scores_of_their_kind(row, names, worth):
+    found = measures([{**row, "loss": 0.1}])
+    assert list(found) == ["loss", *names]
+    assert [found[name][0] for name in names] == pytest.approx(worth)
 
 
 def test_a_leaderboard_of_an_unknown_metric_names_the_nearest(two, tmp_path):
