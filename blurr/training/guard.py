@@ -58,7 +58,7 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
             check_ids(self.dls.train.dataset, self.model.hf_model)
 
     def before_batch(self) -> None:
-        if (self.learn.fits - 1, self.epoch, self.iter) in self.avoided:
+        if self.avoided and (self.learn.fits - 1, self.epoch, self.iter) in self.avoided:
             self._leave_out()
 
     def after_loss(self) -> None:
