@@ -38,6 +38,8 @@ from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.losses import PreCalculatedCrossEntropyLoss
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.run import MLflowTracker, tracked_run
+from blurr.training.checkpoints import Checkpointing, Checkpoints
+from blurr.training.guard import Guard
 from blurr.training.optimizers import adamw
 from blurr.training.progress import TerminalProgress
 from blurr.training.schedules import one_cycle
@@ -197,7 +199,7 @@ def by_blurr(batches: Batches, weights: dict[str, Any], store: str) -> float:
                 loss_func=PreCalculatedCrossEntropyLoss(),
                 opt_func=partial(adamw, weight_decay=0.0),
                 splitter=lambda m: [list(m.parameters())],
-                cbs=[TrackingCallback(run)],
+                cbs=[Guard(), TrackingCallback(run), Checkpointing(Checkpoints(), folder / "checkpoints", dict)],
                 freeze=False,
                 path=folder,
             )

@@ -87,6 +87,19 @@ def latest(folder: Path) -> Checkpoint | None:
     return Checkpoint(found[-1], Place(**facts.pop("place")), facts)
 
 
+@dataclass
+class Now:
+    """Where a training is; apart because fastai makes setting a callback's own attributes slow.
+
+    Args:
+        steps: that the optimizer has taken, over all fits.
+        is_between_steps: the last batch has ended with a step, so that no gradients wait for one.
+    """
+
+    steps: int = 0
+    is_between_steps: bool = True
+
+
 class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
     """Write checkpoints, and take up the one that a run goes on from.
 
@@ -115,7 +128,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
     ) -> None:
         self.at_start = at_start and resumed is None
         self.settings, self.folder, self.facts, self.resumed = settings, folder, facts, resumed
-        self.steps, self.saved_at, self.is_between_steps = 0, time.monotonic(), True
+        self.saved_at, self.now = time.monotonic(), Now()
         self.epochs = 0
 
     def before_fit(self) -> None:
@@ -130,19 +143,19 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         self.at_start = False
 
     def before_batch(self) -> None:
-        if self.training:
+        if self.learn.training:
             interruption.wait()  # a signal that comes within a step is answered after it
-            self.is_between_steps = False
+            self.now.is_between_steps = False
 
     def after_step(self) -> None:
-        self.steps += 1
-        self.is_between_steps = True
+        self.now.steps += 1
+        self.now.is_between_steps = True
 
     def after_batch(self) -> None:
-        if not self.training or not self.is_between_steps:
+        if not self.learn.training or not self.now.is_between_steps:
             return
         every, minutes = self.settings.every_steps, self.settings.every_minutes
-        is_due = every is not None and self.steps % every == 0
+        is_due = every is not None and self.now.steps % every == 0
         is_late = minutes is not None and time.monotonic() - self.saved_at > minutes * 60
         if is_due or is_late or interruption.is_pending():
             self.save(Place(self.learn.fits - 1, self.epoch, self.iter + 1))
@@ -176,14 +189,14 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             InputError: the disk is full or cannot be written; the checkpoints that are there stay as they are.
         """
         if not are_finite(self.model):
-            log.warning("No checkpoint is written at step %d: the weights are not finite.", self.steps)
+            log.warning("No checkpoint is written at step %d: the weights are not finite.", self.now.steps)
             return
-        target = self.folder / f"step-{self.steps:08d}"
+        target = self.folder / f"step-{self.now.steps:08d}"
         aside = self.folder / f".{uuid.uuid4().hex}"
         try:
             aside.mkdir(parents=True)
             save_model(self.model, str(aside / WEIGHTS))
-            torch.save(state_of(self.learn, self.steps, self.epochs), aside / STATE)
+            torch.save(state_of(self.learn, self.now.steps, self.epochs), aside / STATE)
             (aside / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
             for file in (*aside.iterdir(), aside):
                 _flush(file)
@@ -213,7 +226,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         try:
             state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
             load_model(self.model, str(checkpoint.folder / WEIGHTS), device=str(next(self.model.parameters()).device))
-            self.steps, self.epochs = state["steps"], state["epochs"]
+            self.now.steps, self.epochs = state["steps"], state["epochs"]
             dl = self.dls.train
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch
             restore(self.learn, state)
@@ -222,7 +235,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
                 f"The checkpoint {checkpoint.folder} does not fit: {error}. Delete it to go on from the one before, or "
                 "begin anew without resume."
             ) from error
-        log.info("Going on at step %d, from %s.", self.steps, checkpoint.folder)
+        log.info("Going on at step %d, from %s.", self.now.steps, checkpoint.folder)
 
 
 def state_of(learner: Learner, steps: int, epochs: int) -> State:

@@ -1,6 +1,7 @@
 """Notice a training that goes wrong, and say which rows, ids or sizes it went wrong on."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 OnNan = Literal["stop", "skip", "rollback"]
 MAX_SKIPPED = 20  # in a row: by then the weights themselves are not numbers
 MAX_ROLLBACKS = 5
+LOSSES = 50  # that are looked at together
 # CUDA's error is a class of its own; the CPU's allocator raises a RuntimeError with these words.
 CPU_FULL = ("can't allocate memory", "not enough memory")
 
@@ -30,7 +32,8 @@ class Rollback(Exception):  # noqa: N818  # no error
 class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
     """Stop a training, or leave out the step, when the loss is not a finite number; check ids before the first batch.
 
-    Reading the loss waits for the device at each step.
+    On an accelerator reading the loss makes the step wait, so that `stop` looks at fifty losses together, and stops as
+    many steps late at the most. The other two wait at each step, for what they leave out must not be learnt from.
 
     Args:
         on_nan: `stop` ends the training with a message; `skip` leaves out the batch and warns, and stops after twenty
@@ -49,11 +52,15 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
     run_valid = False
 
     def __init__(self, on_nan: OnNan = "stop") -> None:
-        self.on_nan, self.skipped = on_nan, 0
+        self.on_nan, self.skipped, self.look_every = on_nan, 0, 1
+        self.unseen: list[tuple[int, torch.Tensor]] = []  # number of a batch in its epoch, and its loss
         self.avoided: set[tuple[int, int, int]] = set()
 
     def before_fit(self) -> None:
         self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
+        waits = self.on_nan != "stop" or next(self.model.parameters()).device.type == "cpu"
+        self.look_every = 1 if waits else LOSSES
+        self.unseen.clear()  # of a fit that was broken off
         if self.run and isinstance(self.dls.train.dataset, TokenizedRows):
             check_ids(self.dls.train.dataset, self.model.hf_model)
 
@@ -62,14 +69,25 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
             self._leave_out()
 
     def after_loss(self) -> None:
-        if bool(torch.isfinite(self.learn.loss).all()):
+        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        self.unseen.append((learn.iter, learn.loss.detach().mean()))
+        if len(self.unseen) >= self.look_every or learn.iter + 1 == learn.n_iter:
+            self._look()
+
+    def _look(self) -> None:
+        seen = self.unseen[:]
+        self.unseen.clear()
+        found = torch.stack([loss for _, loss in seen]).tolist()
+        wrong = [(batch, loss) for (batch, _), loss in zip(seen, found, strict=True) if not math.isfinite(loss)]
+        if wrong:
+            self._is_wrong(*wrong[0])
+        elif self.skipped:
             self.skipped = 0
-            return
+
+    def _is_wrong(self, batch: int, loss: float) -> None:
         self.skipped += 1
-        said = (
-            f"The loss of batch {self.iter} of epoch {self.epoch} is {float(self.learn.loss.detach().mean())}; its "
-            f"training rows are {self._rows()}"
-        )
+        rows = self._rows(batch)
+        said = f"The loss of batch {batch} of epoch {self.epoch} is {loss}; its training rows are {rows}"
         if self.on_nan == "rollback" and len(self.avoided) < MAX_ROLLBACKS:
             self._go_back(said)
         if self.on_nan != "skip" or self.skipped > MAX_SKIPPED:
@@ -101,10 +119,10 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
         self.learn.loss = smooth.value if smooth.count else torch.zeros_like(self.learn.loss)
         raise CancelBatchException
 
-    def _rows(self) -> str:
+    def _rows(self, batch: int) -> str:
         """Name the rows of the batch as the data have them: several windows may come from one."""
         loader = self.dls.train
-        order = loader.batches()[self.iter]
+        order = loader.batches()[batch]
         source = loader.dataset.columns.get("row") if isinstance(loader.dataset, TokenizedRows) else None
         numbers = order if source is None else np.unique(np.asarray(source)[order])
         return ", ".join(str(int(row)) for row in numbers)

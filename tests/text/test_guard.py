@@ -63,6 +63,24 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_rows(learner
         learn.fit(1)
 
 
+class OnAccelerator(Guard):
+    """Looks at the losses as it does where reading one waits for a device."""
+
+    def before_fit(self):
+        super().before_fit()
+        self.look_every = 3
+
+
+@pytest.mark.parametrize("batch", [1, -1], ids=["among others", "the last of the epoch"])
+def test_on_an_accelerator_it_stops_some_steps_late_and_names_the_rows_all_the_same(learner, batch):
+    learn = learner()
+    batch %= len(learn.dls.train)
+    rows = ", ".join(str(int(row)) for row in learn.dls.train.batches()[batch])
+    learn.add_cbs([OnAccelerator(), Spoil({batch})])
+    with pytest.raises(InputError, match=rf"loss of batch {batch} of epoch 0 is inf; its training rows are {rows}\."):
+        learn.fit(1)
+
+
 def test_such_batches_can_be_left_out(learner, caplog):
     caplog.set_level(logging.WARNING)
     spoil = Spoil({0, 2})
