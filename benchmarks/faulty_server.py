@@ -1,6 +1,7 @@
 """Train before an MLflow server that fails and before one that does not, in turns: python -m benchmarks.faulty_server.
 
-The faulty one answers 500, loses answers and hangs, three seconds each, with three good ones in between.
+The faulty one answers 500, loses answers or hangs for three seconds, and is well for three more; blurr asks it again
+after 15.
 """
 
 import argparse
@@ -39,10 +40,11 @@ def train(uri: str, rows: int) -> list[float]:
     return [sum(each) for each in zip(*Clock.seconds, strict=True)]
 
 
-def trouble(proxy: FaultyServer) -> None:
-    """Change the proxy's ways as long as a training is under way."""
+def trouble(proxy: FaultyServer, number: int) -> None:
+    """Change the proxy's ways as long as a training is under way; each training begins with another."""
     Clock.runs.wait()
-    for mode in itertools.cycle(("fail", "pass", "lose", "pass", "hang", "pass")):
+    ways = ("fail", "lose", "hang")
+    for mode in itertools.islice(itertools.cycle(each for way in ways for each in (way, "pass")), 2 * number, None):
         proxy.mode = mode  # type: ignore[assignment]  # cycle forgets that these are the ones
         end = time.monotonic() + SECONDS
         while Clock.runs.is_set() and time.monotonic() < end:
@@ -52,9 +54,9 @@ def trouble(proxy: FaultyServer) -> None:
     proxy.mode = "pass"
 
 
-def troubled(proxy: FaultyServer, rows: int) -> list[float]:
+def troubled(proxy: FaultyServer, number: int, rows: int) -> list[float]:
     """Train while the proxy fails."""
-    thread = threading.Thread(target=trouble, args=(proxy,))
+    thread = threading.Thread(target=trouble, args=(proxy, number))
     thread.start()
     seconds = train(proxy.address, rows)
     thread.join()
@@ -83,9 +85,9 @@ def main() -> None:
             wait_for(f"http://127.0.0.1:{port}/health")
             train(proxy.address, given.rows)  # what is done once is none of the two's
             good, bad = [], []
-            for _ in range(given.runs):
+            for number in range(given.runs):
                 good.append(train(proxy.address, given.rows))
-                bad.append(troubled(proxy, given.rows))
+                bad.append(troubled(proxy, number, given.rows))
         finally:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
