@@ -81,7 +81,9 @@ def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[
         return {"model": (model, dict(inputs))}
     from transformers.exporters.utils import decompose_for_generation
 
-    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    mask = inputs["attention_mask"].clone()
+    mask[0, -1 if model.config.is_encoder_decoder else 0] = 0  # without a pad, the graph would know of no mask
+    given = {"input_ids": inputs["input_ids"], "attention_mask": mask}
     # a length of one in the example would be one for ever: so a decoder begins with several tokens
     begun = {"decoder_input_ids": inputs["input_ids"][:, :3]} if model.config.is_encoder_decoder else {}
     parts = decompose_for_generation(model, {**given, **begun}, generation_config=generation_config(model, PLAIN))
