@@ -178,18 +178,23 @@ def _answer_in_steps(model: Any, runners: Mapping[str, Callable[..., Any]]) -> N
         if ENCODER in runners and given.get("encoder_outputs") is None:
             read = {name: given[name] for name in ("input_ids", "attention_mask")}
             given["encoder_outputs"] = runners[ENCODER](**read)
-        elif ENCODER not in runners:
-            given = _with_places(given)
         kept = given.get("past_key_values")
-        is_first = kept is None or not kept.get_seq_length()
-        return runners[PREFILL if is_first else DECODE](**given)
+        before = 0 if kept is None else kept.get_seq_length()
+        if ENCODER not in runners:
+            given = _with_places(given, before)
+        return runners[DECODE if before else PREFILL](**given)
 
     model.forward = _answering(model.forward, step)
 
 
-def _with_places(given: dict[str, Any]) -> dict[str, Any]:
-    """Add what a decoder finds out for itself where it is given tokens alone, and its graph asks for."""
-    ids = given["input_ids"]
-    places = torch.arange(ids.shape[1]).expand(ids.shape)
-    found = {"attention_mask": torch.ones_like(ids), "position_ids": places}
+def _with_places(given: dict[str, Any], before: int) -> dict[str, Any]:
+    """Add what a decoder finds out for itself where nothing is padded, and its graph asks for.
+
+    Args:
+        given: what the decoder is given: `input_ids`, `(rows, tokens)`, at least.
+        before: tokens of each row that it has read in steps before.
+    """
+    rows, tokens = given["input_ids"].shape
+    places = torch.arange(before, before + tokens).expand(rows, -1)
+    found = {"attention_mask": torch.ones(rows, before + tokens, dtype=torch.long), "position_ids": places}
     return {**found, **{name: value for name, value in given.items() if value is not None}}
