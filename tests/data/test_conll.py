@@ -11,8 +11,8 @@ from blurr.data.readers import FileOptions, read_files
 from blurr.data.splits import Splits
 from blurr.errors import InputError
 
-SCHEMA = Schema(required=("tokens", "labels"), optional=(), label="labels", sample=lambda rng: {})
 TWO = [{"tokens": ["EU", "rejects"], "labels": ["B-ORG", "O"]}, {"tokens": ["Peter"], "labels": ["B-PER"]}]
+SCHEMA = Schema(required=("tokens", "labels"), optional=(), label="labels", sample=lambda rng: TWO[0])
 
 VARIETIES = {
     "tabs": "EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\n",
