@@ -7,6 +7,7 @@ from blurr.report.parts import BLUE, COLOURS, GREY, ORANGE, Part, grid
 from blurr.report.record import Record
 
 POINTS = 400  # of a curve; more would only make the page larger
+APART = 10  # times as high, and a metric gets a plot of its own
 SMOOTHING = 0.1  # weight of the newest value in the smoothed loss
 
 
@@ -17,10 +18,9 @@ def curve_parts(record: Record) -> list[Part]:
         parts.append(Part("loss", "Loss", losses(record), "Of training, each step and smoothed; of validation.", _loss))
     if "train/lr" in record.log:
         parts.append(Part("learning_rate", "Learning rate", learning_rates(record), "", _rates))
-    metrics = epoch_metrics(record)
-    if len(metrics.columns) > 1:
-        height = 1.1 + 1.3 * min(2, len(metrics.columns) - 1)
-        parts.append(Part("metrics", "Metrics by epoch", metrics, "", _metrics, (6.0, height)))
+    for number, metrics in enumerate(by_scale(epoch_metrics(record)), start=1):
+        name, height = "metrics" if number == 1 else f"metrics_{number}", 1.1 + 1.3 * min(2, len(metrics.columns) - 1)
+        parts.append(Part(name, "Metrics by epoch", metrics, "", _metrics, (6.0, height)))
     if len(record.epochs):
         parts.append(Part("epochs", "Epochs", speed(record), "Seconds by the clock, validation included."))
     return parts
@@ -53,6 +53,17 @@ def epoch_metrics(record: Record) -> pd.DataFrame:
     frame = record.epochs[columns].rename(columns=lambda name: name.removeprefix("valid/"))
     frame.insert(0, "epoch", range(1, len(frame) + 1))
     return frame
+
+
+def by_scale(metrics: pd.DataFrame) -> list[pd.DataFrame]:
+    """Part metrics that would flatten each other in one plot: a perplexity of 60, an accuracy below 1."""
+    heights = metrics.drop(columns="epoch").abs().max().sort_values()
+    groups: list[list[str]] = []
+    for name, height in heights.items():
+        if not groups or height > APART * heights[groups[-1][0]] > 0:
+            groups.append([])
+        groups[-1].append(str(name))
+    return [metrics[["epoch", *(name for name in metrics if name in group)]] for group in groups]
 
 
 def speed(record: Record) -> pd.DataFrame:

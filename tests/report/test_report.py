@@ -9,7 +9,7 @@ import pytest
 
 from blurr.errors import InputError
 from blurr.report.classes import calibration, confused, confusion, expected_calibration_error, per_class
-from blurr.report.curves import losses, speed
+from blurr.report.curves import by_scale, losses, speed
 from blurr.report.entities import error_types
 from blurr.report.lengths import lengths, token_figures
 from blurr.report.losses import slices, top_losses
@@ -233,3 +233,11 @@ def test_the_command_writes_the_report_and_says_where(make_run, blurr):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{folder}/report.html", f"{folder}/plots/*.png"]
     assert blurr("report", "nothing").returncode == 2
+
+
+def test_metrics_that_would_flatten_each_other_are_drawn_apart():
+    metrics = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.2, 0.5], "perplexity": [60.6, 6.6], "f1": [0.1, 0.6]})
+    small, large = by_scale(metrics)
+    assert list(small) == ["epoch", "accuracy", "f1"]
+    assert list(large) == ["epoch", "perplexity"]
+    assert by_scale(metrics[["epoch"]]) == []
