@@ -143,6 +143,7 @@ class TestRefusals:
             graphs.export_graphs(predictor.hf.model, {}, tmp_path / "new")
 
 
+@pytest.mark.slow
 def test_the_command_says_how_far_the_export_is_from_the_model(saved, work: Path, monkeypatch, capsys):
     monkeypatch.setattr(composing, "prepare_process", lambda: None)
     folder = saved("sequence_classification")[1]

@@ -142,6 +142,7 @@ class TestSearch:
 
     RANGE = "optimizer.lr=interval(0.1,1.0)"
 
+    @pytest.mark.slow
     def test_it_proposes_the_same_after_a_kill_as_without_one(self, sweeping, wait_until):
         words = ("sweep=tpe", self.RANGE, "sweep.trials=14")  # TPE begins with 10 at random
         sweeping.sweep(*words, "sweep.name=whole")
