@@ -30,7 +30,8 @@ _TOKEN = re.compile(
 
 def mask_text(text: str) -> str:
     """Replace passwords in URIs, `password=…`, well-known kinds of token, and secrets of the environment in a text."""
-    for name, value in os.environ.items():
+    for name in list(os.environ):  # another thread may set or remove one meanwhile
+        value = os.environ.get(name, "")
         if name not in FOLDERS and len(value) >= LEAST and _SECRET_NAME.search(name):
             text = text.replace(value, MASK)
     text = _URI_PASSWORD.sub(rf"\1:{MASK}@", text)

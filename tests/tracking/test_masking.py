@@ -1,5 +1,8 @@
 """Secrets are hidden in what a run writes down; everything else is left as it is."""
 
+import os
+from threading import Event, Thread
+
 import pytest
 
 from blurr.tracking.masking import mask_config, mask_overrides, mask_text
@@ -81,3 +84,20 @@ def test_secrets_of_the_environment_are_masked_wherever_they_turn_up(monkeypatch
     monkeypatch.setenv("DB_PASSWORD", "abc")  # too short to be looked for: it is part of other words
     text = "no entry with 'correct horse', 123456789 alphabcs /home/you/reviews"
     assert mask_text(text) == "no entry with '***', 123456789 alphabcs /home/you/reviews"
+
+
+def test_a_variable_that_another_thread_sets_and_removes_does_no_harm():
+    stop = Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            os.environ["BLURR_TEST_LIMIT"] = "20"
+            os.environ.pop("BLURR_TEST_LIMIT", None)
+
+    changing = Thread(target=change)
+    changing.start()
+    try:
+        assert {mask_text("plain") for _ in range(3000)} == {"plain"}
+    finally:
+        stop.set()
+        changing.join()
