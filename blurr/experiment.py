@@ -26,7 +26,7 @@ from blurr.resume import CHECKPOINTS, check_same
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.core import Blearner
 from blurr.text.tasks.base import Task
-from blurr.text.tasks.saved import SavedTask, save_task
+from blurr.text.tasks.saved import SavedTask, save_model
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
@@ -233,9 +233,7 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
                 report.write_text(text, encoding="utf-8")
                 run.artifact(report)
     model_folder = run.folder / "model"
-    hf.model.save_pretrained(model_folder)
-    hf.tokenizer.save_pretrained(model_folder)
-    save_task(model_folder, saved)
+    save_model(model_folder, saved, hf)
     required = {k: v for k, v in task.example(hf).items() if k in task.schema.required}
     optional = [role for role in task.schema.inputs if role not in required]
     run.model(model_folder, ModelForm(required, optional, task.options))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from rouge_score.rouge_scorer import RougeScorer
 
 from blurr.errors import InputError
 from blurr.report.record import Record, Rows
 from blurr.report.texts import is_written, word_f1
+from blurr.text.metrics_summarization import Rouge
 from blurr.tracking.records import flatten
 
 SAMPLES = 2000  # of the bootstrap
@@ -97,7 +97,7 @@ def measures(rows: Rows) -> dict[str, list[float]]:
         return found | {"token_accuracy": [row["right_count"] / max(1, row["target_count"]) for row in rows]}
     if is_written(first):
         pairs = [(row["prediction"], row["target"]) for row in rows]
-        scorer = RougeScorer(["rougeL"], use_stemmer=True)  # as the metric of the run
+        scorer = Rouge("rougeL").scorer  # as the metric of the run
         rouge = [scorer.score(target, written)["rougeL"].fmeasure for written, target in pairs]
         return found | {"word_f1": [word_f1(*pair) for pair in pairs], "rougeL": rouge}
     return found | {"right": [float(row["prediction"] == row["target"]) for row in rows]}

@@ -159,7 +159,7 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
     """Load the model that a command names, in a process that is blurr's own."""
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: a batch has at least one row.")
-    from blurr import composing
+    from blurr import composing, garbage
 
     composing.prepare_process()
 
@@ -170,6 +170,7 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
 
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    garbage.collect_as_usual()
     return Predictor.load(arguments.where, batch_size=arguments.batch_size, device=device, trusted=arguments.trust)
 
 

@@ -1,7 +1,6 @@
 """Write a trained model in a form that others run: a folder of transformers, a fastai export, ONNX graphs."""
 
 import shutil
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from blurr.serve.predictor import Predictor
 from blurr.text.data.core import Inputs
 from blurr.text.modeling.core import infer_windows
 from blurr.text.modeling.wrapper import logits_of
-from blurr.text.tasks.saved import save_task
+from blurr.text.tasks.saved import save_model, save_task
 
 LEARNER = "learner.pkl"
 ROWS = 100  # generated, on which an export is compared with the model that it is of
@@ -61,32 +60,16 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--output {folder} is there already, and not empty. Name a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    FORMS[form](predictor, folder, {"quantize": True} if quantize else {})
+    if form == "onnx":
+        export_graphs(predictor.hf.model, _two_rows(predictor), folder, quantize=quantize)
+        predictor.hf.tokenizer.save_pretrained(folder)
+        save_task(folder, predictor.saved)
+    elif form == "transformers":
+        save_model(folder, predictor.saved, predictor.hf)
+    else:
+        predictor.learner.export(folder.resolve() / LEARNER)
     if source is not None and (source / CARD).is_file():
         shutil.copy(source / CARD, folder / CARD)
-
-
-def _to_onnx(predictor: Predictor, folder: Path, options: Mapping[str, Any]) -> None:
-    export_graphs(predictor.hf.model, _two_rows(predictor), folder, **options)
-    predictor.hf.tokenizer.save_pretrained(folder)
-    save_task(folder, predictor.saved)
-
-
-def _to_transformers(predictor: Predictor, folder: Path, options: Mapping[str, Any]) -> None:
-    predictor.hf.model.save_pretrained(folder)
-    predictor.hf.tokenizer.save_pretrained(folder)
-    save_task(folder, predictor.saved)
-
-
-def _to_fastai(predictor: Predictor, folder: Path, options: Mapping[str, Any]) -> None:
-    predictor.learner.export(folder.resolve() / LEARNER)
-
-
-FORMS: dict[str, Callable[[Predictor, Path, Mapping[str, Any]], None]] = {
-    "onnx": _to_onnx,
-    "transformers": _to_transformers,
-    "fastai": _to_fastai,
-}
 
 
 def _two_rows(predictor: Predictor) -> Inputs:

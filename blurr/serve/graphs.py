@@ -12,9 +12,9 @@ from typing import Any
 import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from blurr.errors import InputError
+from blurr.quiet import quiet
 from blurr.text.data.core import Inputs
 from blurr.text.hf_objects import UNREADABLE, HFObjects
 from blurr.text.modeling.generation import generation_config
@@ -95,18 +95,8 @@ def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[
 def _quiet() -> Iterator[None]:
     """Keep to ourselves what the exporters say of each stage and of their versions."""
     # ONNX Runtime's quantization speaks by the root logger
-    loggers, before = [logging.getLogger(), logging.getLogger("torch")], transformers_logging.get_verbosity()
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        transformers_logging.set_verbosity(before)
+    with quiet(None, "torch", "transformers", level=logging.ERROR), contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 # -- in

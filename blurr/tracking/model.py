@@ -3,11 +3,8 @@
 This module loads MLflow; import it only where a run is opened.
 """
 
-import logging
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +15,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
 
 from blurr import __version__
+from blurr.quiet import quiet
 from blurr.tracking.environment import installed
 from blurr.tracking.sink import ModelForm
 
@@ -36,7 +34,7 @@ def write_mlmodel(folder: Path, form: ModelForm) -> None:
     columns += [ColSpec(DataType.string, name, required=False) for name in form.optional]
     params = ParamSchema([ParamSpec(name, TYPES[kind], None) for name, kind in form.options.items()])
     # its own type hints and its use of pandas make MLflow warn, and it tells what it does
-    with TemporaryDirectory() as made, warnings.catch_warnings(), _quiet():
+    with TemporaryDirectory() as made, warnings.catch_warnings(), quiet("mlflow.pyfunc"):
         warnings.simplefilter("ignore")
         from mlflow.pyfunc import save_model
 
@@ -49,17 +47,6 @@ def write_mlmodel(folder: Path, form: ModelForm) -> None:
         )
         for file in Path(made, "model").iterdir():
             shutil.move(file, folder / file.name)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("mlflow.pyfunc")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _type(value: Any) -> Any:

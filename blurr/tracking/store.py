@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from blurr.errors import InputError, nearest
+from blurr.quiet import quiet
 from blurr.tracking.masking import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.sink import ERROR_TAG
@@ -24,6 +25,7 @@ from blurr.tracking.sink import ERROR_TAG
 log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
+MIGRATIONS = ("alembic", "mlflow.store.db.utils")  # log two hundred lines where they build a fresh store
 DEFAULT = "sqlite:///mlflow.db"
 # What a call to MLflow may raise when the store is gone, full, locked or unreachable (requests' errors are OSErrors).
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
@@ -146,7 +148,7 @@ def _make_sqlite(uri: str) -> None:
     if _is_wal(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=300), _quiet_migrations():
+    with FileLock(f"{path}.lock", timeout=300), quiet(*MIGRATIONS):
         if not _is_wal(path):
             MlflowClient(tracking_uri=uri).get_experiment_by_name("Default")
             _switch_to_wal(path)
@@ -169,20 +171,6 @@ def _switch_to_wal(path: Path) -> None:
             database.execute("PRAGMA journal_mode=WAL")
     except sqlite3.OperationalError as error:  # another program uses the store: it works without WAL, only slower
         log.info("The store %s stays without write-ahead log: %s", path, error)
-
-
-@contextmanager
-def _quiet_migrations() -> Iterator[None]:
-    """Keep the two hundred lines that building a fresh store logs off the terminal."""
-    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _artifact_location(uri: str) -> str | None:

@@ -14,6 +14,7 @@ from blurr import __version__, signatures
 from blurr.building import build
 from blurr.checks import check_part
 from blurr.errors import InputError
+from blurr.text.hf_objects import HFObjects
 from blurr.text.tasks.base import Task
 from blurr.trust import TRUST, check_config, is_listed
 
@@ -38,6 +39,13 @@ class SavedTask:
     columns: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_model(folder: Path, saved: SavedTask, hf: HFObjects) -> None:
+    """Write a trained model with its tokenizer and task, as `from_pretrained` and a Predictor read it."""
+    hf.model.save_pretrained(folder)
+    hf.tokenizer.save_pretrained(folder)
+    save_task(folder, saved)
 
 
 def save_task(folder: Path, saved: SavedTask) -> None:
