@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from threading import Condition, Thread
 
 from mlflow.exceptions import MlflowException
@@ -40,6 +41,7 @@ class Spool:
         self._waiting: deque[Callable[[], object]] = deque()
         self._changed = Condition()
         self._thread: Thread | None = None
+        self._limits = ExitStack()
         self._is_last = self._is_given_up = self._has_warned = False
         self._moved_at = 0.0  # when a call last succeeded
 
@@ -49,6 +51,8 @@ class Spool:
             self._waiting.append(call)
             self._changed.notify_all()
         if self._thread is None:
+            # set here and not by the thread, whose changes of the environment others would stumble over
+            self._limits.enter_context(request_limits(retries=0, seconds=REQUEST_SECONDS))
             # a daemon, for a server that hangs must not keep the process alive
             self._thread = Thread(target=self._work, name="blurr tracking", daemon=True)
             self._thread.start()
@@ -76,6 +80,7 @@ class Spool:
             self.left += len(self._waiting)
             self._waiting.clear()
             self._changed.notify_all()
+        self._limits.close()
 
     def _work(self) -> None:
         while True:
@@ -104,8 +109,7 @@ class Spool:
     def _is_done(self, call: Callable[[], object]) -> bool:
         """Make a call; False where it has to be made again."""
         try:
-            with request_limits(retries=0, seconds=REQUEST_SECONDS):
-                call()
+            call()
         except FileNotFoundError as error:  # deleted since: it will not come back
             self._pass_over(error)
         except STORE_ERRORS as error:
