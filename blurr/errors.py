@@ -1,14 +1,21 @@
-"""The one error that answers a mistake in what the user gave, and the near-miss hint its messages carry."""
+"""The errors that blurr raises on purpose, and the near-miss hint that their messages carry.
+
+    BlurrError               one message, no traceback on the command line; catch it to catch them all
+    ├── InputError           the user's mistake: an option, a value, a column, a file; exit code 2; a ValueError, too
+    └── ResourceError        the machine or a service failed: memory, disk, MLflow, the network, a worker; exit code 1;
+                             `sweep.on_failure=retry` retries it
+
+Every other exception, a bug or one of the user's own code, keeps its traceback and ends with exit code 1.
+"""
 
 import difflib
 from collections.abc import Iterable
 
 
-class InputError(ValueError):
-    """A mistake in what the user gave: an option, a value, a column, a file.
+class BlurrError(Exception):
+    """The base of the errors that blurr raises on purpose.
 
-    Its message says what is wrong, shows the value, says what there is, and says what to do.
-    The command line prints it without a traceback and exits with code 2.
+    The message says what is wrong, shows the value, says what there is, and says what to do.
     """
 
     def __init__(self, message: str) -> None:
@@ -17,6 +24,14 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class InputError(BlurrError, ValueError):
+    """A mistake in what the user gave: an option, a value, a column, a file."""
+
+
+class ResourceError(BlurrError):
+    """Something outside of blurr and of the user's input failed: memory, disk, a service, the network, a worker."""
 
 
 def nearest(word: object, options: Iterable[object]) -> str:
