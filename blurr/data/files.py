@@ -11,6 +11,8 @@ from blurr.data.readers import FileOptions, Format, Paths, read_files
 from blurr.data.roles import text_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 
+FEW = 3  # files that are all named
+
 
 def load_files(
     schema: Schema,
@@ -58,5 +60,13 @@ def load_files(
         for name, paths in given.items()
         if paths is not None
     }
-    source = str(train) if isinstance(train, str | Path) else ", ".join(map(str, train))
+    source = named(train)
     return raw_data(rows, schema, columns=columns, source=source, splits=splits, limit=limit, preprocess=preprocess)
+
+
+def named(paths: Paths) -> str:
+    """Name files for messages: all of a few, first and last of many."""
+    if isinstance(paths, str | Path):
+        return str(paths)
+    names = [str(path) for path in paths]
+    return ", ".join(names) if len(names) <= FEW else f"{names[0]} … {names[-1]} ({len(names)} files)"

@@ -5,6 +5,7 @@ This module loads MLflow; import it only where a run is opened.
 
 import getpass
 import json
+import os
 import re
 import shlex
 import sys
@@ -208,7 +209,7 @@ def _describe(raw: "RawData", split: str) -> Dataset:
     names: dict[str, Any] = {"name": f"{mask_text(raw.source)} {split}"[-500:], "digest": raw.fingerprint[:36]}
     if raw.source.startswith("hub:"):
         names["path"] = raw.source.removeprefix("hub:")
-    elif Path(raw.source).exists():
+    elif os.path.exists(raw.source):  # Path.exists raises where it names many files, and so is too long for one
         names["source"] = str(Path(raw.source).absolute())
     with warnings.catch_warnings():  # hints on how to declare integer columns of served models
         warnings.simplefilter("ignore")

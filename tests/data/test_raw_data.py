@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from blurr.data.core import RawData, Schema, check_labels_seen, from_data, raw_data
-from blurr.data.files import load_files
+from blurr.data.files import load_files, named
 from blurr.data.splits import Splits
 from blurr.errors import InputError
 
@@ -348,3 +348,17 @@ def test_a_role_that_the_task_does_not_have_may_be_null() -> None:
     assert from_data(
         SUMMARY, [{"text": "a", "summary": "b"}] * 4, columns={"label": None}, splits=Splits(by="index", index=[0])
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ("one.csv", "one.csv"),
+        (Path("one.csv"), "one.csv"),
+        (["one.csv", "two.csv"], "one.csv, two.csv"),
+        ([f"part-{i:03d}.csv" for i in range(200)], "part-000.csv … part-199.csv (200 files)"),
+    ],
+    ids=["name", "path", "two", "many"],
+)
+def test_of_many_files_the_first_and_the_last_are_named(files, name: str):
+    assert named(files) == name

@@ -135,20 +135,24 @@ def test_a_table_is_a_file_of_lines_and_a_table_in_mlflow(tracker, client, folde
     assert "table" in client.get_run(run.id).data.tags["mlflow.loggedArtifacts"]
 
 
-@pytest.mark.parametrize("kind", ["generated", "file", "hub"])
+MANY = ", ".join(f"a-long-name-of-part-{i}.csv" for i in range(200))  # too long for the name of one file
+
+
+@pytest.mark.parametrize("kind", ["generated", "file", "files", "hub"])
 def test_the_data_set_is_recorded_with_its_splits_and_fingerprint(kind, tracker, client, folder, tmp_path):
     (tmp_path / "rows.csv").write_text("text,label\n")
-    source = {"generated": "sample", "file": str(tmp_path / "rows.csv"), "hub": "hub:imdb"}[kind]
+    source = {"generated": "sample", "file": str(tmp_path / "rows.csv"), "files": MANY, "hub": "hub:imdb"}[kind]
     rows = datasets.Dataset.from_list([{"text": "fine", "label": 1}] * 3)
     raw = RawData(datasets.DatasetDict(train=rows, valid=rows.select([0])), label_names=None, source=source)
     with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
         run.dataset(raw)
     inputs = client.get_run(run.id).inputs.dataset_inputs
-    assert {input.dataset.name for input in inputs} == {f"{source} train", f"{source} valid"}
+    assert {input.dataset.name for input in inputs} == {f"{source} {split}"[-500:] for split in ("train", "valid")}
     assert {input.tags[0].value for input in inputs} == {"training", "validation"}
     assert {input.dataset.digest for input in inputs} == {raw.fingerprint}
     assert {json.loads(input.dataset.profile)["num_rows"] for input in inputs} == {3, 1}
-    assert {"generated": "code", "file": "local", "hub": "hugging_face"}[kind] == inputs[0].dataset.source_type
+    kinds = {"generated": "code", "file": "local", "files": "code", "hub": "hugging_face"}
+    assert kinds[kind] == inputs[0].dataset.source_type
 
 
 def test_an_exception_fails_the_run_and_leaves_its_reason(tracker, client, folder):
