@@ -7,7 +7,6 @@ while it loads, trains, writes a checkpoint (after every step), evaluates or sav
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -22,6 +21,7 @@ from safetensors.torch import load_file
 
 from benchmarks.commands import markdown, show
 from blurr import composing, paths
+from blurr.tracking.records import read_lines
 
 WORDS = ["tracking=none", "model.weights=scratch", "data.rows=60", "loader.batch_size=8", "schedule.epochs=2"]
 CHECKPOINTS = ["checkpoint.every_steps=1", "checkpoint.keep=2"]
@@ -88,7 +88,7 @@ def same(one: Path, other: Path) -> bool:
 
 def logged(folder: Path) -> list[dict[str, float]]:
     """Read metrics.jsonl without the clock."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = read_lines(folder / "metrics.jsonl")
     return [{key: value for key, value in row.items() if not key.startswith("time")} for row in rows]
 
 

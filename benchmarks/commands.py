@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blurr.tracking.records import read_lines
+
 ROOT = Path(__file__).parents[1]
 MINUTES = 30  # after which a command is given up
 
@@ -37,7 +39,7 @@ class Finished:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Give the rows of one of its jsonl files, such as `predictions.jsonl`."""
-        return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
+        return read_lines(self.folder / name)
 
     def epochs(self, metric: str) -> list[float]:
         """Give a metric's value after each epoch."""

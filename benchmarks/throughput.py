@@ -17,13 +17,14 @@ from benchmarks.measuring import alternate, machine, ratio, timed
 from benchmarks.serving import texts_of
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import ROWS, Predictor
+from blurr.tracking.records import read_lines
 
 TEXTS, REPEATS = 2000, 3
 
 
 def by_hand(model: torch.nn.Module, tokenizer: object, source: Path, target: Path) -> None:
     """Do what the documentation of transformers shows, for a file."""
-    texts = [json.loads(line)["text"] for line in source.read_text().splitlines()]
+    texts = [row["text"] for row in read_lines(source)]
     names = model.config.id2label
     with target.open("w") as file:
         for start in range(0, len(texts), ROWS):

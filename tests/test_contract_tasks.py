@@ -14,6 +14,7 @@ from blurr import checks, composing, paths
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
 from blurr.text.tasks.saved import load_task
+from blurr.tracking.records import read_lines
 
 TASKS = sorted(paths.options("task"))
 LEAVINGS = ["config.yaml", "environment.json", "metrics.json", "metrics.jsonl", "overrides.yaml", "predictions.jsonl"]
@@ -47,7 +48,7 @@ def test_a_task_runs_records_and_learns(task: str, work: Path, store_uri: str, c
     metrics = json.loads((folder / "metrics.json").read_text())
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert value == metrics[config["objective"]]
-    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    logged = read_lines(folder / "metrics.jsonl")
     first = [row["train/loss"] for row in logged if "train/loss" in row][:5]
     assert metrics["valid/loss"] < 0.8 * sum(first) / len(first), "it does not learn"
 
@@ -73,7 +74,7 @@ def test_a_task_runs_records_and_learns(task: str, work: Path, store_uri: str, c
     saved = load_task(model)
     assert f"{type(saved.task).__module__}.{type(saved.task).__name__}" == config["task"]["_target_"]
     assert (saved.columns, saved.metrics) == (config["data"]["columns"], config["metrics"])
-    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    rows = read_lines(folder / "predictions.jsonl")
     assert rows
     assert all("loss" in row for row in rows)
 

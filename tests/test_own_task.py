@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from blurr import paths
+from blurr.tracking.records import read_lines
 
 MODULE = '''
 """Tell whether two sentences stand in their order."""
@@ -80,7 +81,7 @@ def test_a_task_beside_the_users_work_runs_the_whole_line(beside: Path, blurr):
     done = blurr("run", *words, PYTHONSAFEPATH="1")  # which keeps the folder off the path, as a console script does
     assert done.returncode == 0, done.stderr
     assert json.loads((beside / "out" / "metrics.json").read_text())["valid/accuracy"] > 0.9
-    rows = [json.loads(line) for line in (beside / "out" / "predictions.jsonl").read_text().splitlines()]
+    rows = read_lines(beside / "out" / "predictions.jsonl")
     assert {"target", "prediction", "loss"} <= set(rows[0])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from blurr.data.decoding import lines_of
 from blurr.errors import InputError
 
 Lines = list[tuple[int, list[str]]]
@@ -43,11 +44,10 @@ def _sentences(content: str, delimiter: str | None) -> Iterator[tuple[int | None
     """Yield each sentence's numbered lines, and the number of its document where documents are marked."""
     lines: Lines = []
     document = None
-    # not splitlines: some tokens are characters that it takes for the end of a line
-    for number, line in enumerate([*content.split("\n"), ""], start=1):
+    for number, line in enumerate([*lines_of(content), ""], start=1):
         marks = line.startswith(DOCUMENT_MARK)
         if line.strip() and not marks:
-            lines.append((number, _fields(line.removesuffix("\r"), delimiter)))
+            lines.append((number, _fields(line, delimiter)))
             continue
         if lines:
             yield document, lines

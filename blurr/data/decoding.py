@@ -20,6 +20,11 @@ def bytes_of(path: Path) -> bytes:
     return content
 
 
+def lines_of(text: str) -> list[str]:
+    r"""Split a text at `\n` and `\r\n` alone: `str.splitlines` also splits at U+2028, U+0085 and form feeds."""
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
 def text_of(path: Path, encoding: str) -> str:
     """Read a file of text.
 

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from blurr.data.conll import parse_conll
-from blurr.data.decoding import bytes_of, text_of
+from blurr.data.decoding import bytes_of, lines_of, text_of
 from blurr.data.splits import FILE_COLUMN, split_name
 from blurr.data.squad import is_squad, squad_rows
 from blurr.errors import InputError, nearest
@@ -267,7 +267,7 @@ def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
 
 def _read_jsonl(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     rows = []
-    for number, line in enumerate(text_of(file.path, options.encoding).split("\n"), start=1):
+    for number, line in enumerate(lines_of(text_of(file.path, options.encoding)), start=1):
         if line.strip():
             try:
                 rows.append(json.loads(line))
@@ -320,7 +320,7 @@ def _read_text(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
 def _read_lines(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     """Read each line that is not blank as one row."""
     return _records(
-        [{"text": line} for line in text_of(file.path, options.encoding).splitlines() if line.strip()], file.place
+        [{"text": line} for line in lines_of(text_of(file.path, options.encoding)) if line.strip()], file.place
     )
 
 

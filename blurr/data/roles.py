@@ -9,6 +9,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blurr.data.own_columns import free_name, names_apart
 from blurr.errors import InputError, nearest
 
 Columns = Mapping[str, str | Sequence[str] | None]
@@ -110,7 +111,7 @@ def under_roles(
             _check_single(names, column, role, where)
         elif role in schema.required or column != role:
             raise InputError(_missing(rows, role, column, where))
-    blocked = {name: f"source_{name}" for name in names.values() if name in rows.column_names and name not in names}
+    blocked = names_apart((name for name in rows.column_names if name not in names), set(names.values()))
     return rows.rename_columns(blocked | names)
 
 
@@ -154,7 +155,7 @@ def _joined(rows: datasets.Dataset, columns: list[str], role: str, where: str) -
         ) from error
     rows = rows.remove_columns(columns)
     if role in rows.column_names:
-        rows = rows.rename_column(role, f"source_{role}")
+        rows = rows.rename_column(role, free_name(role, rows.column_names))
     return rows.add_column(role, [[int(value >= 0.5) for value in row] for row in zip(*values, strict=True)])
 
 

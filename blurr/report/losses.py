@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from blurr.data.own_columns import FIELDS
 from blurr.report.parts import BLUE, Part, bars
 from blurr.report.record import Rows
 
@@ -13,7 +14,6 @@ SHOWN = 20  # rows in the table of top losses
 CHARACTERS = 400  # of a text in it
 VALUES = 12  # different values of a column that is worth slicing by
 FEWEST = 5  # rows in a slice
-OURS = {"target", "prediction", "loss", "score", "start", "end", "probs", "others"}  # no columns of the data
 
 
 def loss_parts(rows: Rows) -> list[Part]:
@@ -65,7 +65,7 @@ def _keys(rows: Rows) -> dict[str, list[Any]]:
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
     keys: dict[str, list[Any]] = {}
     for name, values in columns.items():
-        is_ours = name in OURS - {"target"} or name.endswith("_count")
+        is_ours = name in FIELDS - {"target"}
         plain = all(isinstance(value, str | bool | int) for value in values)
         if not is_ours and plain and 1 < len(set(values)) <= VALUES and values != columns["target"]:
             keys[name] = values

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from blurr.errors import InputError
+from blurr.tracking.records import read_lines
 
 FACTS = "facts.json"
 TABLES = {"valid": "predictions.jsonl", "test": "predictions_test.jsonl"}
@@ -116,7 +117,7 @@ def _text(file: Path) -> str:
 
 
 def _rows(file: Path) -> Rows:
-    return [json.loads(line) for line in _text(file).splitlines()]
+    return read_lines(file) if file.is_file() else []
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from blurr.data.own_columns import names_apart
 from blurr.errors import InputError, nearest
 from blurr.serve.predictor import Predictor
 from blurr.serve.tables import Row, Source, chunks, convert, suffix_of
@@ -64,7 +65,8 @@ def predict_file(
         predictor: of any task.
         source: a csv, jsonl or parquet file.
         target: likewise; it gets the rows as they are, and the column `prediction` (in csv, a column for each of its
-            fields: `prediction.label`).
+            fields: `prediction.label`) or `error`. A column of the source with such a name becomes
+            `source_<its name>`.
         columns: role to column; a role that is not named is looked for as in training, and under its own name.
         options: see `Predictor.options`.
 
@@ -99,11 +101,6 @@ def _places(
 ) -> dict[str, str]:
     """Find the column of each role, by the first row that can be read."""
     there = next((list(row) for row in chunk if isinstance(row, dict)), [])
-    for name in (PREDICTION, ERROR):
-        if name in there:
-            raise InputError(
-                f"{source} has a column {name!r} already. Rename it: the results are written under that name."
-            )
     places = {}
     for role in predictor.roles:
         found = next((column for column in (columns.get(role), role) if column in there), None)
@@ -130,9 +127,16 @@ def _predicted(
     results = iter(predictor.predict_each(items, **options))
     for row in chunk:
         if isinstance(row, dict):
-            yield {**row, **outcome.add(next(results))}
+            yield {**_apart(row), **outcome.add(next(results))}
         else:
             yield outcome.add(row)
+
+
+def _apart(row: Row) -> Row:
+    """Rename what the results, or their fields in csv, would overwrite, such as the results of another model."""
+    ours = {name for name in row if name in (PREDICTION, ERROR) or name.startswith(f"{PREDICTION}.")}
+    names = names_apart(row, ours)
+    return {names.get(name, name): value for name, value in row.items()}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from fastai.learner import Learner
 from fastai.learner import Metric as FastaiMetric
 
+from blurr.data.own_columns import own_column
 from blurr.errors import InputError, nearest
 from blurr.text.metrics import Metric, StreamedMetric
 
@@ -24,7 +25,7 @@ class WorstGroup(RowMetric):
     """Accuracy of the group of rows that fares worst (Sagawa et al. 2020, arXiv:1911.08731).
 
     Args:
-        column: rows with the same value here are a group.
+        column: of the data; rows with the same value here are a group.
     """
 
     def __init__(self, column: str) -> None:
@@ -36,14 +37,15 @@ class WorstGroup(RowMetric):
         Raises:
             InputError: the rows have no such column.
         """
-        if self.column not in rows[0]:
+        column = own_column(rows[0], self.column)
+        if column not in rows[0]:
             raise InputError(
                 f"metrics.worst_group.column={self.column} is no column of the rows.{nearest(self.column, rows[0])} "
                 f"They have {sorted(rows[0])}."
             )
         right: dict[str, list[bool]] = defaultdict(list)
         for row in rows:
-            right[str(row[self.column])].append(row["prediction"] == row["target"])
+            right[str(row[column])].append(row["prediction"] == row["target"])
         return min(sum(each) / len(each) for each in right.values())
 
 

@@ -16,8 +16,9 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """Read a file of one JSON value a line."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Read a file of one JSON value a line; a line ends at a line feed and nowhere else."""
+    # not splitlines: it splits at U+2028, form feeds and others, which JSON leaves as they are inside a text
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def flatten(value: Any, name: str = "") -> dict[str, str]:

@@ -10,6 +10,7 @@ import yaml
 from blurr import checks, composing
 from blurr.data.core import RawData
 from blurr.experiment import build, build_raw
+from blurr.tracking.records import read_lines
 
 SIZE = 12
 
@@ -105,5 +106,5 @@ def test_folds_are_a_sweep(at_work: Path, blurr):
     for fold in range(3):
         folder = at_work / "folds" / str(fold)
         assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["splits"]["fold"] == fold
-        held += [yaml.safe_load(line)["text"] for line in (folder / "predictions.jsonl").read_text().splitlines()]
+        held += [row["text"] for row in read_lines(folder / "predictions.jsonl")]
     assert sorted(held) == sorted(str(row["text"]) for row in rows("a "))

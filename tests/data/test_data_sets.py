@@ -14,6 +14,7 @@ from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.experiment import build, build_raw, check_objective, run_experiment
 from blurr.text.tasks.base import Task
+from blurr.tracking.records import read_lines
 
 TEXT, SIZE = Value("string"), 12
 NAMED = sorted(name for name, file in paths.options("data").items() if "@package _global_" in file.read_text())
@@ -179,5 +180,5 @@ def test_a_named_data_set_goes_the_whole_line(work: Path, monkeypatch: pytest.Mo
     scores = json.loads((work / "metrics.json").read_text())
     assert set(scores) == {"valid/loss", "valid/pearson", "valid/spearman"}
     assert value == scores["valid/pearson"]
-    rows = [json.loads(line) for line in (work / "predictions.jsonl").read_text().splitlines()]
+    rows = read_lines(work / "predictions.jsonl")
     assert [row["idx"] for row in rows] == list(range(SIZE)), "columns without a role are kept beside the predictions"

@@ -166,8 +166,14 @@ def test_a_folder_of_text_files_gives_a_row_per_file_labelled_by_its_folder(tmp_
 
 def test_a_text_file_can_be_read_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt"
-    path.write_text("one\n\ntwo\n")
-    assert read(path, format="lines")["text"] == ["one", "two"]
+    path.write_bytes("one\u2028still one\x0c\x85.\r\n\ntwo\n".encode())
+    assert read(path, format="lines")["text"] == ["one\u2028still one\x0c\x85.", "two"]
+
+
+def test_json_lines_end_at_a_line_feed_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes('{"text": "a\u2028b\x85c"}\r\n{"text": "d\u2029e"}\r\n\r\n'.encode())
+    assert read(path)["text"] == ["a\u2028b\x85c", "d\u2029e"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "pattern", "list"])

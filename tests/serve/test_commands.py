@@ -9,6 +9,7 @@ import pytest
 from blurr import cli, composing
 from blurr.errors import InputError
 from blurr.serve.commands import pairs, typed
+from blurr.tracking.records import read_lines
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_predict_takes_columns_and_options(in_process, saved, rows: Path, work: 
     words = ("--input", "in.csv", "--output", "out.jsonl", "--column", "text=review", "--option", "threshold=0.4")
     assert in_process("predict", str(saved("sequence_classification")[1]), *words) == 0
     assert "3 rows in" in capsys.readouterr().err
-    first = json.loads((work / "out.jsonl").read_text().splitlines()[0])
+    first = read_lines(work / "out.jsonl")[0]
     assert first["review"] == "the film was good"
     assert first["prediction"]["label"] in ("up", "down")
 

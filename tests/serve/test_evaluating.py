@@ -12,6 +12,7 @@ from blurr.serve.evaluating import composed, evaluate, kept_metrics, write
 from blurr.serve.predictor import Predictor
 from blurr.text.metrics import Accuracy
 from blurr.text.tasks.saved import SavedTask
+from blurr.tracking.records import read_lines
 
 METRICS = {"accuracy": {"_target_": "blurr.text.metrics.Accuracy"}}
 CHOICES = {"task": "sequence_classification", "data": "files"}
@@ -87,7 +88,7 @@ def test_scores_rows_and_reports_are_written(predictor: Predictor, rows: Path, w
     split, found = evaluate(predictor, ["data=files", f"data.test={rows}"])
     write(work / "scores", split, found, {"entities.txt": "a table"})
     assert json.loads((work / "scores" / "metrics.json").read_text())["test/accuracy"] == found.metrics["accuracy"]
-    assert len((work / "scores" / "predictions.jsonl").read_text().splitlines()) == len(found.rows)
+    assert len(read_lines(work / "scores" / "predictions.jsonl")) == len(found.rows)
     assert (work / "scores" / "test_entities.txt").read_text() == "a table"
 
 

@@ -15,6 +15,7 @@ from blurr.errors import InputError
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import Predictor
 from blurr.serve.tables import Source, convert
+from blurr.tracking.records import read_lines
 
 TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
 
@@ -36,7 +37,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
     if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        return read_lines(path)
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -163,11 +164,32 @@ def test_the_format_to_write_is_checked_before_anything_is_predicted(predictor: 
         predict_file(predictor, tmp_path / "in.csv", tmp_path / "out.csv", options={"treshold": 1})
 
 
-@pytest.mark.parametrize("name", ["prediction", "error"])
-def test_a_column_of_the_name_of_the_results_is_refused(name: str, predictor: Predictor, tmp_path: Path):
-    source = write(tmp_path / "in.jsonl", [{"text": "good", name: 1}])
-    with pytest.raises(InputError, match=f"has a column '{name}' already"):
-        predict_file(predictor, source, tmp_path / "out.jsonl")
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_columns_of_the_names_of_the_results_are_kept_beside_them(suffix: str, predictor: Predictor, tmp_path: Path):
+    own = {"prediction": "p\u2028p", "error": "e", "prediction.label": "l", "source_error": "s"}
+    source = write(tmp_path / f"in{suffix}", [{"text": text, **own} for text in TEXTS])
+    predict_file(predictor, source, tmp_path / f"out{suffix}")
+    found = read(tmp_path / f"out{suffix}")
+    kept = {
+        "prediction": "source_prediction",
+        "error": "source_source_error",
+        "prediction.label": "source_prediction.label",
+    }
+    for name, value in own.items():
+        assert [row[kept.get(name, name)] for row in found] == [value] * 3
+    predicted = [row["prediction.label"] if suffix == ".csv" else row["prediction"]["label"] for row in found]
+    assert predicted == [result["label"] for result in predictor.predict(TEXTS)]
+
+
+def test_a_file_with_predictions_can_be_predicted_on_again(predictor: Predictor, tmp_path: Path):
+    source = write(tmp_path / "in.csv", [{"text": text} for text in TEXTS])
+    for place in ("once", "twice", "thrice"):
+        target = tmp_path / f"{place}.csv"
+        predict_file(predictor, source, target)
+        source = target
+    labels = [row["prediction.label"] for row in read(target)]
+    assert [row["source_prediction.label"] for row in read(target)] == labels
+    assert [row["source_source_prediction.label"] for row in read(target)] == labels
 
 
 def test_bytes_that_are_no_utf8_are_named(tmp_path: Path):

@@ -34,6 +34,7 @@ from blurr.text.metrics_token_classification import Seqeval, WordLabels, documen
 from blurr.text.modeling.all import BlearnerForTokenClassification
 from blurr.text.modeling.tokens import ScoredToken, aggregate
 from blurr.text.tasks.token_classification import TokenClassification
+from blurr.tracking.records import read_lines
 
 NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 SENTENCE = ["EU", "rejects", "German", "call", "to", "boycott", "British", "lamb", "."]
@@ -592,7 +593,7 @@ def test_a_run_learns_and_leaves_the_report_of_entities(work):
     assert scores["valid/recall"] > 0
     report = (work / "valid_entities.txt").read_text()
     assert all(kind in report for kind in ("PER", "LOC", "ORG", "micro avg"))
-    rows = [json.loads(line) for line in (work / "predictions.jsonl").read_text().splitlines()]
+    rows = read_lines(work / "predictions.jsonl")
     assert all(len(row["tokens"]) == len(row["prediction"]) == len(row["target"]) for row in rows)
 
 

@@ -1,6 +1,5 @@
 """What a fastai training measures arrives in the run, at the optimizer step it belongs to."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +15,7 @@ from fastai.metrics import mse
 from fastai.optimizer import OptimWrapper
 
 from blurr.tracking.callback import TrackingCallback, scores
+from blurr.tracking.records import read_lines
 from blurr.tracking.run import NoTracker, tracked_run
 
 ROWS, BATCH = 24, 4
@@ -54,7 +54,7 @@ def learner(run, *cbs, model=None, **options):
 
 def logged(run, key):
     run.flush()
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    lines = read_lines(run.folder / "metrics.jsonl")
     return [(line["step"], line[key]) for line in lines if key in line]
 
 

@@ -16,6 +16,7 @@ import yaml
 from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.interruption import Interrupted
+from blurr.tracking.records import read_lines
 from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
 from blurr.tracking.store import request_limits
 
@@ -25,10 +26,6 @@ CONFIG = {
     "data": {"limit": None, "columns": {}},
     "note": "x" * 7000,
 }
-
-
-def read_lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def run_once(tracker, folder, config=CONFIG, overrides=(), **tags):

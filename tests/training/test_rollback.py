@@ -1,6 +1,5 @@
 """`on_nan=rollback`: a loss that is no number costs a batch, not the run."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from stopping import StopAt
 from blurr import checks, composing
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
+from blurr.tracking.records import read_lines
 from blurr.training.guard import MAX_ROLLBACKS
 
 SPOIL, STOP = "+callbacks.spoil={_target_: spoiling.SpoilAt}", "+callbacks.stopper={_target_: stopping.StopAt}"
@@ -41,7 +41,7 @@ def spoilt(monkeypatch):
 
 
 def last_step(folder: Path) -> int:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = read_lines(folder / "metrics.jsonl")
     return max(line["step"] for line in lines if "train/loss" in line)
 
 

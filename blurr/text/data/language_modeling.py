@@ -1,6 +1,6 @@
 """Batch rows for causal language models, and show what language models read, were to find, and found."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from blurr.data.batching import IGNORED, Batch, PaddingCollator, Row
+from blurr.data.own_columns import beside
 from blurr.text.data.chunking import special_ids
 from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, shorten
 from blurr.text.data.packing import PACKED, kept_apart
@@ -121,14 +122,15 @@ def _bracketed(tokenizer: PreTrainedTokenizerBase, ids: list[int], marks: list[b
     return text.strip()
 
 
-def rows_described(given: Table, columns: dict[str, Any], described: Table) -> Table:
+def rows_described(given: Table, columns: dict[str, Any], described: Table, roles: Collection[str]) -> Table:
     """Put what was read beside what a model made of it; chunks of joined texts stand alone.
 
     Args:
         given: the rows that were read.
         columns: the tokenized ones; `row` tells where each comes from, if it comes from a single one.
         described: one for each tokenized row.
+        roles: columns that the task reads.
     """
     if "row" not in columns:
         return described
-    return [{**given[int(row)], **what} for row, what in zip(columns["row"], described, strict=True)]
+    return beside([given[int(row)] for row in columns["row"]], described, roles)

@@ -19,6 +19,7 @@ from transformers import PretrainedConfig
 from blurr.data import core as data_module
 from blurr.data.batching import Batch, Loader, TokenizedRows, by_row, in_order
 from blurr.data.core import RawData, Schema
+from blurr.data.own_columns import beside
 from blurr.data.splits import split_by
 from blurr.errors import InputError
 from blurr.text.data.core import Table, TextDL, collator_for
@@ -114,8 +115,8 @@ class Task(ABC):
 
     def aligned(self, given: Table, rows: TokenizedRows, described: Table) -> Table:
         """Put what was read beside the descriptions of the tokenized rows, one row for each that was read."""
-        parts = by_row(rows, described, len(given))
-        return [{**row, **self.join(part)} for row, part in zip(given, parts, strict=True)]
+        fields = [self.join(part) for part in by_row(rows, described, len(given))]
+        return beside(given, fields, self.schema.roles)
 
     def reports(self, rows: Table) -> dict[str, str]:
         """Give what a split's described rows are worth besides numbers: name of a file to its text."""

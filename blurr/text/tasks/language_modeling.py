@@ -194,7 +194,7 @@ class CausalLM(Task):
         return _described(learner, show_causal)
 
     def aligned(self, given: Table, rows: TokenizedRows, described: Table) -> Table:
-        return rows_described(given, rows.columns, described)
+        return rows_described(given, rows.columns, described, self.schema.roles)
 
 
 @dataclass
@@ -294,7 +294,7 @@ class MaskedLM(Task):
         return _described(learner, show_masked)
 
     def aligned(self, given: Table, rows: TokenizedRows, described: Table) -> Table:
-        return rows_described(given, rows.columns, described)
+        return rows_described(given, rows.columns, described, self.schema.roles)
 
 
 LM_TYPES: dict[str, Callable[..., Task]] = {"causal": CausalLM, "masked": MaskedLM}
