@@ -17,7 +17,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from blurr.data.conll import parse_conll
-from blurr.data.decoding import bytes_of, lines_of, text_of
+from blurr.data.decoding import bytes_of, json_of, lines_of, suffix_of, text_of
+from blurr.data.delimited import LONGEST_CELL, check_closed, delimiter_of, has_quoted_cells, named, ragged
 from blurr.data.splits import FILE_COLUMN, split_name
 from blurr.data.squad import is_squad, squad_rows
 from blurr.errors import InputError, nearest
@@ -38,8 +39,6 @@ FORMATS = {
     ".txt": "text",
 }
 WILDCARDS = re.compile(r"[*?\[]")
-QUOTED_FIELD = re.compile(r'(?<![^\t\n])"(?:[^"\t]|"")*"(?![^\t\r\n])')
-OPEN_QUOTE = re.compile(r'(?<![^\t\n])"')
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def _records(rows: list[dict[str, Any]], where: str) -> pa.Table:
 
 
 def _format(path: Path, options: FileOptions) -> str:
-    kind = options.format if options.format != "auto" else FORMATS.get(path.suffix.lower())
+    kind = options.format if options.format != "auto" else FORMATS.get(suffix_of(path))
     if kind not in READERS:
         raise InputError(
             f"{path} is of no known format: {path.suffix or 'no extension'!r}.{nearest(path.suffix, FORMATS)} "
@@ -194,7 +193,7 @@ def _format(path: Path, options: FileOptions) -> str:
 def _files_below(folder: Path, options: FileOptions) -> list[Path]:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
-    return [file for file in seen if options.format != "auto" or file.suffix.lower() in FORMATS]
+    return [file for file in seen if options.format != "auto" or suffix_of(file) in FORMATS]
 
 
 def _before_wildcard(path: Path) -> list[str]:
@@ -210,26 +209,23 @@ def _with_place(table: pa.Table, file: Found) -> pa.Table:
 
 
 def _read_csv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    return _delimited(file.path, options.delimiter or ",", options, text, quoted=options.quotes != "text")
+    return _delimited(file.path, ",", options, text)
 
 
 def _read_tsv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    quoted = options.quotes == "fields"
-    if options.quotes == "auto":
-        content = text_of(file.path, options.encoding)
-        quoted = '"' in content and not OPEN_QUOTE.search(QUOTED_FIELD.sub("", content))
-    return _delimited(file.path, options.delimiter or "\t", options, text, quoted=quoted)
+    return _delimited(file.path, "\t", options, text)
 
 
-def _delimited(path: Path, delimiter: str, options: FileOptions, text: frozenset[str], *, quoted: bool) -> pa.Table:
+def _delimited(path: Path, default: str, options: FileOptions, text: frozenset[str]) -> pa.Table:
     """Read separated values; text stays as it stands, so that "NA" and "" are text and dates are not parsed."""
-    content = text_of(path, options.encoding).encode()
-    if len(delimiter) != 1:
-        raise InputError(f"data.delimiter={delimiter} has {len(delimiter)} signs. Columns are separated by one.")
+    whole = text_of(path, options.encoding)
+    delimiter = delimiter_of(whole, options.delimiter, default, str(path))
+    quoted = has_quoted_cells(whole, delimiter, options.quotes)
+    content = whole.encode()
     parse = pyarrow.csv.ParseOptions(
         delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted
     )
-    read = pyarrow.csv.ReadOptions(block_size=len(content) + 1, use_threads=False)
+    read = pyarrow.csv.ReadOptions(block_size=min(len(content) + 1, LONGEST_CELL), use_threads=False)
 
     def table(kept: frozenset[str]) -> pa.Table:
         convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(kept, pa.string()))
@@ -240,20 +236,22 @@ def _delimited(path: Path, delimiter: str, options: FileOptions, text: frozenset
         parsed = {
             field.name for field in rows.schema if pa.types.is_temporal(field.type) or pa.types.is_null(field.type)
         }
-        return table(text | parsed) if parsed else rows
+        rows = table(text | parsed) if parsed else rows
     except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{path} is not a table separated by {delimiter!r}: {error}. Correct the row or set data.delimiter."
-        ) from error
+        reason = ragged(whole, delimiter, quoted=quoted) or f"{error}. Correct the row or set data.delimiter"
+        raise InputError(f"{path} is not a table separated by {delimiter!r}: {reason}.") from error
+    if quoted:
+        check_closed(whole, delimiter, rows, str(path))
+    return rows.rename_columns(named(rows.column_names))
 
 
 def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     content = text_of(file.path, options.encoding)
     try:
-        data = json.loads(content)
+        data = json_of(content)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            return _read_jsonl(file, options, text)
+            return _json_lines(content, str(file.path))
         raise InputError(f"{file.path} is not JSON: {error}.") from error
     except RecursionError as error:
         raise InputError(f"{file.path} is not JSON that holds rows: it is nested too deeply.") from error
@@ -266,18 +264,24 @@ def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
 
 
 def _read_jsonl(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
+    content = text_of(file.path, options.encoding)
+    is_array = content.lstrip().startswith("[")  # an array of rows under another name
+    return _read_json(file, options, text) if is_array else _json_lines(content, str(file.path))
+
+
+def _json_lines(content: str, where: str) -> pa.Table:
     rows = []
-    for number, line in enumerate(lines_of(text_of(file.path, options.encoding)), start=1):
+    for number, line in enumerate(lines_of(content), start=1):
         if line.strip():
             try:
-                rows.append(json.loads(line))
+                rows.append(json_of(line))
             except json.JSONDecodeError as error:
                 raise InputError(
-                    f"{file.path} is not JSON in line {number}: {error.msg}. Each line must be an object."
+                    f"{where} is not JSON in line {number}: {error.msg}. Each line must be an object."
                 ) from error
             except RecursionError as error:
-                raise InputError(f"{file.path} holds no row in line {number}: it is nested too deeply.") from error
-    return _records(rows, str(file.path))
+                raise InputError(f"{where} holds no row in line {number}: it is nested too deeply.") from error
+    return _records(rows, where)
 
 
 def _read_parquet(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from blurr.data.own_columns import free_name, names_apart
+from blurr.data.printed import with_lists
 from blurr.errors import InputError, nearest
 
 Columns = Mapping[str, str | Sequence[str] | None]
@@ -54,6 +55,17 @@ class Schema:
         example = self.sample(random.Random(0))
         maybe = (*self.inputs, self.label) if self.writes_labels else self.inputs
         return frozenset(role for role in maybe if role and isinstance(example.get(role, ""), str))
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The roles that hold a list in each row, such as words and their tags."""
+        example = self.sample(random.Random(0))
+        return frozenset(role for role in self.roles if isinstance(example.get(role), list) and role not in self.blank)
+
+    @property
+    def maybe_lists(self) -> frozenset[str]:
+        """The roles that hold lists or dicts in some data and texts in other: answers, and labels that are classes."""
+        return frozenset({*self.blank, *([self.label] if self.label else [])}) - self.texts - self.lists
 
 
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
@@ -112,7 +124,7 @@ def under_roles(
         elif role in schema.required or column != role:
             raise InputError(_missing(rows, role, column, where))
     blocked = names_apart((name for name in rows.column_names if name not in names), set(names.values()))
-    return rows.rename_columns(blocked | names)
+    return with_lists(rows.rename_columns(blocked | names), schema.lists, schema.maybe_lists, where)
 
 
 def _check_single(names: Mapping[str, str], column: str, role: str, where: str) -> None:

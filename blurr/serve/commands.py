@@ -23,11 +23,13 @@ def add_serving(commands: Any) -> None:
     Args:
         commands: what `add_subparsers` gave.
     """
-    predict = commands.add_parser("predict", help="predict on the rows of a file: csv, jsonl or parquet, of any size")
+    predict = commands.add_parser("predict", help="predict on the rows of a file: csv, tsv, jsonl, parquet …")
     predict.add_argument("where", help=WHERE)
     predict.add_argument("--input", type=Path, required=True, help="the file with the rows")
     predict.add_argument("--output", type=Path, required=True, help="the file to write; its suffix says the format")
     predict.add_argument("--column", action="append", default=[], metavar="ROLE=COLUMN", help="e.g. text=review")
+    predict.add_argument("--encoding", default="utf-8-sig", help="of text files, e.g. cp1252 (default: UTF-8)")
+    predict.add_argument("--delimiter", help="between columns (default: what the header shows)")
     predict.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="e.g. num_beams=4")
     predict.set_defaults(command=_predict)
     evaluate = commands.add_parser("evaluate", help="score a trained model on other data, by the metrics of its run")
@@ -75,11 +77,15 @@ def _add_push(commands: Any) -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     predictor = _predictor(arguments)
 
+    from blurr.data.readers import FileOptions
     from blurr.serve.files import predict_file
 
     options = typed(pairs("--option", arguments.option), predictor.options)
     columns = pairs("--column", arguments.column)
-    outcome = predict_file(predictor, arguments.input, arguments.output, columns=columns, options=options)
+    reading = FileOptions(encoding=arguments.encoding, delimiter=arguments.delimiter)
+    outcome = predict_file(
+        predictor, arguments.input, arguments.output, columns=columns, options=options, reading=reading
+    )
     for row, reason in outcome.named.items():
         sys.stderr.write(f"row {row}: {reason}\n")
     failed = f", {outcome.failed:,} of them without a prediction (see the column error)" if outcome.failed else ""

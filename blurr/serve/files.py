@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from blurr.data.own_columns import names_apart
+from blurr.data.printed import NotPrintedError, looks_printed, read_printed
+from blurr.data.readers import FileOptions
 from blurr.errors import InputError, nearest
 from blurr.serve.predictor import Predictor
-from blurr.serve.tables import Row, Source, chunks, convert, suffix_of
+from blurr.serve.tables import AS_USUAL, Row, Source, check_target, chunks, convert
 from blurr.tracking.records import to_json
 
 PREDICTION, ERROR = "prediction", "error"  # the columns that are added
@@ -55,6 +57,7 @@ def predict_file(
     *,
     columns: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    reading: FileOptions = AS_USUAL,
 ) -> Outcome:
     """Predict on the rows of a file.
 
@@ -63,26 +66,29 @@ def predict_file(
 
     Args:
         predictor: of any task.
-        source: a csv, jsonl or parquet file.
-        target: likewise; it gets the rows as they are, and the column `prediction` (in csv, a column for each of its
-            fields: `prediction.label`) or `error`. A column of the source with such a name becomes
-            `source_<its name>`.
+        source: a file of any format that `data=files` reads; csv, tsv, jsonl and parquet of any size.
+        target: a csv, tsv, jsonl or parquet file; it gets the rows as they are, and the column `prediction` (in csv
+            and tsv, a column for each of its fields: `prediction.label`) or `error`. A column of the source
+            with such a name becomes `source_<its name>`.
         columns: role to column; a role that is not named is looked for as in training, and under its own name.
         options: see `Predictor.options`.
+        reading: encoding and delimiter of a source of text.
 
     Raises:
         InputError: a file or its columns are not what they should be.
     """
-    suffix_of(target)
+    check_target(target)
     predictor.check_options(dict(options or {}))
-    rows, outcome, part = Source(source), Outcome(), target.with_name(f"{target.name}.part")
+    named = {**_trained_on(predictor), **(columns or {})}
+    rows = Source(source, reading, text=frozenset({*named.values(), *predictor.roles}))
+    outcome, part = Outcome(), target.with_name(f"{target.name}.part")
     started, places = time.monotonic(), None
     target.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo, part.open("w", encoding="utf-8") as file, _progress() as (bar, line):
         undo.callback(part.unlink)
         for chunk in chunks(rows, predictor.batch_size * POOL):
             if places is None:
-                places = _places(chunk, predictor, {**_trained_on(predictor), **(columns or {})}, str(source))
+                places = _places(chunk, predictor, named, str(source))
             file.writelines(f"{to_json(row)}\n" for row in _predicted(chunk, predictor, places, options or {}, outcome))
             speed = outcome.rows / (time.monotonic() - started)
             bar.update(line, completed=rows.done, said=f"{outcome.rows:,} rows, {speed:,.0f} a second")
@@ -123,13 +129,23 @@ def _predicted(
     outcome: Outcome,
 ) -> Iterator[Row]:
     readable = [row for row in chunk if isinstance(row, dict)]
-    items = [{role: row.get(column) for role, column in places.items()} for row in readable]
+    lists = predictor.saved.task.schema.lists
+    items = [{r: _value(row.get(column), r in lists) for r, column in places.items()} for row in readable]
     results = iter(predictor.predict_each(items, **options))
     for row in chunk:
         if isinstance(row, dict):
             yield {**_apart(row), **outcome.add(next(results))}
         else:
             yield outcome.add(row)
+
+
+def _value(cell: Any, is_list: bool) -> Any:
+    """Read a list that stands printed in a cell, as training does; any other text is a text."""
+    if not is_list or not isinstance(cell, str) or not looks_printed(cell):
+        return cell
+    with suppress(NotPrintedError):
+        return read_printed(cell)
+    return cell
 
 
 def _apart(row: Row) -> Row:

@@ -1,19 +1,28 @@
-"""Stream rows from and to files of any size: csv, jsonl and parquet, by their suffix."""
+"""Stream rows from and to files of any size: csv, tsv, jsonl and parquet; files of other formats are read at once."""
 
 import csv
+import gzip
+import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from blurr.data.decoding import GZIP, json_of, suffix_of
+from blurr.data.delimited import LONGEST_CELL, SAMPLE, delimiter_of, has_quoted_cells, named
+from blurr.data.readers import FORMATS, FileOptions, read_files
 from blurr.errors import InputError, nearest
 
 Row = dict[str, Any]
 T = TypeVar("T")
+AS_USUAL = FileOptions()
 CHUNK = 1000  # rows that are held at a time where a file is converted
 
 
@@ -21,7 +30,9 @@ class Source:
     """The rows of a file, one after the other; what cannot be read as a row is its InputError.
 
     Args:
-        path: a file that ends in .csv, .jsonl or .parquet.
+        path: a file of a format that `data=files` reads, with a name that says which.
+        options: encoding and delimiter of text, as in training.
+        text: columns that are text whatever they look like.
 
     Attributes:
         done: share of the file that has been read, 0 to 1.
@@ -30,13 +41,18 @@ class Source:
         InputError: there is no such file, or it is of no such format.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: FileOptions = AS_USUAL, *, text: frozenset[str] = frozenset()) -> None:
         if not path.is_file():
             there = [other.name for other in path.parent.glob("*")]
             near = nearest(path.name, there)
             raise InputError(f"There is no file {path}.{near} Relative paths start at {Path.cwd()}.")
-        self.path, self.done = path, 0.0
-        self._read = READERS[suffix_of(path)]
+        if suffix_of(path) not in FORMATS:
+            raise InputError(
+                f"{path} is of no known format.{nearest(path.suffix, FORMATS)} Give a file whose name ends in one of "
+                f"{sorted(FORMATS)}, or in these and .gz."
+            )
+        self.path, self.options, self.text, self.done, self.last_line = path, options, text, 0.0, ""
+        self._read = READERS.get(suffix_of(path), _other_rows)
 
     def __iter__(self) -> Iterator[Row | InputError]:
         """Read the file from its beginning."""
@@ -50,52 +66,109 @@ def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def suffix_of(path: Path) -> str:
-    """Give the suffix that names a file's format.
+def check_target(path: Path) -> None:
+    """Refuse a file to write whose name says no format that there is a writer for.
 
     Raises:
-        InputError: it names none.
+        InputError: names what there is.
     """
-    suffix = path.suffix.lower()
-    if suffix not in READERS:
+    if path.suffix.lower() not in WRITERS:
         raise InputError(
-            f"{path} is of no known format.{nearest(suffix, READERS)} Give a file whose name ends in {list(READERS)}."
+            f"{path} is of no known format.{nearest(path.suffix, WRITERS)} Give a file whose name ends in one of "
+            f"{list(WRITERS)}."
         )
-    return suffix
 
 
-def _csv_rows(source: Source) -> Iterator[Row | InputError]:
-    for number, row in enumerate(csv.DictReader(_lines(source)), start=1):
-        if None in row:  # where DictReader puts the values beyond the last column
-            yield InputError(f"Row {number} has more values than the file has columns.")
-        else:
-            yield dict(row)
+def _separated_rows(source: Source) -> Iterator[Row | InputError]:
+    head, options = _head(source), source.options
+    default = "\t" if suffix_of(source.path) == ".tsv" else ","
+    delimiter = delimiter_of(head, options.delimiter, default, str(source.path))
+    quoted = has_quoted_cells(head, delimiter, options.quotes)
+    csv.field_size_limit(LONGEST_CELL)
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    rows = filter(None, csv.reader(_lines(source), delimiter=delimiter, quoting=quoting))
+    try:
+        columns = named(next(rows, []))
+        _check_columns(columns, source)
+        cells: list[str] = []
+        for number, cells in enumerate(rows, start=1):
+            if len(cells) == len(columns):
+                yield dict(zip(columns, cells, strict=True))
+            else:
+                yield InputError(f"Row {number} has {len(cells)} values where the file has {len(columns)} columns.")
+    except csv.Error as error:
+        raise InputError(f"{source.path} is not a table separated by {delimiter!r}: {error}.") from error
+    if quoted and cells and cells[-1].endswith("\n") and not source.last_line.rstrip().endswith('"'):
+        raise InputError(
+            f"{source.path} ends inside the quotes that begin with {cells[-1][:60]!r}: rows have been lost in them. "
+            "Close the quotes."
+        )
+
+
+def _check_columns(columns: list[str], source: Source) -> None:
+    twice = [name for name in columns if columns.count(name) > 1]
+    if twice:
+        raise InputError(f"{source.path} has several columns named {twice[0]!r}. Give each column a name of its own.")
 
 
 def _jsonl_rows(source: Source) -> Iterator[Row | InputError]:
+    if _head(source).lstrip().startswith("["):  # an array of rows under another name
+        yield from _other_rows(source)
+        return
     for number, line in enumerate(_lines(source), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json_of(line)
         except json.JSONDecodeError as error:
             yield InputError(f"Line {number} is not JSON: {error.msg}.")
             continue
         yield row if isinstance(row, dict) else InputError(f"Line {number} is no object with named values.")
 
 
-def _lines(source: Source) -> Iterator[str]:
-    """Give the lines of a text file, and note how far it is read."""
-    size = max(source.path.stat().st_size, 1)
-    with source.path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            source.done = file.tell() / size
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{source.path} is not encoded in UTF-8, see line {number}: {error.reason}."
-                ) from error
+def _head(source: Source) -> str:
+    """Return the first lines of a file, enough to see how it is written."""
+    head = ""
+    with closing(_lines(source)) as lines:
+        for line in lines:
+            head += line
+            if len(head) > SAMPLE:
+                break
+    return head
+
+
+def _lines(source: Source) -> Generator[str, None, None]:
+    """Yield the lines of a text file, which end at line feeds alone, and note how far it is read."""
+    encoding, size, number = source.options.encoding, max(source.path.stat().st_size, 1), 0
+    try:
+        with source.path.open("rb") as file, _plain(source, file) as plain:
+            for number, line in enumerate(plain, start=1):
+                source.done, source.last_line = file.tell() / size, line
+                yield line.removeprefix("\ufeff") if number == 1 else line
+    except UnicodeDecodeError as error:
+        line_number = number + 1 + error.object.count(b"\n", 0, error.start)
+        raise InputError(
+            f"{source.path} is not encoded in {encoding}, see line {line_number}: {error.reason}. Say what it is "
+            "by --encoding, for example --encoding cp1252."
+        ) from error
+    except LookupError as error:
+        raise InputError(f"--encoding {encoding} is not an encoding that Python knows.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{source.path} cannot be unpacked: {error}.") from error
+
+
+def _plain(source: Source, file: BinaryIO) -> io.TextIOWrapper:
+    is_packed = source.path.suffix.lower() == GZIP
+    unpacked: Any = gzip.GzipFile(fileobj=file) if is_packed else file
+    return io.TextIOWrapper(unpacked, source.options.encoding, newline="\n")
+
+
+def _other_rows(source: Source) -> Iterator[Row]:
+    """Read a file of a format that cannot be read row by row."""
+    rows = read_files(source.path, source.options, text=source.text)
+    for number, row in enumerate(rows, start=1):
+        source.done = number / rows.num_rows
+        yield row
 
 
 def _parquet_rows(source: Source) -> Iterator[Row]:
@@ -112,8 +185,10 @@ def _parquet_rows(source: Source) -> Iterator[Row]:
 
 
 READERS: dict[str, Callable[[Source], Iterator[Row | InputError]]] = {
-    ".csv": _csv_rows,
+    ".csv": _separated_rows,
+    ".tsv": _separated_rows,
     ".jsonl": _jsonl_rows,
+    ".ndjson": _jsonl_rows,
     ".parquet": _parquet_rows,
 }
 
@@ -134,7 +209,7 @@ def convert(part: Path, target: Path) -> None:
         InputError: parquet cannot hold values of several types in a column.
     """
     made = target.with_name(f"{target.name}.converted")
-    write = {".csv": _write_csv, ".parquet": _write_parquet}.get(suffix_of(target))
+    write = WRITERS[target.suffix.lower()]
     if write is not None:
         write(part, made)
         part.unlink()
@@ -157,10 +232,10 @@ def _flat(row: Row) -> Row:
     return flat
 
 
-def _write_csv(part: Path, made: Path) -> None:
+def _write_csv(part: Path, made: Path, delimiter: str = ",") -> None:
     names = dict.fromkeys(name for row in _records(part) for name in _flat(row))
     with made.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(names))
+        writer = csv.DictWriter(file, list(names), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(_flat(row) for row in _records(part))
 
@@ -182,3 +257,11 @@ def _table(rows: list[Row], schema: pa.Schema | None = None) -> pa.Table:
         return pa.Table.from_pylist(rows, schema=schema)
     names = dict.fromkeys(name for row in rows for name in row)  # from_pylist looks at the first row alone
     return pa.table({name: [row.get(name) for row in rows] for name in names})
+
+
+WRITERS: dict[str, Callable[[Path, Path], None] | None] = {
+    ".csv": _write_csv,
+    ".tsv": partial(_write_csv, delimiter="\t"),
+    ".jsonl": None,  # rows are kept as such until all are there
+    ".parquet": _write_parquet,
+}

@@ -8,6 +8,7 @@ import datasets
 import pandas as pd
 import pytest
 
+from blurr.data.delimited import SIGNS
 from blurr.data.readers import FORMATS, READERS, FileOptions, Format, find_files, read_files
 from blurr.errors import InputError
 
@@ -201,7 +202,7 @@ BROKEN = {
     "empty": ("rows.csv", b"  \n", "rows.csv is empty"),
     "windows-1252": ("rows.csv", "text\nKäse".encode("cp1252"), "byte 0xe4 in line 2. .*data.encoding=cp1252"),
     "utf-16": ("rows.csv", "text\nKäse".encode("utf-16"), "data.encoding=utf-16"),
-    "too many fields": ("rows.csv", b"a,b\n1,2\n3,4,5\n", r"Row #3: Expected 2 columns, got 3: 3,4,5"),
+    "too many fields": ("rows.csv", b"a,b\n1,2\n3,4,5\n", r"line 3 has 3 cells where the header has 2: '3,4,5'"),
     "two columns of one name": ("rows.csv", b"a,a\n1,2\n", "several columns named 'a'"),
     "broken json": ("rows.json", b'[{"a": 1}', "rows.json is not JSON: .*line 1"),
     "json of no rows": ("rows.json", b'{"rows": 3}', 'a list of objects, or {"data"'),
@@ -268,3 +269,93 @@ def test_every_known_extension_has_a_reader_and_hidden_files_are_left_out(tmp_pa
     write(tmp_path / ".rows.csv")
     assert [found.place for found in find_files(tmp_path, FileOptions())] == ["rows.csv"]
     assert set(READERS) == set(get_args(Format)) - {"auto"} >= set(FORMATS.values())
+
+
+PEOPLE = [{"text": "Anna, Bo; and | Cy", "label": "a"}, {"text": "two\tparts", "label": "b"}]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.csv.gz"])
+@pytest.mark.parametrize("sign", [",", "\t", ";", "|"], ids=["comma", "tab", "semicolon", "pipe"])
+def test_the_header_shows_what_separates_the_columns(tmp_path: Path, name: str, sign: str, caplog) -> None:
+    path = tmp_path / name
+    with caplog.at_level("INFO", "blurr"):
+        pd.DataFrame(PEOPLE).to_csv(path, index=False, sep=sign)
+        assert read(path, quotes="fields").to_list() == PEOPLE
+    usual = "\t" if name == "rows.tsv" else ","
+    said = [] if sign == usual else [f"{path}: its columns are separated by {SIGNS[sign]} (data.delimiter)."]
+    assert caplog.messages == said
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "columns"),
+    [
+        ('"a, b";c', ["1,5;2", "1,5;3"], ["a, b", "c"]),
+        ("id;text, raw;label", ["1;x, y;a", "2;z;b"], ["id", "text, raw", "label"]),
+        ("id,text;raw", ["1,x", "2,z;z"], ["id", "text;raw"]),
+        ('"a;b",c|d', ["1,2", "3,4"], ["a;b", "c|d"]),
+        ("text", ['"one, two; three"', "four"], ["text"]),
+        (",text,", ["0,a,", "1,b,"], ["column_1", "text", "column_3"]),
+    ],
+)
+def test_a_header_with_several_signs_goes_by_the_rows(
+    tmp_path: Path, header: str, rows: list[str], columns: list[str]
+) -> None:
+    (tmp_path / "rows.csv").write_text("\n".join([header, *rows]))
+    found = read(tmp_path / "rows.csv", text=frozenset())
+    assert found.column_names == columns
+    assert found.num_rows == 2
+
+
+@pytest.mark.parametrize("asked", ["\t", r"\t", "tab"])
+def test_a_tab_may_be_spelt_on_the_command_line(tmp_path: Path, asked: str) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\tc\n1\t2\n")
+    assert read(tmp_path / "rows.csv", delimiter=asked).column_names == ["a,b", "c"]
+
+
+def test_a_row_of_another_length_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text('text,label\n"one\ntwo",a\nthree, four,b\n')
+    with pytest.raises(InputError, match=r"line 4 has 3 cells where the header has 2: 'three, four,b'. Correct"):
+        read(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("content", ['text,label\na,b\nc,"d\ne,f\n', 'text\na\n"b\nc\n'])
+def test_rows_are_not_lost_behind_a_quote_that_is_never_closed(tmp_path: Path, content: str) -> None:
+    (tmp_path / "rows.csv").write_text(content)
+    with pytest.raises(InputError, match=r"in row 2 \(counted from 1, without the header\) is never closed"):
+        read(tmp_path / "rows.csv")
+    (tmp_path / "rows.csv").write_text('text,label\na,b\nc,"d\ne"\n')
+    assert read(tmp_path / "rows.csv")["label"] == ["b", "d\ne"]
+
+
+def test_a_very_long_cell_is_read(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(f"text;label\n{'x' * 300_000};a\ny;b\n")
+    assert [len(text) for text in read(tmp_path / "rows.csv")["text"]] == [300_000, 1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_of_any_encoding_is_left_out(tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    (tmp_path / "rows.csv").write_bytes(f"{mark}text,label\na,b\n".encode(encoding.removesuffix("-sig")))
+    assert read(tmp_path / "rows.csv", encoding=encoding).column_names == ["text", "label"]
+
+
+def test_a_packed_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv.gz").write_bytes(b"text\na\n")
+    with pytest.raises(InputError, match=r"rows.csv.gz cannot be unpacked: Not a gzipped file"):
+        read(tmp_path / "rows.csv.gz")
+    (tmp_path / "rows.tar.gz").write_bytes(b"")
+    with pytest.raises(InputError, match="of no known format"):
+        read(tmp_path / "rows.tar.gz")
+
+
+def test_an_array_under_the_name_of_json_lines_is_read(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS, indent=1), encoding="utf-8")
+    assert read(tmp_path / "rows.jsonl").to_list() == ROWS
+    (tmp_path / "rows.jsonl").write_text("[1]\n[2]\n")
+    with pytest.raises(InputError, match="has a list as row 1"):
+        read(tmp_path / "rows.jsonl")
+
+
+def test_nan_in_json_is_a_missing_value(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "n": NaN}\n{"text": NaN, "n": 1.5}\n')
+    assert read(tmp_path / "rows.jsonl").to_list() == [{"text": "a", "n": None}, {"text": None, "n": 1.5}]

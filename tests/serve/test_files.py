@@ -1,6 +1,7 @@
 """Files of rows go in and come out with predictions, whatever their format, and bad rows are named."""
 
 import csv
+import gzip
 import json
 import tracemalloc
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from every_task import TASKS, items_of
 
+from blurr.data.readers import FileOptions, read_files
 from blurr.errors import InputError
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import Predictor
@@ -105,7 +107,7 @@ def test_a_bad_row_is_named_and_the_others_are_predicted_on(predictor: Predictor
 def test_a_row_of_a_csv_with_too_many_values_is_named(predictor: Predictor, tmp_path: Path):
     (tmp_path / "in.csv").write_text("text,n\ngood,1\nbad,2,3\n")
     outcome = predict_file(predictor, tmp_path / "in.csv", tmp_path / "out.jsonl")
-    assert outcome.named == {2: "Row 2 has more values than the file has columns."}
+    assert outcome.named == {2: "Row 2 has 3 values where the file has 2 columns."}
 
 
 def test_pairs_and_single_texts_may_stand_in_one_file(predictor: Predictor, tmp_path: Path):
@@ -146,12 +148,13 @@ def test_memory_does_not_grow_with_what_is_converted(suffix: str, tmp_path: Path
     ("name", "message"),
     [
         ("no.csv", "There is no file .*no.csv. Did you mean 'on.csv'"),
-        ("in.xlsx", "of no known format"),
+        ("in.xlsx", "in.xlsx cannot be read as an Excel file"),
+        ("in.pdf", "of no known format"),
         ("in.parquet", "is not a parquet"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(name: str, message: str, predictor: Predictor, tmp_path: Path):
-    for there in ("on.csv", "in.xlsx", "in.parquet"):
+    for there in ("on.csv", "in.xlsx", "in.pdf", "in.parquet"):
         (tmp_path / there).write_text("text\ngood\n")
     with pytest.raises(InputError, match=message):
         predict_file(predictor, tmp_path / name, tmp_path / "out.csv")
@@ -194,8 +197,67 @@ def test_a_file_with_predictions_can_be_predicted_on_again(predictor: Predictor,
 
 def test_bytes_that_are_no_utf8_are_named(tmp_path: Path):
     (tmp_path / "in.csv").write_bytes(b"text\ngut\nsch\xf6n\n")
-    with pytest.raises(InputError, match="not encoded in UTF-8, see line 3"):
+    with pytest.raises(InputError, match="not encoded in utf-8-sig, see line 3"):
         list(Source(tmp_path / "in.csv"))
+
+
+def test_an_encoding_that_is_named_is_read(tmp_path: Path):
+    (tmp_path / "in.csv").write_bytes("text\nschön\u2028ja\n".encode("utf-16"))
+    assert list(Source(tmp_path / "in.csv", FileOptions(encoding="utf-16"))) == [{"text": "schön\u2028ja"}]
+    with pytest.raises(InputError, match="--encoding utf-99 is not an encoding"):
+        list(Source(tmp_path / "in.csv", FileOptions(encoding="utf-99")))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    {
+        "commas": ("in.csv", b"id,text\n7,a; b\n8,c\n"),
+        "semicolons": ("in.csv", b"id;text\n7;a; b\n8;c\n".replace(b"a; b", b'"a; b"')),
+        "tabs under another name": ("in.csv", b"id\ttext\n7\ta; b\n8\tc\n"),
+        "commas under another name": ("in.tsv", b"id,text\n7,a; b\n8,c\n"),
+        "pipes": ("in.csv", b"id|text\r\n7|a; b\r\n\r\n8|c\r\n"),
+        "packed": ("in.csv.gz", gzip.compress(b"id,text\n7,a; b\n8,c\n")),
+        "lines": ("in.ndjson", b'{"id": "7", "text": "a; b"}\n\n{"id": "8", "text": "c"}\n'),
+        "packed lines": ("in.jsonl.gz", gzip.compress(b'{"id": "7", "text": "a; b"}\n{"id": "8", "text": "c"}\n')),
+        "an array": ("in.jsonl", b'[{"id": "7", "text": "a; b"},\n {"id": "8", "text": "c"}]'),
+        "json": ("in.json", b'[{"id": "7", "text": "a; b"}, {"id": "8", "text": "c"}]'),
+    }.values(),
+    ids=str,
+)
+def test_a_file_is_read_as_in_training(name: str, content: bytes, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    source = Source(tmp_path / name)
+    assert list(source) == [{"id": "7", "text": "a; b"}, {"id": "8", "text": "c"}]
+    assert source.done == 1
+    known = read_files(tmp_path / name, FileOptions(), text=frozenset({"id", "text"}))
+    assert known.to_list() == list(Source(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("in.csv.gz", b"text\na\n", "in.csv.gz cannot be unpacked"),
+        ("in.csv", b"text,text\na,b\n", "several columns named 'text'"),
+        ("in.csv", b'id,text\n1,"a\n2,b\n3,c\n', r"ends inside the quotes that begin with 'a\\n2,b"),
+        ("in.csv", b"id,text\n1,a\rb,c\n", "is not a table separated by ','"),
+    ],
+)
+def test_a_source_that_cannot_be_right_is_refused(name: str, content: bytes, message: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(Source(tmp_path / name))
+
+
+def test_lists_that_stand_in_cells_are_words(saved, tmp_path: Path):
+    predictor = Predictor.load(saved("token_classification")[1])
+    words = [["the", "film", "was", "good"], ["a", "plot's", "."]]
+    rows = [{"tokens": str(words[0])}, {"tokens": json.dumps(words[1])}, {"tokens": "the film was good"}]
+    predict_file(predictor, write(tmp_path / "in.csv", rows), tmp_path / "out.tsv")
+    with (tmp_path / "out.tsv").open(newline="") as file:
+        found = [json.loads(row["prediction"]) for row in csv.DictReader(file, delimiter="\t")]
+    for row, item in zip(found, [*words, "the film was good"], strict=True):
+        for entity, expected in zip(row, predictor.predict([item])[0], strict=True):
+            assert entity == {**expected, "score": pytest.approx(expected["score"])}
 
 
 def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path):
