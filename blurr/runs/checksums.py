@@ -1,0 +1,184 @@
+"""Seal what blurr writes with checksums, so that a byte that has changed is found when it is read again.
+
+xxHash is not a defence against somebody who wants to deceive; it finds what disks, copies and editors do to files, at
+the speed of the memory.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import xxhash
+
+from blurr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+SEAL = "checksums.json"
+OF_LINE = ', "sum": "'  # how the checksum of a line of JSON begins
+
+
+class Damaged(InputError):  # noqa: N818  # said of a file
+    """A file is not as blurr wrote it, is cut off, or is missing."""
+
+
+def seal(folder: Path, *, identity: str | None = None) -> None:
+    """Write the size and the checksum of every file below a folder into its `checksums.json`, and flush it all.
+
+    Args:
+        folder: complete; nothing is written into its files from now on.
+        identity: of the run that the folder is of.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+    files = {path.relative_to(folder).as_posix(): [path.stat().st_size, _checksum(path)] for path in found}
+    for path in found:
+        flush(path)
+    write_whole(folder / SEAL, _with_sum({"identity": identity, "files": files}), flushed=True)
+    flush(folder)
+
+
+def is_sealed(folder: Path) -> bool:
+    """Has the folder got checksums? Those that earlier versions of blurr wrote have none."""
+    return (folder / SEAL).is_file()
+
+
+def sealed_by(folder: Path) -> str | None:
+    """Return the identity of the run that has sealed a folder.
+
+    Raises:
+        Damaged: the list of checksums is not as it was written.
+    """
+    identity: str | None = _read(folder)["identity"]
+    return identity
+
+
+def sealed_files(folder: Path) -> list[str]:
+    """Return the files that a folder was sealed with, relative to it; those outside of it are left out.
+
+    Raises:
+        Damaged: the list of checksums is not as it was written.
+    """
+    return [name for name in _read(folder)["files"] if is_below(name)]
+
+
+def verify(folder: Path, *names: str) -> None:
+    """Compare the files of a folder with their checksums.
+
+    Args:
+        folder: one that `seal` has sealed.
+        names: of the files to look at; none are all.
+
+    Raises:
+        Damaged: names the first file that is not as it was written.
+    """
+    files = _read(folder)["files"]
+    for name in names or files:
+        size, checksum = files[name]
+        path = folder / name
+        if not path.is_file():
+            raise Damaged(f"{path} is missing.")
+        if path.stat().st_size != size:
+            raise Damaged(f"{path} is not as it was written: it has {path.stat().st_size} bytes, and had {size}.")
+        if _checksum(path) != checksum:
+            raise Damaged(f"{path} is not as it was written: its checksum is another.")
+
+
+def verify_if_sealed(folder: Path) -> None:
+    """Do as `verify` does, and say so where there are no checksums to compare with.
+
+    Raises:
+        Damaged: names the first file that is not as it was written.
+    """
+    if is_sealed(folder):
+        verify(folder)
+    else:
+        log.info("%s has no checksums, for an earlier blurr or another program wrote it: it is taken as it is.", folder)
+
+
+def put(made: Path, folder: Path) -> None:
+    """Move the files of a sealed folder into another one, where others may lie; `made` is gone then.
+
+    The checksums go first: a reader finds the whole, or what is missing.
+    """
+    for name in [SEAL, *sealed_files(made)]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(made / name, folder / name)
+    shutil.rmtree(made)
+
+
+def seal_line(text: str) -> str:
+    """Add its checksum to a JSON object on one line."""
+    return f'{text[:-1]}{OF_LINE}{_sum_of(text)}"}}'
+
+
+def open_line(line: str) -> str:
+    """Take the checksum off a line; one without is returned as it is.
+
+    Raises:
+        Damaged: the line is not as it was written.
+    """
+    head, sign, rest = line.rpartition(OF_LINE)
+    if not sign:
+        return line
+    text = head + "}"
+    if rest != f'{_sum_of(text)}"}}':
+        raise Damaged(f"The line {line[:80]} is not as it was written: its checksum is another.")
+    return text
+
+
+def write_whole(path: Path, text: str, *, flushed: bool = False) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: of the file.
+        text: all of it.
+        flushed: wait until it has reached the disk, so that a power failure does not leave it empty.
+    """
+    made = path.with_name(f"{path.name}.part")
+    made.write_text(text, encoding="utf-8")
+    if flushed:
+        flush(made)
+    os.replace(made, path)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_below(name: str) -> bool:
+    """Does a relative path stay within the folder that it is relative to?"""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / SEAL
+    try:
+        text = path.read_text(encoding="utf-8")
+        if OF_LINE not in text:
+            raise ValueError("it has no checksum of its own")
+        return dict(json.loads(open_line(text)))
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{path} is not as it was written: {type(error).__name__}: {error}") from error
+
+
+def _with_sum(parts: dict[str, Any]) -> str:
+    return seal_line(json.dumps(parts, ensure_ascii=False, separators=(",", ":")))
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, xxhash.xxh3_128).hexdigest()
+
+
+def _sum_of(text: str) -> str:
+    return xxhash.xxh3_64_hexdigest(text.encode())

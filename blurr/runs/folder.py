@@ -1,0 +1,189 @@
+"""Name the files of a run's folder, and keep the folder to one run."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blurr.errors import InputError
+from blurr.runs.checksums import SEAL, Damaged, is_sealed, sealed_files
+from blurr.runs.lock import held, is_held
+
+# What a run leaves in its folder.
+RECORD = "run.json"  # see `tracking.journal`; says whose the folder is
+METRICS = "metrics.jsonl"  # every logged value; its first line says whose it is
+SCORES = "metrics.json"  # final; where it stands, the run has finished
+CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
+ENVIRONMENT, DIFF = "environment.json", "git.diff"
+FACTS, ERROR, LOG = "facts.json", "error.txt", "blurr.log"
+TABLES = {"valid": "predictions.jsonl", "test": "predictions_test.jsonl"}
+CHECKPOINTS, CHECKPOINT = "checkpoints", "step-*"
+CHECKPOINT_ASIDE = f".{'[0-9a-f]' * 32}"  # while it is written
+MODEL, CARD = "model", "README.md"
+MODEL_ASIDE = ".model.part"  # while it is written
+REPORT, PLOTS = "report.html", "plots"
+LOCK = "run.lock"  # held while the run is alive
+LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
+
+IDENTITY = "identity"  # of a run, in RECORD, METRICS, place.json of a checkpoint, and checksums.json of a model
+OF_MODEL = (
+    *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "blurr.json", SEAL, CARD),
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"),
+    *("*_config.json", "*chat_template*"),
+    *("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "*input_example.json"),  # MLflow's
+)
+FILES = (
+    *(METRICS, SCORES, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, *TABLES.values(), REPORT),
+    *(f"{split}_*.txt" for split in TABLES),
+    *("lr_find.*", f"{PLOTS}/*.png", f"{RECORD}.part", f"{SCORES}.part"),
+    *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", f"{CHECKPOINT_ASIDE}/*", "best.pth", "last.pth")),
+    *(f"{MODEL}/{name}" for name in OF_MODEL),
+    f"{MODEL_ASIDE}/*",
+    RECORD,  # the last to go, for it says whose the others are
+)
+SHOWN = 5  # names of files in a message
+
+
+def new_identity() -> str:
+    """Return an identity that no other run has."""
+    return secrets.token_hex(8)
+
+
+def identity_of(folder: Path) -> str | None:
+    """Return the identity of the run in a folder; None where there is no run, or one that has none."""
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get(IDENTITY) if isinstance(found, dict) else None
+
+
+def holds_run(folder: Path) -> bool:
+    """Is there a run in the folder that can be gone on with? Those of earlier versions of blurr have no identity."""
+    return identity_of(folder) is not None or (folder / CONFIG).is_file() and (folder / RECORD).is_file()
+
+
+def has_steps(folder: Path) -> bool:
+    """Has the run in a folder trained, so that there is something to lose?"""
+    metrics = folder / METRICS
+    there = (folder / SCORES).is_file() or (metrics.is_file() and metrics.stat().st_size > 0)
+    return there or any((folder / CHECKPOINTS).glob(CHECKPOINT))
+
+
+def is_alive(folder: Path) -> bool:
+    """Does a process work on the run in a folder?"""
+    return is_held(folder / LOCK)
+
+
+def of_line(values: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Split a line of metrics.jsonl into the identity of its run, which the first one has, and what was logged."""
+    return values.get(IDENTITY), {key: value for key, value in values.items() if key != IDENTITY}
+
+
+def check_log(folder: Path, identity: str) -> None:
+    """Check whose metrics.jsonl it is.
+
+    Raises:
+        InputError: it is of another run.
+    """
+    found = None
+    with suppress(FileNotFoundError, ValueError), (folder / METRICS).open(encoding="utf-8") as lines:
+        found, _ = of_line(json.loads(next(lines, "{}")))  # a kill may have cut it off
+    if found not in (identity, None):
+        raise InputError(
+            f"{folder / METRICS} is of the run {found}, and {folder} holds the run {identity}. Move it away; what this "
+            "run logged before its last checkpoint is lost then."
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A folder that is held for one run.
+
+    Attributes:
+        folder: of the run.
+        identity: of the run.
+        goes_on: the run is there already.
+    """
+
+    folder: Path
+    identity: str
+    goes_on: bool
+
+
+@contextmanager
+def claimed(folder: Path, *, goes_on: bool = False, overwrite: bool = False) -> Iterator[Claim]:
+    """Hold a folder for one run.
+
+    Args:
+        folder: made where it is missing.
+        goes_on: take up the run that is there, if one is.
+        overwrite: delete the files of the run that is there.
+
+    Raises:
+        InputError: the run that is there is alive, or would be written over.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / LOCK) as is_mine:
+        if not is_mine:
+            raise InputError(
+                f"A process works on the run {identity_of(folder) or ''} in {folder}. Wait for its end or stop it, or "
+                "give another output_dir."
+            )
+        if goes_on and holds_run(folder):
+            yield Claim(folder, identity_of(folder) or new_identity(), goes_on=True)
+        else:
+            make_room(folder, overwrite=overwrite)
+            yield Claim(folder, new_identity(), goes_on=False)
+
+
+def make_room(folder: Path, *, overwrite: bool) -> None:
+    """Delete what a run has left that made no step, or that is to be overwritten; nothing else is touched.
+
+    Raises:
+        InputError: something is there that is not to be overwritten.
+    """
+    there, identity = written(folder), identity_of(folder)
+    if (folder / LEDGER).exists():
+        raise InputError(f"{folder} holds a sweep, which no run writes over. Give another output_dir.")
+    if identity is None and there:
+        names = [path.relative_to(folder).as_posix() for path in there]
+        raise InputError(
+            f"{folder} has {', '.join(names[:SHOWN])}{' …' if names[SHOWN:] else ''}, which a run would write over, "
+            f"and no {RECORD} that says whose they are. Give another output_dir, or move these files away"
+            + (f"; resume={folder} goes on with the run of an earlier blurr." if holds_run(folder) else ".")
+        )
+    if has_steps(folder) and not overwrite:
+        raise InputError(
+            f"{folder} holds the run {identity} ({_state(folder)}). Go on with it: resume={folder}; or give another "
+            "output_dir; or overwrite=true, which deletes its files first."
+        )
+    for path in there:
+        path.unlink()
+    if there and (folder / LOG).is_file():
+        (folder / LOG).write_text("")  # emptied, for this process may have opened it
+    for name in (*(f"{CHECKPOINTS}/{name}" for name in (CHECKPOINT, CHECKPOINT_ASIDE)), CHECKPOINTS, MODEL, PLOTS):
+        for empty in (path for path in folder.glob(name) if path.is_dir() and not any(path.iterdir())):
+            empty.rmdir()
+
+
+def written(folder: Path) -> list[Path]:
+    """Return the files in a folder that a run writes, RECORD last."""
+    model = folder / MODEL
+    there = [path for name in FILES[:-1] for path in sorted(folder.glob(name))]
+    with suppress(Damaged):  # the usual names are known without it
+        there += [model / name for name in (sealed_files(model) if is_sealed(model) else ())]
+    return [path for path in dict.fromkeys([*there, folder / RECORD]) if path.is_file()]
+
+
+def _state(folder: Path) -> str:
+    if (folder / SCORES).is_file():
+        return "finished"
+    lines = (folder / METRICS).read_bytes().splitlines() if (folder / METRICS).is_file() else []
+    try:
+        return f"unfinished, at step {json.loads(lines[-1])['step']}"
+    except (IndexError, ValueError, KeyError):
+        return "unfinished"
