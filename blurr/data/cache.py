@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blurr.data.columns import Column, Ragged, as_column
+from blurr.runs.checksums import flush, seal, verify
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,9 @@ def _write(folder: Path, about: str, columns: Mapping[str, Column]) -> None:
                 np.save(unfinished / f"{name}.{part}.npy", values, allow_pickle=False)
         rows = len(next(iter(columns.values()), ()))
         (unfinished / ABOUT).write_text(json.dumps({"about": about, "rows": rows, "columns": list(columns)}))
+        seal(unfinished)  # flushed: a name that outlives a power failure stands for rows that do, too
         unfinished.rename(folder)
+        flush(folder.parent)
     except OSError:
         shutil.rmtree(unfinished, ignore_errors=True)
         if not folder.exists():  # else another process was faster
@@ -138,12 +141,16 @@ def _parts(column: Column) -> dict[str, NDArray[Any]]:
 
 
 def _read(folder: Path) -> dict[str, Column] | None:
-    """Map an entry into memory; `None` where there is none, or one that a crash has left incomplete."""
+    """Map an entry into memory; `None` where there is none, or one that is not as it was written."""
+    if not folder.exists():
+        return None
     try:
+        verify(folder)
         names = json.loads((folder / ABOUT).read_text())["columns"]
         columns = {name: _read_column(folder, name) for name in names}
         os.utime(folder / ABOUT)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError) as error:
+        log.warning("The tokenized rows are made anew: %s", error)
         shutil.rmtree(folder, ignore_errors=True)
         return None
     return columns
