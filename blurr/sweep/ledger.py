@@ -1,6 +1,5 @@
-"""Keep a sweep's journal: every event a line that is on the disk before anything follows from it."""
+"""Keep a sweep's journal: every event a line that is on the disk before anything follows from it, with a checksum."""
 
-import fcntl
 import json
 import os
 import time
@@ -8,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from blurr.errors import InputError
+from blurr.runs.checksums import OF_LINE, open_line, seal_line
+from blurr.runs.folder import LEDGER
+from blurr.runs.lock import try_lock
 from blurr.sweep.space import Point
 from blurr.tracking.records import to_json
 
 State = Literal["running", "finished", "pruned", "failed"]
-JOURNAL, LOCK = "ledger.jsonl", "lock"
+JOURNAL, LOCK = LEDGER, "lock"
 LOCK_SECONDS = 15.0  # trials whose parent was killed die at once; this leaves the system time to bury them
 
 
@@ -104,14 +106,14 @@ class Ledger:
 
     def _write(self, event: dict[str, Any]) -> None:
         event["time"] = round(time.time(), 3)
-        line = to_json(event) + "\n"
+        text = to_json(event)
         with self._path.open("ab") as file:
             if file.tell() and _last_byte(self._path) != b"\n":
-                line = "\n" + line  # a line that a kill or a full disk cut off stays, and is passed over
-            file.write(line.encode())
+                _mend(file, self._path.read_bytes())
+            file.write(f"{seal_line(text)}\n".encode())
             file.flush()
             os.fsync(file.fileno())
-        self._apply(json.loads(line))
+        self._apply(json.loads(text))
 
     def _apply(self, event: dict[str, Any]) -> None:
         kind, facts = event["event"], {key: value for key, value in event.items() if key not in ("event", "time")}
@@ -142,7 +144,7 @@ def locked(folder: Path) -> Iterator[Ledger]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:
         until = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(file.fileno()):
+        while not try_lock(file.fileno()):
             if time.monotonic() > until:
                 raise InputError(f"The sweep in {folder} is running in another process. Wait for its end, or stop it.")
             time.sleep(0.1)
@@ -150,25 +152,64 @@ def locked(folder: Path) -> Iterator[Ledger]:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a journal; a line that was cut off is none."""
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
+    """Yield the events of a journal; a last line that was cut off is none.
+
+    Raises:
+        InputError: a line is not as it was written.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    is_sealed = OF_LINE.encode() in data
+    *lines, rest = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        event = _event(line, is_sealed=is_sealed)
+        if event is not None:
             yield event
+        elif is_sealed:  # earlier versions left lines that were cut off
+            raise _damaged(path, number)
+    event = _event(rest, is_sealed=is_sealed)
+    if event is not None:
+        yield event
+    elif _goes_beyond(rest):
+        raise _damaged(path, len(lines) + 1)
+
+
+def _event(line: bytes, *, is_sealed: bool) -> dict[str, Any] | None:
+    """Read a line; None where it is not as it was written."""
+    if is_sealed and OF_LINE.encode() not in line:
+        return None
+    try:
+        event = json.loads(open_line(line.decode()))
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _goes_beyond(rest: bytes) -> bool:
+    """Is there more than one value on a last line, as when the end of the line was overwritten? A cut leaves less."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(rest.decode(errors="replace"))
+    except ValueError:
+        return False
+    return end < len(rest)
+
+
+def _mend(file: BinaryIO, data: bytes) -> None:
+    """End a last line that lacks its end alone; delete one of which a kill or a full disk has cut off more."""
+    whole = data.rfind(b"\n") + 1
+    if _event(data[whole:], is_sealed=OF_LINE.encode() in data) is None:
+        file.truncate(whole)
+    else:
+        file.write(b"\n")
+
+
+def _damaged(path: Path, number: int) -> InputError:
+    return InputError(
+        f"Line {number} of {path} is not as it was written. Put back a copy of the file, or delete this line and all "
+        "that follow: what they tell of is run again. Or begin anew with another sweep.name."
+    )
 
 
 def _last_byte(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
