@@ -87,9 +87,9 @@ def same(one: Path, other: Path) -> bool:
 
 
 def logged(folder: Path) -> list[dict[str, float]]:
-    """Read metrics.jsonl without the clock."""
+    """Read metrics.jsonl without the clock and the identity."""
     rows = read_lines(folder / "metrics.jsonl")
-    return [{key: value for key, value in row.items() if not key.startswith("time")} for row in rows]
+    return [{key: value for key, value in row.items() if not key.startswith(("time", "identity"))} for row in rows]
 
 
 def measure(task: str, kills: int, rng: random.Random, say: Callable[[str], None]) -> dict[str, int]:

@@ -32,6 +32,7 @@ KEYS: dict[str, Any] = {
     "objective": str | list[str],
     "output_dir": str,
     "resume": str | None,
+    "overwrite": bool,
     **{f"optimizer.{name}": NonNegative for name in ("weight_decay", "wd", "momentum", "mom", "eps")},
     "optimizer.betas": tuple[Fraction, Fraction],
     "optimizer.fused": bool | None,

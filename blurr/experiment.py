@@ -1,7 +1,9 @@
 """One experiment, from top to bottom, in the order of its needs."""
 
 import logging
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,9 @@ from blurr.report.facts import facts_of
 from blurr.report.overview import note
 from blurr.report.page import write_report
 from blurr.report.record import read_record
-from blurr.resume import CHECKPOINTS, check_same
+from blurr.resume import begins_anew, check_same, may_go_on
+from blurr.runs.checksums import put, seal
+from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, MODEL, MODEL_ASIDE, check_log, claimed
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.core import Blearner
 from blurr.text.tasks.base import Task
@@ -35,7 +39,7 @@ from blurr.tracking.summary import show_summary
 from blurr.training.batch_size import find_batch_size
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
-from blurr.training.guard import Guard, Rollback, memory_watched
+from blurr.training.guard import Guard, Rollback, check_weights, memory_watched
 from blurr.training.optimizers import as_numbers, learning_rate, rate_of
 from blurr.training.precision import precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
@@ -71,10 +75,7 @@ def run_experiment(
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     tags = {**chosen, **(tags or {})}
-    kept, checkpoint = what_is_left(folder, config) if cfg.resume is not None else (None, None)
-    with tracked_run(
-        build(cfg.tracking), folder=folder, config=config, overrides=overrides, tags=tags, kept=kept
-    ) as run:
+    with opened(cfg, folder=folder, config=config, overrides=overrides, tags=tags) as (run, checkpoint):
         task: Task = build(cfg.task)
         raw = build_raw(cfg, task)
         log.info("%s", raw)
@@ -95,16 +96,42 @@ def run_experiment(
     return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in cfg.objective]
 
 
-def what_is_left(folder: Path, config: dict[str, Any]) -> tuple[int | None, Checkpoint | None]:
-    """Say what of a run in a folder stays when it goes on: bytes of its metrics.jsonl, and its last checkpoint.
+@contextmanager
+def opened(
+    cfg: DictConfig, *, folder: Path, config: dict[str, Any], **given: Any
+) -> Iterator[tuple[Run, Checkpoint | None]]:
+    """Hold the folder for one run, new or gone on with, and open it; gives its checkpoint, too.
+
+    Args:
+        cfg: the composed config.
+        folder: of the run.
+        config: the same, as plain values.
+        given: see `tracked_run`.
 
     Raises:
-        InputError: it was begun with another config.
+        InputError: the folder holds another run, the run in it is alive, or was begun with another config.
     """
-    if not (folder / "config.yaml").exists():
-        return None, None
-    check_same(folder, config)
-    checkpoint = latest(folder / CHECKPOINTS)
+    goes_on = cfg.resume is not None and may_go_on(folder, config, cfg.resume)
+    with claimed(folder, goes_on=goes_on, overwrite=cfg.overwrite) as claim:
+        kept, checkpoint = resume_point(folder, config, claim.identity) if claim.goes_on else (None, None)
+        if cfg.resume is not None and not claim.goes_on:
+            log.info("%s", begins_anew(folder))
+        with tracked_run(
+            build(cfg.tracking), folder=folder, config=config, kept=kept, identity=claim.identity, **given
+        ) as run:
+            yield run, checkpoint
+
+
+def resume_point(folder: Path, config: dict[str, Any], identity: str) -> tuple[int, Checkpoint | None]:
+    """Return what a resumed run keeps: bytes of metrics.jsonl, and the last checkpoint.
+
+    Raises:
+        InputError: it was begun with another config, or something in the folder is of another run.
+    """
+    if (folder / CONFIG).exists():  # else it was killed before it wrote that
+        check_same(folder, config)
+    check_log(folder, identity)
+    checkpoint = latest(folder / CHECKPOINTS, identity=identity)
     return (checkpoint.facts["bytes"] if checkpoint else 0), checkpoint
 
 
@@ -176,12 +203,19 @@ def train(
 
         def facts() -> dict[str, Any]:
             size = cfg.loader.batch_size
-            return {"bytes": run.written(), "data": raw.fingerprint, "lr": as_numbers(lr), "batch_size": size}
+            return {
+                IDENTITY: run.identity,
+                "bytes": run.written(),
+                "data": raw.fingerprint,
+                "lr": as_numbers(lr),
+                "batch_size": size,
+            }
 
         goes_back = cfg.on_nan == "rollback"
         saving = Checkpointing(build(cfg.checkpoint), run.folder / CHECKPOINTS, facts, checkpoint, at_start=goes_back)
         learner.add_cb(saving)
         play(lambda: build(cfg.schedule)(learner, lr), learner, saving)
+        check_weights(learner.model)
 
 
 def play(schedule: Callable[[], object], learner: Blearner, saving: Checkpointing) -> None:
@@ -232,8 +266,12 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
                 report = run.folder / f"{split}_{name}"
                 report.write_text(text, encoding="utf-8")
                 run.artifact(report)
-    model_folder = run.folder / "model"
-    save_model(model_folder, saved, hf)
+    model_folder = run.folder / MODEL
+    aside = run.folder / MODEL_ASIDE
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    save_model(aside, saved, hf)
+    seal(aside, identity=run.identity)
+    put(aside, model_folder)
     required = {k: v for k, v in task.example(hf).items() if k in task.schema.required}
     optional = [role for role in task.schema.inputs if role not in required]
     run.model(model_folder, ModelForm(required, optional, task.options))

@@ -1,5 +1,6 @@
 """Find the run that `resume=…` names, and make sure that it goes on with the config that it was begun with."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,25 @@ from typing import Any
 import yaml
 
 from blurr.errors import InputError
+from blurr.runs.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    IDENTITY,
+    OVERRIDES,
+    RECORD,
+    SCORES,
+    has_steps,
+    holds_run,
+    identity_of,
+    is_alive,
+)
 from blurr.tracking.masking import MASK, mask_config, mask_overrides
 from blurr.tracking.records import flatten
 from blurr.trust import MULTIRUN, check_words
 
 RESUME, OUTPUT = "resume=", "output_dir="
-CHECKPOINTS = "checkpoints"
 # What may differ: where records go, how fast it runs, and what decides nothing of the weights.
-FREE = ("resume", "output_dir", "tracking", "debug", "checkpoint", "objective", "report", "threads")
+FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads")
 SAY_IT = (
     "A record runs no code of its own, for others may have written it. If this is what you want, say the word yourself "
     "on this command line."
@@ -26,8 +38,8 @@ def expand(words: Sequence[str]) -> list[str]:
     """Put the words that a run was begun with in the place of `resume=…`, and its folder; later words win.
 
     Args:
-        words: of the command line. `resume=auto` takes the last run in outputs/ that was begun with the same words and
-            has not ended well; where there is none, the run begins anew.
+        words: of the command line. `resume=auto` takes the last unfinished run in outputs/ that was begun with the
+            same words; where there is none, the run begins anew. `resume=last` takes the last unfinished one.
 
     Raises:
         InputError: there is no such run.
@@ -36,15 +48,17 @@ def expand(words: Sequence[str]) -> list[str]:
     if not named or named[-1] in ("", "null") or {"-m", "--multirun"} & set(words):
         return list(words)
     rest = [word for word in words if not word.startswith(RESUME)]
-    if named[-1] != "auto":
+    if named[-1] == "last":
+        folder = _last(rest)
+    elif named[-1] != "auto":
         folder = find(named[-1], rest)
     elif any(word.startswith(OUTPUT) for word in rest):
         return list(words)  # the run looks into that folder itself
     else:
         begun = _unfinished(rest)
-        if begun is None:
+        if not begun:
             return list(words)
-        folder = begun
+        folder = begun[-1]
     return [*recorded(_begun_with(folder), rest, where=folder), *rest, f"{OUTPUT}'{folder}'", f"{RESUME}auto"]
 
 
@@ -72,14 +86,18 @@ def find(name: str, words: Sequence[str]) -> Path:
     """Find the folder of a run.
 
     Args:
-        name: the folder, or the id of its MLflow run.
+        name: the folder, the identity of the run, or the id of its MLflow run.
         words: of the command line, which may name another MLflow.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or its folder holds another run now.
     """
-    for folder in (Path(name), Path(name).parent):  # a checkpoint's folder stands for its run's
-        if (folder / CHECKPOINTS).is_dir() or (folder / "overrides.yaml").is_file():
+    given = Path(name).absolute()
+    for folder in (given, *given.parents[:2]) if given.is_dir() else ():  # a checkpoint stands for its run
+        if given.relative_to(folder).parts[:1] in ((), (CHECKPOINTS,)) and _is_run(folder):
+            return folder
+    for folder in _runs():
+        if identity_of(folder) == name:
             return folder.absolute()
     from blurr.tracking.store import folder_of  # MLflow takes seconds to import
 
@@ -91,7 +109,60 @@ def find(name: str, words: Sequence[str]) -> Path:
             + (f"; the run's folder {found} is gone." if found else ".")
             + f" There are {[str(path) for path in _runs()][-5:]}."
         )
+    check_holds(found, name)
     return found.absolute()
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / CHECKPOINTS).is_dir() or (folder / OVERRIDES).is_file()
+
+
+def check_holds(folder: Path, name: str) -> None:
+    """Check that a folder still holds the run that MLflow says it does.
+
+    Args:
+        folder: as MLflow has it.
+        name: MLflow's id of the run, or its identity.
+
+    Raises:
+        InputError: it holds another one.
+    """
+    if not (folder / RECORD).is_file():
+        return
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    if name not in (record.get(IDENTITY), record["run_id"]):
+        raise InputError(
+            f"The run {name} was in {folder}, which holds the run {record.get(IDENTITY) or record['run_id']} now. Its "
+            "checkpoints are gone; begin anew, in a folder of its own."
+        )
+
+
+def may_go_on(folder: Path, config: Mapping[str, Any], resume: str) -> bool:
+    """Can the run in a folder be gone on with? One that made no step blocks nothing: another config begins anew.
+
+    Args:
+        folder: of the run.
+        config: to go on with.
+        resume: as the config has it.
+
+    Raises:
+        InputError: there is no run in it, and `resume` asks for one.
+    """
+    if not holds_run(folder):
+        if resume != "auto":
+            raise InputError(
+                f"resume={resume}: {folder} holds no run to go on with. Leave resume out, or say resume=auto, which "
+                "begins anew where there is none."
+            )
+        return False
+    return has_steps(folder) or not (folder / CONFIG).is_file() or not _changes(folder, config)
+
+
+def begins_anew(folder: Path) -> str:
+    """Say that `resume=auto` begins a new run in a folder, and which one is the last that is unfinished."""
+    left = [run for run in _unfinished() if run.absolute() != folder.absolute()]
+    named = f"The last unfinished run is {left[-1]}: resume={left[-1]} goes on with it." if left else ""
+    return f"There is no unfinished run of these words: a new one begins in {folder}. {named}".strip()
 
 
 def check_same(folder: Path, config: Mapping[str, Any]) -> None:
@@ -100,15 +171,20 @@ def check_same(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         InputError: they differ in what decides the weights.
     """
-    begun = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    before, now = (_binding(each) for each in (begun, mask_config(dict(config))))
-    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    changed = _changes(folder, config)
     if changed:
-        said = ", ".join(f"{key}={now.get(key)} (was {before.get(key)})" for key in changed[:5])
+        said = ", ".join(f"{key}={now} (was {before})" for key, (before, now) in list(changed.items())[:5])
         raise InputError(
             f"The run in {folder} cannot go on with another config: {said}. Leave these out, or begin anew without "
-            "resume."
+            "resume, in another output_dir or with overwrite=true."
         )
+
+
+def _changes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+    begun = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    before, now = (_binding(each) for each in (begun, mask_config(dict(config))))
+    pairs = {key: (before.get(key), now.get(key)) for key in sorted({*before, *now})}
+    return {key: (old, new) for key, (old, new) in pairs.items() if old != new}
 
 
 def _binding(config: Mapping[str, Any]) -> dict[str, str]:
@@ -118,7 +194,7 @@ def _binding(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _begun_with(folder: Path) -> list[str]:
-    file = folder / "overrides.yaml"
+    file = folder / OVERRIDES
     words = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise InputError(f"{file} is not a list of words, as a run of blurr leaves it. Begin anew without resume.")
@@ -126,12 +202,35 @@ def _begun_with(folder: Path) -> list[str]:
 
 
 def _runs() -> list[Path]:
-    found = Path("outputs").glob("*/*/overrides.yaml")
+    """Return the folders of the runs in outputs/, the last begun last."""
+    found = Path("outputs").glob(f"*/*/{OVERRIDES}")
     return [file.parent for file in sorted(found, key=lambda file: file.stat().st_mtime)]
 
 
-def _unfinished(words: Sequence[str]) -> Path | None:
-    """Give the last run in outputs/ that was begun with these words and has no final scores."""
-    given = mask_overrides(words)
-    runs = [run for run in _runs() if not (run / "metrics.json").exists() and _begun_with(run) == given]
-    return runs[-1].absolute() if runs else None
+def _unfinished(words: Sequence[str] | None = None) -> list[Path]:
+    """Return the runs in outputs/ that have no final scores and are not alive.
+
+    Args:
+        words: that they were begun with; None takes any.
+    """
+    given = None if words is None else mask_overrides(words)
+    runs = [run for run in _runs() if not (run / SCORES).exists() and not is_alive(run)]
+    return [run.absolute() for run in runs if given is None or _begun_with(run) == given]
+
+
+def _last(words: Sequence[str]) -> Path:
+    """Find the last unfinished run.
+
+    Raises:
+        InputError: there is none, or the words name a folder themselves.
+    """
+    named = [word for word in words if word.startswith(OUTPUT)]
+    if named:
+        raise InputError(f"resume=last finds the folder itself, and {named[-1]} names one. Leave one of them out.")
+    left = _unfinished()
+    if not left:
+        raise InputError(
+            f"resume=last: there is no unfinished run in {Path('outputs').absolute()}. There are "
+            f"{[str(path) for path in _runs()][-5:]}. Begin one, or name a run: resume=<folder or id>."
+        )
+    return left[-1]

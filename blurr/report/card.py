@@ -7,6 +7,7 @@ from huggingface_hub import ModelCardData
 
 from blurr.report.overview import command, environment, run_facts
 from blurr.report.record import Record
+from blurr.runs.folder import CARD, MODEL
 from blurr.tracking.records import flatten
 
 # The Hub's names of tasks; a task of one's own goes without.
@@ -19,7 +20,6 @@ PIPELINES = {
     "causal_lm": "text-generation",
     "masked_lm": "fill-mask",
 }
-CARD = "README.md"
 SETTINGS = ("optimizer", "schedule", "loader", "seed", "precision")
 LIMITS = """- It knows what the rows that it was trained on show, and nothing of other languages, fields and times.
 - The metrics are of the split named below; on other data it may do worse.
@@ -33,7 +33,7 @@ def write_card(record: Record) -> Path:
     Returns:
         The file.
     """
-    file = record.folder / "model" / CARD
+    file = record.folder / MODEL / CARD
     file.parent.mkdir(exist_ok=True)
     file.write_text(card(record), encoding="utf-8")
     return file

@@ -19,8 +19,8 @@ from blurr.report.parts import Part
 from blurr.report.perplexity import perplexity_parts
 from blurr.report.record import Record, Rows
 from blurr.report.texts import text_parts
+from blurr.runs.folder import PLOTS, REPORT
 
-REPORT, PLOTS = "report.html", "plots"
 NAMES = {"valid": "Validation", "test": "Test"}
 # Each looks at the rows, and says nothing of rows that are not of its kind.
 KINDS: tuple[Callable[[Rows], list[Part]], ...] = (

@@ -9,10 +9,9 @@ import pandas as pd
 import yaml
 
 from blurr.errors import InputError
+from blurr.runs.folder import CONFIG, ENVIRONMENT, FACTS, METRICS, OVERRIDES, SCORES, TABLES, identity_of, of_line
 from blurr.tracking.records import read_lines
 
-FACTS = "facts.json"
-TABLES = {"valid": "predictions.jsonl", "test": "predictions_test.jsonl"}
 Rows = list[dict[str, Any]]
 
 
@@ -22,6 +21,7 @@ class Record:
 
     Attributes:
         folder: of the run.
+        identity: of the run; None where an earlier blurr has written it.
         config: resolved.
         overrides: the words of its command line.
         environment: versions, machine, git.
@@ -33,6 +33,7 @@ class Record:
     """
 
     folder: Path
+    identity: str | None
     config: dict[str, Any]
     overrides: list[str]
     environment: dict[str, Any]
@@ -75,12 +76,13 @@ def read_record(place: str | Path, *, uri: str | None = None) -> Record:
     folder = find_run(place, uri=uri)
     return Record(
         folder=folder,
-        config=yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")),
-        overrides=yaml.safe_load(_text(folder / "overrides.yaml")) or [],
-        environment=json.loads(_text(folder / "environment.json") or "{}"),
+        identity=identity_of(folder),
+        config=yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")),
+        overrides=yaml.safe_load(_text(folder / OVERRIDES)) or [],
+        environment=json.loads(_text(folder / ENVIRONMENT) or "{}"),
         facts=json.loads(_text(folder / FACTS) or "{}"),
-        scores=_numbers(json.loads(_text(folder / "metrics.json") or "{}")),
-        log=pd.DataFrame([_numbers(row) for row in _rows(folder / "metrics.jsonl")]),
+        scores=_numbers(json.loads(_text(folder / SCORES) or "{}")),
+        log=pd.DataFrame([_numbers(of_line(row)[1]) for row in _rows(folder / METRICS)]),
         tables={split: rows for split, name in TABLES.items() if (rows := _rows(folder / name))},
         texts={path.name: _text(path) for split in TABLES for path in sorted(folder.glob(f"{split}_*.txt"))},
     )
@@ -89,14 +91,14 @@ def read_record(place: str | Path, *, uri: str | None = None) -> Record:
 def find_run(place: str | Path, *, uri: str | None = None) -> Path:
     """Find the folder of a run; see `read_record`."""
     folder = Path(place).expanduser()
-    if (folder / "config.yaml").is_file():
+    if (folder / CONFIG).is_file():
         return folder.absolute()
     if folder.is_dir():
         raise InputError(f"{folder} is no folder of a run: it has no config.yaml. Give one of {_some()}.")
     from blurr.tracking.store import folder_of  # MLflow takes seconds to import
 
     found = folder_of(str(place), uri)
-    if found is None or not (found / "config.yaml").is_file():
+    if found is None or not (found / CONFIG).is_file():
         gone = f" Its folder {found} is gone." if found else ""
         raise InputError(f"There is no run {place}, neither a folder nor in MLflow.{gone} There are {_some()}.")
     return found.absolute()
@@ -104,8 +106,8 @@ def find_run(place: str | Path, *, uri: str | None = None) -> Path:
 
 def runs_in(folder: Path) -> list[Path]:
     """Give the folders of all runs below a folder, the oldest first."""
-    found = [file.parent for file in folder.rglob("config.yaml") if (file.parent / "metrics.jsonl").is_file()]
-    return sorted(found, key=lambda run: (run / "config.yaml").stat().st_mtime)
+    found = [file.parent for file in folder.rglob(CONFIG) if (file.parent / METRICS).is_file()]
+    return sorted(found, key=lambda run: (run / CONFIG).stat().st_mtime)
 
 
 def _some() -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from blurr.errors import InputError
-from blurr.report.card import CARD
+from blurr.runs.checksums import is_sealed, seal, sealed_by
+from blurr.runs.folder import CARD
 from blurr.serve.graphs import MANIFEST, export_graphs
 from blurr.serve.predictor import Predictor
 from blurr.text.data.core import Inputs
@@ -68,6 +69,7 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
         save_model(folder, predictor.saved, predictor.hf)
     else:
         predictor.learner.export(folder.resolve() / LEARNER)
+    seal(folder, identity=sealed_by(source) if source is not None and is_sealed(source) else None)
     if source is not None and (source / CARD).is_file():
         shutil.copy(source / CARD, folder / CARD)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blurr.errors import InputError
+from blurr.runs.checksums import SEAL, Damaged, verify_if_sealed
 from blurr.text.tasks.saved import FILE
 
 if TYPE_CHECKING:
@@ -45,6 +46,22 @@ def model_folder(where: str | Path) -> Path:
     if not (folder / FILE).is_file():
         raise InputError(f"{where} has no file {FILE}: it is no model that a run of blurr has left. Give {KINDS}.")
     return folder
+
+
+def check_model(folder: Path) -> None:
+    """Compare the files of a model with their checksums, so that no flipped bit of a weight makes an answer.
+
+    Raises:
+        InputError: one is not as it was written.
+    """
+    try:
+        verify_if_sealed(folder)
+    except Damaged as error:
+        raise InputError(
+            f"{error} Take the model from elsewhere (MLflow keeps one with its run), or go on with its run, which "
+            f"writes it anew: blurr run resume={folder.parent}. If you changed the file yourself, delete "
+            f"{folder / SEAL}."
+        ) from error
 
 
 def _downloaded(uri: str) -> str:

@@ -13,7 +13,7 @@ from blurr.data.batching import Loader, TokenizedRows
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.serve.graphs import MANIFEST, load_graphs
-from blurr.serve.places import model_folder
+from blurr.serve.places import check_model, model_folder
 from blurr.text.data.lengths import fitting
 from blurr.text.hf_objects import HFObjects, get_hf_objects
 from blurr.text.tasks.base import default_device
@@ -74,6 +74,7 @@ class Predictor:
             InputError: there is no model that a run of blurr has left.
         """
         folder = model_folder(where)
+        check_model(folder)
         saved = load_task(folder, trusted=trusted)
         if (folder / MANIFEST).is_file():
             hf = load_graphs(folder, saved.task.model_cls)

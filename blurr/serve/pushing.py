@@ -8,7 +8,7 @@ from huggingface_hub.errors import HTTPError as NoAnswer  # type: ignore[attr-de
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented all the same
 
 from blurr.errors import InputError
-from blurr.report.card import CARD
+from blurr.runs.folder import CARD
 
 NEVER = ["*.pkl", "*.pickle", "checkpoints/*"]  # what runs code where it is loaded, or is of no use to others
 

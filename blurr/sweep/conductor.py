@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blurr.runs.folder import ERROR, SCORES
 from blurr.sweep.board import Board
 from blurr.sweep.executors import Executor
 from blurr.sweep.goals import Goal, best
@@ -16,7 +17,6 @@ from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.messages import Ended, Event, Job, Reported, Started
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.settings import Settings
-from blurr.sweep.trial import ERROR, METRICS
 from blurr.tracking.run import Run
 from blurr.tracking.sink import ERROR_TAG, PARENT, TRIAL
 
@@ -191,7 +191,7 @@ class Conductor:
         if (folder / ERROR).exists():
             return []
         with suppress(OSError, ValueError, KeyError):
-            scores = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+            scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
             return [float(scores[goal.name]) for goal in self.goals]
         return []
 

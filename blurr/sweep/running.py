@@ -15,6 +15,7 @@ from blurr import checks, interruption
 from blurr.building import build
 from blurr.errors import InputError
 from blurr.explain import CRASH
+from blurr.runs.folder import make_room, new_identity
 from blurr.sweep.board import Board
 from blurr.sweep.conductor import Conductor
 from blurr.sweep.export import experiment_yaml, note
@@ -26,6 +27,7 @@ from blurr.sweep.space import Space, is_own, parse
 from blurr.sweep.trial import Context
 from blurr.tracking.masking import mask_overrides
 from blurr.tracking.run import Run
+from blurr.tracking.sink import IDENTITY_TAG
 from blurr.tracking.summary import show_place
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
         if ledger.head:
             check_words(ledger, words, space)
         else:
+            make_room(folder, overwrite=configs[0].overwrite)
             weights = decide_weights(configs)
             argv, given = mask_overrides(sys.argv[1:]), mask_overrides(words)
             ledger.begin(name=settings.name, argv=argv, words=given, weights=weights)
@@ -160,10 +163,15 @@ def sampler_for(node: DictConfig, number: int) -> Any:
 def opened_run(ledger: Ledger, config: DictConfig, example: DictConfig) -> Iterator[Run]:
     """Open the sweep's own MLflow run, the parent of the trials'; a sweep that is resumed goes on with it."""
     tracker = build(example.tracking)
-    run_id = ledger.head.get("run")
-    tags = {"blurr.sweep": config.sweep.name, "mlflow.runName": f"sweep {config.sweep.name}"}
-    with Run(ledger.folder, tracker.open(run_id=run_id, tags=tags)) as run:
-        if run_id is None:
+    run_id, identity = ledger.head.get("run"), ledger.head.get("identity")
+    if identity is None:
+        identity = new_identity()
+        ledger.begin(identity=identity)
+    elif run_id is None:  # a killed process may have opened it
+        run_id = tracker.find(identity)
+    tags = {"blurr.sweep": config.sweep.name, "mlflow.runName": f"sweep {config.sweep.name}", IDENTITY_TAG: identity}
+    with Run(ledger.folder, tracker.open(run_id=run_id, tags=tags), identity=identity) as run:
+        if "run" not in ledger.head:
             ledger.begin(run=run.id)
             plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             run.describe(OmegaConf.to_container(plain, resolve=False), ledger.head["words"], {})  # type: ignore[arg-type]

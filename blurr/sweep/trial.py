@@ -20,12 +20,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from blurr import explain
 from blurr.interruption import Interrupted
+from blurr.runs.folder import ERROR, SCORES, holds_run
 from blurr.sweep.messages import Ended, Job, Pruned, Reported
 from blurr.tracking.masking import mask_text
 
-OUTPUT, CRASH, ERROR = "output.txt", "crash.txt", "error.txt"
-METRICS = "metrics.json"
-RESULTS = (METRICS, ERROR, CRASH)  # of an earlier attempt, to be forgotten in this order; checkpoints are kept
+OUTPUT, CRASH = "output.txt", "crash.txt"
+RESULTS = (SCORES, ERROR, CRASH)  # of an earlier attempt, to be forgotten in this order; checkpoints are kept
 MOST_CHARACTERS = 300  # of a reason; the traceback has all of it
 OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "Unable to allocate")
 
@@ -74,7 +74,7 @@ def _run(job: Job, context: Context, connection: Connection) -> tuple[float, ...
     cfg = context.compose(list(job.words))
     if OmegaConf.select(cfg, "model.weights") == "auto":
         cfg.model.weights = job.weights
-    if (Path(job.folder) / "config.yaml").exists():
+    if holds_run(Path(job.folder)):
         cfg.resume = "auto"  # an earlier attempt goes on from its last checkpoint, in its MLflow run
     with open_dict(cfg):
         cfg.hydra.job.num, cfg.hydra.job.id = job.number, f"{cfg.hydra.job.name}_{job.number}"

@@ -2,17 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from blurr.errors import InputError
-from blurr.tracking.records import to_json
-from blurr.tracking.sink import Point
+import yaml
 
-METRICS = "metrics.jsonl"
-RECORD = "run.json"
+from blurr.errors import InputError
+from blurr.runs.checksums import write_whole
+from blurr.runs.folder import IDENTITY, METRICS, OVERRIDES, RECORD, new_identity, of_line
+from blurr.tracking.records import to_json
+from blurr.tracking.sink import Point, Sink
 
 
 @contextmanager
@@ -36,6 +37,7 @@ class Journal:
     """All of a run but its files and metrics, which lie beside it.
 
     Attributes:
+        identity: of the run; None where an earlier blurr has written it.
         run_id: MLflow's; None without MLflow.
         uri: of the store, without a password; None without MLflow.
         experiment: its name in MLflow.
@@ -47,6 +49,7 @@ class Journal:
         tables: names of the tables, each the stem of a .jsonl file.
     """
 
+    identity: str | None = None
     run_id: str | None = None
     uri: str | None = None
     experiment: str | None = None
@@ -79,14 +82,87 @@ class Journal:
             InputError: it cannot be written.
         """
         with writing(folder / RECORD):
-            made = folder / f"{RECORD}.part"
-            made.write_text(to_json(asdict(self), indent=2) + "\n", encoding="utf-8")
-            os.replace(made, folder / RECORD)
+            write_whole(folder / RECORD, to_json(asdict(self), indent=2) + "\n")
 
 
-def metric_line(step: int, at: int, values: Mapping[str, float]) -> str:
-    """Write what was logged at once as a line of metrics.jsonl; `at` is in milliseconds since 1970."""
-    return to_json({"step": step, "time": at / 1000, **values}) + "\n"
+def begun(folder: Path, identity: str | None, words: Sequence[str], *, goes_on: bool) -> Journal:
+    """Return the journal of a run, new or gone on with, after it says on the disk whose the folder is.
+
+    A run that is killed in its first moments is found by this, and by the words that it was begun with.
+
+    Args:
+        folder: of the run; made where it is missing.
+        identity: of the run, unless its journal has one; None makes one.
+        words: that it was begun with, without secrets.
+        goes_on: the run is there already.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    journal = _journal(folder, identity, goes_on=goes_on)
+    journal.write(folder)
+    if not (goes_on and (folder / OVERRIDES).exists()):
+        with writing(folder / OVERRIDES):
+            write_whole(folder / OVERRIDES, words_text(words))
+    return journal
+
+
+def opened(folder: Path, sink: Sink, identity: str | None, *, goes_on: bool) -> Journal:
+    """Return the journal of a run, after it says on the disk which run of the sink's it is; see `begun`."""
+    journal = _journal(folder, identity, goes_on=goes_on)
+    if sink.id is not None:
+        journal.run_id, journal.uri, journal.experiment = sink.id, sink.uri, sink.experiment
+    journal.write(folder)
+    return journal
+
+
+def _journal(folder: Path, identity: str | None, *, goes_on: bool) -> Journal:
+    journal = Journal.read(folder) if goes_on and (folder / RECORD).exists() else Journal()
+    journal.identity = journal.identity or identity or new_identity()
+    return journal
+
+
+def words_text(words: Sequence[str]) -> str:
+    """Return the words of a command line as overrides.yaml has them."""
+    return str(yaml.safe_dump(list(words), allow_unicode=True))
+
+
+class MetricsFile:
+    """The file metrics.jsonl of a run that is open.
+
+    Args:
+        folder: of the run.
+        identity: of the run, which the first line says.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._path, self._identity = folder / METRICS, identity
+        with writing(self._path):
+            self._file = self._path.open("a", encoding="utf-8")
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._file.tell()
+
+    def cut(self, size: int) -> None:
+        """Forget what comes after so many bytes."""
+        with writing(self._path):
+            self._file.truncate(min(size, self.size))
+            self._file.seek(0, os.SEEK_END)
+
+    def write(self, rows: Sequence[tuple[int, int, Mapping[str, float]]]) -> None:
+        """Add a line for each row: step, milliseconds since 1970, and what was logged then."""
+        head = {} if self.size else {IDENTITY: self._identity}
+        with writing(self._path):
+            for step, at, values in rows:
+                self._file.write(to_json({**head, "step": step, "time": at / 1000, **values}) + "\n")
+                head = {}
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close it."""
+        with writing(self._path):
+            self._file.close()
 
 
 def written_points(folder: Path) -> Iterator[list[Point]]:
@@ -97,6 +173,6 @@ def written_points(folder: Path) -> Iterator[list[Point]]:
     with (folder / METRICS).open(encoding="utf-8") as lines:
         for line in lines:
             if line.endswith("\n"):
-                row = json.loads(line)
+                _, row = of_line(json.loads(line))
                 step, at = row.pop("step"), round(row.pop("time") * 1000)
                 yield [Point(key, float(value), at, step) for key, value in row.items()]

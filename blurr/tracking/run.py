@@ -9,19 +9,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import yaml
 
 import blurr
 from blurr import interruption
 from blurr.annotations import Natural
+from blurr.runs import folder as files
+from blurr.runs.checksums import write_whole
 from blurr.tracking.environment import describe_environment, git_state
-from blurr.tracking.journal import METRICS, RECORD, Journal, metric_line, writing, written_points
+from blurr.tracking.journal import MetricsFile, begun, opened, words_text, writing, written_points
 from blurr.tracking.masking import mask_config, mask_overrides, mask_text
 from blurr.tracking.processes import this_process
 from blurr.tracking.records import flatten, to_json
-from blurr.tracking.sink import ModelForm, Point, Sink
+from blurr.tracking.sink import ModelForm, Point, Sink, named_tags
+from blurr.tracking.status import status_of
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
@@ -29,11 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
-Status = Literal["FINISHED", "FAILED", "KILLED"]
-
-
-class StoppedRun(Exception):  # noqa: N818  # no error
-    """Raised to end a run on purpose before its end; it counts as KILLED."""
 
 
 class Tracker(Protocol):
@@ -41,6 +39,10 @@ class Tracker(Protocol):
 
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
         """Open a new run, with these tags from its first moment on, or go on with one; or raise InputError."""
+        ...
+
+    def find(self, identity: str) -> str | None:
+        """Return the id of the run with this identity, where a killed process has opened it and not said so."""
         ...
 
     def prepare(self) -> None:
@@ -80,6 +82,14 @@ class MLflowTracker:
 
         return MLflowSink(self, run_id=run_id, tags=tags or {})
 
+    def find(self, identity: str) -> str | None:
+        """Return MLflow's id of the run with this identity, see `Tracker.find`."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from blurr.tracking.store import run_with
+
+        found = run_with(identity, self.uri)
+        return found.info.run_id if found else None
+
     def prepare(self) -> None:
         """Load MLflow and make the store, and keep no connection to it.
 
@@ -100,6 +110,10 @@ class NoTracker:
         """Return a sink that drops everything."""
         return Sink()
 
+    def find(self, identity: str) -> str | None:
+        """Return None."""
+        return None
+
     def prepare(self) -> None:
         """There is nothing to load."""
 
@@ -111,30 +125,31 @@ class Run:
         folder: the run's output folder; it exists.
         sink: where the records go besides.
         kept: bytes of metrics.jsonl that a resumed run keeps; None for a new run.
+        identity: of a new run, see `runs.folder`; None makes one.
 
     Attributes:
+        identity: of the run.
         step: the optimizer step of the last value logged.
         tags: the tags set so far.
     """
 
-    def __init__(self, folder: Path, sink: Sink, *, kept: int | None = None) -> None:
+    def __init__(self, folder: Path, sink: Sink, *, kept: int | None = None, identity: str | None = None) -> None:
         self.folder = folder
         self.step = 0
         self.tags: dict[str, str] = {}
         self._sink = sink
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._flush_at = time.monotonic() + FLUSH_SECONDS
-        goes_on = kept is not None and (folder / RECORD).exists()
-        self._journal = Journal.read(folder) if goes_on else Journal(sink.id, sink.uri, sink.experiment)
-        with writing(folder / METRICS):
-            self._file = (folder / METRICS).open("a", encoding="utf-8")
+        self._journal = opened(folder, sink, identity, goes_on=kept is not None)
+        self.identity = str(self._journal.identity)
+        self._metrics = MetricsFile(folder, self.identity)
         if kept is not None:
             self._go_on(kept)
 
     def _go_on(self, kept: int) -> None:
         """Forget the values that will come again, and send those that never reached the sink."""
-        (self.folder / "error.txt").unlink(missing_ok=True)
-        self._file.truncate(kept)
+        (self.folder / files.ERROR).unlink(missing_ok=True)
+        self._metrics.cut(kept)
         self._journal.status = None
         for points in written_points(self.folder):
             self._sink.metrics(points)
@@ -142,7 +157,7 @@ class Run:
     def written(self) -> int:
         """Write what is logged, and say how many bytes metrics.jsonl has."""
         self.flush()
-        return self._file.tell()
+        return self._metrics.size
 
     @property
     def id(self) -> str | None:
@@ -180,15 +195,13 @@ class Run:
         """Write what is logged to metrics.jsonl, and let it be sent to MLflow."""
         rows, self._rows = self._rows, []
         numbers = [(step, int(at * 1000), {k: float(v) for k, v in values.items()}) for step, at, values in rows]
-        with writing(self.folder / METRICS):
-            self._file.writelines(metric_line(*row) for row in numbers)
-            self._file.flush()
+        self._metrics.write(numbers)
         self._sink.metrics([Point(key, value, at, step) for step, at, row in numbers for key, value in row.items()])
         self._flush_at = time.monotonic() + FLUSH_SECONDS
 
     def tag(self, **tags: str) -> None:
         """Set tags: `weights="scratch"` becomes `blurr.weights`; a name with a dot stays as it is."""
-        named = _named(tags)
+        named = named_tags(tags)
         self.tags.update(named)
         self._journal.tags.update(named)
         self._sink.tags(named)
@@ -230,7 +243,7 @@ class Run:
 
     def facts(self, values: Mapping[str, Any]) -> None:
         """Record what its other files do not tell: facts.json."""
-        self._write("facts.json", to_json(values, indent=2) + "\n")
+        self._write(files.FACTS, to_json(values, indent=2) + "\n")
 
     def amend(self, trial: int, **changes: Any) -> None:
         """Change the run of one of this sweep's trials, as `Sink.amend` says, when its own process cannot."""
@@ -242,25 +255,23 @@ class Run:
         self.flush()
         numbers = {key: float(value) for key, value in metrics.items()}
         # Whole or not at all: a sweep takes a trial whose process was killed for finished where this file stands.
-        made = self.folder / "metrics.json.part"
-        with writing(made):
-            made.write_text(to_json(numbers, indent=2) + "\n", encoding="utf-8")
-            made.replace(self.folder / "metrics.json")
-        self.artifact(self.folder / "metrics.json")
+        with writing(self.folder / files.SCORES):
+            write_whole(self.folder / files.SCORES, to_json(numbers, indent=2) + "\n", flushed=True)
+        self.artifact(self.folder / files.SCORES)
 
     def describe(self, config: Mapping[str, Any], overrides: Sequence[str], tags: Mapping[str, str]) -> None:
         """Record what the run was given: configuration, overrides, environment and uncommitted changes."""
         masked = mask_config(dict(config))
         git = git_state(Path.cwd())
         self._sink.params(flatten(masked))
-        self.tag(version=blurr.__version__, output_dir=str(self.folder), **tags)
-        self._write("config.yaml", yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
-        self._write("overrides.yaml", yaml.safe_dump(mask_overrides(overrides), allow_unicode=True))
-        self._write("environment.json", to_json(describe_environment(git), indent=2) + "\n")
+        self.tag(version=blurr.__version__, output_dir=str(self.folder), identity=self.identity, **tags)
+        self._write(files.CONFIG, yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
+        self._write(files.OVERRIDES, words_text(mask_overrides(overrides)))
+        self._write(files.ENVIRONMENT, to_json(describe_environment(git), indent=2) + "\n")
         if git:
             self._sink.tags({"mlflow.source.git.commit": git.commit})
             if git.diff:
-                self._write("git.diff", mask_text(git.diff))
+                self._write(files.DIFF, mask_text(git.diff))
 
     def __enter__(self) -> Self:
         return self
@@ -278,15 +289,14 @@ class Run:
             self._close(error)
 
     def _close(self, error: BaseException | None) -> None:
-        self._journal.status = status = _status(error)
+        self._journal.status = status = status_of(error)
         self._journal.ended = int(time.time() * 1000)
         try:
             if status == "FAILED" and error is not None:
                 self.tag(error=f"{type(error).__name__}: {error}")
-                self._write("error.txt", mask_text("".join(traceback.format_exception(error))))
+                self._write(files.ERROR, mask_text("".join(traceback.format_exception(error))))
             self._journal.write(self.folder)
-            with writing(self.folder / METRICS):
-                self._file.close()
+            self._metrics.close()
         finally:  # however full the disk is
             left = self._sink.close(status)
         if left:
@@ -308,6 +318,7 @@ def tracked_run(
     overrides: Sequence[str],
     tags: Mapping[str, str],
     kept: int | None = None,
+    identity: str | None = None,
 ) -> Iterator[Run]:
     """Open a run for the duration of a `with` block.
 
@@ -321,29 +332,20 @@ def tracked_run(
         overrides: what the user gave on the command line.
         tags: blurr's tags, such as `task` and `model`.
         kept: to go on with the run of this folder, the bytes of its metrics.jsonl that stay; None opens a new run.
+        identity: of a new run; None makes one.
 
     Raises:
         InputError: MLflow cannot be used, or the folder cannot be written.
     """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     tags = {**tags, **this_process()}
-    run_id = None if kept is None or not (folder / RECORD).exists() else Journal.read(folder).run_id
-    with interruption.handled(), Run(folder, tracker.open(run_id=run_id, tags=_named(tags)), kept=kept) as run:
-        if run_id is None:
-            run.describe(config, overrides, tags)
-        else:
-            run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"), **this_process())
-        yield run
-
-
-def _named(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key if "." in key else f"blurr.{key}": mask_text(str(value)) for key, value in tags.items()}
-
-
-def _status(error: BaseException | None) -> Status:
-    if error is None or (isinstance(error, SystemExit) and not error.code):
-        return "FINISHED"
-    if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedRun | interruption.Interrupted):
-        return "KILLED"
-    return "FAILED"
+    goes_on = kept is not None
+    journal = begun(folder, identity, mask_overrides(overrides), goes_on=goes_on)
+    with interruption.handled():
+        run_id = journal.run_id or (tracker.find(str(journal.identity)) if goes_on else None)
+        sink = tracker.open(run_id=run_id, tags=named_tags({**tags, files.IDENTITY: str(journal.identity)}))
+        with Run(folder, sink, kept=kept, identity=journal.identity) as run:
+            if run_id is None or not (folder / files.ENVIRONMENT).exists():
+                run.describe(config, overrides, tags)
+            else:
+                run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"), identity=run.identity, **this_process())
+            yield run

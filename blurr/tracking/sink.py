@@ -6,6 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from blurr.tracking.masking import mask_text
+
 if TYPE_CHECKING:
     from blurr.data.core import RawData
 
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 EMPTY: Mapping[str, str] = MappingProxyType({})
 PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # tags by which the runs of a sweep's trials are known
 ERROR_TAG = "blurr.error"  # says why a run failed
+IDENTITY_TAG = "blurr.identity"  # see `runs.folder`
+
+
+def named_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Name blurr's tags: `weights` becomes `blurr.weights`; a name with a dot stays as it is."""
+    return {key if "." in key else f"blurr.{key}": mask_text(str(value)) for key, value in tags.items()}
 
 
 class Point(NamedTuple):

@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -20,7 +20,7 @@ from blurr.errors import InputError, nearest
 from blurr.quiet import quiet
 from blurr.tracking.masking import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.sink import ERROR_TAG
+from blurr.tracking.sink import ERROR_TAG, IDENTITY_TAG
 
 log = logging.getLogger(__name__)
 
@@ -68,22 +68,35 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         raise InputError(_refusal(uri, str(error))) from error
 
 
-def folder_of(run_id: str, uri: str | None) -> Path | None:
-    """Find the output folder of a run by its MLflow id; None where this MLflow has no such run of blurr's.
+def folder_of(name: str, uri: str | None) -> Path | None:
+    """Find the output folder of a run by its id; None where this MLflow has no such run of blurr's.
 
     Args:
-        run_id: MLflow's.
+        name: MLflow's id, or the identity of the run.
         uri: as `tracking.uri`; None takes the default of `tracking=local`.
     """
-    resolved = resolve_uri(uri or DEFAULT)
+    found = run_with(name, uri or DEFAULT)
+    return Path(found.data.tags["blurr.output_dir"]) if found and "blurr.output_dir" in found.data.tags else None
+
+
+def run_with(name: str, uri: str) -> Run | None:
+    """Find a run by MLflow's id of it, or by its identity; None where this MLflow has none, or does not answer.
+
+    Args:
+        name: MLflow's id, or the identity, see `runs.folder`.
+        uri: as `tracking.uri`.
+    """
+    resolved = resolve_uri(uri)
     if resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists():
         return None  # MLflow would make it
-    try:
-        with request_limits(retries=1, seconds=10):
-            tags = MlflowClient(tracking_uri=resolved).get_run(run_id).data.tags
-    except STORE_ERRORS:
-        return None
-    return Path(tags["blurr.output_dir"]) if "blurr.output_dir" in tags else None
+    client = MlflowClient(tracking_uri=resolved)
+    with suppress(*STORE_ERRORS), request_limits(retries=1, seconds=10):
+        return client.get_run(name)
+    with suppress(*STORE_ERRORS), request_limits(retries=1, seconds=10):
+        places = [each.experiment_id for each in client.search_experiments()]
+        found = client.search_runs(places, f"tags.`{IDENTITY_TAG}` = '{name}'", max_results=1)
+        return found[0] if found else None
+    return None
 
 
 def finished_runs(experiment: str, uri: str | None) -> list[Run]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import yaml
 
 from blurr.errors import InputError
-from blurr.tracking.journal import METRICS, Journal, written_points
+from blurr.runs.folder import METRICS
+from blurr.tracking.journal import Journal, written_points
 from blurr.tracking.masking import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.records import flatten, read_lines

@@ -24,6 +24,8 @@ from safetensors.torch import load_model, save_model
 from blurr import interruption
 from blurr.annotations import Count, Positive
 from blurr.errors import InputError
+from blurr.runs.checksums import flush, is_sealed, seal, verify, verify_if_sealed
+from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
 from blurr.training.guard import are_finite
 from blurr.training.loop import Place
 
@@ -78,13 +80,44 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
-def latest(folder: Path) -> Checkpoint | None:
-    """Find the last checkpoint in a run's folder of checkpoints; `None` where there is none."""
-    found = sorted(folder.glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
+def latest(folder: Path, *, identity: str | None = None) -> Checkpoint | None:
+    """Find the last checkpoint in a run's folder of checkpoints; `None` where there is none.
+
+    Args:
+        folder: of the checkpoints.
+        identity: of the run that it must be of; None takes that of any run.
+
+    Raises:
+        InputError: its position is not as it was written, or it is of another run.
+    """
+    found = _all(folder)
     if not found:
         return None
-    facts = json.loads((found[-1] / PLACE).read_text())
-    return Checkpoint(found[-1], Place(**facts.pop("place")), facts)
+    try:
+        if is_sealed(found[-1]):
+            verify(found[-1], PLACE)
+        facts = json.loads((found[-1] / PLACE).read_text(encoding="utf-8"))
+        checkpoint = Checkpoint(found[-1], Place(**facts.pop("place")), facts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _refusal(found[-1], error) from error
+    written_by = facts.get(IDENTITY)
+    if identity is not None and written_by not in (identity, None):
+        raise InputError(
+            f"{checkpoint.folder} is a checkpoint of the run {written_by}, and {folder.parent} holds the run "
+            f"{identity}. Move the checkpoints of the other run away."
+        )
+    return checkpoint
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.glob(CHECKPOINT), key=lambda path: int(path.name.partition("-")[2]))
+
+
+def _refusal(checkpoint: Path, error: Exception) -> InputError:
+    before = [path for path in _all(checkpoint.parent) if path < checkpoint]
+    remedy = f"to go on from the one before, {before[-1]}" if before else "to begin anew, for there is none before it"
+    keep = "" if before else " (checkpoint.keep=2 keeps one more)"
+    return InputError(f"The checkpoint {checkpoint} does not fit: {str(error).rstrip('.')}. Delete it {remedy}{keep}.")
 
 
 @dataclass
@@ -105,7 +138,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
 
     A checkpoint holds the weights (safetensors), the states of the optimizer, of the random generators, of the Recorder
     and of every callback that is `Resumable` (`torch.load(weights_only=True)` reads them), and the place in the
-    schedule (JSON). It is written aside, flushed to the disk and renamed: what has its name is whole.
+    schedule (JSON), with checksums. It is written aside, flushed to the disk and renamed: what has its name is whole.
 
     Args:
         settings: when, and how many.
@@ -173,14 +206,21 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
     # -- to disk and back
 
     def go_back(self) -> None:
-        """Let the next fits begin where the last checkpoint is.
+        """Let the next fits begin where the last checkpoint of this run is.
 
         Raises:
             Interrupted: a signal has come meanwhile.
+            InputError: there is none, or it is of another run.
         """
         interruption.answer()
-        self.resumed = latest(self.folder)
-        self.learn.fits, self.learn.start = 0, self.resumed.place if self.resumed else Place()
+        self.resumed = latest(self.folder, identity=self.facts().get(IDENTITY))
+        if self.resumed is None:
+            raise InputError(
+                f"on_nan=rollback finds no checkpoint in {self.folder} to go back to: the weights were not finite "
+                "before the first step, or the checkpoints are gone. Begin anew, with other weights or a lower "
+                "optimizer.lr."
+            )
+        self.learn.fits, self.learn.start = 0, self.resumed.place
 
     def save(self, place: Place) -> None:
         """Write a checkpoint, and delete the oldest; weights that are no numbers are not worth one.
@@ -198,11 +238,10 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             save_model(self.model, str(aside / WEIGHTS))
             torch.save(state_of(self.learn, self.now.steps, self.epochs), aside / STATE)
             (aside / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
-            for file in (*aside.iterdir(), aside):
-                _flush(file)
+            seal(aside)
             shutil.rmtree(target, ignore_errors=True)  # of a run that was resumed from before
-            aside.rename(target)
-            _flush(self.folder)
+            os.replace(aside, target)
+            flush(self.folder)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
             shutil.rmtree(aside, ignore_errors=True)
             raise InputError(
@@ -213,9 +252,10 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         self.saved_at = time.monotonic()
 
     def _delete_old(self) -> None:
-        found = sorted(self.folder.glob("step-*"))
-        for old in found[: -self.settings.keep]:
+        for old in _all(self.folder)[: -self.settings.keep]:
             shutil.rmtree(old)
+        for left in self.folder.glob(CHECKPOINT_ASIDE):  # of a process that was killed
+            shutil.rmtree(left)
 
     def restore_from(self, checkpoint: Checkpoint) -> None:
         """Take up a checkpoint.
@@ -224,6 +264,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             InputError: it is broken, or of another model.
         """
         try:
+            verify_if_sealed(checkpoint.folder)
             state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
             load_model(self.model, str(checkpoint.folder / WEIGHTS), device=str(next(self.model.parameters()).device))
             self.now.steps, self.epochs = state["steps"], state["epochs"]
@@ -231,10 +272,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch
             restore(self.learn, state)
         except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
-            raise InputError(
-                f"The checkpoint {checkpoint.folder} does not fit: {error}. Delete it to go on from the one before, or "
-                "begin anew without resume."
-            ) from error
+            raise _refusal(checkpoint.folder, error) from error
         log.info("Going on at step %d, from %s.", self.now.steps, checkpoint.folder)
 
 
@@ -302,12 +340,3 @@ def set_random_state(state: State) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file or folder has reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

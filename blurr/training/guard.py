@@ -21,6 +21,7 @@ OnNan = Literal["stop", "skip", "rollback"]
 MAX_SKIPPED = 20  # in a row: by then the weights themselves are not numbers
 MAX_ROLLBACKS = 5
 LOSSES = 50  # that are looked at together
+REMEDY = "Look at these rows; lower optimizer.lr, add callbacks=[gradient_clip], use precision=bf16 in place of fp16"
 # CUDA's error is a class of its own; the CPU's allocator raises a RuntimeError with these words.
 CPU_FULL = ("can't allocate memory", "not enough memory")
 
@@ -38,7 +39,8 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
     Args:
         on_nan: `stop` ends the training with a message; `skip` leaves out the batch and warns, and stops after twenty
             such batches in a row; `rollback` goes back to the last checkpoint and leaves out the batch from there on,
-            or the one before, where its step has spoilt the weights; it stops the sixth time.
+            or the one before, where its step has spoilt the weights; it stops the sixth time. The weights are looked
+            at after the last step of an epoch, too, whose loss does not tell of them: `stop` and `skip` end there.
 
     Attributes:
         avoided: `(fit, epoch, batch)` of each batch that a rollback leaves out.
@@ -74,6 +76,15 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
         if len(self.unseen) >= self.look_every or learn.iter + 1 == learn.n_iter:
             self._look()
 
+    def after_train(self) -> None:
+        if are_finite(self.model):
+            return
+        said = f"The weights are not finite after batch {self.iter} of epoch {self.epoch}, the last one; its training "
+        said += f"rows are {self._rows(self.iter)}"
+        if self.on_nan == "rollback" and len(self.avoided) < MAX_ROLLBACKS:
+            self._leave_out_from_now_on(said, self.iter)
+        raise InputError(f"{said}. {REMEDY}.")
+
     def _look(self) -> None:
         seen = self.unseen[:]
         self.unseen.clear()
@@ -92,16 +103,15 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
             self._go_back(said)
         if self.on_nan != "skip" or self.skipped > MAX_SKIPPED:
             tried = f" after {len(self.avoided)} rollbacks" if self.avoided else ""
-            raise InputError(
-                f"{said}{tried}. Look at these rows; lower optimizer.lr, add callbacks=[gradient_clip], use "
-                "precision=bf16 in place of fp16, or leave such batches out with on_nan=skip."
-            )
+            raise InputError(f"{said}{tried}. {REMEDY}, or leave such batches out with on_nan=skip.")
         log.warning("%s. The batch is left out.", said)
         self._leave_out()
 
     def _go_back(self, said: str) -> None:
         spoilt = not are_finite(self.model)
-        batch = self.iter - 1 if spoilt and self.iter else self.iter
+        self._leave_out_from_now_on(said, self.iter - 1 if spoilt and self.iter else self.iter)
+
+    def _leave_out_from_now_on(self, said: str, batch: int) -> None:
         self.avoided.add((self.learn.fits - 1, self.epoch, batch))
         log.warning("%s. Back to the last checkpoint; batch %d is left out from now on.", said, batch)
         raise Rollback
@@ -126,6 +136,20 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
         source = loader.dataset.columns.get("row") if isinstance(loader.dataset, TokenizedRows) else None
         numbers = order if source is None else np.unique(np.asarray(source)[order])
         return ", ".join(str(int(row)) for row in numbers)
+
+
+def check_weights(model: torch.nn.Module) -> None:
+    """Check the weights that a training ends with, averaged or put back as they may be.
+
+    Raises:
+        InputError: some are not finite.
+    """
+    wrong = [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+    if wrong:
+        raise InputError(
+            f"The final weights are not finite: {', '.join(wrong[:3])}{' …' if wrong[3:] else ''}. No model is saved. "
+            " Lower optimizer.lr, add callbacks=[gradient_clip], or use precision=bf16 in place of fp16."
+        )
 
 
 def are_finite(model: torch.nn.Module) -> bool:
