@@ -17,14 +17,17 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.building import build
 from blurr.errors import InputError
 from blurr.experiment import build_raw, run_experiment
+from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, OVERRIDES, SCORES, identity_of
+from blurr.terminal import terminal
 from blurr.threads import set_threads
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.masking import MASK, mask_text
 from blurr.tracking.records import flatten
+from blurr.tracking.sink import IDENTITY_TAG
 from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri
 from blurr.trust import TRUST, check_config
 
-FILES = ("config.yaml", "overrides.yaml", "environment.json", "metrics.json", "git.diff")
+FILES = (CONFIG, OVERRIDES, ENVIRONMENT, SCORES, DIFF)
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
 Difference = tuple[str, str, str]  # what, then, now
 
@@ -35,6 +38,7 @@ class Record:
 
     Attributes:
         name: id of the MLflow run, or its folder.
+        identity: of the run; None where an earlier blurr has recorded it.
         config: resolved.
         overrides: what the command line changed.
         environment: versions, machine and git state.
@@ -52,6 +56,10 @@ class Record:
     tags: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = None
     diff: str = ""
+    identity: str | None = None
+
+    def __str__(self) -> str:
+        return f"the run {self.identity} of {self.name}" if self.identity else self.name
 
 
 def reproduce(
@@ -80,9 +88,10 @@ def reproduce(
     before = list(differences(record, raw.fingerprint))
     folder = Path(cfg.output_dir)
     choices = {group: record.tags.get(f"blurr.{group}") for group in ("task", "model", "data")}
+    terminal().print(f"Running again, in {folder}: {record}", soft_wrap=True)
     words = [*record.overrides, *changes]
-    run_experiment(cfg, folder=folder, overrides=words, choices=choices, tags={"blurr.reproduces": record.name})
-    now = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    run_experiment(cfg, folder=folder, overrides=words, choices=choices, tags={"blurr.reproduces": str(record)})
+    now = json.loads((folder / SCORES).read_text(encoding="utf-8"))
     return before, list(compare(record.metrics, now))
 
 
@@ -102,21 +111,23 @@ def read_run(run: str, uri: str) -> Record:
     except STORE_ERRORS as error:
         raise InputError(f"MLflow at {uri} has no run {run}, or not what it recorded: {error}") from error
     digests = [each.dataset.digest for each in found.inputs.dataset_inputs] if found.inputs else []
-    return Record(**{**vars(record), "tags": found.data.tags, "fingerprint": digests[0] if digests else None})
+    known = {"tags": found.data.tags, "identity": found.data.tags.get(IDENTITY_TAG)}
+    return Record(**{**vars(record), **known, "fingerprint": digests[0] if digests else None})
 
 
 def read_folder(folder: Path, name: str) -> Record:
     """Read what a run left in its output folder."""
-    if not (folder / "config.yaml").is_file():
+    if not (folder / CONFIG).is_file():
         raise InputError(f"{name} recorded no config.yaml, so it cannot be run again.")
     read = {file: (folder / file).read_text(encoding="utf-8") if (folder / file).exists() else "{}" for file in FILES}
     return Record(
         name,
-        config=yaml.safe_load(read["config.yaml"]),
-        overrides=list(yaml.safe_load(read["overrides.yaml"])),
-        environment=json.loads(read["environment.json"]),
-        metrics={key: float(value) for key, value in json.loads(read["metrics.json"]).items()},
-        diff=(folder / "git.diff").read_text(encoding="utf-8") if (folder / "git.diff").exists() else "",
+        config=yaml.safe_load(read[CONFIG]),
+        overrides=list(yaml.safe_load(read[OVERRIDES])),
+        environment=json.loads(read[ENVIRONMENT]),
+        metrics={key: float(value) for key, value in json.loads(read[SCORES]).items()},
+        diff=(folder / DIFF).read_text(encoding="utf-8") if (folder / DIFF).exists() else "",
+        identity=identity_of(folder),
     )
 
 
@@ -129,6 +140,7 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     size = record.tags.get("blurr.batch_size")
     if size and OmegaConf.select(cfg, "loader.batch_size") == "auto":
         cfg.loader.batch_size = int(size)
+    cfg.resume, cfg.overwrite = None, False
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())
     merged = OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(changes)))
     hidden = [key for key, value in flatten(OmegaConf.to_container(merged)).items() if MASK in value]

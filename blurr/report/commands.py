@@ -34,18 +34,23 @@ def _report(arguments: argparse.Namespace) -> int:
     from blurr.report.record import read_record
     from blurr.terminal import terminal
 
-    page, plots = write_report(read_record(arguments.run, uri=arguments.uri))
+    record = read_record(arguments.run, uri=arguments.uri)
+    page, plots = write_report(record)
     out = terminal()
+    out.print(f"of the run {record.name}", soft_wrap=True)
     out.print(str(page), soft_wrap=True)
     out.print(f"{plots}/*.png", soft_wrap=True)
     return 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    import pandas as pd
+
     from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
     from blurr.report.record import read_record
 
     first, *others = records = [read_record(run, uri=arguments.uri) for run in arguments.runs]
+    _show("runs", pd.DataFrame([{"run": record.name, "folder": str(record.folder)} for record in records]))
     _show("config", config_differences(records))
     _show("metrics", metric_differences(records))
     for other in others:

@@ -44,6 +44,7 @@ def run_facts(record: Record) -> dict[str, str]:
     """Say what went in."""
     facts, config = record.facts, record.config
     said = {
+        "run": record.identity or "",
         **facts.get("choices", {}),
         "weights": f"{facts.get('weights', '?')} ({config.get('model', {}).get('name', '?')})",
         "parameters": f"{facts['parameters']:,}" if "parameters" in facts else "",

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from blurr.errors import InputError
+from blurr.resume import check_holds
 from blurr.runs.folder import CONFIG, ENVIRONMENT, FACTS, METRICS, OVERRIDES, SCORES, TABLES, identity_of, of_line
 from blurr.tracking.records import read_lines
 
@@ -51,8 +52,8 @@ class Record:
 
     @property
     def name(self) -> str:
-        """What tells it from other runs."""
-        return self.folder.name
+        """What tells it from other runs: its folder's name and its identity."""
+        return self.folder.name if self.identity is None else f"{self.folder.name} ({self.identity})"
 
     @property
     def epochs(self) -> pd.DataFrame:
@@ -101,6 +102,7 @@ def find_run(place: str | Path, *, uri: str | None = None) -> Path:
     if found is None or not (found / CONFIG).is_file():
         gone = f" Its folder {found} is gone." if found else ""
         raise InputError(f"There is no run {place}, neither a folder nor in MLflow.{gone} There are {_some()}.")
+    check_holds(found, str(place))
     return found.absolute()
 
 

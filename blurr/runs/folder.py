@@ -182,8 +182,5 @@ def written(folder: Path) -> list[Path]:
 def _state(folder: Path) -> str:
     if (folder / SCORES).is_file():
         return "finished"
-    lines = (folder / METRICS).read_bytes().splitlines() if (folder / METRICS).is_file() else []
-    try:
-        return f"unfinished, at step {json.loads(lines[-1])['step']}"
-    except (IndexError, ValueError, KeyError):
-        return "unfinished"
+    *whole, _ = (folder / METRICS).read_bytes().split(b"\n") if (folder / METRICS).is_file() else [b""]
+    return f"unfinished, at step {json.loads(whole[-1])['step']}" if whole else "unfinished"

@@ -18,6 +18,7 @@ from blurr.tracking.records import to_json
 
 State = Literal["running", "finished", "pruned", "failed"]
 JOURNAL, LOCK = LEDGER, "lock"
+SEALED = "sealed"  # said on the first line: every line has a checksum; those of earlier versions have none
 LOCK_SECONDS = 15.0  # trials whose parent was killed die at once; this leaves the system time to bury them
 
 
@@ -85,7 +86,7 @@ class Ledger:
 
     def begin(self, **head: Any) -> None:
         """Write down what the sweep is; a later call adds to it."""
-        self._write({"event": "sweep", **head})
+        self._write({"event": "sweep", **({} if self.head else {SEALED: True}), **head})
 
     def propose(self, number: int, identity: str, point: Point) -> Trial:
         """Write down a trial before it is started."""
@@ -158,8 +159,8 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
         InputError: a line is not as it was written.
     """
     data = path.read_bytes() if path.exists() else b""
-    is_sealed = OF_LINE.encode() in data
     *lines, rest = data.split(b"\n")
+    is_sealed = _is_sealed(data)
     for number, line in enumerate(lines, 1):
         event = _event(line, is_sealed=is_sealed)
         if event is not None:
@@ -171,6 +172,11 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
         yield event
     elif _goes_beyond(rest):
         raise _damaged(path, len(lines) + 1)
+
+
+def _is_sealed(data: bytes) -> bool:
+    first, _, _ = data.partition(b"\n")
+    return OF_LINE.encode() in first or f'"{SEALED}": true'.encode() in first
 
 
 def _event(line: bytes, *, is_sealed: bool) -> dict[str, Any] | None:
@@ -196,7 +202,7 @@ def _goes_beyond(rest: bytes) -> bool:
 def _mend(file: BinaryIO, data: bytes) -> None:
     """End a last line that lacks its end alone; delete one of which a kill or a full disk has cut off more."""
     whole = data.rfind(b"\n") + 1
-    if _event(data[whole:], is_sealed=OF_LINE.encode() in data) is None:
+    if _event(data[whole:], is_sealed=_is_sealed(data)) is None:
         file.truncate(whole)
     else:
         file.write(b"\n")

@@ -1,6 +1,7 @@
 """Tokenized rows on disk: what was made once is found again, and only where nothing that it is made of has changed."""
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -51,6 +52,36 @@ def test_an_entry_that_a_crash_left_broken_is_made_again(folder: Path, harm: str
         (part.parent / cache.ABOUT).write_text("{")
     assert cache.cached("ab" * 16, "rows", lambda: COLUMNS)["label"].tolist() == [0, 1, 2]
     assert cache.cached("ab" * 16, "rows", fail)["label"].tolist() == [0, 1, 2]
+
+
+def test_a_flipped_bit_of_any_file_is_found_and_the_rows_are_made_anew(folder: Path, caplog):
+    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    names = sorted(path.name for path in folder.glob("*/*/*"))
+    assert {"about.json", "checksums.json", "input_ids.flat.npy", "label.values.npy"} <= set(names)
+    rng = random.Random(0)
+    for name in names:
+        (file,) = folder.glob(f"*/*/{name}")
+        changed = bytearray(file.read_bytes())
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        file.write_bytes(changed)
+        caplog.clear()
+        found = cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+        assert [row.tolist() for row in found["input_ids"]] == COLUMNS["input_ids"]
+        assert "The tokenized rows are made anew: " in caplog.text
+        assert name in caplog.text
+        cache.cached("ab" * 16, "rows", fail)
+
+
+def test_an_entry_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatch):
+    done = []
+    fsync, rename = os.fsync, Path.rename
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
+    monkeypatch.setattr(Path, "rename", lambda old, new: (done.append(new), rename(old, new))[1])
+    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    named = next(place for place, path in enumerate(done) if isinstance(path, Path))
+    flushed = {Path(path).name.removesuffix(".part") for path in done[:named]}
+    assert {path.name for path in folder.glob("*/*/*")} <= flushed
+    assert Path(done[-1]) == done[named].parent
 
 
 def test_a_disk_that_cannot_be_written_costs_a_warning_and_not_the_run(folder: Path, caplog):

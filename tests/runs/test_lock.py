@@ -1,35 +1,50 @@
 """A lock ends with the process that holds it, and with nothing else."""
 
-import multiprocessing
 import os
 import signal
-import time
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from blurr.runs.lock import held, is_held
 
-
-def hold(path: Path, connection) -> None:
-    with held(path) as is_mine:
-        connection.send(is_mine)
-        time.sleep(60)
+# Holds a lock, forks where it is told to, and says the number of the child.
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from blurr.runs.lock import held
+with held(Path(sys.argv[1])) as is_mine:
+    child = os.fork() if sys.argv[2] == "fork" else 1
+    if child:
+        print(is_mine, child, flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture
-def holder(tmp_path: Path):
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=hold, args=(tmp_path / "lock", theirs), daemon=True)
-    process.start()
-    assert ours.recv() is True
-    yield process
-    process.kill()
-    process.join()
+def holder(tmp_path: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[str], int]]]:
+    """Start a process that holds a lock."""
+    started = []
+
+    def start(how: str = "alone") -> tuple[subprocess.Popen[str], int]:
+        words = [sys.executable, "-c", HOLDER, str(tmp_path / "lock"), how]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        is_mine, child = process.stdout.readline().split()
+        assert is_mine == "True"
+        return process, int(child)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def test_a_second_process_does_not_get_it(holder, tmp_path: Path):
+    holder()
     assert is_held(tmp_path / "lock")
     with held(tmp_path / "lock") as is_mine:
         assert not is_mine
@@ -37,8 +52,9 @@ def test_a_second_process_does_not_get_it(holder, tmp_path: Path):
 
 
 def test_it_is_free_once_its_process_is_killed_though_the_file_stays(holder, tmp_path: Path):
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.join()
+    process, _ = holder()
+    process.kill()
+    process.wait()
     assert (tmp_path / "lock").exists()
     assert not is_held(tmp_path / "lock")
     with held(tmp_path / "lock") as is_mine:
@@ -46,16 +62,16 @@ def test_it_is_free_once_its_process_is_killed_though_the_file_stays(holder, tmp
     assert not (tmp_path / "lock").exists()
 
 
-def test_a_child_that_outlives_its_parent_does_not_hold_it(tmp_path: Path):
-    lock = tmp_path / "lock"
-    with held(lock) as is_mine:
-        assert is_mine
-        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
-        child.start()
-    lock.touch()  # as a killed parent would have left it
-    assert not is_held(lock)
-    child.kill()
-    child.join()
+def test_a_child_that_outlives_its_killed_parent_does_not_hold_it(holder, tmp_path: Path):
+    process, child = holder("fork")
+    assert is_held(tmp_path / "lock")
+    process.kill()
+    process.wait()
+    try:
+        os.kill(child, 0)  # it lives
+        assert not is_held(tmp_path / "lock")
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_the_same_process_does_not_get_it_twice_either(tmp_path: Path):

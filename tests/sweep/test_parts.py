@@ -1,6 +1,8 @@
 """The parts of a sweep that need no process: what varies, the journal, which trial is best, what is shown of it."""
 
 import io
+import json
+import random
 
 import optuna
 import pytest
@@ -103,6 +105,40 @@ class TestLedger:
         assert again.trials[0].state == ("finished" if cut == 1 else "running")
         again.end(0, "finished", values=[0.5])
         assert Ledger(tmp_path).trials[0].values == [0.5]
+
+    def test_any_flipped_bit_is_found(self, ledger, tmp_path):
+        file, rng = tmp_path / JOURNAL, random.Random(0)
+        whole = file.read_bytes()
+        for place in [
+            *rng.sample(range(len(whole)), 60),
+            len(whole) - 1,
+            whole.index(b"\n"),
+            whole.index(b'"sum"') + 2,
+        ]:
+            changed = bytearray(whole)
+            changed[place] ^= 1 << rng.randrange(8)
+            file.write_bytes(changed)
+            with pytest.raises(InputError, match=r"Line \d+ of .* is not as it was written\. Put back a copy .*delete"):
+                Ledger(tmp_path)
+        file.write_bytes(whole)
+        assert Ledger(tmp_path).trials == ledger.trials
+
+    def test_what_follows_a_line_that_a_kill_cut_off_is_whole(self, ledger, tmp_path):
+        file = tmp_path / JOURNAL
+        for cut in (1, 10, 40):
+            file.write_bytes(file.read_bytes()[:-cut])
+            Ledger(tmp_path).end(0, "finished", values=[cut])
+            assert Ledger(tmp_path).trials[0].values == [cut]
+            assert all(json.loads(line)["sum"] for line in file.read_bytes().split(b"\n")[:-1])
+
+    def test_a_journal_of_an_earlier_version_is_read_as_it_is_and_gone_on_with(self, ledger, tmp_path):
+        file = tmp_path / JOURNAL
+        lines = [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
+        old = [json.dumps({key: value for key, value in line.items() if key != "sum"}) for line in lines]
+        file.write_text("\n".join([*old, '{"event": "en', old[-1]]).replace('"sealed": true, ', ""))
+        assert Ledger(tmp_path).trials == ledger.trials
+        Ledger(tmp_path).end(1, "finished", values=[7.0])
+        assert Ledger(tmp_path).trials[1].values == [7.0]
 
     def test_infinite_values_survive(self, ledger, tmp_path):
         ledger.end(1, "failed", values=[float("inf")])
