@@ -220,24 +220,30 @@ def _check_metrics(config: Mapping[str, Any]) -> None:
     target = config.get("task", {}).get("_target_", "")
     predicts = signatures.class_attribute(target, "predicts") if signatures.is_ours(target) else None
     for name, metric in config.get("metrics", {}).items() if predicts else ():
-        reads = _reads(metric)
+        reads = reads_of(metric)
         if reads and reads not in str(predicts):
-            fitting = [option for option, file in paths.options("metrics").items() if _fits(file, str(predicts))]
+            fitting = options_that_read(str(predicts))
             raise InputError(
                 f"metrics: {name} compares {reads}, but {target.split('.')[-1]} predicts {predicts}. These fit: "
                 f"{', '.join(fitting)}. Choose some with metrics=[{fitting[0]}]."
             )
 
 
-def _reads(metric: Mapping[str, Any]) -> str | None:
+def reads_of(metric: Mapping[str, Any]) -> str | None:
+    """Return what a metric compares, such as `classes`; None for one that is not blurr's."""
     target = str(metric.get("_target_"))
     return signatures.class_attribute(target, "reads") if signatures.is_ours(target) else None
+
+
+def options_that_read(predicts: str) -> list[str]:
+    """Return the options of `metrics` that compare what a task predicts."""
+    return [option for option, file in paths.options("metrics").items() if _fits(file, predicts)]
 
 
 def _fits(file: Path, predicts: str) -> bool:
     """Does a file of metrics hold one that compares what the task predicts?"""
     option = typing.cast(dict[str, dict[str, Any]], OmegaConf.to_container(OmegaConf.load(file)))
-    return any(reads in predicts for metric in option.values() if (reads := _reads(metric)))
+    return any(reads in predicts for metric in option.values() if (reads := reads_of(metric)))
 
 
 def _check_files(config: Mapping[str, Any]) -> None:

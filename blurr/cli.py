@@ -95,7 +95,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     from blurr.plan import plan
     from blurr.terminal import show
 
-    for title, facts in plan(cfg).items():
+    for title, facts in plan(cfg, arguments.overrides).items():
         show(title, [("", name, said) for name, said in facts])
     return 0
 

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ from blurr.building import build
 from blurr.data.batching import Loader
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.objectives import fitted, fitted_as_said
 from blurr.report.card import write_card
 from blurr.report.facts import facts_of
 from blurr.report.overview import note
@@ -80,6 +81,7 @@ def run_experiment(
         raw = build_raw(cfg, task)
         log.info("%s", raw)
         run.dataset(raw)
+        cfg = fitted_metrics(cfg, task, raw, overrides, run, is_trial=report is not None)
         hf = build_hf(cfg, task, raw)
         log.info("%s", hf)
         run.tag(weights=hf.weights)
@@ -89,11 +91,34 @@ def run_experiment(
             cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
         learner = build_learner(cfg, task, raw, hf, run, report)
         train(cfg, learner, raw, hf, run, checkpoint)
-        saved = SavedTask(task.settled(learner), config["data"].get("columns", {}), chosen, config["metrics"])
+        metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
+        saved = SavedTask(task.settled(learner), config["data"].get("columns", {}), chosen, metrics)
         scores = conclude(saved, learner, raw, hf, run)
         review(run, facts_of(saved, raw, hf, learner), report=cfg.report and PARENT not in run.tags)
     show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
     return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in cfg.objective]
+
+
+def fitted_metrics(
+    cfg: DictConfig, task: Task, raw: RawData, overrides: Sequence[str], run: Run, *, is_trial: bool
+) -> DictConfig:
+    """Have metrics and objective fit the labels, and record what they have become.
+
+    Raises:
+        InputError: the user names others; or this is a trial, whose sweep compares another objective.
+    """
+    reason = f"{raw.kind}, since {raw.reason}" if raw.kind else "by the task"
+    said = fitted_as_said(cfg, overrides)
+    fit = fitted(said, task.predicted(raw), overrides, reason=reason)
+    if fit.objective == cfg.objective:
+        return fit
+    if is_trial and fit.objective != said.objective:
+        raise InputError(
+            f"objective={cfg.objective} does not fit the labels: {reason}. A sweep compares one objective, and "
+            f"learns it before the rows are read: say task.kind={raw.kind}, or objective={fit.objective}."
+        )
+    run.found(objective=fit.objective)
+    return fit
 
 
 @contextmanager
@@ -232,7 +257,7 @@ def play(schedule: Callable[[], object], learner: Blearner, saving: Checkpointin
 
 def build_raw(cfg: DictConfig, task: Task) -> RawData:
     """Load the rows, and let the task set aside what it needs for itself."""
-    raw: RawData = build(cfg.data, schema=task.schema)
+    raw: RawData = build(cfg.data, schema=task.row_schema())
     return task.prepare(raw)
 
 

@@ -1,7 +1,7 @@
 """Say what a run would do, without doing it: rows, tokens, labels, parameters, steps; no weights are loaded."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from blurr.building import build
 from blurr.data.batching import Loader, TokenizedRows
 from blurr.data.bucketing import Buckets
 from blurr.data.columns import Ragged
+from blurr.data.core import RawData
 from blurr.experiment import build_hf, build_raw
+from blurr.objectives import fitted
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.wrapper import blurr_splitter
@@ -54,8 +56,12 @@ class Rehearsal:
         self.fits.append((epochs, trained, [hyper["lr"] for hyper in self.opt.hypers]))
 
 
-def plan(cfg: DictConfig) -> dict[str, Facts]:
+def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     """Describe the run that a config asks for.
+
+    Args:
+        cfg: the config.
+        words: of the command line that it was composed of.
 
     Returns:
         Sections by their titles: `config`, `rows`, `tokens`, `labels` where there are any, `parameters`, `training`.
@@ -63,17 +69,17 @@ def plan(cfg: DictConfig) -> dict[str, Facts]:
     datasets_logging.disable_progress_bar()
     task: Task = build(cfg.task)
     raw = build_raw(cfg, task)
+    reason = f"{raw.kind}, since {raw.reason}" if raw.kind else "by the task"
+    cfg = fitted(cfg, task.predicted(raw), words, reason=reason)
     hf = build_hf(cfg, task, raw, load_weights=False)
     loader: Loader = build(cfg.loader)
     splits = dict(ordered_splits(raw))
     encoded = tokenized_splits(task, raw, hf, cache=loader.cache)
-    role = task.schema.label
-    labels = task.vocab(hf) is not None and role is not None
     return {
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
         "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
         "tokens": [fact for name, rows in encoded.items() for fact in _lengths(name, rows, task, hf)],
-        "labels": [(name, _counts(rows, str(role))) for name, rows in splits.items()] if labels else [],
+        "labels": _labels(raw, splits, task.schema.classes) + _metrics(cfg) if raw.kind else [],
         "parameters": _parameters(hf),
         "training": _training(cfg, hf, encoded["train"], loader),
     }
@@ -93,6 +99,25 @@ def _lengths(split: str, rows: TokenizedRows, task: Task, hf: HFObjects) -> Iter
             limit = length_limit(hf.tokenizer, wished)
             cut = "no limit" if limit is None else f"{(values.lengths >= limit).mean():.1%} reach the limit of {limit}"
             yield f"{split} {column}", f"{low} to {most}, median {middle}, 95 % up to {high}; {cut}"
+
+
+def _labels(raw: RawData, splits: Mapping[str, Dataset], role: str | None) -> Facts:
+    """Say what the labels are taken for and why, and which there are."""
+    facts = [("kind", f"{raw.kind}: {raw.reason}")]
+    if role is not None:
+        count = _range if raw.kind == "regression" else _counts
+        facts += [(name, count(rows, role)) for name, rows in splits.items()]
+    return facts
+
+
+def _metrics(cfg: DictConfig) -> Facts:
+    objective = cfg.objective if isinstance(cfg.objective, str) else ", ".join(cfg.objective)
+    return [("metrics", f"{', '.join(map(str, cfg.metrics))}; the objective is {objective}")]
+
+
+def _range(rows: Dataset, role: str) -> str:
+    low, mean, high = (float(f(rows[role][:])) for f in (np.min, np.mean, np.max))
+    return f"{low:g} to {high:g}, mean {mean:.4g}"
 
 
 def _counts(rows: Dataset, role: str) -> str:

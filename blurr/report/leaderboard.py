@@ -58,7 +58,7 @@ def leaderboard_of_experiment(name: str, *, uri: str | None = None, by: str | No
 def _ranked(rows: Sequence[Row], by: str | None, objective: Any) -> pd.DataFrame:
     names = sorted({name for row in rows for name in row if name not in ("run", "what")})
     of_latest = next(name for name in rows[-1] if name in names)
-    chosen = by or (objective if isinstance(objective, str) else of_latest)
+    chosen = by or (objective if objective in names else of_latest)
     if chosen not in names:
         raise InputError(f"No run has the metric {chosen}.{nearest(chosen, names)} There are {names}.")
     first = ["run", "what", chosen]

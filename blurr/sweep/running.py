@@ -15,6 +15,7 @@ from blurr import checks, interruption
 from blurr.building import build
 from blurr.errors import InputError
 from blurr.explain import CRASH
+from blurr.objectives import fitted_as_said
 from blurr.runs.folder import make_room, new_identity
 from blurr.sweep.board import Board
 from blurr.sweep.conductor import Conductor
@@ -52,7 +53,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
         HydraConfig.instance().set_config(cfg)  # `${hydra:…}` is resolved from there
         checks.check(cfg)
     HydraConfig.instance().set_config(configs[0])
-    aims = common_goals(configs, settings)
+    aims = common_goals([fitted_as_said(cfg, words) for cfg in configs], settings)
     grid = space.grid(settings.shuffle) if settings.sampler is None else None
     folder = Path(context.config.hydra.sweep.dir).absolute()
     with locked(folder) as ledger, interruption.handled():

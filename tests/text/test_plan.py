@@ -10,7 +10,7 @@ from blurr.plan import plan
 
 
 def planned(*words: str) -> dict[str, dict[str, str]]:
-    return {title: dict(facts) for title, facts in plan(composing.compose(words)).items()}
+    return {title: dict(facts) for title, facts in plan(composing.compose(words), words).items()}
 
 
 @pytest.mark.parametrize(
