@@ -38,13 +38,16 @@ Column = Ragged | NDArray[Any]
 
 
 def as_column(values: Sequence[Any]) -> Column:
-    """Hold values as flat arrays: sequences of integers as `Ragged`, numbers and vectors of floats as they are."""
+    """Hold values as flat arrays: sequences of integers as `Ragged`, numbers and vectors of floats as they are.
+
+    A number keeps all its digits: it may be a target, and is scored as the one that the data has.
+    """
     if isinstance(values, Ragged | np.ndarray):
         return values
     if len(values) and isinstance(values[0], list | np.ndarray) and not any(isinstance(v, float) for v in values[0]):
         return Ragged.of(values)
-    return np.asarray(values, dtype=np.float32 if len(values) and _is_float(values[0]) else np.int64)
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, list) and any(isinstance(v, float) for v in value))
+    if len(values) and isinstance(values[0], float):
+        return np.asarray(values, dtype=np.float64)
+    return np.asarray(
+        values, dtype=np.float32 if len(values) and isinstance(values[0], list | np.ndarray) else np.int64
+    )

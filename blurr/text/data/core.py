@@ -189,8 +189,11 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
             self.epoch += 1
 
     def retain(self, res: Any, b: Any) -> Any:
-        """Leave a batch as the collator made it: its type is no row's type."""
-        return res
+        """Leave a batch as the collator made it, its type is no row's; a device without doubles gets floats."""
+        if self.device is None or torch.device(self.device).type != "mps":
+            return res
+        inputs, targets = res
+        return {name: _single(values) for name, values in inputs.items()}, _single(targets)
 
     def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "TextDL":
         """Make a loader like this one, of other rows: tokenized ones, a fastai dataset, or raw items."""
@@ -226,6 +229,10 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
             return table
         _show_table(table)
         return None
+
+
+def _single(values: torch.Tensor) -> torch.Tensor:
+    return values.float() if values.dtype == torch.float64 else values
 
 
 def _lengths(dl: TextDL) -> NDArray[Any]:

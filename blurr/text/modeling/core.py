@@ -56,6 +56,9 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         if not all(y.numel() for y in learn.yb):
             learn.yb = ()  # rows without targets, of which there is no loss
         x = learn.xb[0]
+        if "labels" in x and x["labels"].dtype == torch.float64:
+            x = {**x, "labels": x["labels"].float()}  # exact for the metrics, of the weights' precision for the model
+            learn.xb = (x,)
         if "labels" in x:
             own_loss = isinstance(learn.loss_func, losses.PRECALCULATED)
             learn.xb = (decoder_inputs(x, learn.model.hf_model, own_loss=own_loss),)
