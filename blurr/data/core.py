@@ -13,7 +13,9 @@ import datasets
 import pandas as pd
 
 from blurr.annotations import Count
-from blurr.data.readers import FileOptions, as_rows, read_files
+from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
+from blurr.data.labels import LabelOptions, Labels, read_labels
+from blurr.data.readers import FileOptions, read_files
 from blurr.data.roles import (
     Columns,
     Schema,
@@ -23,12 +25,12 @@ from blurr.data.roles import (
     label_names,
     text_columns,
     under_roles,
-    with_label_names,
 )
 from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
+from blurr.data.tables import as_rows
 from blurr.errors import InputError
 
-__all__ = ["Columns", "RawData", "Schema", "check_labels_seen", "from_data", "known_splits", "raw_data"]
+__all__ = ["Columns", "LabelOptions", "RawData", "Schema", "UnknownLabels", "from_data", "known_splits", "raw_data"]
 
 FINGERPRINT_ROWS = 1000
 
@@ -46,11 +48,15 @@ class RawData:
         splits: `train`, `valid` and maybe `test`; columns named by role, all others under their own name.
         label_names: Names of the classes where the source knows them, else None.
         source: Where the rows are from, for messages and the record of the run.
+        kind: What the labels are: `multiclass`, `multilabel`, `regression` or `tags`; None where they are neither.
+        reason: Why they are taken for that, in words.
     """
 
     splits: datasets.DatasetDict
     label_names: list[str] | None
     source: str
+    kind: str | None = None
+    reason: str = ""
 
     @property
     def train(self) -> datasets.Dataset:
@@ -91,6 +97,7 @@ def raw_data(
     splits: Splits = DEFAULT_SPLITS,
     limit: Limit = None,
     preprocess: Step | Sequence[Step] | None = None,
+    unknown_labels: UnknownLabels = "refuse",
     seed: int = 42,
 ) -> RawData:
     """Name the columns by role, check every row, and split: the one door that all loaders use.
@@ -103,14 +110,15 @@ def raw_data(
         splits: How to take validation rows from `train` when there is no `valid`.
         limit: Rows per split to keep, drawn at random; of each label at least one, where there are as many.
         preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
+        unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
         seed: Decides which rows `limit` keeps.
 
     Returns:
         The splits `train`, `valid` and maybe `test`.
 
     Raises:
-        InputError: When a column is missing, a split is empty, a row lacks a value, or validation rows are given and
-            to be taken from the training rows, too.
+        InputError: When a column is missing, a split is empty, a row lacks a value, a label cannot be read or is
+            unknown, or validation rows are given and to be taken from the training rows, too.
     """
     chosen = chosen_columns(schema, columns or {})
     if "valid" in rows:
@@ -122,16 +130,55 @@ def raw_data(
         if not part.num_rows:
             raise InputError(f"{where} has no rows. Check the file or the split that was given for it.")
         named[name] = under_roles(part, schema, chosen, where)
-        check_filled(named[name], schema, where)
-        check_texts(named[name], schema, where)
-    names = label_names(named["train"], schema, chosen)
-    named = {name: with_label_names(part, schema) for name, part in named.items()}
+    named, labels = _with_labels(named, schema, chosen, source)
+    for name, part in named.items():
+        check_filled(part, schema, f"{source} ({name})")
+        check_texts(part, schema, f"{source} ({name})")
     if "valid" not in named:
         inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")
     if limit is not None:
         named = {name: _limited(part, _rows_of(limit, name), schema.label, seed) for name, part in named.items()}
-    return RawData(datasets.DatasetDict(named), names, source)
+    if labels is None:
+        return RawData(datasets.DatasetDict(named), None, source)
+    named = _known(named, schema, labels, unknown_labels, source)
+    return RawData(datasets.DatasetDict(named), labels.names, source, labels.kind, labels.reason)
+
+
+def _with_labels(
+    parts: dict[str, datasets.Dataset], schema: Schema, chosen: Mapping[str, str | list[str]], source: str
+) -> tuple[dict[str, datasets.Dataset], Labels | None]:
+    """Read the labels of all splits by one rule, and put them in place of what the source has."""
+    role = schema.classes
+    if role is None or schema.labels is None or any(role not in part.column_names for part in parts.values()):
+        return parts, None
+    labels = read_labels(parts, role, schema.labels, names=label_names(parts["train"], schema, chosen), source=source)
+    value = datasets.Value("float64" if labels.kind == "regression" else "string")
+    are_lists = labels.kind in ("multilabel", "tags")
+    feature = datasets.List(value) if are_lists else value
+    return {name: _replaced(part, role, labels.columns[name], feature) for name, part in parts.items()}, labels
+
+
+def _replaced(rows: datasets.Dataset, column: str, values: list[Any], feature: Any) -> datasets.Dataset:
+    """Put other values into a column, which keeps its place among the columns."""
+    names = rows.column_names
+    return rows.remove_columns(column).add_column(column, values, feature=feature).select_columns(names)
+
+
+def _known(
+    parts: dict[str, datasets.Dataset], schema: Schema, labels: Labels, unknown: UnknownLabels, source: str
+) -> dict[str, datasets.Dataset]:
+    """Refuse or drop rows with labels that cannot be learnt from the training rows, or that a trained model lacks."""
+    role, options = schema.classes, schema.labels
+    if role is None or options is None or labels.kind == "regression":
+        return parts
+    columns = {name: part.with_format(None)[role][:] for name, part in parts.items()}
+    if options.known is not None:
+        known, who = list(options.known), "the model does not know"
+    else:
+        known, who = labels.names or sorted_labels(labels_in(columns["train"])), "no training row has"
+    kept = known_only(columns, known, unknown=unknown, source=source, who=who)
+    return {name: part.select(kept[name]) if name in kept else part for name, part in parts.items()}
 
 
 def from_data(
@@ -142,6 +189,7 @@ def from_data(
     valid: object | None = None,
     splits: Splits = DEFAULT_SPLITS,
     limit: Limit = None,
+    unknown_labels: UnknownLabels = "refuse",
 ) -> RawData:
     """Take rows that are at hand in a notebook or script.
 
@@ -152,6 +200,7 @@ def from_data(
         valid: Validation rows, of any of these kinds but a DatasetDict; None takes them from `data`.
         splits: How to take validation rows from `data`.
         limit: Rows per split to keep, drawn at random.
+        unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
 
     Returns:
         The splits `train`, `valid` and maybe `test`.
@@ -164,7 +213,9 @@ def from_data(
     parts = known_splits(data, source) if isinstance(data, Mapping) else {"train": _at_hand(data, text)}
     if valid is not None:
         parts["valid"] = _at_hand(valid, text)
-    return raw_data(parts, schema, columns=columns, source=source, splits=splits, limit=limit)
+    return raw_data(
+        parts, schema, columns=columns, source=source, splits=splits, limit=limit, unknown_labels=unknown_labels
+    )
 
 
 def known_splits(parts: Mapping[str, datasets.Dataset], source: str) -> dict[str, datasets.Dataset]:
@@ -177,32 +228,6 @@ def known_splits(parts: Mapping[str, datasets.Dataset], source: str) -> dict[str
     if "train" not in known:
         raise InputError(f"{source} has no split 'train'. It has {sorted(parts)}; name the one to train on.")
     return known
-
-
-def check_labels_seen(raw: RawData, role: str) -> None:
-    """Refuse labels that stand in a validation or test row only: no model could learn them.
-
-    Args:
-        raw: Rows whose labels are classes, or lists of classes.
-        role: The role that holds the labels.
-
-    Raises:
-        InputError: When a label of another split is absent from the training rows.
-    """
-    seen = _labels(raw.train, role)
-    for name, rows in raw.splits.items():
-        unseen = sorted(_labels(rows, role) - seen, key=str)
-        if unseen:
-            raise InputError(
-                f"{raw.source} ({name}) has the label {unseen[0]!r}, which no training row has "
-                f"({len(unseen)} such labels; the training rows have {sorted(seen, key=str)[:20]}). Correct the label, "
-                "leave these rows out, split with data.splits.by=stratified, or raise data.limit where it is set."
-            )
-
-
-def _labels(rows: datasets.Dataset, role: str) -> set[Any]:
-    values = rows.with_format(None)[role][:]
-    return {label for value in values for label in (value if isinstance(value, list) else [value])}
 
 
 def _at_hand(data: object, text: frozenset[str]) -> datasets.Dataset:

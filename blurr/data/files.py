@@ -7,6 +7,7 @@ from typing import Literal
 import datasets
 
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, raw_data
+from blurr.data.known_labels import UnknownLabels
 from blurr.data.readers import FileOptions, Format, Paths, read_files
 from blurr.data.roles import text_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
@@ -24,6 +25,7 @@ def load_files(
     splits: Splits = DEFAULT_SPLITS,
     limit: Limit = None,
     preprocess: Step | Sequence[Step] | None = None,
+    unknown_labels: UnknownLabels = "refuse",
     format: Format = "auto",
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
@@ -41,6 +43,7 @@ def load_files(
         splits: How to take validation rows from `train`.
         limit: Rows per split to keep, drawn at random: a number, or one for each split.
         preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
+        unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
         format: See `FileOptions`, as for all that follow.
         encoding: Encoding of text files.
         delimiter: What stands between columns.
@@ -60,8 +63,16 @@ def load_files(
         for name, paths in given.items()
         if paths is not None
     }
-    source = named(train)
-    return raw_data(rows, schema, columns=columns, source=source, splits=splits, limit=limit, preprocess=preprocess)
+    return raw_data(
+        rows,
+        schema,
+        columns=columns,
+        source=named(train),
+        splits=splits,
+        limit=limit,
+        preprocess=preprocess,
+        unknown_labels=unknown_labels,
+    )
 
 
 def named(paths: Paths) -> str:

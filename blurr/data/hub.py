@@ -10,6 +10,7 @@ import datasets
 from datasets.exceptions import DatasetsError
 
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, known_splits, raw_data
+from blurr.data.known_labels import UnknownLabels
 from blurr.data.roles import chosen_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 from blurr.errors import InputError, nearest
@@ -32,6 +33,7 @@ def load_hub(
     splits: Splits = DEFAULT_SPLITS,
     limit: Limit = None,
     preprocess: Step | Sequence[Step] | None = None,
+    unknown_labels: UnknownLabels = "refuse",
 ) -> RawData:
     """Load a data set by `datasets.load_dataset`.
 
@@ -48,6 +50,7 @@ def load_hub(
         splits: How to take validation rows from the training split.
         limit: Rows per split to keep, drawn at random: a number, or one for each split.
         preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
+        unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
 
     Returns:
         The splits `train`, `valid` and maybe `test`.
@@ -67,7 +70,14 @@ def load_hub(
         elif split is not None:
             rows[part] = _split(loaded, split, f"data.{part}_split")
     return raw_data(
-        rows, schema, columns=columns, source=f"hub:{name}", splits=splits, limit=limit, preprocess=preprocess
+        rows,
+        schema,
+        columns=columns,
+        source=f"hub:{name}",
+        splits=splits,
+        limit=limit,
+        preprocess=preprocess,
+        unknown_labels=unknown_labels,
     )
 
 

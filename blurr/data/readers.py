@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import datasets
 import pandas as pd
@@ -19,8 +19,10 @@ import pyarrow.parquet
 from blurr.data.conll import parse_conll
 from blurr.data.decoding import bytes_of, json_of, lines_of, suffix_of, text_of
 from blurr.data.delimited import LONGEST_CELL, check_closed, delimiter_of, has_quoted_cells, named, ragged
+from blurr.data.spelling import spell
 from blurr.data.splits import FILE_COLUMN, split_name
 from blurr.data.squad import is_squad, squad_rows
+from blurr.data.tables import alike, as_rows, check_names, records
 from blurr.errors import InputError, nearest
 
 Paths = str | Path | Sequence[str | Path]
@@ -99,9 +101,9 @@ def read_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
     if len(tables) > 1:
         tables = [_with_place(table, file) for table, file in zip(tables, found, strict=True)]
     for table, file in zip(tables, found, strict=True):
-        _check_names(table, str(file.path))
+        check_names(table, str(file.path))
     try:
-        table = pa.concat_tables(tables, promote_options="permissive")
+        table = pa.concat_tables(alike(tables), promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(
             f"The files of {paths} do not fit together: {error}. Give columns the same type in all."
@@ -129,55 +131,6 @@ def find_files(paths: Paths, options: FileOptions) -> list[Found]:
     if not found:
         raise InputError(f"{nothing}. Relative paths start at {Path.cwd()}.")
     return found
-
-
-def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -> datasets.Dataset:
-    """Make a Dataset of a table, a DataFrame or a list of dicts.
-
-    Args:
-        table: The rows; dicts may lack keys.
-        where: Where they are from, for messages.
-
-    Raises:
-        InputError: When a column has values of several types, or two columns have one name.
-    """
-    if isinstance(table, list):
-        table = _records(table, where)
-    try:
-        if isinstance(table, pd.DataFrame):
-            table = pa.Table.from_pandas(table, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(
-            f"{where} has a column with values of several types: {'; '.join(map(str, error.args))}."
-        ) from error
-    _check_names(table, where)
-    for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            table = table.set_column(place, field.name, table.column(place).cast(field.type.value_type))
-    return datasets.Dataset(table)
-
-
-def _check_names(table: pa.Table, where: str) -> None:
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if twice:
-        raise InputError(f"{where} has several columns named {twice[0]!r}. Give each column a name of its own.")
-
-
-def _records(rows: list[dict[str, Any]], where: str) -> pa.Table:
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise InputError(
-                f"{where} has a {type(row).__name__} as row {number}; every row must be an object with named values."
-            )
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    try:
-        return pa.table({name: [row.get(name) for row in rows] for name in names})
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"{where} has a column with values of several types: {error}.") from error
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{where} has a text that is no Unicode: {error}. Replace the half of a surrogate pair."
-        ) from error
 
 
 def _format(path: Path, options: FileOptions) -> str:
@@ -217,7 +170,7 @@ def _read_tsv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Tab
 
 
 def _delimited(path: Path, default: str, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    """Read separated values; text stays as it stands, so that "NA" and "" are text and dates are not parsed."""
+    """Read separated values as texts, each as it is written: 007, 1.10, NA and 2024-01-31, too."""
     whole = text_of(path, options.encoding)
     delimiter = delimiter_of(whole, options.delimiter, default, str(path))
     quoted = has_quoted_cells(whole, delimiter, options.quotes)
@@ -227,16 +180,15 @@ def _delimited(path: Path, default: str, options: FileOptions, text: frozenset[s
     )
     read = pyarrow.csv.ReadOptions(block_size=min(len(content) + 1, LONGEST_CELL), use_threads=False)
 
-    def table(kept: frozenset[str]) -> pa.Table:
-        convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(kept, pa.string()))
+    def table(names: list[str]) -> pa.Table:
+        convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
         return pyarrow.csv.read_csv(io.BytesIO(content), read, parse, convert)
 
+    header = content.lstrip().partition(b"\n")[0].decode().rstrip("\r").split(delimiter)
     try:
-        rows = table(text)
-        parsed = {
-            field.name for field in rows.schema if pa.types.is_temporal(field.type) or pa.types.is_null(field.type)
-        }
-        rows = table(text | parsed) if parsed else rows
+        rows = table([name.strip('"') for name in header])
+        if not all(pa.types.is_string(field.type) for field in rows.schema):
+            rows = table(rows.column_names)  # a name with quotes or a delimiter in it
     except pa.ArrowInvalid as error:
         reason = ragged(whole, delimiter, quoted=quoted) or f"{error}. Correct the row or set data.delimiter"
         raise InputError(f"{path} is not a table separated by {delimiter!r}: {reason}.") from error
@@ -256,11 +208,11 @@ def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
     except RecursionError as error:
         raise InputError(f"{file.path} is not JSON that holds rows: it is nested too deeply.") from error
     if options.format == "squad" or is_squad(data):
-        return _records(squad_rows(data, str(file.path)), str(file.path))
+        return records(squad_rows(data, str(file.path)), str(file.path))
     rows = data.get("data") if isinstance(data, dict) else data
     if not isinstance(rows, list):
         raise InputError(f'{file.path} must hold a list of objects, or {{"data": [...]}} with such a list.')
-    return _records(rows, str(file.path))
+    return records(rows, str(file.path))
 
 
 def _read_jsonl(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
@@ -281,7 +233,7 @@ def _json_lines(content: str, where: str) -> pa.Table:
                 ) from error
             except RecursionError as error:
                 raise InputError(f"{where} holds no row in line {number}: it is nested too deeply.") from error
-    return _records(rows, where)
+    return records(rows, where)
 
 
 def _read_parquet(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
@@ -294,22 +246,24 @@ def _read_parquet(file: Found, options: FileOptions, text: frozenset[str]) -> pa
 
 def _read_xlsx(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     content = io.BytesIO(bytes_of(file.path))
-    kept: dict[Any, Any] = dict.fromkeys(text, str)
     try:
-        frame = pd.read_excel(content, engine="openpyxl", sheet_name=options.sheet, dtype=kept, keep_default_na=False)
+        # as objects: pandas would take a cell with the text 007 for the number 7
+        frame = pd.read_excel(content, engine="openpyxl", sheet_name=options.sheet, dtype=object, keep_default_na=False)
     except (ValueError, KeyError, zipfile.BadZipFile) as error:  # KeyError: another archive
         raise InputError(
             f"{file.path} cannot be read as an Excel file with the sheet data.sheet={options.sheet}: {error}."
         ) from error
-    for column in frame.columns.difference(list(text)):
-        frame[column] = frame[column].where(frame[column] != "", None)  # a blank cell among numbers is a missing one
+    for column in frame.columns:
+        cells = frame[column]
+        if column in text:
+            frame[column] = cells.map(spell)
+        elif any(not isinstance(cell, str) for cell in cells):
+            frame[column] = cells.where(cells != "", None)  # a blank cell among numbers is a missing one
     return as_rows(frame, str(file.path)).data.table
 
 
 def _read_conll(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
-    return _records(
-        parse_conll(text_of(file.path, options.encoding), str(file.path), options.delimiter), str(file.path)
-    )
+    return records(parse_conll(text_of(file.path, options.encoding), str(file.path), options.delimiter), str(file.path))
 
 
 def _read_text(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
@@ -318,12 +272,12 @@ def _read_text(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
     folders = Path(file.place).parts[:-1]
     if folders and split_name(folders[-1]) is None:
         row["label"] = folders[-1]
-    return _records([row], file.place)
+    return records([row], file.place)
 
 
 def _read_lines(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:
     """Read each line that is not blank as one row."""
-    return _records(
+    return records(
         [{"text": line} for line in lines_of(text_of(file.path, options.encoding)) if line.strip()], file.place
     )
 

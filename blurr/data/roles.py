@@ -9,6 +9,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blurr.data.known_labels import NUMBER
+from blurr.data.labels import LabelOptions
 from blurr.data.own_columns import free_name, names_apart
 from blurr.data.printed import with_lists
 from blurr.errors import InputError, nearest
@@ -29,6 +31,7 @@ class Schema:
         blank: Roles that a row may leave empty, as a question without an answer does; their columns are read as text.
         sample_rows: How many generated rows a model from scratch learns the task from.
         writes_labels: Whether the labels are texts that the model writes, not names of classes.
+        labels: How labels that are classes or numbers are read; None leaves them as the source has them.
     """
 
     required: tuple[str, ...]
@@ -38,11 +41,17 @@ class Schema:
     blank: tuple[str, ...] = ()
     sample_rows: int = 3000
     writes_labels: bool = False
+    labels: LabelOptions | None = LabelOptions()
 
     @property
     def roles(self) -> tuple[str, ...]:
         """All roles, the required ones first."""
         return self.required + self.optional
+
+    @property
+    def classes(self) -> str | None:
+        """The role whose values are labels: classes, lists of classes or numbers; None where the task has no such."""
+        return None if self.label in self.blank or self.writes_labels else self.label
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -71,8 +80,7 @@ class Schema:
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
     """Name the source columns that are text whatever they look like: all with a role, but labels that are classes."""
     chosen = chosen_columns(schema, columns or {})
-    classes = None if schema.label in schema.blank or schema.writes_labels else schema.label
-    return frozenset(str(column) for role, column in chosen.items() if role != classes)
+    return frozenset(str(column) for role, column in chosen.items() if role != schema.classes)
 
 
 def chosen_columns(schema: Schema, columns: Columns) -> dict[str, str | list[str]]:
@@ -155,20 +163,33 @@ def _with_nested(rows: datasets.Dataset, chosen: Mapping[str, str | list[str]]) 
 
 
 def _joined(rows: datasets.Dataset, columns: list[str], role: str, where: str) -> datasets.Dataset:
-    """Join several yes-or-no columns into one column of lists of 0 and 1; a share of at least a half is a 1."""
+    """Join several columns of 0 and 1 into one of lists, which name the columns with a 1; a half and more is a 1."""
     for column in columns:
         if column not in rows.column_names:
             raise InputError(_missing(rows, role, column, where))
-    try:
-        values = [[float(value) for value in rows.with_format(None)[column][:]] for column in columns]
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{where}: the columns of data.columns.{role}={columns} must hold 0 or 1 in every row; {error}."
-        ) from error
+    plain = rows.with_format(None)
+    marks = [
+        [_is_marked(value, column, row, where) for row, value in enumerate(plain[column][:], start=1)]
+        for column in columns
+    ]
     rows = rows.remove_columns(columns)
     if role in rows.column_names:
         rows = rows.rename_column(role, free_name(role, rows.column_names))
-    return rows.add_column(role, [[int(value >= 0.5) for value in row] for row in zip(*values, strict=True)])
+    names = [[name for name, mark in zip(columns, row, strict=True) if mark] for row in zip(*marks, strict=True)]
+    return rows.add_column(role, names, feature=datasets.List(datasets.Value("string")))
+
+
+def _is_marked(value: Any, column: str, row: int, where: str) -> bool:
+    text = str(value).strip().lower()
+    share = {"true": 1.0, "false": 0.0}.get(text)
+    if share is None:
+        share = float(text) if NUMBER.fullmatch(text) else -1.0
+    if not 0 <= share <= 1:
+        raise InputError(
+            f"{where}: row {row} (counted from 1) has {value!r:.40} in the column {column!r}. Each column of labels "
+            "holds 0 or 1 (true or false, or a share between) in every row. Correct the row or leave it out."
+        )
+    return share >= 0.5
 
 
 def check_filled(rows: datasets.Dataset, schema: Schema, where: str) -> None:
@@ -209,8 +230,6 @@ def _empty_rows(rows: datasets.Dataset, role: str, *, is_label: bool) -> list[in
     empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
     if is_label and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         empty = pc.or_(empty, pc.equal(pc.fill_null(column, ""), ""))
-    if is_label and isinstance(rows.features[role], datasets.ClassLabel):
-        empty = pc.or_(empty, pc.less(pc.fill_null(column, -1), 0))
     return [row for row, missing in enumerate(empty.to_pylist()) if missing]
 
 
@@ -224,16 +243,3 @@ def label_names(rows: datasets.Dataset, schema: Schema, chosen: Mapping[str, str
     feature = rows.features[schema.label]
     inner = feature.feature if isinstance(feature, datasets.List) else feature
     return list(inner.names) if isinstance(inner, datasets.ClassLabel) else None
-
-
-def with_label_names(rows: datasets.Dataset, schema: Schema) -> datasets.Dataset:
-    """Put the names of the classes where the source has their numbers, which mean nothing away from it."""
-    if schema.label is None or schema.label not in rows.column_names:
-        return rows
-    feature = rows.features[schema.label]
-    inner = feature.feature if isinstance(feature, datasets.List) else feature
-    if not isinstance(inner, datasets.ClassLabel):
-        return rows
-    values = rows.with_format(None)[schema.label][:]
-    named = [inner.int2str(value) for value in values]
-    return rows.remove_columns(schema.label).add_column(schema.label, named)

@@ -40,7 +40,7 @@ def evaluate(
     """
     task, hf = predictor.saved.task, predictor.hf
     cfg = composed(predictor.saved, words)
-    raw: RawData = build(cfg.data, schema=task.schema)
+    raw: RawData = build(cfg.data, schema=task.row_schema(hf))
     chosen = split or ("test" if "test" in raw.splits else "valid")
     if chosen not in raw.splits:
         raise InputError(f"--split {chosen}: {raw.source} has the splits {sorted(raw.splits)}.")

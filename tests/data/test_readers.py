@@ -46,7 +46,9 @@ def read(path: object, *, text: frozenset[str] = TEXT, **options: object) -> dat
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "xlsx"])
 def test_every_format_gives_back_the_rows_that_were_written(tmp_path: Path, suffix: str) -> None:
-    assert read(write(tmp_path / f"rows.{suffix}")).to_list() == ROWS
+    """Where a cell has no type, a number is its digits."""
+    expected = [{**row, "pages": str(row["pages"])} for row in ROWS] if suffix in ("csv", "tsv") else ROWS
+    assert read(write(tmp_path / f"rows.{suffix}")).to_list() == expected
 
 
 @pytest.mark.parametrize("name", ["ROWS.CSV", "rows.Json"])
@@ -62,7 +64,7 @@ def test_text_that_looks_like_a_number_or_a_date_stays_text(tmp_path: Path) -> N
     assert rows["text"] == ["007", "1e3"]
     assert rows["when"] == ["2024-01-31", "2024-02-01"]
     assert rows["empty"] == ["", ""]
-    assert rows["score"] == [1.5, None]
+    assert rows["score"] == ["1.5", ""]
 
 
 def test_text_cells_of_a_sheet_stay_text_and_blank_numbers_are_missing(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_the_meaning_of_quotes_can_be_set(tmp_path: Path, quotes: str, expected:
 def test_another_delimiter_can_be_set(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text;label\na, b;1\n")
-    assert read(path, delimiter=";").to_list() == [{"text": "a, b", "label": 1}]
+    assert read(path, delimiter=";").to_list() == [{"text": "a, b", "label": "1"}]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "jsonl"])
@@ -208,7 +210,7 @@ BROKEN = {
     "json of no rows": ("rows.json", b'{"rows": 3}', 'a list of objects, or {"data"'),
     "rows that are no objects": ("rows.json", b"[1, 2]", "has a int as row 1"),
     "broken jsonl": ("rows.jsonl", b'{"a": 1}\n{"a": \n', "rows.jsonl is not JSON in line 2"),
-    "several types": ("rows.jsonl", b'{"a": 1}\n{"a": "x"}\n', "values of several types"),
+    "several types": ("rows.jsonl", b'{"a": [1]}\n{"a": "x"}\n', "values of several types, 'a'"),
     "no parquet": ("rows.parquet", b"text", "rows.parquet is not a parquet file"),
     "no sheet": ("rows.xlsx", b"text", "rows.xlsx cannot be read as an Excel file"),
     "unknown extension": ("rows.cvs", b"text\na\n", r"no known format: '\.cvs'. Did you mean '\.csv'\?.*data.format"),
@@ -252,8 +254,8 @@ def test_a_folder_of_several_formats_is_an_error(tmp_path: Path) -> None:
 
 
 def test_files_that_do_not_fit_together_are_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("score\n1.5\n")
-    (tmp_path / "b.csv").write_text("score\ngood\n")
+    (tmp_path / "a.jsonl").write_text('{"score": 1.5}\n')
+    (tmp_path / "b.jsonl").write_text('{"score": [1.5]}\n')
     with pytest.raises(InputError, match="do not fit together"):
         read(tmp_path)
 

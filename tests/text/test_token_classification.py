@@ -528,12 +528,20 @@ def test_plain_ids_take_their_names_from_the_user(tagger):
     assert list(learner.dls.vocab) == NAMES
 
 
-def test_labels_that_only_validation_has_are_kept_and_said_aloud(tagger, caplog):
+def test_labels_that_only_validation_has_are_refused_or_their_rows_left_out(tagger, caplog):
     rows = [*ROWS, {"tokens": ["Nasa"], "labels": ["B-ORG"], "is_valid": True}]
+    with pytest.raises(InputError, match="the label 'B-ORG', which no training row has: in 1 of the"):
+        BlearnerForTokenClassification.from_data(rows, tagger)
     with caplog.at_level("WARNING", logger="blurr"):
-        learner = BlearnerForTokenClassification.from_data(rows, tagger)
-    assert "B-ORG" in learner.dls.vocab
-    assert "No training row has the labels ['B-ORG']" in caplog.text
+        learner = BlearnerForTokenClassification.from_data(rows, tagger, unknown_labels="drop")
+    assert "B-ORG" not in learner.dls.vocab
+    assert "'B-ORG', which no training row has" in caplog.text
+
+
+def test_a_label_that_only_validation_has_is_known_where_the_user_names_it(tagger):
+    rows = [*ROWS, {"tokens": ["Nasa"], "labels": ["B-ORG"], "is_valid": True}]
+    learner = BlearnerForTokenClassification.from_data(rows, tagger, labels=[*NAMES, "B-ORG"])
+    assert learner.dls.vocab[-1] == "B-ORG"
 
 
 WRONG = {

@@ -4,7 +4,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,7 +18,7 @@ from transformers import PretrainedConfig
 
 from blurr.data import core as data_module
 from blurr.data.batching import Batch, Loader, TokenizedRows, by_row, in_order
-from blurr.data.core import RawData, Schema
+from blurr.data.core import LabelOptions, RawData, Schema, UnknownLabels
 from blurr.data.own_columns import beside
 from blurr.data.splits import split_by
 from blurr.errors import InputError
@@ -61,6 +61,14 @@ class Task(ABC):
     options: ClassVar[Mapping[str, type]] = {}  # what a user of the trained model may ask of a prediction
 
     # -- what differs from task to task
+
+    def predicted(self, raw: RawData) -> str:
+        """Return what metrics read where the labels are those of these rows: one of what `predicts` names."""
+        return self.predicts
+
+    def label_options(self) -> LabelOptions | None:
+        """Return how the labels of rows are read, as the task's settings say."""
+        return self.schema.labels
 
     def prepare(self, raw: RawData) -> RawData:
         """Set rows aside that the task needs for itself, as the split `tune`; by default none."""
@@ -140,6 +148,12 @@ class Task(ABC):
         return self
 
     # -- what never differs
+
+    def row_schema(self, hf: HFObjects | None = None) -> Schema:
+        """Return how rows are read: to learn from, or to score the trained model `hf` on, which knows its labels."""
+        options, names = self.label_options(), None if hf is None else self.vocab(hf)
+        known = None if names is None else tuple(names)
+        return replace(self.schema, labels=options and replace(options, known=known))
 
     def corpus(self, raw: RawData) -> Iterator[str]:
         """Give the texts of the training split, to train a tokenizer on; of no other split."""
@@ -255,6 +269,7 @@ def from_data(
     columns: Mapping[str, Any],
     metrics: Callable[[PretrainedConfig], Mapping[str, Metric]],
     dblock_splitter: Callable[[Any], Any] | None = None,
+    unknown_labels: UnknownLabels = "refuse",
     hf_kwargs: Mapping[str, Any] | None = None,
     dl_kwargs: Mapping[str, Any] | None = None,
     learner_kwargs: Mapping[str, Any] | None = None,
@@ -268,12 +283,14 @@ def from_data(
         columns: role to column.
         metrics: gives, for the model's config, name to metric; `learner_kwargs` may have others.
         dblock_splitter: a fastai splitter, called with the rows; `None` goes by a column `is_valid`, or at random.
+        unknown_labels: `refuse` validation rows with labels that no training row has, or `drop` them.
         hf_kwargs: as for `get_hf_objects`.
         dl_kwargs: as for `Loader`; `bs` stands for `batch_size`, `val_bs` for `eval_batch_size`.
         learner_kwargs: as for `Blearner`.
     """
     train, valid = (data, None) if dblock_splitter is None else split_by(data, dblock_splitter)
-    given = task.prepare(data_module.from_data(task.schema, train, valid=valid, columns=columns))
+    rows = data_module.from_data(task.row_schema(), train, valid=valid, columns=columns, unknown_labels=unknown_labels)
+    given = task.prepare(rows)
     config = {**task.model_config(given), **(hf_kwargs or {}).get("config_kwargs", {})}
     hf = build_model(
         str(pretrained_model_name_or_path),

@@ -16,7 +16,10 @@ from transformers import PretrainedConfig
 
 from blurr.annotations import Count, OpenFraction
 from blurr.data import samples
-from blurr.data.core import RawData, Schema, check_labels_seen
+from blurr.data.core import RawData, Schema
+from blurr.data.known_labels import NUMBER, label_ids, labels_in, sorted_labels
+from blurr.data.labels import LabelOptions, LabelsAre
+from blurr.data.spelling import spell
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError, nearest
 from blurr.text.data.core import Table, label_name, show_classification, tokenize_texts
@@ -50,6 +53,9 @@ class BlearnerForSequenceClassification(Blearner):
         label_attr: str | list[str] = "label",
         *,
         kind: Kind = "auto",
+        labels_are: LabelsAre = "auto",
+        label_names: Sequence[str] | None = None,
+        label_separator: str | None = None,
         max_length: int | None = None,
         threshold: float | Literal["auto"] = DEFAULT,
         **options: Any,
@@ -62,7 +68,10 @@ class BlearnerForSequenceClassification(Blearner):
             pretrained_model_name_or_path: Hub id or local folder.
             text_attr: column of the text; two columns for pairs.
             label_attr: column of the label; a list of 0/1 columns for several labels.
-            kind: see `SequenceClassification`.
+            kind: see `SequenceClassification`, as for the next three.
+            labels_are: what a label is.
+            label_names: names of the labels in the order of their ids.
+            label_separator: what stands between several labels in one text.
             max_length: longest text in tokens.
             threshold: see `SequenceClassification`.
             options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
@@ -70,7 +79,14 @@ class BlearnerForSequenceClassification(Blearner):
         """
         texts = [text_attr] if isinstance(text_attr, str) else list(text_attr)
         columns = {**dict(zip(("text", "text_pair"), texts, strict=False)), "label": label_attr}
-        task = SequenceClassification(kind=kind, max_length=max_length, threshold=threshold)
+        task = SequenceClassification(
+            kind=kind,
+            labels_are=labels_are,
+            label_names=None if label_names is None else list(label_names),
+            label_separator=label_separator,
+            max_length=max_length,
+            threshold=threshold,
+        )
         return from_data(
             task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
         )
@@ -88,7 +104,11 @@ class SequenceClassification(Task):
 
     Args:
         kind: `multiclass` (one class each), `multilabel` (a list of labels, or several 0/1 columns), `regression` (a
-            number), or `auto`: from the labels.
+            number), or `auto`: from the labels of all rows, see docs/data.md.
+        labels_are: `names`; `ids`, which count from 0 in `label_names`; `multi_hot`, lists with a 0 or 1 for each
+            label; or `auto`, which refuses lists that could be either.
+        label_names: names of the labels in the order of their ids; `None` takes those of the data, sorted.
+        label_separator: what stands between several labels in one text, such as `|`; `None` for one label per text.
         max_length: longest text in tokens; `None` takes the model's limit.
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless class
             weights or label smoothing are asked for.
@@ -109,11 +129,20 @@ class SequenceClassification(Task):
     options: ClassVar[Mapping[str, type]] = {"threshold": float}
 
     kind: Kind = "auto"
+    labels_are: LabelsAre = "auto"
+    label_names: list[str] | None = None
+    label_separator: str | None = None
     max_length: Count | None = None
     loss: Loss = "auto"
     class_weights: Literal["balanced"] | list[float] | None = None
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     threshold: OpenFraction | Literal["auto"] = 0.5
+
+    def label_options(self) -> LabelOptions:
+        names = None if self.label_names is None else tuple(self.label_names)
+        separator = self.label_separator
+        kind: Any = "multilabel" if self.kind == "auto" and separator is not None else self.kind
+        return LabelOptions(kind=kind, are=self.labels_are, separator=separator, names=names)
 
     def prepare(self, raw: RawData) -> RawData:
         if self.threshold != "auto" or self._kind(raw) != "multilabel":
@@ -126,7 +155,10 @@ class SequenceClassification(Task):
         )
 
     def _kind(self, raw: RawData) -> str:
-        return infer_kind(raw) if self.kind == "auto" else self.kind
+        return self.kind if self.kind != "auto" else raw.kind or "multiclass"
+
+    def predicted(self, raw: RawData) -> str:
+        return "numbers" if self._kind(raw) == "regression" else "classes"
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         kind = self._kind(raw)
@@ -235,40 +267,21 @@ def likeliest(probs: torch.Tensor, vocab: Sequence[str]) -> list[dict[str, float
     ]
 
 
-def infer_kind(raw: RawData) -> Literal["multiclass", "multilabel", "regression"]:
-    """Tell the kind of problem from the labels: lists are several labels, fractions numbers, all else classes."""
-    labels = raw.train["label"][:]
-    if any(isinstance(x, list) for x in labels):
-        return "multilabel"
-    if raw.label_names is None and any(isinstance(x, float) and not x.is_integer() for x in labels):
-        return "regression"
-    return "multiclass"
-
-
 def label_names(raw: RawData, kind: str) -> list[str]:
-    """Give the labels' names, of the data set where it has them, else those of the training split, sorted.
+    """Return the names of the labels: those of the data set where it has them, else those of the training rows, sorted.
 
     Raises:
-        InputError: there is only one class, or a label stands in another split alone.
+        InputError: there is only one class.
     """
     if raw.label_names is not None:
         return raw.label_names
-    names = sorted({_plain(x) for x in _flat(raw.train["label"][:])}, key=lambda x: (isinstance(x, str), x))
+    names = sorted_labels(labels_in(raw.train["label"][:]))
     if len(names) < 2 and kind == "multiclass":
         raise InputError(
             f"The training rows of {raw.source} have one class, {names}: there is nothing to tell apart. Give rows of "
             "at least two classes, or set data.columns.label to the right column."
         )
-    check_labels_seen(raw, "label")
-    return [str(_plain(name)) for name in names]
-
-
-def _flat(labels: Sequence[Any]) -> list[Any]:
-    return [x for label in labels for x in (label if isinstance(label, list) else [label])]
-
-
-def _plain(label: Any) -> Any:
-    return int(label) if isinstance(label, float) and label.is_integer() else label
+    return names
 
 
 def encode_labels(labels: Sequence[Any], hf: HFObjects) -> list[Any]:
@@ -279,32 +292,28 @@ def encode_labels(labels: Sequence[Any], hf: HFObjects) -> list[Any]:
     """
     if hf.config.problem_type == "regression":
         return [_number(label) for label in labels]
-    ids = {name: i for i, name in enumerate(hf.label_names)}
+    ids = label_ids(hf.label_names)
     if hf.config.problem_type == "multi_label_classification":
-        return [_vector(label, ids) for label in labels]
+        return [_vector(label, ids, len(hf.label_names)) for label in labels]
     return [_class_id(label, ids) for label in labels]
 
 
 def _number(label: Any) -> float:
-    try:
-        return float(label)
-    except (TypeError, ValueError):
-        raise InputError(f"The label {label!r} is no number; for classes, set task.kind=multiclass.") from None
+    text = str(spell(label, whole=False))
+    if not NUMBER.fullmatch(text):
+        raise InputError(f"The label {label!r} is not a finite number; for classes, set task.kind=multiclass.")
+    return float(text)
 
 
 def _class_id(label: Any, ids: Mapping[str, int]) -> int:
-    name = str(_plain(label))
-    if name in ids:
-        return ids[name]
-    if isinstance(label, int) and 0 <= label < len(ids):
-        return label
-    raise InputError(f"The label {label!r} is unknown; the labels are {list(ids)}.{nearest(name, ids)}")
+    name = spell(label)
+    if name not in ids:
+        raise InputError(f"The label {label!r} is unknown; the labels are {list(ids)}.{nearest(name, ids)}")
+    return ids[name]
 
 
-def _vector(label: Any, ids: Mapping[str, int]) -> list[float]:
+def _vector(label: Any, ids: Mapping[str, int], size: int) -> list[float]:
     if not isinstance(label, list):
-        raise InputError(f"The label {label!r} is no list; kind=multilabel needs a list of labels per row.")
-    if len(label) == len(ids) and all(isinstance(x, int | float) and x in (0, 1) for x in label):
-        return [float(x) for x in label]
+        raise InputError(f"The label {label!r} is not a list; kind=multilabel needs a list of labels per row.")
     chosen = {_class_id(x, ids) for x in label}
-    return [float(i in chosen) for i in range(len(ids))]
+    return [float(i in chosen) for i in range(size)]

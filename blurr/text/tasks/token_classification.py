@@ -16,6 +16,8 @@ from blurr.annotations import Count
 from blurr.data import samples_token_classification as samples
 from blurr.data.batching import Batch, Loader, PaddingCollator
 from blurr.data.core import RawData, Schema
+from blurr.data.known_labels import labels_in
+from blurr.data.labels import LabelOptions
 from blurr.errors import InputError
 from blurr.text.data.core import Table
 from blurr.text.data.words import (
@@ -108,7 +110,11 @@ class TokenClassification(Task):
     """
 
     schema: ClassVar[Schema] = Schema(
-        required=("tokens", "labels"), optional=(), label="labels", sample=samples.tagged_sentences
+        required=("tokens", "labels"),
+        optional=(),
+        label="labels",
+        sample=samples.tagged_sentences,
+        labels=LabelOptions(kind="tags"),
     )
     model_cls: ClassVar[str] = "AutoModelForTokenClassification"
     predicts: ClassVar[str] = "words"
@@ -124,10 +130,13 @@ class TokenClassification(Task):
     loss: Loss = "auto"
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
 
+    def label_options(self) -> LabelOptions:
+        return LabelOptions(kind="tags", names=None if self.label_names is None else tuple(self.label_names))
+
     def model_config(self, raw: RawData) -> dict[str, Any]:
         for name, rows in raw.splits.items():
             check_words(rows["tokens"][:], rows["labels"][:], f"{raw.source} ({name})")
-        names = self.label_names or raw.label_names or names_in(raw)
+        names = raw.label_names or self.label_names or names_in(raw)
         return {
             "num_labels": len(names),
             "id2label": dict(enumerate(names)),
@@ -239,15 +248,8 @@ def check_words(tokens: Sequence[Any], labels: Sequence[Any], where: str) -> Non
 
 
 def names_in(raw: RawData) -> list[str]:
-    """Give the labels of all splits, sorted: O first, then by the type of entity.
-
-    Labels that no training row has are kept, so that what they label counts as not found.
-    """
-    seen = {name: {str(label) for row in rows["labels"][:] for label in row} for name, rows in raw.splits.items()}
-    unseen = set().union(*seen.values()) - seen["train"]
-    if unseen:
-        log.warning("No training row has the labels %s: they cannot be learnt, and count as not found.", sorted(unseen))
-    return sorted(set().union(*seen.values()), key=_by_type)
+    """Return the labels of the training rows, sorted: O first, then by the type of entity."""
+    return sorted(labels_in(raw.train["labels"][:]), key=_by_type)
 
 
 def _by_type(name: str) -> tuple[Any, ...]:

@@ -1,0 +1,108 @@
+"""Tell which labels a model knows, in which order, and what becomes of rows that have others."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from blurr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+UnknownLabels = Literal["refuse", "drop"]
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+PLACEHOLDER = re.compile(r"LABEL_\d+")
+MOST_NAMED = 20
+
+
+def is_number(label: str) -> bool:
+    """Is this a number in decimal digits, or one of nan and inf?"""
+    return bool(NUMBER.fullmatch(label) or NOT_FINITE.fullmatch(label))
+
+
+def sorted_labels(names: Iterable[str]) -> list[str]:
+    """Sort the names of labels: by their value where all are whole numbers, else as texts."""
+    names = set(names)
+    if all(WHOLE.fullmatch(name) for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
+def label_ids(names: Sequence[str]) -> dict[str, int]:
+    """Return the id of each label; where no label has a name (`LABEL_0`, `LABEL_1`), the number names it, too."""
+    ids = {name: i for i, name in enumerate(names)}
+    if names and all(PLACEHOLDER.fullmatch(name) for name in names):
+        ids |= {str(i): i for i in range(len(names)) if str(i) not in ids}
+    return ids
+
+
+def labels_in(column: Iterable[Any]) -> set[str]:
+    """Return the labels of rows, each once."""
+    return {each for label in column if label for each in (label if isinstance(label, list) else [label])}
+
+
+def known_only(
+    columns: Mapping[str, Sequence[Any]], known: Sequence[str], *, unknown: UnknownLabels, source: str, who: str
+) -> dict[str, list[int]]:
+    """Return the rows of each split, all of whose labels are known; the others are refused, or left out.
+
+    Args:
+        columns: Split to labels.
+        known: The labels that can be learnt, or were.
+        unknown: `refuse` rows with other labels, or `drop` them.
+        source: Where the rows are from, for messages.
+        who: Who does not know the others, for messages: `no training row has`.
+
+    Raises:
+        InputError: There are such rows; names all such labels. Or no row is left.
+    """
+    there = set(label_ids(known))
+    bad = {
+        split: [row for row, label in enumerate(column) if labels_in([label]) - there]
+        for split, column in columns.items()
+    }
+    found = {split: rows for split, rows in bad.items() if rows}
+    if not found:
+        return {}
+    labels = sorted_labels(labels_in(columns[split][row] for split, rows in found.items() for row in rows) - there)
+    said = _unknown(labels, found, columns, sorted_labels(known), source, who)
+    if unknown == "refuse":
+        raise InputError(said + _remedy([*labels, *known]))
+    log.warning("%s They are left out (data.unknown_labels=drop).", said)
+    empty = [split for split, rows in found.items() if len(rows) == len(columns[split])]
+    if empty:
+        raise InputError(f"{said} Without them {source} ({empty[0]}) has no row. Give rows with labels that are known.")
+    return {split: sorted(set(range(len(columns[split]))) - set(rows)) for split, rows in found.items()}
+
+
+def _unknown(
+    labels: Sequence[str],
+    found: Mapping[str, Sequence[int]],
+    columns: Mapping[str, Sequence[Any]],
+    known: Sequence[str],
+    source: str,
+    who: str,
+) -> str:
+    split, rows = next(iter(found.items()))
+    which = "the label" if len(labels) == 1 else f"{len(labels)} labels,"
+    counts = ", ".join(f"{len(rows)} of the {len(columns[name])} {name} rows" for name, rows in found.items())
+    return (
+        f"{source} ({split}) has {which} {_some(labels)}, which {who}: in {counts}, first in row {rows[0] + 1} "
+        f"(counted from 1). There are {_some(known)}."
+    )
+
+
+def _some(labels: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, labels[:MOST_NAMED]))
+    return shown + (f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else "")
+
+
+def _remedy(labels: Sequence[str]) -> str:
+    numbers = " If the labels are numbers to predict, set task.kind=regression." if all(map(is_number, labels)) else ""
+    return (
+        f"{numbers} Correct the labels, or leave these rows out: data.unknown_labels=drop. Where rows are drawn, "
+        "data.splits.by=stratified keeps each label in training, and so does a higher data.limit where it is set."
+    )

@@ -1,0 +1,312 @@
+"""Read the labels of rows by one rule for all splits: classes, lists of labels or numbers; see docs/data.md."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+
+from blurr.data.known_labels import NUMBER, is_number, label_ids, labels_in
+from blurr.data.spelling import are_whole, is_missing, spell
+from blurr.errors import InputError
+
+Kind = Literal["auto", "multiclass", "multilabel", "regression", "tags"]
+LabelsAre = Literal["auto", "names", "ids", "multi_hot"]
+
+INDEX = re.compile(r"\d+", re.ASCII)
+BITS = {"0": False, "1": True, "false": False, "true": True}
+
+Label = str | list[str] | float
+Column = list[Any]
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How the labels of rows are to be read.
+
+    Attributes:
+        kind: One class for each row, several labels, a number, or a tag for each word; `auto` decides by the rows.
+        are: What a label is: its name; an id, which counts from 0 in `names`; or, for several labels, a list with a
+            0 or 1 for each that there is. `auto` tells names from ids, and refuses what could be either.
+        separator: What stands between several labels in one text.
+        names: Names of the labels in the order of their ids; None for those that the rows have.
+        known: Names of the labels that a trained model knows, in the order of their ids.
+    """
+
+    kind: Kind = "auto"
+    are: LabelsAre = "auto"
+    separator: str | None = None
+    names: tuple[str, ...] | None = None
+    known: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of all splits, read by one rule.
+
+    Attributes:
+        columns: Split to labels: a text, a list of texts or a number for each row; None where a row has none.
+        kind: What was decided.
+        reason: Why, in words.
+        names: Names of the classes where something other than the rows says them.
+    """
+
+    columns: Mapping[str, Column]
+    kind: str
+    reason: str
+    names: list[str] | None
+
+
+def read_labels(
+    given: Mapping[str, datasets.Dataset], role: str, options: LabelOptions, *, names: list[str] | None, source: str
+) -> Labels:
+    """Read the labels of all splits by one rule.
+
+    Args:
+        given: Split to rows, whose labels stand under `role`.
+        role: The column of the labels.
+        options: How they are to be read.
+        names: Names of the classes where the source knows them.
+        source: Where the rows are from, for messages.
+
+    Raises:
+        InputError: A label cannot be read, or not in one way only; names its row.
+    """
+    where = {split: f"{source} ({split})" for split in given}
+    columns = {split: _values(rows, role) for split, rows in given.items()}
+    for split, column in columns.items():
+        _check_shapes(column, where[split])
+    columns = _spelled(columns)
+    columns = {split: _parted(column, options.separator, where[split]) for split, column in columns.items()}
+    kind, reason = kind_of(columns, options, has_names=names is not None)
+    for split, column in columns.items():
+        _check_kind(column, kind, where[split])
+    if kind == "regression":
+        return Labels({split: _numbers(c, where[split]) for split, c in columns.items()}, kind, reason, None)
+    columns, names, declared = _declared(columns, options, names, source)
+    if kind == "multilabel" and names is None:
+        columns, declared = _several(columns, options, declared, where)
+    if names is None:
+        columns = _named(columns, options, declared)
+    return Labels(columns, kind, reason, declared)
+
+
+def kind_of(columns: Mapping[str, Column], options: LabelOptions, *, has_names: bool) -> tuple[str, str]:
+    """Decide whether labels are classes, lists of labels or numbers, and say why.
+
+    Args:
+        columns: Split to labels, spelled.
+        options: What was asked for.
+        has_names: The source knows the names of the classes.
+    """
+    labels = [label for column in columns.values() for label in column if label is not None]
+    if options.kind != "auto":
+        return options.kind, f"task.kind={options.kind}" if options.kind != "tags" else "a label for each word"
+    if any(isinstance(label, list) for label in labels):
+        return "multilabel", "each row has a list of labels"
+    if has_names:
+        return "multiclass", "the data set names its classes"
+    if options.names or not all(map(is_number, labels)):
+        return "multiclass", "the labels are names"
+    fractions = [label for label in labels if not is_whole(label)]
+    if any(NUMBER.fullmatch(label) for label in fractions):
+        found = f"all {len(labels)} labels are numbers, and {len(fractions)} of them, such as {fractions[0]}, not whole"
+        return "regression", f"{found}; task.kind=multiclass takes each for the name of a class"
+    if fractions:
+        return "multiclass", "the labels are names"
+    return "multiclass", "all labels are whole numbers; task.kind=regression takes them for numbers to predict"
+
+
+def is_whole(label: str) -> bool:
+    """Is this a number without a fraction, such as `7`, `7.0` and `7e3`?"""
+    return bool(NUMBER.fullmatch(label)) and math.isfinite(float(label)) and float(label).is_integer()
+
+
+# -- from values to texts
+
+
+def _values(rows: datasets.Dataset, role: str) -> Column:
+    """Return the labels of a split; classes by name where the source has numbers, which mean nothing away from it."""
+    values: Column = rows.with_format(None)[role][:]
+    feature = rows.features[role]
+    inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else feature
+    if isinstance(inner, datasets.ClassLabel):
+        return [_each(value, lambda number: _class_name(number, inner)) for value in values]
+    if isinstance(inner, datasets.Value) and inner.dtype in ("float16", "float32"):
+        narrow = np.dtype(inner.dtype).type  # as Python floats they would show digits that nobody wrote
+        return [_each(value, narrow) for value in values]
+    return values
+
+
+def _each(value: Any, change: Any) -> Any:
+    """Change a label, or each one of a list."""
+    if isinstance(value, list):
+        return [each if is_missing(each) else change(each) for each in value]
+    return value if is_missing(value) else change(value)
+
+
+def _class_name(number: int, feature: datasets.ClassLabel) -> str | None:
+    return feature.int2str(number) if 0 <= number < feature.num_classes else None  # -1 stands for no label
+
+
+def _check_shapes(column: Column, where: str) -> None:
+    """Refuse what is neither a value nor a list of values."""
+    for row, label in enumerate(column, start=1):
+        each = label if isinstance(label, list) else [label]
+        if any(isinstance(value, dict | list) for value in each):
+            raise InputError(
+                f"{where}: row {row} (counted from 1) has {label!r:.80} for a label. A label is a text, a number or a "
+                "list of these; a dot reaches into an object, as in data.columns.label=label.name."
+            )
+        if isinstance(label, list) and any(is_missing(value) for value in label):
+            raise InputError(
+                f"{where}: row {row} (counted from 1) has a null, or a class that is none, in its list of labels: "
+                f"{label!r:.80}. Take it out; a row without labels has an empty list."
+            )
+
+
+def _spelled(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Spell the labels of all splits alike."""
+    flat = (
+        x for column in columns.values() for label in column for x in (label if isinstance(label, list) else [label])
+    )
+    whole = are_whole(flat)
+    return {
+        split: [
+            [spell(each, whole=whole) for each in label] if isinstance(label, list) else spell(label, whole=whole)
+            for label in column
+        ]
+        for split, column in columns.items()
+    }
+
+
+def _parted(column: Column, separator: str | None, where: str) -> Column:
+    """Split texts that name several labels."""
+    if separator is None:
+        return column
+    parts: Column = []
+    for row, label in enumerate(column, start=1):
+        is_text = isinstance(label, str) and label != ""
+        names = [name.strip() for name in label.split(separator)] if is_text else label
+        if is_text and "" in names:
+            raise InputError(
+                f"{where}: row {row} (counted from 1) has a label without a name in {label!r:.80}, separated by "
+                f"task.label_separator={separator!r}. Correct the row."
+            )
+        parts.append(names)
+    return parts
+
+
+# -- from texts to what the task learns
+
+
+def _check_kind(column: Column, kind: str, where: str) -> None:
+    """Refuse lists where one label is wanted, and one label where lists are."""
+    for row, label in enumerate(column, start=1):
+        if label is None or label == "" or isinstance(label, list) == (kind in ("multilabel", "tags")):
+            continue
+        has = f"{where}: row {row} (counted from 1) has {label!r:.60} for a label,"
+        if isinstance(label, list):
+            raise InputError(f"{has} and task.kind={kind} needs one label per row; task.kind=multilabel reads lists.")
+        if kind == "multilabel":
+            raise InputError(
+                f"{has} and task.kind=multilabel needs a list of labels per row. Give lists; or several columns of 0 "
+                "and 1, data.columns.label=[toxic,rude]; or say what stands between labels in a text, "
+                "task.label_separator='|'."
+            )
+        raise InputError(
+            f"{has} and not a list with one for each word. Give lists, as conll and jsonl files hold them."
+        )
+
+
+def _numbers(column: Column, where: str) -> Column:
+    for row, label in enumerate(column, start=1):
+        if label not in (None, "") and not (NUMBER.fullmatch(label) and math.isfinite(float(label))):
+            raise InputError(
+                f"{where}: row {row} (counted from 1) has the label {label!r:.60}, which is not a finite number. "
+                "Correct it or leave the row out; for classes, set task.kind=multiclass."
+            )
+    return [None if label in (None, "") else float(label) for label in column]
+
+
+def _several(
+    columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None, where: Mapping[str, str]
+) -> tuple[dict[str, Column], list[str] | None]:
+    """Name the labels of lists, and the labels that there are where the lists say it."""
+    lists = [label for column in columns.values() for label in column if label is not None]
+    if not any(lists):
+        raise InputError(f"{next(iter(where.values()))}: no row has a label, all lists are empty. Check the column.")
+    if options.are == "multi_hot":
+        first = next(label for label in lists if label)
+        chosen = names or list(options.known or map(str, range(len(first))))
+        return {split: _from_bits(column, chosen, where[split]) for split, column in columns.items()}, chosen
+    if options.are == "auto" and _could_be_multi_hot(lists):
+        example = next(label for label in lists if label)
+        raise InputError(
+            f"{next(iter(where.values()))}: the lists of labels hold 0 and 1 alone, as {_list(example)}. Say what they "
+            "are: task.labels_are=multi_hot (a 0 or 1 for each label), or task.labels_are=ids (the ids of a row's "
+            "labels); task.label_names=[…] names them."
+        )
+    return dict(columns), names
+
+
+def _could_be_multi_hot(lists: Sequence[list[str]]) -> bool:
+    """Are these lists of 0 and 1 that are all of one length, or one of which repeats a value, as no set of ids does?"""
+    if not all(bit in BITS for label in lists for bit in label):
+        return False
+    lengths = {len(label) for label in lists}
+    return (len(lengths) == 1 and max(lengths) > 1) or any(len(set(label)) < len(label) for label in lists)
+
+
+def _from_bits(column: Column, names: Sequence[str], where: str) -> Column:
+    for row, label in enumerate(column, start=1):
+        if label is not None and (len(label) != len(names) or not all(bit in BITS for bit in label)):
+            raise InputError(
+                f"{where}: row {row} (counted from 1) has the labels {_list(label)}. With task.labels_are=multi_hot "
+                f"each row is a list of {len(names)} values, each 0 or 1."
+            )
+    return [
+        None if label is None else [name for name, bit in zip(names, label, strict=True) if BITS[bit]]
+        for label in column
+    ]
+
+
+def _declared(
+    columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None, source: str
+) -> tuple[dict[str, Column], list[str] | None, list[str] | None]:
+    """Bring together the names that the source has and those of `task.label_names`; return labels, and both."""
+    wanted = list(options.names) if options.names else None
+    if names is None or wanted is None or set(names) == set(wanted):
+        return dict(columns), names, wanted or names
+    if len(names) != len(wanted):
+        raise InputError(
+            f"task.label_names has {len(wanted)} names, {wanted}, and {source} has {len(names)} labels: {names}. Give "
+            "a name for each, or leave it out."
+        )
+    new = dict(zip(names, wanted, strict=True))
+    return (
+        {split: [_each(label, lambda x: new.get(x, x)) for label in c] for split, c in columns.items()},
+        wanted,
+        wanted,
+    )
+
+
+def _list(label: Sequence[str]) -> str:
+    return f"[{', '.join(label)}]"[:80]
+
+
+def _named(columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None) -> dict[str, Column]:
+    """Put names where the labels are ids that count in names which somebody declared."""
+    placeholders = options.known if options.known and len(label_ids(options.known)) > len(options.known) else None
+    chosen = names or placeholders
+    if chosen is None or options.are not in ("auto", "ids"):
+        return dict(columns)
+    seen = labels_in(label for column in columns.values() for label in column)
+    are_ids = all(INDEX.fullmatch(label) for label in seen) and not seen & set(chosen)
+    if options.are == "auto" and not (are_ids and all(int(label) < len(chosen) for label in seen)):
+        return dict(columns)
+    by_id = {label: chosen[int(label)] for label in seen if INDEX.fullmatch(label) and int(label) < len(chosen)}
+    return {split: [_each(label, lambda x: by_id.get(x, x)) for label in column] for split, column in columns.items()}
