@@ -306,7 +306,7 @@ def _number(label: Any) -> float:
 
 
 def _class_id(label: Any, ids: Mapping[str, int]) -> int:
-    name = spell(label)
+    name = str(spell(label))
     if name not in ids:
         raise InputError(f"The label {label!r} is unknown; the labels are {list(ids)}.{nearest(name, ids)}")
     return ids[name]
