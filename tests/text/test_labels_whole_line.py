@@ -196,5 +196,5 @@ def test_the_plan_says_what_the_labels_are_taken_for(work: Path):
     labels = facts()["labels"]
     assert labels["kind"].startswith("regression: all 12 labels are numbers, and 4 of them, such as 0.5, not whole")
     assert labels["metrics"] == "pearson, spearman; the objective is valid/pearson"
-    assert labels["valid"].startswith("0.5 to ")
+    assert labels["train"].startswith("0.5 to 2, mean ")
     assert facts("task.kind=multiclass")["labels"]["kind"] == "multiclass: task.kind=multiclass"
