@@ -233,7 +233,7 @@ def _json_lines(content: str, where: str) -> pa.Table:
                 ) from error
             except RecursionError as error:
                 raise InputError(f"{where} holds no row in line {number}: it is nested too deeply.") from error
-    return records(rows, where)
+    return records(squad_rows(rows, where) if is_squad(rows) else rows, where)
 
 
 def _read_parquet(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Read the nested json of SQuAD, versions 1 and 2, as one row per question."""
+"""Read the nested json of question-answering files, SQuAD's above all, as one row per question."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,21 +9,22 @@ Row = dict[str, Any]
 
 
 def is_squad(content: Any) -> bool:
-    """Say whether parsed json is laid out as SQuAD: titles, in them paragraphs, in them questions."""
-    titles = content.get("data") if isinstance(content, dict) else None
-    return isinstance(titles, list) and bool(titles) and isinstance(titles[0], dict) and "paragraphs" in titles[0]
+    """Say whether parsed json nests questions in paragraphs, and maybe paragraphs in titles."""
+    return any("paragraphs" in each or "qas" in each for each in _entries(content)[:1])
 
 
 def squad_rows(content: Any, where: str) -> list[Row]:
     """Make a row of each question.
 
     Args:
-        content: The parsed json.
+        content: The parsed json: `{"data": [{"title": …, "paragraphs": [{"context": …, "qas": […]}]}]}`, or the list of
+            titles, or that of paragraphs, alone.
         where: Where it is from, for messages.
 
     Returns:
         Rows with `id`, `title`, `context`, `question` and `answers`, a dict of two lists, `text` and `answer_start`,
-        both empty for a question without an answer; in version 2 with `is_impossible` as well.
+        both empty for a question without an answer; in version 2 with `is_impossible` as well. A question without an
+        id gets its number. `answer_start` is None where the file does not tell it.
 
     Raises:
         InputError: When the file is not laid out as SQuAD, or a question lacks a part.
@@ -35,29 +36,46 @@ def squad_rows(content: Any, where: str) -> list[Row]:
         )
     rows: list[Row] = []
     try:
-        rows.extend(_questions(content))
+        rows.extend({"id": str(number), **row} for number, row in enumerate(_questions(content)))
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{where} lacks {error} in or after question {len(rows) + 1}: each needs an id, a question and answers "
-            "with text and answer_start, and each paragraph a context."
+            f"{where} lacks {error} in or after question {len(rows) + 1}: each needs a question and answers with a "
+            "text, or is_impossible, and each paragraph a context."
         ) from error
     return rows
 
 
+def _entries(content: Any) -> list[Row]:
+    """Return the outermost list of objects: titles, or paragraphs without titles."""
+    entries = content.get("data") if isinstance(content, dict) else content
+    return entries if isinstance(entries, list) and all(isinstance(each, dict) for each in entries) else []
+
+
 def _questions(content: Any) -> Iterator[Row]:
-    for title in content["data"]:
-        for paragraph in title["paragraphs"]:
+    versioned = any("is_impossible" in asked for asked, _, _ in _asked(content))
+    for asked, title, context in _asked(content):
+        row = _row(asked, title, context)
+        yield {**row, "is_impossible": bool(asked.get("is_impossible"))} if versioned else row
+
+
+def _asked(content: Any) -> Iterator[tuple[Row, str, str]]:
+    for entry in _entries(content):
+        for paragraph in entry.get("paragraphs", [entry]):
             for asked in paragraph["qas"]:
-                yield _row(title.get("title", ""), paragraph["context"], asked)
+                yield asked, entry.get("title", ""), paragraph["context"]
 
 
-def _row(title: str, context: str, asked: Row) -> Row:
-    answers = asked["answers"]
+def _row(asked: Row, title: str, context: str) -> Row:
+    # plausible_answers, which some impossible questions have, are none
+    given = [] if asked.get("is_impossible") else asked["answers"]
+    answers = [answer for answer in given if answer["text"]]
     row = {
-        "id": asked["id"],
         "title": title,
         "context": context,
         "question": asked["question"],
-        "answers": {part: [answer[part] for answer in answers] for part in ("text", "answer_start")},
+        "answers": {
+            "text": [answer["text"] for answer in answers],
+            "answer_start": [answer.get("answer_start") for answer in answers],
+        },
     }
-    return row | {"is_impossible": asked["is_impossible"]} if "is_impossible" in asked else row
+    return {"id": str(asked["id"]), **row} if "id" in asked else row

@@ -12,8 +12,12 @@ from blurr.errors import InputError
 
 Score = Literal["precision", "recall", "f1", "accuracy"]
 OUTSIDE = "O"
-SCHEME = re.compile(r"([BIESLUM])-(.+)", re.DOTALL)
-AS_IOBES = {"L": "E", "U": "S", "M": "I"}
+LIKE_OUTSIDE = ("o", "0", "_", "-", "out", "outside", "none", "nil")
+PREFIXED = re.compile(r"([BIESLUMW])(?:[-_:/|](.*))?", re.DOTALL)  # B-PER, B_PER, and B where there are no types
+SUFFIXED = re.compile(r"(.+)-([BIESLUMW])", re.DOTALL)
+SMALL = re.compile(r"[bieslumw](?:[-_:/|].*)?", re.DOTALL)
+AS_IOBES = {"L": "E", "U": "S", "W": "S", "M": "I"}
+UNTYPED = "_"  # as seqeval names the type of tags without one
 SCORES = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
 
 
@@ -37,7 +41,8 @@ class Seqeval:
 
     `update` takes a list of `WordLabels` each of predictions and of targets, in any order; `compute` puts the words of
     a document together again, so that an entity counts once however its document was cut. Labels are of the schemes
-    IOB1, IOB2, IOBES and BILOU; of labels without a prefix, neighbours of the same name are one entity.
+    IO, IOB1, IOB2, IOBES and BILOU, with types or without; of labels without a prefix, neighbours of the same name are
+    one entity. See `check_tags` for what is refused.
 
     Args:
         score: `precision` (share of the predicted entities that are right), `recall` (share of the true entities that
@@ -101,7 +106,57 @@ def iobes(labels: Sequence[str]) -> list[str]:
 
 
 def _iobes(label: str) -> str:
-    known = SCHEME.fullmatch(label)
-    if known is None:
-        return label if label == OUTSIDE else f"I-{label}"
-    return f"{AS_IOBES.get(known[1], known[1])}-{known[2]}"
+    if label == OUTSIDE:
+        return label
+    if known := PREFIXED.fullmatch(label):
+        return f"{AS_IOBES.get(known[1], known[1])}-{known[2] or UNTYPED}"
+    if known := SUFFIXED.fullmatch(label):
+        return f"{AS_IOBES.get(known[2], known[2])}-{known[1]}"
+    return f"I-{label}"
+
+
+def inside_of(label: str) -> str:
+    """Return the label of what follows the beginning of an entity: `I-PER` for `B-PER`, `I` for `B`."""
+    if PREFIXED.fullmatch(label):
+        return f"I{label[1:]}" if label[0] == "B" else label
+    return f"{label[:-1]}I" if SUFFIXED.fullmatch(label) and label[-1] == "B" else label
+
+
+def check_tags(names: Sequence[str]) -> None:
+    """Refuse tags of which nobody could tell which entities they mean, so that scores would be of something else.
+
+    Raises:
+        InputError: The tags are numbers, the outside tag is not `O`, prefixes are small letters, or styles are mixed.
+    """
+    others = [name for name in names if name != OUTSIDE]
+    there = f"The tags are {list(names)[:20]}."
+    if others and all(name.isdecimal() for name in others):
+        raise InputError(
+            "The tags are numbers, and which of them are outside of entities is unknown. Name them in the order of "
+            f"their numbers, for example task.label_names=[O,B-PER,I-PER]. {there}"
+        )
+    for name in others:
+        if name.casefold() in LIKE_OUTSIDE:
+            raise InputError(
+                f"The tag {name!r} would count as an entity: words outside of entities have the tag {OUTSIDE!r}, a "
+                f"capital letter. Write {OUTSIDE!r} for it in the data. {there}"
+            )
+        if SMALL.fullmatch(name):
+            raise InputError(
+                f"The tag {name!r} has a small letter for a prefix; prefixes are capitals, as in {name[0].upper()}"
+                f"{name[1:]}. Correct the tags in the data. {there}"
+            )
+    mixed = _in_another_way(others)
+    if mixed:
+        raise InputError(
+            f"The tag {mixed[0]!r} says where a word stands in its entity in another way than the tag "
+            f"{next(name for name in others if name not in mixed)!r}. Write all alike, as in B-PER and I-PER. {there}"
+        )
+
+
+def _in_another_way(names: Sequence[str]) -> list[str]:
+    """Return suffixed tags among prefixed ones, and those and single letters among tags that are neither."""
+    after = [name for name in names if SUFFIXED.fullmatch(name) and not PREFIXED.fullmatch(name)]
+    letters = [name for name in names if len(name) == 1 and PREFIXED.fullmatch(name)]
+    are_plain = any(not PREFIXED.fullmatch(name) and not SUFFIXED.fullmatch(name) for name in names)
+    return [*after, *letters] if are_plain else after if len(after) < len(names) else []

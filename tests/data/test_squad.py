@@ -67,6 +67,46 @@ def test_a_question_of_version_2_may_have_no_answer(tmp_path: Path) -> None:
     assert rows["is_impossible"][:] == [False, True]
 
 
+def test_questions_get_the_ids_that_their_file_lacks(tmp_path: Path) -> None:
+    qas = [{name: value for name, value in asked(i).items() if name != "id"} for i in range(3)]
+    assert read_files(write(tmp_path / "v1.json", squad(qas=qas)), FileOptions())["id"][:] == ["0", "1", "2"]
+
+
+def test_an_impossible_question_needs_no_answers_and_plausible_ones_are_none(tmp_path: Path) -> None:
+    plausible = [{"text": "one", "answer_start": 4}]
+    qas = [
+        asked(0),
+        {"id": "a", "question": "?", "is_impossible": True, "plausible_answers": plausible},
+        asked(2, is_impossible=True, answers=plausible),
+        asked(3, answers=[{"text": "", "answer_start": 0}]),
+    ]
+    rows = read_files(write(tmp_path / "v2.json", squad(qas=qas)), FileOptions())
+    assert [answers["text"] for answers in rows["answers"]] == [["one"], [], [], []]
+    assert rows["is_impossible"][:] == [False, True, True, False]
+
+
+PARAGRAPHS = [{"context": f"The one {i}.", "qas": [asked(2 * i), asked(2 * i + 1)]} for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.json", json.dumps(PARAGRAPHS)),
+        ("rows.json", json.dumps({"data": PARAGRAPHS})),
+        ("rows.json", json.dumps([{"title": "", "paragraphs": PARAGRAPHS}])),
+        ("rows.jsonl", "".join(json.dumps(paragraph) + "\n" for paragraph in PARAGRAPHS)),
+        ("rows.jsonl", json.dumps(PARAGRAPHS)),
+    ],
+    ids=["a list", "data", "titles", "lines", "a list under the name of lines"],
+)
+def test_paragraphs_with_questions_are_read_however_they_are_wrapped(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    rows = read_files(tmp_path / name, FileOptions())
+    assert rows["id"][:] == [f"q{i}" for i in range(6)]
+    assert rows["context"][:] == [f"The one {i // 2}." for i in range(6)]
+    assert rows["answers"][5] == {"text": ["one"], "answer_start": [4]}
+
+
 def test_several_true_answers_are_all_kept(tmp_path: Path) -> None:
     answers = [{"text": "one", "answer_start": 4}, {"text": "The one", "answer_start": 0}]
     rows = read_files(write(tmp_path / "v1.json", squad(qas=[asked(0, answers=answers)])), FileOptions())
@@ -85,9 +125,10 @@ def test_titles_do_not_part_when_the_split_goes_by_group(tmp_path: Path) -> None
     [
         ([{"question": "?"}], "is not laid out as SQuAD"),
         (squad(qas=[asked(0), {"id": "q1", "question": "?"}]), r"lacks 'answers' in or after question 2"),
-        (squad(qas=[asked(0, answers=[{"text": "one"}])]), r"lacks 'answer_start' in or after question 1"),
+        (squad(qas=[asked(0, answers=[{"answer": "one"}])]), r"lacks 'text' in or after question 1"),
+        ({"data": [{"paragraphs": [{"qas": [asked(0)]}]}]}, r"lacks 'context' in or after question 1"),
     ],
-    ids=["a list of rows", "no answers", "no start"],
+    ids=["a list of rows", "no answers", "no text", "no context"],
 )
 def test_what_is_no_squad_is_answered(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -1,5 +1,6 @@
 """Extractive question answering: windows, answers by their characters, and predictions with offsets."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import (
 
 from blurr.data.batching import Loader
 from blurr.data.core import from_data
+from blurr.data.files import load_files
 from blurr.errors import InputError
 from blurr.text.data.core import TextDL
 from blurr.text.data.question_answering import (
@@ -29,6 +31,7 @@ from blurr.text.data.question_answering import (
     QuestionCollator,
     QuestionRows,
     answer_tokens,
+    answers_of,
     read_answers,
     tokenize_questions,
 )
@@ -92,16 +95,58 @@ def test_a_text_and_its_start_are_an_answer(start):
 
 @pytest.mark.parametrize(
     ("value", "start"),
-    [("", ""), (None, None), (None, float("nan")), ({"text": [], "answer_start": []}, None), ([], None)],
+    [
+        ("", ""),
+        (" ", ""),
+        (None, None),
+        (None, float("nan")),
+        ({"text": [], "answer_start": []}, None),
+        ({"text": [""], "answer_start": [0]}, None),
+        ([], None),
+        ([], []),
+        ([{"text": "", "answer_start": -1}], None),
+    ],
 )
 def test_a_question_may_have_no_answer(value, start):
-    assert read_answers(value, [] if value == [] else start) == []
+    assert read_answers(value, start) == []
 
 
-@pytest.mark.parametrize(("value", "start"), [("oslo", None), ({"text": ["oslo"]}, None), (["oslo"], [1, 2])])
-def test_an_answer_without_its_place_is_refused(value, start):
+@pytest.mark.parametrize(("value", "start"), [(["oslo"], [1, 2]), ("oslo", "x"), ({"answer": "oslo"}, None)])
+def test_answers_that_cannot_be_read_are_refused(value, start):
     with pytest.raises(InputError, match="data.columns.answer_start"):
         read_answers(value, start)
+
+
+@pytest.mark.parametrize(
+    ("answers", "start"),
+    [
+        ("oslo", {}),
+        ("oslo", {"answer_start": ""}),
+        ({"text": ["oslo"]}, {}),
+        ({"text": ["oslo"], "answer_start": [None]}, {}),
+        ([{"text": "oslo"}], {}),
+    ],
+    ids=["a text", "an empty number", "a dict", "a dict with null", "dicts"],
+)
+def test_an_answer_without_a_place_is_taken_where_it_first_stands(answers, start, caplog):
+    row = {"question": "?", "context": "from oslo to oslo", "answers": answers, **start}
+    raw = from_data(QuestionAnswering.schema, [row] * 4, valid=[row])
+    with caplog.at_level("INFO", "blurr"):
+        QuestionAnswering().model_config(raw)
+    assert "(train): 4 answers have no answer_start; each is taken where it first stands" in caplog.text
+    assert answers_of(raw.train.to_dict()) == [[("oslo", 5)]] * 4
+    wrong = from_data(QuestionAnswering.schema, [{**row, "context": "Oslo"}] * 4, valid=[row])
+    with pytest.raises(InputError, match="has the answer 'oslo', which does not stand in its context, 'Oslo'"):
+        QuestionAnswering().model_config(wrong)
+
+
+def test_questions_with_lists_of_dicts_and_without_answers_stand_in_one_file(work: Path):
+    answers = [[] if i % 3 == 0 else [{"text": "oslo", "answer_start": 8}] for i in range(12)]
+    rows = [{"question": f"{i}?", "context": "anna in oslo", "answers": each} for i, each in enumerate(answers)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    raw = load_files(QuestionAnswering.schema, train="rows.jsonl", valid="rows.jsonl")
+    QuestionAnswering().model_config(raw)
+    assert answers_of(raw.train.to_dict()) == [[] if i % 3 == 0 else [("oslo", 8)] for i in range(12)]
 
 
 @pytest.mark.parametrize("start", [0, -1, 99])
@@ -109,7 +154,8 @@ def test_an_answer_that_stands_elsewhere_is_refused(start: int):
     rows = [{"question": "?", "context": "anna lives in oslo", "answers": {"text": ["oslo"], "answer_start": [14]}}] * 4
     rows[2] = {**rows[2], "answers": {"text": ["oslo"], "answer_start": [start]}}
     raw = from_data(QuestionAnswering.schema, rows, valid=rows[:1])
-    with pytest.raises(InputError, match=f"1 answers .* of 4 rows: row 3 .*'oslo' starts at character {start} "):
+    where = f"row 3 .*'oslo' starts at character {start} .* it first stands at 14"
+    with pytest.raises(InputError, match=f"1 answers .* of 4 rows: {where}"):
         QuestionAnswering().model_config(raw)
 
 

@@ -28,9 +28,18 @@ from blurr.data.core import from_data as rows_of
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
 from blurr.text.data.words import align_labels, cut_words, read_words, tokenize_words, word_starts
-from blurr.text.hf_objects import HFObjects, train_tokenizer
+from blurr.text.hf_objects import HFObjects, build_model, train_tokenizer
 from blurr.text.metrics import RMSE, Accuracy
-from blurr.text.metrics_token_classification import Seqeval, WordLabels, documents, entities, entity_report, iobes
+from blurr.text.metrics_token_classification import (
+    Seqeval,
+    WordLabels,
+    check_tags,
+    documents,
+    entities,
+    entity_report,
+    inside_of,
+    iobes,
+)
 from blurr.text.modeling.all import BlearnerForTokenClassification
 from blurr.text.modeling.tokens import ScoredToken, aggregate
 from blurr.text.tasks.token_classification import TokenClassification
@@ -614,3 +623,132 @@ def test_tokens_and_labels_work_in_a_plain_torch_loader(tokenizer):
     assert inputs["input_ids"].shape == inputs["word_numbers"].shape == targets.shape
     known = {key: inputs[key] for key in ("input_ids", "attention_mask", "labels")}
     assert model(**known).loss > 0
+
+
+# -- the scores are seqeval's
+
+THEIRS = {"precision": seqeval.precision_score, "recall": seqeval.recall_score, "f1": seqeval.f1_score}
+VOCABULARY = ["heart", "lung", "severe", "Anna", "Oslo", "with", "the"]
+
+
+def random_tags(rng: random.Random, names: list[str], rows: int = 200) -> list[list[str]]:
+    return [[rng.choice(names) for _ in range(rng.randrange(1, 9))] for _ in range(rows)]
+
+
+SCHEMES = {
+    "IOB2": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+    "one type": ["O", "O", "B-PER", "I-PER"],
+    "no types": ["O", "B", "I"],
+    "IO": ["O", "I-PER", "I-LOC"],
+    "IO without types": ["O", "I"],
+    "B alone": ["O", "B-PER", "B-LOC"],
+    "IOBES": ["O", "B-X", "I-X", "E-X", "S-X", "S-Y"],
+    "underscores": ["O", "B_PER", "I_PER", "B_LOC"],
+    "no outside": ["B-NP", "I-NP", "B-VP"],
+    "a type in a type": ["O", "B-PER-NAME", "I-PER-NAME", "B-PER", "I-PER"],
+    "no prefix": ["O", "PER", "LOC"],
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*seems not to be NE tag")
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
+def test_scores_are_those_that_seqeval_finds_in_the_tags_as_they_are(scheme: str, average: str):
+    rng, names = random.Random(3), SCHEMES[scheme]
+    true = random_tags(rng, names)
+    absent = [name for name in names if not name.endswith("LOC")]  # a type that no true row has
+    for known in (true, [[tag if tag in absent else names[0] for tag in row] for row in true]):
+        predicted = [[tag if rng.random() < 0.7 else rng.choice(names) for tag in row] for row in known]
+        for score, function in THEIRS.items():
+            metric = Seqeval(score, average)
+            metric.update(*([WordLabels(i, 0, row) for i, row in enumerate(side)] for side in (predicted, known)))
+            assert metric.compute() == pytest.approx(function(known, predicted, average=average, zero_division=0))
+
+
+@pytest.mark.parametrize(
+    ("names", "as_iobes"),
+    [
+        (["O", "B-X", "I-X", "L-X", "U-X"], {"L": "E", "U": "S"}),
+        (["O", "B-X", "M-X", "E-X", "W-X"], {"M": "I", "W": "S"}),
+        (["O", "B", "M", "E", "S"], {"M": "I"}),
+    ],
+    ids=["BILOU", "BMEWO", "BMES without types"],
+)
+def test_schemes_with_other_letters_score_as_in_iobes(names: list[str], as_iobes: dict[str, str]):
+    rng = random.Random(4)
+    true, predicted = random_tags(rng, names), random_tags(rng, names)
+    predicted = [row[: len(t)] + t[len(row) :] for row, t in zip(predicted, true, strict=True)]
+    metric = Seqeval("f1")
+    metric.update(*([WordLabels(i, 0, row) for i, row in enumerate(side)] for side in (predicted, true)))
+    t, p = ([[as_iobes.get(tag[0], tag[0]) + tag[1:] for tag in row] for row in side] for side in (true, predicted))
+    assert metric.compute() == pytest.approx(seqeval.f1_score(t, p))
+
+
+def test_suffixes_score_as_seqeval_says_when_told_of_them():
+    rng, names = random.Random(5), ["O", "PER-B", "PER-I", "LOC-B", "LOC-I"]
+    true = random_tags(rng, names)
+    predicted = [[tag if rng.random() < 0.7 else rng.choice(names) for tag in row] for row in true]
+    metric = Seqeval("f1")
+    metric.update(*([WordLabels(i, 0, row) for i, row in enumerate(side)] for side in (predicted, true)))
+    assert metric.compute() == pytest.approx(seqeval.f1_score(true, predicted, suffix=True))
+
+
+OTHERS = [["O"], ["NOUN", "VERB", "."], ["O", "PER-B", "PER-I"], ["O", "MISC", "B-PER"]]
+
+
+@pytest.mark.parametrize("names", [*SCHEMES.values(), *OTHERS])
+def test_tags_of_every_scheme_are_taken(names: list[str]):
+    check_tags(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["B-PER", "I-PER", "o"], "The tag 'o' would count as an entity.*Write 'O' for it"),
+        (["B-PER", "_"], "The tag '_' would count as an entity"),
+        (["O", "B", "0"], "The tag '0' would count as an entity"),
+        (["0", "1", "2"], r"The tags are numbers.*task.label_names=\[O,B-PER,I-PER\].*\['0', '1', '2'\]"),
+        (
+            ["O", "b-PER", "i-PER"],
+            "The tag 'b-PER' has a small letter for a prefix; prefixes are capitals, as in B-PER",
+        ),
+        (["O", "b", "i"], "The tag 'b' has a small letter"),
+        (["O", "B-PER", "PER-I"], "The tag 'PER-I' says where .* in another way than the tag 'B-PER'"),
+        (["N", "V", "S"], "The tag 'S' says where a word stands .* in another way than the tag 'N'"),
+    ],
+)
+def test_tags_that_nobody_can_score_are_refused(names: list[str], message: str):
+    with pytest.raises(InputError, match=message):
+        check_tags(names)
+    rows = [{"tokens": ["a"] * len(names), "labels": names}] * 8
+    with pytest.raises(InputError, match=message):
+        TokenClassification().model_config(rows_of(TokenClassification.schema, rows, valid=rows))
+
+
+def test_later_tokens_of_a_word_are_inside_of_its_entity_in_every_scheme():
+    wanted = {"B-X": "I-X", "B": "I", "B_X": "I_X", "X-B": "X-I", "O": "O", "I-X": "I-X", "PER": "PER", "S-X": "S-X"}
+    assert {label: inside_of(label) for label in wanted} == wanted
+    assert align_labels([0, 0, 1, 1], ["B", "O"], ["O", "B", "I"], "bi") == [1, 2, 0, 0]
+
+
+@pytest.mark.parametrize("names", [["O", "B", "I"], ["O", "B-PER", "I-PER", "B-LOC"]], ids=["no types", "types"])
+@pytest.mark.parametrize("labeling", ["first", "same", "bi"])
+def test_seqeval_finds_the_same_scores_in_the_described_rows(names: list[str], labeling: str, tagger: Path):
+    """Rows of many windows, a type that no training row has, and predictions of an untrained model."""
+    rng = random.Random(6)
+    rows = [
+        {"tokens": [rng.choice(VOCABULARY) for _ in tags], "labels": tags, "is_valid": i >= 12}
+        for i, tags in enumerate([rng.choice(names) for _ in range(rng.choice([1, 3, 40]))] for i in range(36))
+    ]
+    task = TokenClassification(labeling=labeling, max_length=9, stride=2, label_names=names)
+    raw = rows_of(task.schema, rows)
+    options = {"config": task.model_config(raw), "corpus": tuple, "load_weights": True, "weights": "pretrained"}
+    hf = build_model(str(tagger), model_cls=task.model_cls, **options)
+    metrics = {score: Seqeval(score) for score in ("precision", "recall", "f1", "accuracy")}
+    learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=3)), hf, raw=raw, metrics=metrics)
+    found = task.evaluate(learn, raw)
+    true, predicted = ([row[key] for row in found.rows] for key in ("target", "prediction"))
+    assert true == raw.valid["labels"][:]
+    assert len({tag for row in predicted for tag in row}) > 1
+    for score, function in {**THEIRS, "accuracy": seqeval.accuracy_score}.items():
+        assert found.metrics[score] == pytest.approx(function(true, predicted), abs=1e-6)

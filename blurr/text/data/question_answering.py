@@ -1,11 +1,11 @@
 """Read question-answering rows, and turn long contexts into windows and answers into token positions."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
@@ -14,6 +14,9 @@ from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, Table, TextDL, length_limit, shorten
 
+log = logging.getLogger(__name__)
+
+UNKNOWN = -(1 << 31)  # the place of an answer of which the data gives the text alone
 ROWS_AT_ONCE = 1000  # offsets are Python tuples until they are packed, so no more of them than this
 
 
@@ -34,8 +37,10 @@ def read_answers(value: Any, start: Any = None) -> list[Answer]:
     """Read the answers of a row, none where the question has no answer.
 
     Args:
-        value: `{"text": [...], "answer_start": [...]}`, a list of `{"text": ..., "answer_start": ...}`, or a text.
-        start: the number of the first character, where `value` is a text or a list of texts.
+        value: `{"text": [...], "answer_start": [...]}`, a list of `{"text": ..., "answer_start": ...}`, a text, or a
+            list of texts; nothing, or an empty text or list, where there is no answer.
+        start: the number of the first character, where `value` is a text or a list of texts; `UNKNOWN` where no number
+            is given.
 
     Raises:
         InputError: it is none of these.
@@ -52,47 +57,77 @@ def read_answers(value: Any, start: Any = None) -> list[Answer]:
 
 def _answers(value: Any, start: Any) -> Iterator[Answer]:
     if isinstance(value, Mapping):
-        yield from _answers(value["text"], value["answer_start"])
+        yield from _answers(value["text"], value.get("answer_start"))
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         for each in value:
             yield from _answers(each, None)
     else:
-        texts, starts = (x if isinstance(x, list) else [x] for x in (value, start))
-        # csv files know no numbers but text, and a column with gaps holds fractions
-        yield from (Answer(str(t), int(float(s))) for t, s in zip(texts, starts, strict=True) if t not in (None, ""))
+        texts = value if isinstance(value, list) else [value]
+        starts = start if isinstance(start, list) else [start] * (len(texts) if start is None else 1)
+        for text, first in zip(texts, starts, strict=True):
+            if text is not None and str(text).strip():
+                yield Answer(str(text), _number(first))
+
+
+def _number(start: Any) -> int:
+    """Read the number of a character; csv files know no numbers but text, and a column with gaps holds fractions."""
+    if start is None or start != start or (isinstance(start, str) and not start.strip()):
+        return UNKNOWN
+    return int(float(start))
 
 
 def answers_of(rows: Mapping[str, Sequence[Any]]) -> list[list[Answer]]:
-    """Read the answers of columns of rows; see `read_answers`."""
+    """Read the answers of columns of rows; one whose place is not given is where it first stands in its context."""
     starts = rows["answer_start"] if "answer_start" in rows else [None] * len(rows["answers"])
-    return [read_answers(value, start) for value, start in zip(rows["answers"], starts, strict=True)]
+    return [
+        [answer if answer.start != UNKNOWN else Answer(answer.text, context.find(answer.text)) for answer in answers]
+        for answers, context in zip(map(read_answers, rows["answers"], starts), rows["context"], strict=True)
+    ]
 
 
 def check_answers(raw: RawData) -> None:
-    """Refuse answers that do not stand in the context where their rows say.
+    """Refuse answers that do not stand in the context where their rows say, or that do not stand in it at all.
 
     Raises:
         InputError: names the first such row, what stands there instead, and how many there are.
     """
     for name, split in raw.splits.items():
-        wrong = list(_misplaced(split))
+        columns = {role: split[role][:] for role in ("answers", "answer_start", "context") if role in split.features}
+        wrong = list(_misplaced(columns))
         if wrong:
-            number, answer, found = wrong[0]
             raise InputError(
                 f"{raw.source} ({name}) has {len(wrong)} answers that are not where they should be, of {len(split)} "
-                f"rows: row {number} (counted from 1) says that {answer.text!r} starts at character {answer.start} of "
-                f"the context, but {found!r} stands there. Correct the numbers (the first character is 0), or leave "
-                "these rows out."
+                f"rows: {_said(*wrong[0])}. Correct the numbers (the first character is 0), or leave these rows out."
             )
+        found = sum(answer.start == UNKNOWN for answers in _given(columns) for answer in answers)
+        if found:
+            said = "%s (%s): %d answers have no answer_start; each is taken where it first stands in its context."
+            log.info(said, raw.source, name, found)
 
 
-def _misplaced(split: Dataset) -> Iterator[tuple[int, Answer, str]]:
-    columns = {name: split[name][:] for name in ("answers", "answer_start") if name in split.column_names}
-    for number, (answers, context) in enumerate(zip(answers_of(columns), split["context"][:], strict=True), start=1):
+def _given(columns: Mapping[str, Sequence[Any]]) -> Iterator[list[Answer]]:
+    starts = columns.get("answer_start", [None] * len(columns["answers"]))
+    yield from map(read_answers, columns["answers"], starts)
+
+
+def _misplaced(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, Answer, str]]:
+    for number, (answers, context) in enumerate(zip(answers_of(columns), columns["context"], strict=True), start=1):
         for answer in answers:
-            found = context[max(answer.start, 0) : max(answer.start, 0) + len(answer.text)]
-            if found != answer.text or answer.start < 0:
-                yield number, answer, found
+            if answer.start < 0 or not context.startswith(answer.text, answer.start):
+                yield number, answer, context
+
+
+def _said(number: int, answer: Answer, context: str) -> str:
+    """Say of a misplaced answer what stands in its place, and where it stands."""
+    row, near = f"row {number} (counted from 1)", context.find(answer.text)
+    if near < 0 and answer.start < 0:
+        return f"{row} has the answer {answer.text!r:.80}, which does not stand in its context, {context!r:.80}"
+    there = context[max(answer.start, 0) : max(answer.start, 0) + len(answer.text)]
+    place = "it stands nowhere in the context" if near < 0 else f"it first stands at {near}"
+    return (
+        f"{row} says that {answer.text!r:.80} starts at character {answer.start} of the context, but {there!r:.80} "
+        f"stands there; {place}"
+    )
 
 
 # -- windows

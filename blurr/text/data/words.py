@@ -11,6 +11,7 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 from blurr.data.batching import IGNORED
 from blurr.errors import InputError, nearest
 from blurr.text.data.core import Inputs, Table, TextDL, length_limit
+from blurr.text.metrics_token_classification import OUTSIDE, inside_of
 
 Labeling = Literal["first", "same", "bi"]
 WordIds = Sequence[int | None]
@@ -270,8 +271,7 @@ def align_labels(
 def _inside(names: Sequence[str]) -> list[int]:
     """Give, for each label, the id of its I- label; of O where there is none."""
     known = {name: i for i, name in enumerate(names)}
-    wanted = [f"I-{name[2:]}" if name.startswith("B-") else name for name in names]
-    return [known.get(name, known.get("O", i)) for i, name in enumerate(wanted)]
+    return [known.get(inside_of(name), known.get(OUTSIDE, i)) for i, name in enumerate(names)]
 
 
 # -- back to words

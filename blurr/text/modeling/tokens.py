@@ -13,7 +13,7 @@ from blurr.errors import InputError, nearest
 from blurr.text.data.core import Inputs
 from blurr.text.data.words import Labeling, Span, Words, read_words
 from blurr.text.metrics import StreamedMetric
-from blurr.text.metrics_token_classification import OUTSIDE, Seqeval, entities
+from blurr.text.metrics_token_classification import OUTSIDE, Seqeval, entities, inside_of
 from blurr.text.modeling.core import Blearner, Result, as_items, infer_windows
 
 Aggregation = Literal["token", "simple", "first", "max", "average"]
@@ -174,8 +174,7 @@ def _labelled(span: Span, probs: NDArray[np.float32], names: Sequence[str]) -> L
 
 def _continued(unit: Labelled) -> Labelled:
     """Say of a later token of a word that it is inside an entity: no entity begins in the middle of a word."""
-    inside = f"I-{unit.label[2:]}" if unit.label.startswith("B-") else unit.label
-    return Labelled(unit.span, inside, unit.score)
+    return Labelled(unit.span, inside_of(unit.label), unit.score)
 
 
 def _each(text: Words, units: Sequence[Labelled], non_entity_label: str) -> list[Result]:

@@ -32,7 +32,7 @@ from blurr.text.data.words import (
 )
 from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics import Metric
-from blurr.text.metrics_token_classification import Score, Seqeval, WordLabels, entity_report
+from blurr.text.metrics_token_classification import Score, Seqeval, WordLabels, check_tags, entity_report
 from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.tokens import BlearnerForTokens
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
@@ -137,6 +137,7 @@ class TokenClassification(Task):
         for name, rows in raw.splits.items():
             check_words(rows["tokens"][:], rows["labels"][:], f"{raw.source} ({name})")
         names = raw.label_names or self.label_names or names_in(raw)
+        check_tags(names)
         return {
             "num_labels": len(names),
             "id2label": dict(enumerate(names)),
@@ -236,7 +237,7 @@ def check_words(tokens: Sequence[Any], labels: Sequence[Any], where: str) -> Non
         if not isinstance(words, list) or not isinstance(tags, list):
             raise InputError(
                 f"{where}: row {number} has no lists of words and labels, but {words!r:.60} and {tags!r:.60}. Give "
-                "lists, as jsonl, parquet and conll files can hold them."
+                "lists, as jsonl, parquet and conll files hold them, or write them as JSON into the cells of a table."
             )
         if not words or len(words) != len(tags):
             raise InputError(
