@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from blurr.text.modeling.core import Blearner
 from blurr.text.tasks.base import Task
 from blurr.text.tasks.saved import SavedTask, save_model
 from blurr.tracking.callback import TrackingCallback
+from blurr.tracking.journal import writing
 from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
 from blurr.tracking.sink import PARENT, ModelForm
@@ -137,7 +138,9 @@ def opened(
         InputError: the folder holds another run, the run in it is alive, or was begun with another config.
     """
     goes_on = cfg.resume is not None and may_go_on(folder, config, cfg.resume)
-    with claimed(folder, goes_on=goes_on, overwrite=cfg.overwrite) as claim:
+    with ExitStack() as held:
+        with writing(folder):
+            claim = held.enter_context(claimed(folder, goes_on=goes_on, overwrite=cfg.overwrite))
         kept, checkpoint = resume_point(folder, config, claim.identity) if claim.goes_on else (None, None)
         if cfg.resume is not None and not claim.goes_on:
             log.info("%s", begins_anew(folder))

@@ -21,6 +21,7 @@ from blurr.runs import folder as files
 from blurr.runs.checksums import SEAL, sealed_by
 from blurr.runs.folder import claimed, identity_of
 from blurr.serve.places import check_model
+from blurr.serve.predictor import Predictor
 from blurr.tracking.records import read_lines
 from blurr.tracking.run import Run
 from blurr.tracking.sink import Sink
@@ -249,7 +250,7 @@ def test_a_flipped_bit_of_any_file_of_a_model_is_found(finished: Path, work: Pat
     for name in names:
         put_back = flip(model / name, rng.randrange((model / name).stat().st_size), rng.randrange(8))
         with pytest.raises(InputError, match=rf"{name} is not as it was written.*blurr run resume=.*delete .*{SEAL}"):
-            check_model(model)
+            Predictor.load(model)
         put_back()
     check_model(model)
 

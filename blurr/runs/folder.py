@@ -133,6 +133,8 @@ def claimed(folder: Path, *, goes_on: bool = False, overwrite: bool = False) -> 
                 f"A process works on the run {identity_of(folder) or ''} in {folder}. Wait for its end or stop it, or "
                 "give another output_dir."
             )
+        if (folder / LEDGER).exists():
+            raise InputError(f"{folder} holds a sweep, and no run writes over it or goes on with it. Give another.")
         if goes_on and holds_run(folder):
             yield Claim(folder, identity_of(folder) or new_identity(), goes_on=True)
         else:
@@ -147,8 +149,6 @@ def make_room(folder: Path, *, overwrite: bool) -> None:
         InputError: something is there that is not to be overwritten.
     """
     there, identity = written(folder), identity_of(folder)
-    if (folder / LEDGER).exists():
-        raise InputError(f"{folder} holds a sweep, which no run writes over. Give another output_dir.")
     if identity is None and there:
         names = [path.relative_to(folder).as_posix() for path in there]
         raise InputError(

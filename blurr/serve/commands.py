@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blurr.errors import InputError
+from blurr.runs.folder import holds_run
 from blurr.trust import add_trust
 
 NAMES = ["predict", "evaluate", "serve", "export", "push"]
@@ -101,8 +102,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from blurr.serve.evaluating import evaluate, write
     from blurr.tracking.summary import table_of_scores
 
-    split, evaluation = evaluate(predictor, arguments.words, split=arguments.split, trusted=arguments.trust)
     folder = arguments.output or Path("outputs", "evaluations", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    if holds_run(folder):
+        raise InputError(f"--output {folder} holds a run, whose scores and predictions stay. Name another folder.")
+    split, evaluation = evaluate(predictor, arguments.words, split=arguments.split, trusted=arguments.trust)
     write(folder, split, evaluation, predictor.saved.task.reports(evaluation.rows))
     console = Console(highlight=False, emoji=False, markup=False)
     console.print(table_of_scores({f"{split}/{name}": value for name, value in evaluation.metrics.items()}))

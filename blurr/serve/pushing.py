@@ -9,6 +9,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from blurr.errors import InputError
 from blurr.runs.folder import CARD
+from blurr.serve.places import check_model
 
 NEVER = ["*.pkl", "*.pickle", "checkpoints/*"]  # what runs code where it is loaded, or is of no use to others
 
@@ -39,6 +40,7 @@ def push(
         InputError: there is no token or no card, or the Hub refuses or does not answer.
     """
     _check(folder, repo)
+    check_model(folder)
     secret = token or get_token()
     if not secret:
         raise InputError("There is no token of the Hub. Set HF_TOKEN to one that may write, or run `hf auth login`.")

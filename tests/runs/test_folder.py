@@ -120,7 +120,8 @@ def test_a_run_that_goes_on_keeps_its_identity(tmp_path: Path):
 def test_a_sweep_is_not_written_over(tmp_path: Path):
     out = leave_a_run(tmp_path / "out")
     (out / files.LEDGER).write_text("")
-    refused(out, "holds a sweep, which no run writes over", overwrite=True)
+    refused(out, "holds a sweep, and no run writes over it", overwrite=True)
+    refused(out, "holds a sweep, and no run writes over it or goes on with it", goes_on=True)
 
 
 def test_a_record_that_is_broken_names_no_run(tmp_path: Path):

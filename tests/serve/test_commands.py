@@ -50,6 +50,12 @@ def test_predict_takes_columns_and_options(in_process, saved, rows: Path, work: 
     assert first["prediction"]["label"] in ("up", "down")
 
 
+def test_evaluate_writes_over_no_run(in_process, saved, work: Path):
+    (work / "run.json").write_text('{"identity": "me"}')
+    with pytest.raises(InputError, match=r"--output \. holds a run, whose scores and predictions stay"):
+        in_process("evaluate", str(saved("sequence_classification")[1]), "data=sample", "--output", ".")
+
+
 def test_evaluate_prints_and_writes_the_scores(in_process, saved, rows: Path, work: Path, capsys):
     rows.write_text(rows.read_text().replace("\n,up", ""))
     words = ("data=files", "data.test=in.csv", "data.columns.text=review", "metrics=[accuracy]", "--output", "scores")
