@@ -12,7 +12,7 @@ from blurr.text.metrics_summarization import Rouge
 from blurr.tracking.records import flatten
 
 SAMPLES = 2000  # of the bootstrap
-OWN = ("output_dir", "resume", "tracking.run_name")  # differs always, and says nothing
+OWN = ("output_dir", "resume", "overwrite", "tracking.run_name")  # differs always, and says nothing
 
 
 def config_differences(records: Sequence[Record]) -> pd.DataFrame:

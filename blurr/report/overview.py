@@ -29,7 +29,7 @@ def scores(record: Record) -> pd.DataFrame:
 
 def command(record: Record) -> str:
     """Give the command that runs it again, in a folder of its own."""
-    words = [word for word in record.overrides if not word.startswith(("output_dir=", "resume="))]
+    words = [word for word in record.overrides if not word.startswith(("output_dir=", "resume=", "overwrite="))]
     return f"python -m blurr.run {shlex.join(words)}".strip()
 
 

@@ -31,6 +31,25 @@ def test_only_the_keys_that_differ_are_shown(two):
     assert metric_differences(two)["b"].tolist() == [0.2, 1.0]
 
 
+def test_runs_in_folders_of_one_name_are_told_apart_and_named(make_run, tmp_path, capsys):
+    folders = []
+    for name, lr in (("one", 1e-3), ("other", 1e-4)):
+        (tmp_path / name).mkdir()
+        folders.append(make_run(name=f"{name}/out", optimizer={"lr": lr}))
+        (folders[-1] / "run.json").write_text(json.dumps({"identity": f"id of {name}", "run_id": None}))
+    records = [read_record(folder) for folder in folders]
+    (difference,) = config_differences(records).to_dict("records")
+    assert difference == {"key": "optimizer.lr", "out (id of one)": "0.001", "out (id of other)": "0.0001"}
+    arguments = cli._parser().parse_args(["compare", *map(str, folders)])
+    assert arguments.command(arguments) == 0
+    said = capsys.readouterr().out
+    assert all(f"id of {name}" in said and str(tmp_path / name / "out") in said for name in ("one", "other"))
+    arguments = cli._parser().parse_args(["report", str(folders[0])])
+    assert arguments.command(arguments) == 0
+    assert "of the run out (id of one)" in capsys.readouterr().out
+    assert "id of one" in (folders[0] / "report.html").read_text()
+
+
 def test_rows_that_are_predicted_differently_are_listed(two):
     wrong = sum(row["prediction"] != row["target"] for row in ROWS["classes"])
     assert len(changed_predictions(*two)) == wrong

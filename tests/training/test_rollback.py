@@ -72,6 +72,15 @@ def test_a_step_that_spoils_the_weights_is_the_one_left_out_and_no_checkpoint_ha
     assert last_step(work) == STEPS - 1
 
 
+def test_the_last_step_of_an_epoch_is_looked_at_too(work: Path, spoilt, caplog):
+    caplog.set_level(logging.WARNING)
+    spoilt(steps={(0, 7), (1, 7)})
+    run(work)
+    assert caplog.text.count("batch 7 is left out from now on") == 2
+    assert is_sound(work)
+    assert last_step(work) == STEPS - 2
+
+
 def test_a_run_that_keeps_going_wrong_stops_with_the_reason(work: Path, spoilt):
     spoilt(losses={(0, batch) for batch in range(8)})
     with pytest.raises(InputError, match=rf"is inf; its training rows are .* after {MAX_ROLLBACKS} rollbacks"):
