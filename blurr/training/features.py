@@ -28,8 +28,8 @@ class CacheFrozenFeatures(Callback):  # type: ignore[misc]  # fastai is not type
     The body is in eval mode meanwhile: with dropout it would give something else each time. Only what the head reads is
     kept: 4 bytes for each number, so with 768 of them to a token, 3 KB a row where the head reads the pooled output or
     the first token, and 3 KB a token where it reads all. Rows are told by their token ids, so that a row whose tokens
-    change, as masks do, is run anew. In a fit that trains the body, after one that did not, nothing is kept. A resumed run
-    runs the body anew, in other batches, so that its weights differ in the last digits.
+    change, as masks do, is run anew. In a fit that trains the body, after one that did not, nothing is kept. A resumed
+    run runs the body anew, in other batches, so that its weights differ in the last digits.
 
     Args:
         gigabytes: of memory at the most, on the model's device; the body is run each time for rows beyond it.
