@@ -43,15 +43,15 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not try_lock(descriptor)
+        return not try_lock(descriptor, shared=True)  # an exclusive one would need a file that can be written
     finally:
         os.close(descriptor)
 
 
-def try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Take the lock of an open file, unless another process has it; where there are no locks, all have it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
