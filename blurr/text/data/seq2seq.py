@@ -1,14 +1,41 @@
 """Tokenize and show pairs of source and target text, for models with an encoder and a decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from blurr.data.batching import TokenizedRows
 from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, length_limit, shorten, tokenize_texts
 
 T5_STYLE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}  # architectures whose checkpoints expect a prefix
+
+
+class PairRows(TokenizedRows):
+    """Tokenized pairs, and the raw target texts: what the metrics compare with, whole and as they were written.
+
+    Their ids do not do for that: they may be cut off, and letters that the tokenizer does not know are gone from them.
+
+    Args:
+        columns: see `tokenize_pairs`.
+        raw: the columns that they were made of, read when the targets are asked for.
+        target: the role of the target among them.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Sequence[Any]], raw: Mapping[str, Sequence[str]], target: str
+    ) -> None:
+        super().__init__(columns)
+        self.raw, self.target = raw, target
+
+    def references(self, rows: Iterable[int]) -> list[str]:
+        """Return the raw target text of each of these rows; empty texts where no targets are known."""
+        texts = self.raw.get(self.target)
+        return ["" if texts is None else texts[int(row)] for row in rows]
+
+    def new_empty(self) -> "PairRows":
+        return PairRows({}, {}, self.target)
 
 
 def prefix_for(arch: str, wish: str, usual: str) -> str:

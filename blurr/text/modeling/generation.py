@@ -10,7 +10,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.modeling_outputs import BaseModelOutput
 
 from blurr.errors import InputError, nearest
-from blurr.text.data.core import Inputs, decode_ids
+from blurr.text.data.core import Inputs
 from blurr.text.modeling.core import Blearner, Result, infer
 
 BEAMS_ONLY = ("early_stopping", "length_penalty")
@@ -140,16 +140,14 @@ def blurr_generate(
     return [{key: text} for text in texts]
 
 
-def generated_and_true(learn: Learner) -> tuple[list[Any], list[str]]:
-    """Give the texts that the model generates for the batch it has just run, and the true ones.
+def generated(learn: Learner) -> list[Any]:
+    """Return the text that the model generates for each row of the batch it has just run.
 
     The encoder's output is at hand from computing the loss, so the source is not encoded again.
     """
-    tokenizer = learn.dls.tokenizer
     encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
     one = {"num_return_sequences": 1}  # a metric compares one text with one
-    texts = generate_texts(learn.model.hf_model, tokenizer, learn.xb[0], one, encoded=encoded)
-    return texts, decode_ids(tokenizer, learn.y, of_source=False)
+    return generate_texts(learn.model.hf_model, learn.dls.tokenizer, learn.xb[0], one, encoded=encoded)
 
 
 class BlearnerForGeneration(Blearner):

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 from fastai.learner import Learner
 
 from blurr.annotations import Count, GenerationSettings, Smoothing
+from blurr.data.batching import TokenizedRows
 from blurr.data.core import RawData
 from blurr.text.data.core import Table
-from blurr.text.data.seq2seq import prefix_for, show_seq2seq, tokenize_pairs
+from blurr.text.data.seq2seq import PairRows, prefix_for, show_seq2seq, tokenize_pairs
 from blurr.text.hf_objects import HFObjects
-from blurr.text.modeling.generation import OPTIONS, generated_and_true
+from blurr.text.modeling.generation import OPTIONS, generated
 from blurr.text.tasks.base import Loss, Task, weighted_cross_entropy
 
 
@@ -60,6 +61,9 @@ class Seq2Seq(Task):
             )
         )
 
+    def hold(self, tokenized: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
+        return PairRows(tokenized, rows, self.schema.required[1])
+
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
@@ -67,7 +71,8 @@ class Seq2Seq(Task):
         return {"generation": self.generation}
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
-        return generated_and_true(learner)
+        rows: PairRows = learner.dl.dataset
+        return generated(learner), rows.references(learner.dl.batches()[learner.iter])
 
     def describe(self, learner: Learner) -> Table:
-        return [{"prediction": p} for p in learner.decoded[0]]
+        return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fastai.learner import Learner
 from transformers import PretrainedConfig
 
 from blurr.data import samples
 from blurr.data.core import Schema
-from blurr.text.data.core import Table
 from blurr.text.metrics import Metric
 from blurr.text.metrics_summarization import Rouge
 from blurr.text.modeling.core import Blearner, Result
@@ -84,6 +82,3 @@ class Summarization(Seq2Seq):
     )
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
     named_prefix: ClassVar[str] = "summarize: "
-
-    def describe(self, learner: Learner) -> Table:
-        return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]
