@@ -1,6 +1,5 @@
 """Generated texts beside their references, the worst first, and how long they are."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +9,9 @@ from matplotlib.axes import Axes
 
 from blurr.report.parts import BLUE, GREY, ORANGE, Mark, Part, Passage, framed, grid
 from blurr.report.record import Rows
+from blurr.text.metrics_texts import CHARACTER
 
-WORD = re.compile(r"\w+")
+WORD = CHARACTER  # a word, or a character of a script without spaces
 SHOWN = 600  # characters of a source
 
 
@@ -82,7 +82,7 @@ def _compared(written: str, wanted: str) -> Passage:
     marks = []
     for found in WORD.finditer(written):
         word = found[0].lower()
-        marks.append(Mark(*found.span(), "good" if left[word] > 0 else "bad"))
+        marks.append(Mark(found.start(), found.end(), "good" if left[word] > 0 else "bad"))
         left[word] -= 1
     return Passage.of(written, marks)
 

@@ -1,9 +1,8 @@
 """Metrics of written texts that look beyond equal words: METEOR, and BERTScore."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any, ClassVar, Literal, NamedTuple
+from functools import lru_cache, partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 from nltk.corpus import wordnet
@@ -13,30 +12,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 from blurr.annotations import Count
 from blurr.errors import InputError
-
-
-class _Mean(ABC):
-    """Base: the mean over all rows of a score that each row has."""
-
-    reads: ClassVar[str] = "texts"
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.total, self.rows = 0.0, 0
-
-    def update(self, predictions: Sequence[str], targets: Sequence[str]) -> None:
-        for score in self.scores(predictions, targets):
-            self.total += score
-            self.rows += 1
-
-    @abstractmethod
-    def scores(self, predictions: Sequence[str], targets: Sequence[str]) -> Iterator[float]:
-        """Give the score of each row."""
-
-    def compute(self) -> float:
-        return self.total / max(self.rows, 1)
+from blurr.text.metrics_texts import MeanOfTexts, Tokenizer, words_and_signs_of
 
 
 class _NoSynonyms:
@@ -48,7 +24,7 @@ class _NoSynonyms:
         return []
 
 
-class Meteor(_Mean):
+class Meteor(MeanOfTexts):
     """METEOR (Banerjee and Lavie 2005), from 0 to 1, by nltk: words match where they, or their stems, are equal.
 
     Synonyms match, too, where nltk's data has WordNet (`nltk.download("wordnet")`); figures with and without differ.
@@ -56,12 +32,14 @@ class Meteor(_Mean):
 
     Args:
         synonyms: `auto` uses them where WordNet is at hand, `true` demands it, `false` leaves them out.
+        tokenizer: how words are told: `latin` as nltk's `wordpunct_tokenize` does it, which takes a Chinese sentence
+            for one word; `whitespace`, `characters` and `auto` as for `Rouge`.
 
     Raises:
         InputError: WordNet is demanded and not there.
     """
 
-    def __init__(self, synonyms: Literal["auto", True, False] = "auto") -> None:
+    def __init__(self, synonyms: Literal["auto", True, False] = "auto", tokenizer: Tokenizer = "auto") -> None:
         there = synonyms is not False and has_wordnet()
         if synonyms is True and not there:
             raise InputError(
@@ -69,11 +47,13 @@ class Meteor(_Mean):
                 "python -m nltk.downloader wordnet, or set metrics.meteor.synonyms=false."
             )
         self.wordnet = wordnet if there else _NoSynonyms()
-        super().__init__()
+        super().__init__(tokenizer)
 
     def scores(self, predictions: Sequence[str], targets: Sequence[str]) -> Iterator[float]:
         for predicted, true in zip(predictions, targets, strict=True):
-            words = (wordpunct_tokenize(true), wordpunct_tokenize(predicted))
+            way = self.way(true)
+            cut = wordpunct_tokenize if way == "latin" else partial(words_and_signs_of, way=way)
+            words = (list(cut(true)), list(cut(predicted)))
             yield float(single_meteor_score(*words, wordnet=self.wordnet))
 
 
@@ -100,7 +80,7 @@ class _Embedded(NamedTuple):
     counts: torch.Tensor
 
 
-class BertScore(_Mean):
+class BertScore(MeanOfTexts):
     """BERTScore (Zhang et al. 2020, arXiv:1904.09675): tokens match by the cosine of what a model makes of them.
 
     Without weights by rarity and without baseline. It is here because what torchmetrics 1.9 has takes the scores of a
