@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import oracles
 import pytest
 import torch
 import yaml
@@ -77,6 +78,10 @@ def test_a_task_runs_records_and_learns(task: str, work: Path, store_uri: str, c
     rows = read_lines(folder / "predictions.jsonl")
     assert rows
     assert all("loss" in row for row in rows)
+    again = {"loss": oracles.mean_loss(rows), **oracles.recomputed(task, rows)}
+    assert {name.partition("/")[2] for name in metrics if name.startswith("valid/")} == set(again)
+    for name, expected in again.items():
+        assert metrics[f"valid/{name}"] == pytest.approx(expected, rel=1e-6, abs=1e-6), name
 
 
 def test_an_exception_leaves_a_failed_run_with_its_reason(work: Path, store_uri: str, client):

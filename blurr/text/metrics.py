@@ -1,53 +1,20 @@
-"""Metrics that see one batch at a time and yield one number each.
+"""Metrics of classes and of numbers.
 
-A metric has the interface of torchmetrics: `update(predictions, targets)`, `compute()` and `reset()`. Any metric of
-torchmetrics whose `compute` gives one number can stand in a YAML as it is; what is here lacks in torchmetrics, or would
-have to be told the number of classes there. `reads` says what a metric compares; it fits the tasks that predict that.
+They see one batch at a time and yield one number each. What is here lacks in torchmetrics, would have to be told the
+number of classes there, or is another number there than scikit-learn's or SciPy's.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
-from fastai.learner import Learner
-from fastai.learner import Metric as FastaiMetric
 from torchmetrics import functional as tm
 from torchmetrics.functional import classification as tmc
 
-from blurr.errors import InputError
+from blurr.errors import InputError, nearest
 
 Average = Literal["auto", "binary", "macro", "micro", "weighted"]
-
-
-class Metric(Protocol):
-    """What a streaming metric can do."""
-
-    def update(self, predictions: Any, targets: Any) -> None: ...
-
-    def compute(self) -> Any: ...
-
-    def reset(self) -> None: ...
-
-
-class StreamedMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
-    """Show a streaming metric to fastai's recorder under a name; it reads `learn.decoded`."""
-
-    def __init__(self, name: str, metric: Metric) -> None:
-        self._name, self.metric = name, metric
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def reset(self) -> None:
-        self.metric.reset()
-
-    def accumulate(self, learn: Learner) -> None:
-        self.metric.update(*learn.decoded)
-
-    @property
-    def value(self) -> float:
-        return float(self.metric.compute())
 
 
 class _Counts:
@@ -58,9 +25,15 @@ class _Counts:
     """
 
     reads: ClassVar[str] = "classes"
+    direction: ClassVar[str] = "maximize"
 
     def __init__(self) -> None:
+        self.names: list[str] | None = None
         self.reset()
+
+    def name_classes(self, names: Sequence[str]) -> None:
+        """Take the names of the classes, in the order of their ids."""
+        self.names = list(names)
 
     def reset(self) -> None:
         self.predicted: list[torch.Tensor] = []
@@ -81,7 +54,7 @@ class _Counts:
         self.true.append(targets.long().cpu())
 
     def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give all predicted and all true classes."""
+        """Return all predicted and all true classes."""
         return torch.cat(self.predicted), torch.cat(self.true)
 
 
@@ -100,44 +73,81 @@ class Accuracy(_Counts):
     def compute(self) -> torch.Tensor:
         predicted, true = self.seen()
         right = predicted == true
-        return (right.all(1) if self.multilabel else right).float().mean()
+        return (right.all(1) if self.multilabel else right).double().mean()
 
 
 class _Averaged(_Counts):
     """Base of the scores that are of one class each, and averaged over several.
 
     Args:
-        average: `auto` is the score of the second class for two classes, the mean over the classes (`macro`) for more,
-            and `micro` for several labels; or one of `binary`, `macro`, `micro`, `weighted`.
+        average: `auto` is the score of the positive class for two classes, the mean over the classes (`macro`) for
+            more, and `micro` for several labels; or one of `binary`, `macro`, `micro`, `weighted`. The mean is over the
+            classes that stand among the targets or the predictions.
+        positive: name of the class, or of the label, that the score is of; `None` takes the second of two.
+
+    Raises:
+        InputError: a mean over classes is asked for, and the score of one class.
     """
 
     functions: ClassVar[tuple[Callable[..., torch.Tensor], ...]]  # for two classes, for more, for several labels
 
-    def __init__(self, average: Average = "auto") -> None:
+    def __init__(self, average: Average = "auto", positive: str | int | bool | None = None) -> None:
         super().__init__()
+        # the command line makes numbers and truth values of some labels, which are texts
+        self.positive = (
+            None if positive is None else str(positive).lower() if isinstance(positive, bool) else str(positive)
+        )
         self.average = average
+        if positive is not None and average not in ("auto", "binary"):
+            raise InputError(
+                f"average={average} is a mean over classes, and positive={positive} asks for the score of one class. "
+                "Leave one of them out."
+            )
+
+    def name_classes(self, names: Sequence[str]) -> None:
+        """Take the names of the classes.
+
+        Raises:
+            InputError: the positive class is not among them.
+        """
+        super().name_classes(names)
+        if self.positive is not None and self.positive not in names:
+            raise InputError(
+                f"positive={self.positive} of {type(self).__name__} is not a label of the data."
+                f"{nearest(self.positive, names)} The labels are {list(names)}."
+            )
+
+    def note(self) -> str | None:
+        """Return which class the score is of, where it is of one."""
+        which = self._of_one()
+        return None if which is None else f"of {self.names[which] if self.names else f'class {which}'}"
 
     def compute(self) -> torch.Tensor:
         predicted, true = self.seen()
-        average = self._average()
         binary, multiclass, multilabel = self.functions
+        which = self._of_one()
+        if which is not None:
+            of_it = (predicted[:, which], true[:, which]) if self.multilabel else (predicted == which, true == which)
+            return binary(*(each.int() for each in of_it))
         if self.multilabel:
+            average = "micro" if self.average == "auto" else self.average
             return multilabel(predicted.int(), true, num_labels=self.classes, average=average)
-        if average == "binary":
-            return binary(predicted, true)
+        average = "macro" if self.average == "auto" else self.average
         return multiclass(predicted, true, num_classes=self.classes, average=average)
 
-    def _average(self) -> Any:
-        name = type(self).__name__
-        if self.average == "binary" and (self.classes != 2 or self.multilabel):
+    def _of_one(self) -> int | None:
+        """Return the number of the class that the score is of; `None` for a mean over classes."""
+        if self.positive is not None:
+            if self.names is None:
+                raise InputError(f"positive={self.positive}: this learner does not know the names of its classes.")
+            return self.names.index(self.positive)
+        two = self.classes == 2 and not self.multilabel
+        if self.average == "binary" and not two:
             raise InputError(
-                f"{name} with average=binary needs two classes, not {self.classes}. Choose macro or micro."
+                f"{type(self).__name__} with average=binary needs two classes, not {self.classes}. Choose macro or "
+                "micro, or name one by positive."
             )
-        if self.average != "auto":
-            return self.average
-        if self.multilabel:
-            return "micro"
-        return "binary" if self.classes == 2 else "macro"
+        return 1 if two and self.average in ("auto", "binary") else None
 
 
 class F1(_Averaged):
@@ -159,17 +169,28 @@ class Recall(_Averaged):
 
 
 class Matthews(_Counts):
-    """Matthews correlation coefficient, from -1 to 1 (Gorodkin 2004 for more than two classes)."""
+    """Matthews correlation coefficient, from -1 to 1 (Gorodkin 2004 for more than two classes), as scikit-learn has it.
+
+    It is 0 where all targets, or all predictions, are of one class: a model that always answers the same is worth
+    nothing. torchmetrics 1.9 gives such a model up to 0.98. Of several labels all decisions count alike.
+    """
 
     def compute(self) -> torch.Tensor:
-        predicted, true = self.seen()
-        if self.multilabel:
-            return tmc.multilabel_matthews_corrcoef(predicted.int(), true, num_labels=self.classes)
-        return tmc.multiclass_matthews_corrcoef(predicted, true, num_classes=self.classes)
+        predicted, true = (each.long().reshape(-1) for each in self.seen())
+        n = 2 if self.multilabel else self.classes
+        confusion = torch.bincount(true * n + predicted, minlength=n * n).reshape(n, n).double()
+        of_true, of_predicted, rows = confusion.sum(1), confusion.sum(0), confusion.sum()
+        spread = (rows**2 - of_true @ of_true) * (rows**2 - of_predicted @ of_predicted)
+        if spread == 0:
+            return torch.zeros((), dtype=torch.float64)
+        return (confusion.trace() * rows - of_true @ of_predicted) / spread.sqrt()
 
 
 class _Numbers:
-    """Base of the regression metrics: the true and the predicted numbers seen so far, `(batch, 1)` or `(batch,)`."""
+    """Base of the regression metrics: the true and the predicted numbers seen so far, `(batch, 1)` or `(batch,)`.
+
+    They are computed in 64 bits, whatever the model computes in.
+    """
 
     reads: ClassVar[str] = "numbers"
 
@@ -187,32 +208,71 @@ class _Numbers:
                 f"{type(self).__name__.lower()} is a metric for numbers, but the targets are classes. "
                 "Choose metrics=[accuracy,f1], or set task.kind=regression."
             )
-        self.predicted.append(predictions.float().reshape(-1).cpu())
-        self.true.append(targets.float().reshape(-1).cpu())
+        self.predicted.append(predictions.double().reshape(-1).cpu())
+        self.true.append(targets.double().reshape(-1).cpu())
 
     def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give all predicted and all true numbers."""
+        """Return all predicted and all true numbers."""
         return torch.cat(self.predicted), torch.cat(self.true)
 
 
-class Pearson(_Numbers):
+class _Correlation(_Numbers):
+    """Base of the correlations: 0, and a note, where all predictions or all targets are equal and there is none."""
+
+    direction: ClassVar[str] = "maximize"
+
+    def note(self) -> str | None:
+        """Return why there is no correlation, where there is none."""
+        for what, values in zip(("predictions", "targets"), self.seen(), strict=True):
+            if _is_constant(values):
+                return f"0, because all {what} are equal and correlate with nothing"
+        return None
+
+    def compute(self) -> torch.Tensor:
+        predicted, true = self.seen()
+        if _is_constant(predicted) or _is_constant(true):
+            return torch.zeros((), dtype=torch.float64)
+        return self.correlation(predicted, true)
+
+    def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        """Return the correlation of numbers that differ."""
+        raise NotImplementedError
+
+
+class Pearson(_Correlation):
     """Pearson correlation of predicted and true numbers."""
 
-    def compute(self) -> torch.Tensor:
-        return tm.pearson_corrcoef(*self.seen())
+    def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        return _pearson(predicted, true)
 
 
-class Spearman(_Numbers):
-    """Spearman rank correlation of predicted and true numbers."""
+class Spearman(_Correlation):
+    """Spearman rank correlation of predicted and true numbers; equal numbers share the mean of their ranks."""
 
-    def compute(self) -> torch.Tensor:
-        return tm.spearman_corrcoef(*self.seen())
+    def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        return _pearson(_ranks(predicted), _ranks(true))
 
 
 class RMSE(_Numbers):
     """Root of the mean squared error."""
 
-    direction: ClassVar[str] = "minimize"  # a sweep's; metrics that do not say so are maximized
+    direction: ClassVar[str] = "minimize"
 
     def compute(self) -> torch.Tensor:
         return tm.mean_squared_error(*self.seen(), squared=False)
+
+
+def _is_constant(values: torch.Tensor) -> bool:
+    return bool((values == values[0]).all())
+
+
+def _pearson(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Correlate numbers in 64 bits; scaled first, as SciPy does, so that large ones do not overflow."""
+    one, other = one - one.mean(), other - other.mean()
+    return torch.dot(one / torch.linalg.norm(one), other / torch.linalg.norm(other)).clamp(-1, 1)
+
+
+def _ranks(values: torch.Tensor) -> torch.Tensor:
+    """Rank numbers from 1; torchmetrics' Spearman adds 1e-6 to a denominator, and is another number."""
+    _, place, counts = np.unique(values.numpy(), return_inverse=True, return_counts=True)
+    return torch.from_numpy((counts.cumsum() - (counts - 1) / 2)[place])

@@ -65,6 +65,7 @@ class TokenAccuracy:
     """Share of target tokens that are the model's likeliest token."""
 
     reads: ClassVar[str] = "tokens"
+    direction: ClassVar[str] = "maximize"
 
     def __init__(self) -> None:
         self.reset()

@@ -44,6 +44,7 @@ class _Questions(ABC):
     """
 
     reads: ClassVar[str] = "answers"
+    direction: ClassVar[str] = "maximize"
 
     def __init__(self, version: Version = "auto", of: Asked = "all") -> None:
         self.version, self.of = version, of

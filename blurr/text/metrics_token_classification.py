@@ -52,6 +52,7 @@ class Seqeval:
     """
 
     reads: ClassVar[str] = "words"
+    direction: ClassVar[str] = "maximize"
 
     def __init__(self, score: Score = "f1", average: Literal["micro", "macro", "weighted"] = "micro") -> None:
         self.score, self.average = score, average

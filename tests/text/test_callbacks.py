@@ -14,12 +14,14 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from torch import nn
+from torchmetrics.classification import BinaryHammingDistance, BinaryNegativePredictiveValue
 
 from blurr.data.batching import IGNORED, Loader
 from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.text.hf_objects import build_model
 from blurr.text.modeling.all import (
+    Accuracy,
     Blearner,
     CausalLM,
     SequenceClassification,
@@ -68,7 +70,7 @@ def learner_of(task, data, checkpoint: Path, *, bs: int = 4, cbs=(), **options) 
     )
     dls = task.dataloaders(raw, hf, Loader(batch_size=bs, bucket=False))
     sgd = as_opt_func(partial(torch.optim.SGD, momentum=0.9))
-    learn = task.learner(dls, hf, raw=raw, metrics={}, **{"optimizer": sgd, "cbs": cbs, **options})
+    learn = task.learner(dls, hf, raw=raw, **{"metrics": {}, "optimizer": sgd, "cbs": cbs, **options})
     learn.remove_cbs([learn.progress])
     learn.logger = lambda *_: None
     return learn
@@ -366,11 +368,33 @@ def test_training_stops_when_the_loss_has_not_fallen(classifier):
 
 
 @pytest.mark.parametrize(
-    ("monitor", "mode", "sign"),
-    [("valid/loss", "auto", -1), ("valid/perplexity", "auto", -1), ("valid/f1", "auto", 1), ("valid/f1", "min", -1)],
+    ("monitor", "mode", "best"),
+    [
+        ("valid/loss", "auto", -5.0),
+        ("valid/accuracy", "auto", 0.0),
+        ("valid/accuracy", "min", 5.0),
+        ("valid/distance", "auto", -5.0),
+    ],
+    ids=["loss", "accuracy", "as the mode says", "a distance of torchmetrics"],
 )
-def test_what_is_better_follows_from_the_name_or_the_mode(monitor: str, mode, sign: int):
-    assert SaveBest(monitor, mode).sign == sign
+def test_the_metric_says_which_epoch_is_the_best(classifier, monitor: str, mode, best: float):
+    """`Scores` makes a class likelier and likelier: of the ten rows to validate on, the loss and the errors differ."""
+    metrics = {"accuracy": Accuracy(), "distance": BinaryHammingDistance()}
+    watch = SaveBest(monitor, mode)
+    learn = classifier(cbs=[Scores([-50.0, 0.0, 50.0]), watch], metrics=metrics)
+    learn.fit(3, 0.0)
+    values = [
+        epoch[learn.recorder.metric_names[1:-1].index(monitor.partition("/")[2].replace("loss", "valid_loss"))]
+        for epoch in learn.recorder.values
+    ]
+    less = mode == "min" or monitor in ("valid/loss", "valid/distance")
+    assert watch.sign * watch.best == (min(values) if less else max(values))
+
+
+def test_a_metric_that_does_not_say_which_way_is_better_is_asked_for_before_training(classifier):
+    learn = classifier(cbs=[SaveBest("valid/npv")], metrics={"npv": BinaryNegativePredictiveValue()})
+    with pytest.raises(InputError, match=r"Whether valid/npv is better high or low is not known.*save_best\.mode=min"):
+        learn.fit(1, 0.0)
 
 
 def test_an_unknown_score_to_watch_is_named_before_training(classifier):

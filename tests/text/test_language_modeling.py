@@ -229,7 +229,7 @@ def test_chunks_are_described_by_themselves(tiny_gpt2: Path):
     task = CausalLM(block_size=16)
     result = task.evaluate(learner, raw)
     assert len(result.rows) == len(learner.dls.valid_ds) != raw.valid.num_rows
-    counts = {"token_count", "target_count", "right_count"}
+    counts = {"token_count", "target_count", "right_count", "nll"}
     assert all(set(row) == {"text", "target", "prediction", "loss"} | counts for row in result.rows)
     assert all(row["token_count"] > row["target_count"] >= row["right_count"] for row in result.rows)
 

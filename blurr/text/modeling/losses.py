@@ -71,7 +71,7 @@ class LossPerTarget(AvgLoss):  # type: ignore[misc]
 
     def accumulate(self, learn: Learner) -> None:
         targets = int((learn.y != IGNORED).sum())
-        self.total += learn.to_detach(learn.loss.mean()) * targets
+        self.total += learn.to_detach(learn.loss.mean()).double() * targets
         self.count += targets
 
 

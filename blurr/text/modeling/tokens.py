@@ -10,9 +10,9 @@ from fastai.learner import Learner
 from numpy.typing import NDArray
 
 from blurr.errors import InputError, nearest
+from blurr.metrics.streamed import StreamedMetric
 from blurr.text.data.core import Inputs
 from blurr.text.data.words import Labeling, Span, Words, read_words
-from blurr.text.metrics import StreamedMetric
 from blurr.text.metrics_token_classification import OUTSIDE, Seqeval, entities, inside_of
 from blurr.text.modeling.core import Blearner, Result, as_items, infer_windows
 

@@ -4,7 +4,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,11 +22,12 @@ from blurr.data.core import LabelOptions, RawData, Schema, UnknownLabels
 from blurr.data.own_columns import beside
 from blurr.data.splits import split_by
 from blurr.errors import InputError
+from blurr.metrics.base import Metric, Scored
+from blurr.metrics.streamed import RowMetric, RowsLater, notes_of, streamed
+from blurr.metrics.worthless import doubts
 from blurr.text.data.core import Table, TextDL, collator_for
 from blurr.text.data.lengths import fitting
 from blurr.text.hf_objects import HFObjects, build_model
-from blurr.text.metrics import Metric
-from blurr.text.metrics_rows import RowMetric, RowsLater, streamed
 from blurr.text.modeling.core import Blearner, as_items
 from blurr.text.modeling.interpretation import EvaluationCallback
 from blurr.text.modeling.losses import loss_per_row
@@ -43,10 +44,14 @@ class Evaluation:
     Args:
         metrics: `loss` and the value of each metric.
         rows: one per row of the split, in its order: what was read, the target, the prediction, the loss.
+        notes: what is to be said beside the value of a metric, such as the class that an F1 is of.
+        doubts: why the result may be worth nothing; empty where nothing speaks against it.
     """
 
     metrics: dict[str, float]
     rows: Table
+    notes: dict[str, str] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -104,6 +109,10 @@ class Task(ABC):
     def vocab(self, hf: HFObjects) -> list[str] | None:
         """Give the names of the labels, or `None` where the task has none."""
         return None
+
+    def scored(self, hf: HFObjects) -> Scored:
+        """Return what its metrics get to compare."""
+        return Scored(self.predicts, self.vocab(hf))
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         """Give the loss; `None` stands for the one that the model computes itself."""
@@ -211,7 +220,7 @@ class Task(ABC):
             loss_func=self.loss_func(hf, raw),
             opt_func=as_opt_func(optimizer),
             cbs=[EvaluationCallback(self.decode), *self.callbacks(hf), *cbs],
-            metrics=streamed(metrics),
+            metrics=streamed(metrics, self.scored(hf)),
             **{"freeze": False, **self.learner_options(hf), **options},
         )
         learner.interpreter = self.interpret
@@ -229,7 +238,7 @@ class Task(ABC):
         rows = with_token_counts(self.aligned(raw.splits[split].to_list(), dl.dataset, windows), dl.dataset)
         scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
         scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}
-        return Evaluation(scores, rows)
+        return Evaluation(scores, rows, notes_of(learner.metrics), doubts(self.predicts, rows, scores))
 
     def interpret(self, learner: Learner, dl: TextDL) -> Table:
         """Describe each row of a loader, its windows joined, beside what `show_batch` shows of it."""

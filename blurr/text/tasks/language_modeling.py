@@ -15,6 +15,7 @@ from blurr.data.batching import IGNORED, Batch, Loader, TokenizedRows
 from blurr.data.core import RawData, Schema
 from blurr.data.samples_language_modeling import stories
 from blurr.errors import InputError
+from blurr.metrics.base import Metric
 from blurr.text.data.chunking import (
     NO_WORD,
     Frame,
@@ -32,7 +33,6 @@ from blurr.text.data.language_modeling import CausalCollator, rows_described, sh
 from blurr.text.data.masking import Masking, MaskingCollator, ObjectiveName
 from blurr.text.data.packing import first_position, packed
 from blurr.text.hf_objects import HFObjects
-from blurr.text.metrics import Metric
 from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy, score_tokens
 from blurr.text.modeling.causality import check_causal, check_packing
 from blurr.text.modeling.core import Blearner, Result
@@ -338,5 +338,9 @@ def _described(learner: Learner, show: Callable[..., Table]) -> Table:
     rows = show(learner.dls.train, inputs, targets, predictions)
     known = (targets != IGNORED).sum(1).tolist()
     right = (predictions == targets).sum(1).tolist()
-    counts = [{"target_count": n, "right_count": k} for n, k in zip(known, right, strict=True)]
-    return [{**row, **count} for row, count in zip(rows, counts, strict=True)]
+    nll = [float(losses.double().sum()) for losses in learner.decoded[0].losses.cpu().split(known)]
+    counts = zip(known, right, nll, strict=True)
+    return [
+        {**row, "target_count": n, "right_count": k, "nll": loss}
+        for row, (n, k, loss) in zip(rows, counts, strict=True)
+    ]

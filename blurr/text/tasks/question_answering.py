@@ -18,6 +18,7 @@ from blurr.data.core import RawData, Schema
 from blurr.data.samples_question_answering import questions
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
+from blurr.metrics.base import Metric
 from blurr.text.data.core import Inputs, Table, TextDL
 from blurr.text.data.question_answering import (
     QuestionCollator,
@@ -28,7 +29,6 @@ from blurr.text.data.question_answering import (
     tokenize_questions,
 )
 from blurr.text.hf_objects import HFObjects
-from blurr.text.metrics import Metric
 from blurr.text.metrics_question_answering import AnswerF1, ExactMatch
 from blurr.text.modeling.core import Blearner, Result, as_items, infer_windows
 from blurr.text.modeling.no_answer import NoAnswerThreshold, no_answer_threshold_of

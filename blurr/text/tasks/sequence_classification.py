@@ -22,9 +22,10 @@ from blurr.data.labels import LabelOptions, LabelsAre
 from blurr.data.spelling import spell
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError, nearest
+from blurr.metrics.base import Metric, Scored
 from blurr.text.data.core import Table, label_name, show_classification, tokenize_texts
 from blurr.text.hf_objects import HFObjects
-from blurr.text.metrics import F1, Accuracy, Metric, Pearson, Spearman
+from blurr.text.metrics import F1, Accuracy, Pearson, Spearman
 from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.losses import PreCalculatedBCELoss, PreCalculatedMSELoss
 from blurr.text.modeling.threshold import DEFAULT, LabelThreshold, around_threshold, threshold_of
@@ -172,6 +173,10 @@ class SequenceClassification(Task):
             "id2label": dict(enumerate(names)),
             "label2id": {name: i for i, name in enumerate(names)},
         }
+
+    def scored(self, hf: HFObjects) -> Scored:
+        kinds = {PROBLEM_TYPES["multilabel"]: "labels", PROBLEM_TYPES["regression"]: "numbers"}
+        return Scored(kinds.get(str(hf.config.problem_type), "classes"), self.vocab(hf))
 
     def vocab(self, hf: HFObjects) -> list[str] | None:
         if hf.config.problem_type == "regression":

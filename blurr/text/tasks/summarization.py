@@ -9,7 +9,7 @@ from transformers import PretrainedConfig
 
 from blurr.data import samples
 from blurr.data.core import Schema
-from blurr.text.metrics import Metric
+from blurr.metrics.base import Metric
 from blurr.text.metrics_summarization import Rouge
 from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.generation import BlearnerForGeneration

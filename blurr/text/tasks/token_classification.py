@@ -19,6 +19,7 @@ from blurr.data.core import RawData, Schema
 from blurr.data.known_labels import labels_in
 from blurr.data.labels import LabelOptions
 from blurr.errors import InputError
+from blurr.metrics.base import Metric
 from blurr.text.data.core import Table
 from blurr.text.data.words import (
     Labeling,
@@ -31,7 +32,6 @@ from blurr.text.data.words import (
     word_starts,
 )
 from blurr.text.hf_objects import HFObjects
-from blurr.text.metrics import Metric
 from blurr.text.metrics_token_classification import Score, Seqeval, WordLabels, check_tags, entity_report
 from blurr.text.modeling.core import Blearner
 from blurr.text.modeling.tokens import BlearnerForTokens

@@ -125,8 +125,10 @@ def _hash_of_blurr() -> str:
 
 
 def with_token_counts(rows: Table, tokenized: TokenizedRows) -> Table:
-    """Add to each row its `token_count`, of all its windows together."""
-    lengths = tokenized.lengths.reshape(len(tokenized), -1)[:, 0]
-    is_cut = len(lengths) != len(rows)
-    counts = np.bincount(np.asarray(tokenized.columns["row"]), lengths, len(rows)) if is_cut else lengths
-    return [{**row, "token_count": int(n)} for row, n in zip(rows, counts, strict=True)]
+    """Add to each row its `token_count`, of all its windows together, and that of a target apart from the source."""
+    lengths = tokenized.lengths.reshape(len(tokenized), -1)
+    if len(lengths) != len(rows):
+        lengths = np.bincount(np.asarray(tokenized.columns["row"]), lengths[:, 0], len(rows))[:, None]
+    names = ("token_count", "target_token_count")[: lengths.shape[1]]
+    counts = [dict(zip(names, map(int, each), strict=True)) for each in lengths]
+    return [{**row, **count} for row, count in zip(rows, counts, strict=True)]

@@ -9,10 +9,10 @@ from transformers import PretrainedConfig
 
 from blurr.data import samples_translation
 from blurr.data.core import Schema
+from blurr.metrics.base import Metric
 from blurr.text.data.languages import language_settings, set_languages
 from blurr.text.data.seq2seq import T5_STYLE
 from blurr.text.hf_objects import HFObjects
-from blurr.text.metrics import Metric
 from blurr.text.metrics_translation import Bleu, ChrF
 from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.generation import BlearnerForGeneration

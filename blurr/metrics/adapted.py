@@ -1,0 +1,185 @@
+"""Feed the metrics of torchmetrics: the one place where what a task predicts takes the shapes that they want."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torchmetrics import Metric as TorchMetric
+from torchmetrics.aggregation import BaseAggregator
+from torchmetrics.text import BLEUScore, CHRFScore, ExtendedEditDistance, TranslationEditRate
+
+from blurr.errors import InputError
+from blurr.metrics.base import Direction, Scored, declared_direction
+
+Fed = tuple[Any, Any]
+Feed = Callable[[Any, Any], Fed]
+OWN_SHAPES = "torchmetrics."  # modules whose metrics are fed here; a metric of one's own takes what the task decodes
+SEVERAL_REFERENCES = (BLEUScore, CHRFScore, ExtendedEditDistance, TranslationEditRate)  # a list of them for each text
+ROWS = 8  # of the trial
+
+
+class AdaptedMetric:
+    """A metric of torchmetrics that gets predictions and targets as it reads them.
+
+    Args:
+        name: that it stands under in the config.
+        metric: of torchmetrics.
+        feed: turns what the task decodes into what the metric's `update` takes.
+    """
+
+    def __init__(self, name: str, metric: TorchMetric, feed: Feed) -> None:
+        self.name, self.metric, self.feed = name, metric, feed
+
+    @property
+    def direction(self) -> Direction | None:
+        """Which way it is better, where it says so."""
+        return declared_direction(self.metric)
+
+    def reset(self) -> None:
+        self.metric.reset()
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        fed = self.feed(predictions, targets)
+        try:
+            self.metric.update(*fed)
+        except (ValueError, RuntimeError, TypeError, OSError) as error:
+            raise _unfit(self.name, self.metric, "cannot score what this task predicts", error) from error
+
+    def compute(self) -> float:
+        try:
+            value = self.metric.compute()
+        except (ValueError, RuntimeError, TypeError, OSError) as error:
+            raise _unfit(self.name, self.metric, "cannot score what this task predicts", error) from error
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            raise InputError(
+                f"metrics.{self.name}: {type(self.metric).__name__} gives {_shape(value)} where a metric gives one "
+                "number. Set its average or reduction, or choose another metric."
+            )
+        return float(value)
+
+
+def adapted(name: str, metric: TorchMetric, scored: Scored) -> AdaptedMetric:
+    """Have a metric of torchmetrics read what a task predicts, and try it on made-up rows.
+
+    Args:
+        name: that it stands under in the config.
+        metric: of torchmetrics.
+        scored: what the task predicts.
+
+    Raises:
+        InputError: it cannot read that, or gives no single number.
+    """
+    made = AdaptedMetric(name, metric, feed_of(name, metric, scored))
+    example = _example(scored)
+    if example is not None and type(metric).__module__.startswith(OWN_SHAPES):
+        try:
+            made.update(*example)
+            made.compute()
+        finally:
+            metric.reset()
+    return made
+
+
+def feed_of(name: str, metric: TorchMetric, scored: Scored) -> Feed:
+    """Return how a metric is fed.
+
+    Raises:
+        InputError: it compares something else than the task predicts.
+    """
+    if not type(metric).__module__.startswith(OWN_SHAPES):
+        return _as_decoded
+    if isinstance(metric, BaseAggregator):
+        raise _unfit(name, metric, "adds up numbers, and compares no predictions with targets")
+    family = _family(metric)
+    feed = _FEEDS.get((scored.kind, family))
+    if feed is None:
+        raise _unfit(name, metric, f"is a metric for {_NOUNS[family]}, but this task predicts {scored.kind}")
+    if family == "numbers":
+        metric.set_dtype(torch.float64)
+    if family == "binary" and len(scored.names or ()) != 2:
+        raise _unfit(name, metric, f"is for two classes, but this task has {len(scored.names or ())}")
+    return _lists_of_references if isinstance(metric, SEVERAL_REFERENCES) else feed
+
+
+def _family(metric: TorchMetric) -> str:
+    """Tell what a metric compares by the names of its classes, as torchmetrics has them, or its module."""
+    for cls in type(metric).__mro__:
+        for family in ("Binary", "Multiclass", "Multilabel"):
+            if cls.__name__.startswith(family):
+                return family.lower()
+    module = type(metric).__module__.split(".")[1]
+    return {"regression": "numbers", "text": "texts"}.get(module, "ids")
+
+
+def _as_decoded(predictions: Any, targets: Any) -> Fed:
+    return predictions, targets
+
+
+def _probabilities(logits: torch.Tensor, targets: torch.Tensor) -> Fed:
+    return logits.double().softmax(1).cpu(), targets.long().cpu()
+
+
+def _of_the_second(logits: torch.Tensor, targets: torch.Tensor) -> Fed:
+    return logits.double().softmax(1)[:, 1].cpu(), targets.long().cpu()
+
+
+def _of_each(logits: torch.Tensor, targets: torch.Tensor) -> Fed:
+    return logits.double().sigmoid().cpu(), targets.long().cpu()  # the threshold stands at 0.5, see `decode`
+
+
+def _ids(logits: torch.Tensor, targets: torch.Tensor) -> Fed:
+    return logits.argmax(1).cpu(), targets.long().cpu()
+
+
+def _numbers(predictions: torch.Tensor, targets: torch.Tensor) -> Fed:
+    return predictions.double().reshape(-1).cpu(), targets.double().reshape(-1).cpu()
+
+
+def _lists_of_references(predictions: Sequence[str], targets: Sequence[str]) -> Fed:
+    return list(predictions), [[target] for target in targets]
+
+
+_FEEDS: dict[tuple[str, str], Feed] = {
+    ("classes", "binary"): _of_the_second,
+    ("classes", "multiclass"): _probabilities,
+    ("classes", "ids"): _ids,
+    ("labels", "multilabel"): _of_each,
+    ("numbers", "numbers"): _numbers,
+    ("texts", "texts"): _as_decoded,
+}
+_NOUNS = {
+    "binary": "two classes",
+    "multiclass": "classes",
+    "multilabel": "several labels",
+    "numbers": "numbers",
+    "texts": "texts",
+    "ids": "classes",
+}
+
+
+def _example(scored: Scored) -> Fed | None:
+    """Make up rows as a task decodes them, every class among them; `None` where that takes more than shapes."""
+    if scored.kind == "texts":
+        return ["a good film", "a plot"] * 2, ["a good film", "the plot"] * 2
+    n = len(scored.names or ()) or 1
+    rng = torch.Generator().manual_seed(0)
+    if scored.kind == "classes":
+        return torch.rand(max(ROWS, 2 * n), n, generator=rng), torch.arange(max(ROWS, 2 * n)) % n
+    if scored.kind == "labels":
+        targets = torch.arange(ROWS)[:, None].add(torch.arange(n)).remainder(2)
+        return torch.randn(ROWS, n, generator=rng), targets.float()
+    if scored.kind == "numbers":
+        return torch.rand(ROWS, 1, generator=rng) + 1, torch.rand(ROWS, generator=rng) + 1
+    return None
+
+
+def _unfit(name: str, metric: TorchMetric, why: str, error: Exception | None = None) -> InputError:
+    reason = f" ({error})" if error else ""
+    return InputError(
+        f"metrics.{name}: torchmetrics' {type(metric).__name__} {why}{reason}. Correct its settings in metrics.{name}, "
+        "or choose another metric; `blurr ls metrics` lists blurr's own."
+    )
+
+
+def _shape(value: Any) -> str:
+    return f"{value.numel()} numbers" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"

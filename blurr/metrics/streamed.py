@@ -1,0 +1,140 @@
+"""Show metrics to fastai under their names, each fed with what it reads; what cannot be fed is refused at once."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastai.learner import Learner
+from fastai.learner import Metric as FastaiMetric
+from torchmetrics import Metric as TorchMetric
+
+from blurr.errors import InputError
+from blurr.metrics.adapted import adapted
+from blurr.metrics.base import Metric, Noted, OfNamedClasses, Reading, Scored
+
+ADVICE = {
+    "classes": "Choose metrics=[accuracy,f1].",
+    "labels": "Choose metrics=[accuracy,f1].",
+    "numbers": "Choose metrics=[pearson,spearman,rmse].",
+    "words": "Choose metrics=[seqeval].",
+    "texts": "Choose metrics=[rougeL], or see `blurr ls metrics`.",
+    "answers": "Choose metrics=[exact_match,squad_f1].",
+    "tokens": "Choose metrics=[perplexity,token_accuracy].",
+}
+
+
+class StreamedMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
+    """Show a streaming metric to fastai's recorder under a name; it reads `learn.decoded`."""
+
+    def __init__(self, name: str, metric: Metric) -> None:
+        self._name, self.metric = name, metric
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def reset(self) -> None:
+        self.metric.reset()
+
+    def accumulate(self, learn: Learner) -> None:
+        self.metric.update(*learn.decoded)
+
+    @property
+    def value(self) -> float:
+        return float(self.metric.compute())
+
+
+class NamedMetric(FastaiMetric):  # type: ignore[misc]
+    """Show a metric of fastai's under the name that its config has."""
+
+    def __init__(self, name: str, metric: FastaiMetric) -> None:
+        self._name, self.metric = name, metric
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def reset(self) -> None:
+        self.metric.reset()
+
+    def accumulate(self, learn: Learner) -> None:
+        self.metric.accumulate(learn)
+
+    @property
+    def value(self) -> Any:
+        return self.metric.value
+
+
+class RowMetric(ABC):
+    """A metric of the described rows of a split, known when the final model is evaluated and not before."""
+
+    @abstractmethod
+    def score(self, rows: Sequence[Mapping[str, Any]]) -> float:
+        """Return one number for rows of every column of the data, `target`, `prediction` and `loss`."""
+
+
+class RowsLater(FastaiMetric):  # type: ignore[misc]
+    """Keep a row metric's place among a learner's metrics: it has no value before the final evaluation."""
+
+    def __init__(self, name: str, metric: RowMetric) -> None:
+        self._name, self.metric = name, metric
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def value(self) -> None:
+        return None
+
+    def reset(self) -> None:
+        """Forget nothing: there is nothing to forget."""
+
+    def accumulate(self, learn: Learner) -> None:
+        """Take nothing: the rows are described at the end."""
+
+
+Shown = StreamedMetric | RowsLater | NamedMetric
+
+
+def streamed(metrics: Mapping[str, Metric | RowMetric], scored: Scored) -> list[Shown]:
+    """Show metrics to fastai, each under its name.
+
+    Args:
+        metrics: blurr's, torchmetrics', fastai's or the user's own, by name.
+        scored: what the task gives them to compare.
+
+    Raises:
+        InputError: one of them compares something else.
+    """
+    return [_shown(name, metric, scored) for name, metric in metrics.items()]
+
+
+def _shown(name: str, metric: Any, scored: Scored) -> Shown:
+    if isinstance(metric, RowMetric):
+        return RowsLater(name, metric)
+    if isinstance(metric, FastaiMetric):
+        return NamedMetric(name, metric)
+    if isinstance(metric, TorchMetric):
+        return StreamedMetric(name, adapted(name, metric, scored))
+    if isinstance(metric, Reading) and metric.reads != {"labels": "classes"}.get(scored.kind, scored.kind):
+        what = type(metric).__name__.lower()
+        raise InputError(
+            f"metrics.{name}: {what} is a metric for {metric.reads}, but this task predicts {scored.kind}. "
+            f"{ADVICE.get(scored.kind, 'See `blurr ls metrics`.')}"
+        )
+    if isinstance(metric, OfNamedClasses) and scored.names is not None:
+        metric.name_classes(scored.names)
+    return StreamedMetric(name, metric)
+
+
+def notes_of(metrics: Sequence[FastaiMetric]) -> dict[str, str]:
+    """Return what is to be said beside the value of a metric, by its name, once it has one."""
+    noted = {m.name: m.metric.note() for m in metrics if isinstance(m, StreamedMetric) and isinstance(m.metric, Noted)}
+    return {name: note for name, note in noted.items() if note}
+
+
+def directed(metrics: Sequence[FastaiMetric]) -> dict[str, object]:
+    """Return what says which way each of a learner's metrics is better, by its name."""
+    held = (StreamedMetric, RowsLater, NamedMetric)
+    return {m.name: m.metric if isinstance(m, held) else m for m in metrics}
