@@ -19,9 +19,11 @@ from blurr.building import build
 from blurr.data.batching import Loader
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.metrics.streamed import directed
 from blurr.objectives import fitted, fitted_as_said
 from blurr.report.card import write_card
 from blurr.report.facts import facts_of
+from blurr.report.outcome import Outcome
 from blurr.report.overview import note
 from blurr.report.page import write_report
 from blurr.report.record import read_record
@@ -94,9 +96,11 @@ def run_experiment(
         train(cfg, learner, raw, hf, run, checkpoint)
         metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
         saved = SavedTask(task.settled(learner), config["data"].get("columns", {}), chosen, metrics)
-        scores = conclude(saved, learner, raw, hf, run)
-        review(run, facts_of(saved, raw, hf, learner), report=cfg.report and PARENT not in run.tags)
-    show_summary(run, metrics=scores, facts={"weights": f"{hf.weights} ({cfg.model.name})"})
+        outcome = conclude(saved, learner, raw, hf, run)
+        review(run, facts_of(saved, raw, hf, learner, outcome), report=cfg.report and PARENT not in run.tags)
+    facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})"}
+    show_summary(run, metrics=outcome.scores, notes=outcome.notes, facts=facts)
+    scores = outcome.scores
     return scores[cfg.objective] if isinstance(cfg.objective, str) else [scores[name] for name in cfg.objective]
 
 
@@ -281,14 +285,15 @@ def build_optimizer(node: DictConfig) -> Any:
     return build(OmegaConf.masked_copy(node, [str(key) for key in node if key != "lr"]))
 
 
-def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> dict[str, float]:
+def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> Outcome:
     """Score the final model, and leave its scores, predictions and weights behind."""
     task = saved.task
-    scores: dict[str, float] = {}
+    outcome = Outcome()
+    outcome.ask(directed(learner.metrics))
     for split, table in (("valid", "predictions"), ("test", "predictions_test")):
         if split in raw.splits:
             result = task.evaluate(learner, raw, split)
-            scores |= {f"{split}/{name}": value for name, value in result.metrics.items()}
+            outcome.add(split, result)
             run.table(table, result.rows)
             for name, text in task.reports(result.rows).items():
                 report = run.folder / f"{split}_{name}"
@@ -305,8 +310,9 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
     run.model(model_folder, ModelForm(required, optional, task.options))
     for path in sorted(run.folder.glob("lr_find.*")):
         run.artifact(path)
-    run.finish(scores)
-    return scores
+    run.tag(**outcome.tags())
+    run.finish(outcome.scores)
+    return outcome
 
 
 def review(run: Run, facts: dict[str, Any], *, report: bool) -> None:

@@ -44,7 +44,7 @@ def card(record: Record) -> str:
     settings = {key: record.config[key] for key in SETTINGS if key in record.config}
     sections = {
         "What it is": _list(run_facts(record)),
-        "How well it does": _table(record.scores),
+        "How well it does": _scores(record),
         "How it was trained": f"```bash\n{command(record)}\n```\n\n{_list(flatten(settings))}",
         "Limits": LIMITS,
         "Licence": "Fill in `license` and `language` above: those of the weights and of the data bind this model, too.",
@@ -64,10 +64,12 @@ def _header(record: Record) -> str:
     return str(ModelCardData(**values).to_yaml())
 
 
+def _scores(record: Record) -> str:
+    named = {f"{name} {record.notes.get(name, '')}".rstrip(): value for name, value in record.scores.items()}
+    rows = [f"| {name} | {value:.4g} |" for name, value in named.items()]
+    doubts = [f"\n**Worth nothing?** {line}." for line in record.doubts]
+    return "\n".join(["| metric | value |", "| --- | --- |", *rows, *doubts])
+
+
 def _list(values: dict[str, str]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in values.items())
-
-
-def _table(values: dict[str, float]) -> str:
-    rows = [f"| {name} | {value:.4g} |" for name, value in values.items()]
-    return "\n".join(["| metric | value |", "| --- | --- |", *rows])

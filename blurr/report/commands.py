@@ -26,6 +26,8 @@ def add_reviewing(commands: Any) -> None:
     for part in (report, compare, board):
         part.add_argument("--uri", help="the MLflow store (default: mlflow.db in this folder)")
     board.add_argument("--by", help="the metric to sort by (default: the objective)")
+    said = "which way that metric is better (default: as the runs have recorded it)"
+    board.add_argument("--direction", choices=("minimize", "maximize"), help=said)
     board.set_defaults(command=_leaderboard)
 
 
@@ -64,9 +66,10 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 
     if arguments.experiment is None:
-        _show("", leaderboard(Path(arguments.folder), by=arguments.by))
+        _show("", leaderboard(Path(arguments.folder), by=arguments.by, direction=arguments.direction))
     else:
-        _show("", leaderboard_of_experiment(arguments.experiment, uri=arguments.uri, by=arguments.by))
+        options = {"uri": arguments.uri, "by": arguments.by, "direction": arguments.direction}
+        _show("", leaderboard_of_experiment(arguments.experiment, **options))
     return 0
 
 

@@ -1,11 +1,14 @@
 """Compare runs: what differs in their configs, their scores, what they predict, and whether that is chance."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from blurr.errors import InputError
+from blurr.metrics.base import MINIMIZE
+from blurr.report.directions import Declared, better_or_none, of_record
 from blurr.report.record import Record, Rows
 from blurr.report.texts import is_written, word_f1
 from blurr.text.metrics_summarization import Rouge
@@ -24,9 +27,26 @@ def config_differences(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def metric_differences(records: Sequence[Record]) -> pd.DataFrame:
-    """Give the final metrics: `metric`, and a column for each run."""
+    """Return the final metrics: `metric`, a column for each run, and `best`, the run with the best value.
+
+    There is no best where values are equal, or where it is not known which way the metric is better.
+    """
     names = dict.fromkeys(name for record in records for name in record.scores)
-    return pd.DataFrame([{"metric": name, **{r.name: r.scores.get(name) for r in records}} for name in names])
+    declared = {name: said for record in records for name, said in of_record(record).items()}
+    return pd.DataFrame(
+        [
+            {"metric": n, **{r.name: r.scores.get(n) for r in records}, "best": _best(n, records, declared)}
+            for n in names
+        ]
+    )
+
+
+def _best(name: str, records: Sequence[Record], declared: Declared) -> str:
+    better = better_or_none(name, declared)
+    values = {r.name: r.scores[name] for r in records if name in r.scores and not math.isnan(r.scores[name])}
+    if better is None or len(set(values.values())) < 2:
+        return ""
+    return (min if better == MINIMIZE else max)(values, key=lambda run: values[run])
 
 
 def changed_predictions(first: Record, second: Record, split: str = "valid") -> pd.DataFrame:
@@ -97,8 +117,7 @@ def measures(rows: Rows) -> dict[str, list[float]]:
         return found | {"token_accuracy": [row["right_count"] / max(1, row["target_count"]) for row in rows]}
     if is_written(first):
         pairs = [(row["prediction"], row["target"]) for row in rows]
-        scorer = Rouge("rougeL").scorer  # as the metric of the run
-        rouge = [scorer.score(target, written)["rougeL"].fmeasure for written, target in pairs]
+        rouge = list(Rouge("rougeL").scores(*zip(*pairs, strict=True)))  # as the metric of the run
         return found | {"word_f1": [word_f1(*pair) for pair in pairs], "rougeL": rouge}
     return found | {"right": [float(row["prediction"] == row["target"]) for row in rows]}
 

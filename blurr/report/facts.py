@@ -7,6 +7,7 @@ from fastai.learner import Learner
 
 from blurr.data.core import RawData
 from blurr.report.lengths import token_figures
+from blurr.report.outcome import Outcome
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.tasks.saved import SavedTask
@@ -15,8 +16,8 @@ from blurr.text.tasks.tokenized import ordered_splits
 LONGEST = ("max_length", "block_size")  # what tasks call their longest row
 
 
-def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner) -> dict[str, Any]:
-    """Gather the facts of a run: its task and options, rows, model and loaders."""
+def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, outcome: Outcome) -> dict[str, Any]:
+    """Gather the facts of a run: its task and options, rows, model, loaders, and what its scores ask for."""
     settings = asdict(saved.task)
     loaders = zip((name for name, _ in ordered_splits(raw)), learner.dls.loaders, strict=True)
     limit = length_limit(hf.tokenizer, min((settings[k] for k in LONGEST if settings.get(k)), default=None))
@@ -28,6 +29,9 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner) ->
         "source": raw.source,
         "fingerprint": raw.fingerprint,
         "rows": {split: len(rows) for split, rows in raw.splits.items()},
+        "directions": outcome.directions,
+        "notes": outcome.notes,
+        "doubts": outcome.doubts,
         "labels": saved.task.vocab(hf),
         "tokens": {split: token_figures(dl.dataset.lengths, dl.batches(), limit) for split, dl in loaders},
     }

@@ -36,6 +36,7 @@ def page(
         f"<h1>{html.escape(record.title)}</h1>",
         f'<p class="dim">{html.escape(record.name)}</p>',
         _scores(record),
+        *(f'<p class="doubt"><b>Worth nothing?</b> {html.escape(line)}</p>' for line in record.doubts),
         f"<nav>{links}</nav>",
         "<h2>What was run</h2>",
         f"<pre>{html.escape(command(record))}</pre>",
@@ -104,8 +105,9 @@ def _number(value: Any) -> str:
 
 
 def _scores(record: Record) -> str:
+    said = {key: html.escape(f"{key} {record.notes.get(key, '')}".rstrip()) for key in record.scores}
     cards = (
-        f'<div class="score"><b>{_number(value)}</b><span>{html.escape(key)}</span></div>'
+        f'<div class="score"><b>{_number(value) or "nan"}</b><span>{said[key]}</span></div>'
         for key, value in record.scores.items()
     )
     return f'<div class="scores">{"".join(cards)}</div>'

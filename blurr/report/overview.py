@@ -1,6 +1,7 @@
 """Say what was run: data, weights, settings, versions, and the command to run it again."""
 
 import shlex
+from typing import Any
 
 import pandas as pd
 
@@ -19,12 +20,14 @@ def overview(record: Record) -> dict[str, pd.DataFrame]:
 
 
 def scores(record: Record) -> pd.DataFrame:
-    """Give the final metrics: `metric`, and a column for each split."""
-    rows: dict[str, dict[str, float]] = {}
+    """Return the final metrics: `metric`, a column for each split, and what is to be said beside them, if anything."""
+    notes = {key.partition("/")[2]: note for key, note in record.notes.items()}
+    rows: dict[str, dict[str, Any]] = {}
     for key, value in record.scores.items():
         split, _, name = key.partition("/")
         rows.setdefault(name, {})[split] = value
-    return pd.DataFrame([{"metric": name, **values} for name, values in rows.items()])
+    said = {name: {"note": notes.get(name, "")} if notes else {} for name in rows}
+    return pd.DataFrame([{"metric": name, **values, **said[name]} for name, values in rows.items()])
 
 
 def command(record: Record) -> str:
@@ -35,7 +38,9 @@ def command(record: Record) -> str:
 
 def note(record: Record) -> str:
     """Describe the run in Markdown, as the page of a run in MLflow shows it."""
-    lines = [f"- **{name}** {value:.4g}" for name, value in record.scores.items()]
+    notes = record.notes
+    lines = [f"- **{name}** {value:.4g} {notes.get(name, '')}".rstrip() for name, value in record.scores.items()]
+    lines += [f"- **Worth nothing?** {line}" for line in record.doubts]
     facts = [f"- {name}: {value}" for name, value in run_facts(record).items()]
     return "\n".join([*lines, "", *facts, "", f"`{command(record)}`", "", "All of it: the artifact `report.html`."])
 

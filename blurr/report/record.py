@@ -56,6 +56,16 @@ class Record:
         return self.folder.name if self.identity is None else f"{self.folder.name} ({self.identity})"
 
     @property
+    def notes(self) -> dict[str, str]:
+        """What is to be said beside a score, by its key."""
+        return dict(self.facts.get("notes", {}))
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why its scores may be worth nothing."""
+        return list(self.facts.get("doubts", []))
+
+    @property
     def epochs(self) -> pd.DataFrame:
         """What was measured at the end of each epoch: a row each, without what was logged at each step."""
         if "time/epoch" not in self.log:

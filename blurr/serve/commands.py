@@ -99,6 +99,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from blurr.report.outcome import Outcome
     from blurr.serve.evaluating import evaluate, write
     from blurr.tracking.summary import table_of_scores
 
@@ -108,8 +109,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     split, evaluation = evaluate(predictor, arguments.words, split=arguments.split, trusted=arguments.trust)
     write(folder, split, evaluation, predictor.saved.task.reports(evaluation.rows))
     console = Console(highlight=False, emoji=False, markup=False)
-    console.print(table_of_scores({f"{split}/{name}": value for name, value in evaluation.metrics.items()}))
-    console.print(f"\noutputs  {folder}", soft_wrap=True)
+    outcome = Outcome()
+    outcome.add(split, evaluation)
+    console.print(table_of_scores(outcome.scores, outcome.notes))
+    for label, text in {**outcome.lines(), "outputs": str(folder)}.items():
+        console.print(f"\n{label}  {text}", soft_wrap=True)
     return 0
 
 

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from blurr import paths
-from blurr.sweep.goals import Goal
+from blurr.sweep.goals import Goal, constant, worst_last
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.space import words_of
 
@@ -51,7 +51,7 @@ def experiment_yaml(ledger: Ledger, trial: Trial) -> str:
 def note(trials: Sequence[Trial], goals: Sequence[Goal]) -> str:
     """Describe a sweep in Markdown, as the page of its run in MLflow shows it: its best trials, at most 20."""
     finished = [trial for trial in trials if trial.state == "finished"]
-    ranked = sorted(finished, key=lambda trial: -goals[0].sign * trial.values[0])[:NOTED]
+    ranked = sorted(finished, key=lambda trial: worst_last(-goals[0].sign * trial.values[0]))[:NOTED]
     keys = list(dict.fromkeys(key for trial in ranked for key in trial.point))
     names = ["trial", *keys, *(goal.name for goal in goals)]
     rows = [
@@ -60,7 +60,8 @@ def note(trials: Sequence[Trial], goals: Sequence[Goal]) -> str:
     ]
     table = [f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows)]
     counts = ", ".join(f"{n} {state}" for state, n in Counter(trial.state for trial in trials).items())
-    return "\n".join([f"{len(trials)} trials: {counts}.", "", *(table if rows else [])])
+    worthless = [f"\n**Worth nothing:** {line}." for line in constant(trials, goals)]
+    return "\n".join([f"{len(trials)} trials: {counts}.", *worthless, "", *(table if rows else [])])
 
 
 def is_about_the_place(word: str) -> bool:

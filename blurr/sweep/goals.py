@@ -1,17 +1,18 @@
 """Know what a sweep is after: its objectives, which way each is better, and which trials are best."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from blurr import signatures
+from blurr.building import build
 from blurr.errors import InputError
+from blurr.metrics.base import MAXIMIZE, declared_direction, direction_of, is_cost
 from blurr.sweep.ledger import Trial
 
-MINIMIZE, MAXIMIZE = "minimize", "maximize"
+REMEDY = "Set sweep.direction=minimize or sweep.direction=maximize."
 
 
 @dataclass(frozen=True)
@@ -54,39 +55,46 @@ def objectives(cfg: DictConfig) -> list[str]:
 
 
 def better(name: str, cfg: DictConfig) -> str:
-    """Say whether a metric is to be minimized or maximized.
-
-    Losses and times are minimized. A metric of blurr's whose class has `direction = "minimize"` is, too; those of
-    torchmetrics say it by `higher_is_better`.
+    """Say whether a metric is to be minimized or maximized; see `blurr.metrics.base.direction_of`.
 
     Raises:
         InputError: the metric does not say.
     """
-    group, _, metric = name.partition("/")
-    if metric == "loss" or group == "time":
-        return MINIMIZE
-    target = OmegaConf.select(cfg, f"metrics.{metric}._target_")
-    if target is None:
-        return MAXIMIZE  # there is no such metric, which the trial says better
-    if signatures.is_ours(target):
-        return signatures.class_attribute(target, "direction") or MAXIMIZE
-    cls: Any = get_class(target)
-    if not isinstance(cls.higher_is_better, bool):
-        raise InputError(
-            f"Whether {name} is better high or low is not known of {target}. "
-            "Set sweep.direction=minimize or sweep.direction=maximize."
-        )
-    return MAXIMIZE if cls.higher_is_better else MINIMIZE
+    key = f"metrics.{name.partition('/')[2]}"
+    target = OmegaConf.select(cfg, f"{key}._target_")
+    if is_cost(name) or target is None:
+        return direction_of(name, None, remedy=REMEDY) if is_cost(name) else MAXIMIZE  # the trial says it better
+    metric: object = target
+    if declared_direction(target) is None and not signatures.is_ours(target):
+        metric = build(OmegaConf.select(cfg, key))  # torchmetrics.F1Score and the like choose their class when made
+    return direction_of(name, metric, remedy=REMEDY)
 
 
 def best(trials: Iterable[Trial], aims: Sequence[Goal]) -> list[Trial]:
     """Give the best of the finished trials: the first of them for one objective; for several, those no other beats."""
-    done = [trial for trial in trials if trial.state == "finished"]
+    finished = [trial for trial in trials if trial.state == "finished"]
+    done = [trial for trial in finished if not any(map(math.isnan, trial.values))]  # what is no number is never best
     signs = [goal.sign for goal in aims]
     scores = {trial.number: [sign * value for sign, value in zip(signs, trial.values, strict=True)] for trial in done}
     if len(aims) == 1:
         return sorted(done, key=lambda trial: (-scores[trial.number][0], trial.number))[:1]
     return [trial for trial in done if not any(_beats(scores[other.number], scores[trial.number]) for other in done)]
+
+
+def worst_last(value: float) -> tuple[bool, float]:
+    """Return what sorts a value among others so that what is not a number comes last."""
+    return math.isnan(value), value
+
+
+def constant(trials: Iterable[Trial], aims: Sequence[Goal]) -> list[str]:
+    """Return a line for each objective that all finished trials share one value of: nothing was found out."""
+    done = [trial for trial in trials if trial.state == "finished"]
+    values = {goal.name: {str(trial.values[i]) for trial in done} for i, goal in enumerate(aims)}
+    return [
+        f"{name} is {each.pop()} in all {len(done)} trials, so that none of them is the best"
+        for name, each in values.items()
+        if len(done) > 1 and len(each) == 1
+    ]
 
 
 def _beats(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -20,7 +20,7 @@ from blurr.runs.folder import make_room, new_identity
 from blurr.sweep.board import Board
 from blurr.sweep.conductor import Conductor
 from blurr.sweep.export import experiment_yaml, note
-from blurr.sweep.goals import Goal, best, goals
+from blurr.sweep.goals import Goal, best, constant, goals
 from blurr.sweep.ledger import Ledger, locked
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.settings import Settings
@@ -202,6 +202,10 @@ def conclude(conductor: Conductor) -> None:
     conductor.board.close(ledger)
     run.tag(**{"mlflow.note.content": note(list(ledger.trials.values()), conductor.goals)})
     facts = {"sweep": conductor.settings.name}
+    worthless = "; ".join(constant(ledger.trials.values(), conductor.goals))
+    if worthless:
+        run.tag(worthless=worthless)
+        facts["worth nothing"] = worthless
     if winners:
         ledger.begin(best=numbers)
         run.tag(best=", ".join(map(str, numbers)))

@@ -3,6 +3,7 @@
 This module loads Optuna, which comes with the extra `sweep`; it is imported only where a sampler or pruner is set.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -119,6 +120,8 @@ class Search:
         if self._study.get_trials(deepcopy=False)[trial.number].state.is_finished():
             return  # it had failed, and was tried again after the sweep was resumed
         state = STATES[trial.state]
+        if state == TrialState.COMPLETE and any(map(math.isnan, trial.values)):
+            state = TrialState.FAIL  # Optuna takes no value that is not a number
         self._study.tell(trial.number, trial.values if state == TrialState.COMPLETE else None, state=state)
 
     def _trial(self, number: int) -> optuna.Trial:

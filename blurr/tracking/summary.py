@@ -10,17 +10,20 @@ from rich.text import Text
 from blurr.tracking.run import Run
 
 
-def show_summary(run: Run, *, metrics: Mapping[str, float], facts: Mapping[str, str]) -> None:
+def show_summary(
+    run: Run, *, metrics: Mapping[str, float], facts: Mapping[str, str], notes: Mapping[str, str] | None = None
+) -> None:
     """Print the closing table of a run.
 
     Args:
         run: the run; it may still be open.
         metrics: final scores.
+        notes: what is to be said beside a score, such as the class that an F1 is of.
         facts: what else to say, label to text, such as the weights that were used.
     """
     console = Console(highlight=False, emoji=False, markup=False)
     console.print()
-    console.print(table_of_scores(metrics))
+    console.print(table_of_scores(metrics, notes or {}))
     show_place(run, facts)
 
 
@@ -34,13 +37,15 @@ def show_place(run: Run, facts: Mapping[str, str]) -> None:
     _print_way_to_mlflow(console, run)
 
 
-def table_of_scores(metrics: Mapping[str, float]) -> Table:
-    """Make a table of names and values."""
+def table_of_scores(metrics: Mapping[str, float], notes: Mapping[str, str]) -> Table:
+    """Make a table of names and values, with what is to be said beside them."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
+    if notes:
+        table.add_column(overflow="fold")
     for name, value in metrics.items():
-        table.add_row(name, f"{value:.4g}")
+        table.add_row(name, f"{value:.4g}", *([notes.get(name, "")] if notes else []))
     return table
 
 

@@ -2,17 +2,18 @@
 
 import logging
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 
 from blurr.annotations import Count, NonNegative
 from blurr.errors import InputError, nearest
+from blurr.metrics.base import MINIMIZE, direction_of
+from blurr.metrics.streamed import directed
 
 log = logging.getLogger(__name__)
 Mode = Literal["auto", "min", "max"]
-LESS_IS_BETTER = ("loss", "error", "perplexity", "rmse", "mse", "mae")
 
 
 class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -20,18 +21,18 @@ class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
 
     Args:
         monitor: `valid/loss`, `valid/<metric>` or `train/loss`.
-        mode: `min` or `max` is better; `auto` tells by the name.
+        mode: `min` or `max` is better; `auto` asks the metric.
         min_delta: what a score must gain to count as better.
 
     Raises:
-        InputError: before the training, where there is no such score.
+        InputError: before the training, where there is no such score, or it does not say which way it is better.
     """
 
+    option: ClassVar[str]  # that it stands under in the config
+
     def __init__(self, monitor: str, mode: Mode, min_delta: float) -> None:
-        self.monitor, self.min_delta = monitor, min_delta
-        less = mode == "min" or (mode == "auto" and any(word in monitor for word in LESS_IS_BETTER))
-        self.sign = -1.0 if less else 1.0
-        self.best = -math.inf
+        self.monitor, self.mode, self.min_delta = monitor, mode, min_delta
+        self.sign, self.best = 1.0, -math.inf
 
     def before_fit(self) -> None:
         self.is_trained = False  # fastai calls this for a mere validation, too
@@ -47,6 +48,14 @@ class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
                 f"{sorted(known)}."
             )
         self.place = names.index(known[self.monitor])
+        self.sign = -1.0 if self._less_is_better() else 1.0
+
+    def _less_is_better(self) -> bool:
+        if self.mode != "auto":
+            return self.mode == "min"
+        remedy = f"Set callbacks.{self.option}.mode=min or callbacks.{self.option}.mode=max."
+        metric = directed(self.learn.metrics).get(self.monitor.partition("/")[2])
+        return direction_of(self.monitor, metric, remedy=remedy) == MINIMIZE
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -70,6 +79,7 @@ class SaveBest(_Watch):
     """
 
     order = SaveModelCallback.order
+    option = "save_best"
 
     def __init__(self, monitor: str = "valid/loss", mode: Mode = "auto", min_delta: NonNegative = 0.0) -> None:
         super().__init__(monitor, mode, min_delta)
@@ -90,6 +100,7 @@ class EarlyStopping(_Watch):
     """End a fit when the score has not got better for `patience` epochs; the next fit, if any, begins anew."""
 
     order = EarlyStoppingCallback.order
+    option = "early_stopping"
 
     def __init__(
         self, monitor: str = "valid/loss", mode: Mode = "auto", min_delta: NonNegative = 0.0, patience: Count = 2

@@ -23,9 +23,7 @@ class PairRows(TokenizedRows):
         target: the role of the target among them.
     """
 
-    def __init__(
-        self, columns: Mapping[str, Sequence[Any]], raw: Mapping[str, Sequence[str]], target: str
-    ) -> None:
+    def __init__(self, columns: Mapping[str, Sequence[Any]], raw: Mapping[str, Sequence[str]], target: str) -> None:
         super().__init__(columns)
         self.raw, self.target = raw, target
 

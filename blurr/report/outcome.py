@@ -1,0 +1,47 @@
+"""What has come out of a run: its scores, and what is to be said of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from blurr.metrics.base import Direction, declared_direction
+from blurr.text.tasks.base import Evaluation
+
+WORTHLESS = "worth nothing?"
+
+
+@dataclass
+class Outcome:
+    """The scores of all splits.
+
+    Attributes:
+        scores: by keys such as `valid/f1`.
+        notes: what is to be said beside a score, by the same keys.
+        doubts: why a split's scores may be worth nothing.
+        directions: which way each metric is better, by its name; `None` where it does not say.
+    """
+
+    scores: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+    directions: dict[str, Direction | None] = field(default_factory=dict)
+
+    def add(self, split: str, evaluation: Evaluation) -> None:
+        """Take what a model does on a split."""
+        self.scores |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
+        self.notes |= {f"{split}/{name}": note for name, note in evaluation.notes.items()}
+        self.doubts += [f"{split}: {line}" for line in evaluation.doubts]
+
+    def ask(self, metrics: Mapping[str, object]) -> None:
+        """Ask each metric, by its name, which way it is better."""
+        self.directions = {name: declared_direction(metric) for name, metric in metrics.items()}
+
+    def tags(self) -> dict[str, str]:
+        """Return what of this a list of runs can be searched by."""
+        notes = "; ".join(f"{key} {note}" for key, note in self.notes.items())
+        said = {"directions": json.dumps(self.directions), "notes": notes, "worthless": "; ".join(self.doubts)}
+        return {name: text for name, text in said.items() if text}
+
+    def lines(self) -> dict[str, str]:
+        """Return what the summary says besides the scores: label to text."""
+        return {WORTHLESS: "; ".join(self.doubts)} if self.doubts else {}
