@@ -19,11 +19,11 @@ from blurr.building import build
 from blurr.data.batching import Loader
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.objectives import fitted, fitted_as_said
 from blurr.report.card import write_card
 from blurr.report.facts import facts_of
-from blurr.report.outcome import Outcome
 from blurr.report.overview import note
 from blurr.report.page import write_report
 from blurr.report.record import read_record

@@ -6,8 +6,8 @@ from typing import Any
 from fastai.learner import Learner
 
 from blurr.data.core import RawData
+from blurr.metrics.outcome import Outcome
 from blurr.report.lengths import token_figures
-from blurr.report.outcome import Outcome
 from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.tasks.saved import SavedTask

@@ -99,7 +99,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from blurr.report.outcome import Outcome
+    from blurr.metrics.outcome import Outcome
     from blurr.serve.evaluating import evaluate, write
     from blurr.tracking.summary import table_of_scores
 

@@ -14,8 +14,8 @@ from blurr.building import build
 from blurr.data.batching import Loader
 from blurr.data.core import RawData
 from blurr.errors import InputError
+from blurr.metrics.outcome import Evaluation
 from blurr.serve.predictor import Predictor
-from blurr.text.tasks.base import Evaluation
 from blurr.text.tasks.saved import FILE, SavedTask
 from blurr.tracking.records import to_json
 from blurr.trust import TRUST, check_config

@@ -12,10 +12,11 @@ from fastai.losses import CrossEntropyLossFlat
 from blurr.data.batching import Loader
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
+from blurr.metrics.outcome import Evaluation
 from blurr.text.data.all import TextBlock
 from blurr.text.hf_objects import HFObjects, build_model
 from blurr.text.metrics import Accuracy
-from blurr.text.tasks.base import Evaluation, Task
+from blurr.text.tasks.base import Task
 from blurr.text.tasks.sequence_classification import SequenceClassification
 from blurr.text.tasks.summarization import BlearnerForSummarization, Summarization
 

@@ -4,7 +4,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from blurr.data.own_columns import beside
 from blurr.data.splits import split_by
 from blurr.errors import InputError
 from blurr.metrics.base import Metric, Scored
+from blurr.metrics.outcome import Evaluation
 from blurr.metrics.streamed import RowMetric, RowsLater, notes_of, streamed
 from blurr.metrics.worthless import doubts
 from blurr.text.data.core import Table, TextDL, collator_for
@@ -35,23 +36,6 @@ from blurr.text.tasks.tokenized import ordered_splits, tokenized_splits, with_to
 from blurr.training.optimizers import adamw, as_opt_func
 
 Loss = Literal["auto", "model", "cross_entropy"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model does on one split.
-
-    Args:
-        metrics: `loss` and the value of each metric.
-        rows: one per row of the split, in its order: what was read, the target, the prediction, the loss.
-        notes: what is to be said beside the value of a metric, such as the class that an F1 is of.
-        doubts: why the result may be worth nothing; empty where nothing speaks against it.
-    """
-
-    metrics: dict[str, float]
-    rows: Table
-    notes: dict[str, str] = field(default_factory=dict)
-    doubts: list[str] = field(default_factory=list)
 
 
 @dataclass

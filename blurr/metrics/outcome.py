@@ -1,13 +1,30 @@
-"""What has come out of a run: its scores, and what is to be said of them."""
+"""What has come out of a split and of a run: scores, and what is to be said of them."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from blurr.metrics.base import Direction, declared_direction
-from blurr.text.tasks.base import Evaluation
 
 WORTHLESS = "worth nothing?"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on one split.
+
+    Attributes:
+        metrics: `loss` and the value of each metric.
+        rows: one per row of the split, in its order: what was read, the target, the prediction, the loss.
+        notes: what is to be said beside the value of a metric, such as the class that an F1 is of.
+        doubts: why the result may be worth nothing; empty where nothing speaks against it.
+    """
+
+    metrics: dict[str, float]
+    rows: list[dict[str, Any]]
+    notes: dict[str, str] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
 
 
 @dataclass
