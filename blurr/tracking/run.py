@@ -134,8 +134,7 @@ class Run:
     """
 
     def __init__(self, folder: Path, sink: Sink, *, kept: int | None = None, identity: str | None = None) -> None:
-        self.folder = folder
-        self.step = 0
+        self.folder, self.step = folder, 0
         self.tags: dict[str, str] = {}
         self._sink = sink
         self._rows: list[tuple[int, float, dict[str, Any]]] = []

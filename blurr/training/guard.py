@@ -114,7 +114,7 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
     def _leave_out_from_now_on(self, said: str, batch: int) -> None:
         self.avoided.add((self.learn.fits - 1, self.epoch, batch))
         log.warning("%s. Back to the last checkpoint; batch %d is left out from now on.", said, batch)
-        raise Rollback
+        raise Rollback(said)  # fastai reads what a callback raises with
 
     def state(self) -> dict[str, Any]:
         return {"avoided": [list(place) for place in sorted(self.avoided)]}
