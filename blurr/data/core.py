@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,17 @@ from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
 from blurr.data.tables import as_rows
 from blurr.errors import InputError
 
-__all__ = ["Columns", "LabelOptions", "RawData", "Schema", "UnknownLabels", "from_data", "known_splits", "raw_data"]
+__all__ = [
+    "Columns",
+    "LabelOptions",
+    "RawData",
+    "Schema",
+    "UnknownLabels",
+    "from_data",
+    "known_splits",
+    "raw_data",
+    "with_known_labels",
+]
 
 FINGERPRINT_ROWS = 1000
 
@@ -50,6 +60,7 @@ class RawData:
         source: Where the rows are from, for messages and the record of the run.
         kind: What the labels are: `multiclass`, `multilabel`, `regression` or `tags`; None where they are neither.
         reason: Why they are taken for that, in words.
+        unknown_labels: What becomes of rows with labels that cannot be predicted: `refuse` or `drop`.
     """
 
     splits: datasets.DatasetDict
@@ -57,6 +68,7 @@ class RawData:
     source: str
     kind: str | None = None
     reason: str = ""
+    unknown_labels: UnknownLabels = "refuse"
 
     @property
     def train(self) -> datasets.Dataset:
@@ -141,8 +153,9 @@ def raw_data(
         named = {name: _limited(part, _rows_of(limit, name), schema.label, seed) for name, part in named.items()}
     if labels is None:
         return RawData(datasets.DatasetDict(named), None, source)
-    named = _known(named, schema, labels, unknown_labels, source)
-    return RawData(datasets.DatasetDict(named), labels.names, source, labels.kind, labels.reason)
+    raw = RawData(datasets.DatasetDict(named), labels.names, source, labels.kind, labels.reason, unknown_labels)
+    is_to_learn = schema.labels is not None and schema.labels.known is None
+    return with_known_labels(raw, schema) if is_to_learn else raw
 
 
 def _with_labels(
@@ -165,20 +178,27 @@ def _replaced(rows: datasets.Dataset, column: str, values: list[Any], feature: A
     return rows.remove_columns(column).add_column(column, values, feature=feature).select_columns(names)
 
 
-def _known(
-    parts: dict[str, datasets.Dataset], schema: Schema, labels: Labels, unknown: UnknownLabels, source: str
-) -> dict[str, datasets.Dataset]:
-    """Refuse or drop rows with labels that cannot be learnt from the training rows, or that a trained model lacks."""
+def with_known_labels(raw: RawData, schema: Schema) -> RawData:
+    """Refuse or drop rows with labels that cannot be learnt from the training rows, or that a trained model lacks.
+
+    Args:
+        raw: The rows; those of every split are looked at.
+        schema: How they were read; its `labels.known` are a trained model's.
+
+    Raises:
+        InputError: There are such rows, or no others in a split.
+    """
     role, options = schema.classes, schema.labels
-    if role is None or options is None or labels.kind == "regression":
-        return parts
-    columns = {name: part.with_format(None)[role][:] for name, part in parts.items()}
+    if role is None or options is None or raw.kind in (None, "regression"):
+        return raw
+    columns = {name: part.with_format(None)[role][:] for name, part in raw.splits.items()}
     if options.known is not None:
         known, who = list(options.known), "the model does not know"
     else:
-        known, who = labels.names or sorted_labels(labels_in(columns["train"])), "no training row has"
-    kept = known_only(columns, known, unknown=unknown, source=source, who=who)
-    return {name: part.select(kept[name]) if name in kept else part for name, part in parts.items()}
+        known, who = raw.label_names or sorted_labels(labels_in(columns["train"])), "no training row has"
+    kept = known_only(columns, known, unknown=raw.unknown_labels, source=raw.source, who=who)
+    splits = {name: part.select(kept[name]) if name in kept else part for name, part in raw.splits.items()}
+    return replace(raw, splits=datasets.DatasetDict(splits))
 
 
 def from_data(

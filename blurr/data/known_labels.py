@@ -70,7 +70,7 @@ def known_only(
     labels = sorted_labels(labels_in(columns[split][row] for split, rows in found.items() for row in rows) - there)
     said = _unknown(labels, found, columns, sorted_labels(known), source, who)
     if unknown == "refuse":
-        raise InputError(said + _remedy([*labels, *known]))
+        raise InputError(f"{said} {_remedy([*labels, *known], is_split=len(columns) > 1)}")
     log.warning("%s They are left out (data.unknown_labels=drop).", said)
     empty = [split for split, rows in found.items() if len(rows) == len(columns[split])]
     if empty:
@@ -100,9 +100,12 @@ def _some(labels: Sequence[str]) -> str:
     return shown + (f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else "")
 
 
-def _remedy(labels: Sequence[str]) -> str:
-    numbers = " If the labels are numbers to predict, set task.kind=regression." if all(map(is_number, labels)) else ""
+def _remedy(labels: Sequence[str], *, is_split: bool) -> str:
+    numbers = "If the labels are numbers to predict, set task.kind=regression. " if all(map(is_number, labels)) else ""
+    drawn = (
+        "Where rows are drawn, data.splits.by=stratified keeps each label in training, and so does a higher data.limit."
+    )
     return (
-        f"{numbers} Correct the labels, or leave these rows out: data.unknown_labels=drop. Where rows are drawn, "
-        "data.splits.by=stratified keeps each label in training, and so does a higher data.limit where it is set."
+        f"{numbers if is_split else ''}Correct the labels, or leave these rows out: data.unknown_labels=drop."
+        f"{' ' + drawn if is_split else ''}"
     )

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,12 +77,15 @@ def read_labels(
         InputError: A label cannot be read, or not in one way only; names its row.
     """
     where = {split: f"{source} ({split})" for split in given}
+    may_be_several = options.kind == "auto" and names is None and options.names is None
     columns = {split: _values(rows, role) for split, rows in given.items()}
     for split, column in columns.items():
         _check_shapes(column, where[split])
     columns = _spelled(columns)
     columns = {split: _parted(column, options.separator, where[split]) for split, column in columns.items()}
     kind, reason = kind_of(columns, options, has_names=names is not None)
+    if may_be_several and kind == "multiclass":
+        _check_single(labels_in(label for column in columns.values() for label in column), source)
     for split, column in columns.items():
         _check_kind(column, kind, where[split])
     if kind == "regression":
@@ -220,6 +224,20 @@ def _check_kind(column: Column, kind: str, where: str) -> None:
         raise InputError(
             f"{has} and not a list with one for each word. Give lists, as conll and jsonl files hold them."
         )
+
+
+def _check_single(labels: set[str], source: str) -> None:
+    """Refuse names that could be several in one text: each of their parts is found in another label, too."""
+    for sign in "|;,":
+        parted = {label: {part.strip() for part in label.split(sign)} for label in labels}
+        counts = Counter(part for parts in parted.values() for part in parts)
+        joined = sorted(label for label, parts in parted.items() if len(parts) > 1)
+        if joined and all(counts[part] > 1 for label in joined for part in parted[label]):
+            raise InputError(
+                f"{source} has labels such as {joined[0]!r:.60}, whose parts are labels or parts of others, too. Say "
+                f"what they are: task.label_separator='{sign}' for several labels in one text, or "
+                "task.kind=multiclass for one name each."
+            )
 
 
 def _numbers(column: Column, where: str) -> Column:

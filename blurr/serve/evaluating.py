@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr import checks, composing
 from blurr.building import build
 from blurr.data.batching import Loader
-from blurr.data.core import RawData
+from blurr.data.core import RawData, with_known_labels
 from blurr.errors import InputError
 from blurr.metrics.outcome import Evaluation
 from blurr.serve.predictor import Predictor
@@ -39,13 +39,13 @@ def evaluate(
         InputError: the words, the data or the split are not what they should be.
     """
     task, hf = predictor.saved.task, predictor.hf
-    cfg = composed(predictor.saved, words)
-    raw: RawData = build(cfg.data, schema=task.row_schema(hf))
+    cfg, schema = composed(predictor.saved, words), task.row_schema(hf)
+    raw: RawData = build(cfg.data, schema=schema)
     chosen = split or ("test" if "test" in raw.splits else "valid")
     if chosen not in raw.splits:
         raise InputError(f"--split {chosen}: {raw.source} has the splits {sorted(raw.splits)}.")
     metrics = build(cfg.metrics if _names_metrics(words) else kept_metrics(predictor.saved, trusted))
-    rows = replace(raw, splits=DatasetDict({chosen: raw.splits[chosen]}))
+    rows = with_known_labels(replace(raw, splits=DatasetDict({chosen: raw.splits[chosen]})), schema)
     size = predictor.batch_size
     dls = task.dataloaders(rows, hf, Loader(batch_size=size, eval_batch_size=size, cache=cfg.loader.cache))
     learner = task.learner(dls, hf, raw=rows, metrics=metrics)

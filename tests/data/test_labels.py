@@ -1,11 +1,12 @@
 """Labels are read by written rules; what could be read in two ways is refused with the row and the remedy."""
 
+from dataclasses import replace
 from typing import Any
 
 import datasets
 import pytest
 
-from blurr.data.core import RawData, from_data
+from blurr.data.core import RawData, from_data, with_known_labels
 from blurr.data.known_labels import label_ids, sorted_labels
 from blurr.data.labels import LabelOptions
 from blurr.data.spelling import spell
@@ -121,6 +122,18 @@ def test_labels_that_no_multi_hot_list_has_are_known_all_the_same() -> None:
 
 def test_several_labels_in_one_text_are_parted_by_a_separator() -> None:
     assert labels_of(["a | b", "b", "c|a"], label_separator="|") == [["a", "b"], ["b"], ["c", "a"]]
+
+
+@pytest.mark.parametrize("labels", [["red|blue", "red", "blue"], ["a;b", "b;c", "c;a"], ["x, y", "y", "x"]], ids=str)
+def test_texts_that_could_be_several_labels_are_refused_with_what_to_say(labels: list[str]) -> None:
+    with pytest.raises(InputError, match=r"has labels such as '.*task.label_separator='.' .*or task.kind=multiclass"):
+        raw_of(labels)
+    assert labels_of(labels, kind="multiclass") == labels
+
+
+@pytest.mark.parametrize("labels", [["Paris, France", "Lyon, France"], ["a|b", "a|c"], ["a, b", "c"]], ids=str)
+def test_texts_with_a_sign_whose_parts_stand_nowhere_else_are_names(labels: list[str]) -> None:
+    assert labels_of(labels) == labels
 
 
 BAD = {
@@ -282,20 +295,16 @@ def test_tags_are_known_or_not_by_the_same_rule() -> None:
     assert both.valid["labels"][:] == [["O", "B-X"]] * 2
 
 
-def test_the_labels_of_a_trained_model_are_what_is_known(tmp_path) -> None:
-    options = LabelOptions(kind="multiclass", known=("b", "c"))
-    from dataclasses import replace
-
-    schema = replace(SequenceClassification.schema, labels=options)
+def test_the_labels_of_a_trained_model_are_what_is_known() -> None:
+    schema = replace(SequenceClassification.schema, labels=LabelOptions(kind="multiclass", known=("b", "c")))
     rows = [{"text": "x", "label": label} for label in ("a", "b")]
     with pytest.raises(InputError, match="the label 'a', which the model does not know: in 1 of the 2 train rows"):
-        from_data(schema, rows, valid=rows)
-    assert from_data(schema, rows, valid=rows, unknown_labels="drop").valid["label"][:] == ["b"]
+        with_known_labels(from_data(schema, rows, valid=rows), schema)
+    dropped = with_known_labels(from_data(schema, rows, valid=rows, unknown_labels="drop"), schema)
+    assert dropped.valid["label"][:] == ["b"]
 
 
 def test_a_number_names_a_label_of_a_model_whose_labels_have_no_names() -> None:
-    from dataclasses import replace
-
     rows = [{"text": "x", "label": label} for label in (0, 1)]
     for known, expected in (("LABEL_0", "LABEL_1"), ["LABEL_0", "LABEL_1"]), (("1", "0"), ["0", "1"]):
         schema = replace(SequenceClassification.schema, labels=LabelOptions(known=known))

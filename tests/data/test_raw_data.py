@@ -299,7 +299,7 @@ def test_a_limit_of_rows_with_several_labels_keeps_every_label() -> None:
 
 def test_a_limit_below_the_number_of_labels_is_named_where_it_hurts() -> None:
     rows = [{"text": f"text {row}", "label": str(row)} for row in range(100)]
-    with pytest.raises(InputError, match="and so does a higher data.limit where it is set"):
+    with pytest.raises(InputError, match="keeps each label in training, and so does a higher data.limit"):
         from_data(SCHEMA, rows, limit=5)
 
 

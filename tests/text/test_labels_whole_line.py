@@ -11,13 +11,14 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score
 
 from blurr import checks, composing
+from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.experiment import run_experiment
+from blurr.experiment import fitted_metrics, run_experiment
 from blurr.plan import plan
 from blurr.report.classes import confusion, per_class
 from blurr.serve.evaluating import evaluate
 from blurr.serve.predictor import Predictor
-from blurr.text.modeling.all import BlearnerForSequenceClassification
+from blurr.text.modeling.all import BlearnerForSequenceClassification, SequenceClassification
 from blurr.tracking.records import read_lines
 
 LABELS = [
@@ -184,6 +185,16 @@ def test_what_cannot_score_numbers_is_refused_before_training(words, message, wo
     with pytest.raises(InputError, match=message):
         trained(work, tiny_bert, rows_of(["0.5", "1"], 12), *words)
     assert not (work / "run" / "model").exists()
+
+
+def test_a_trial_whose_sweep_compares_another_objective_is_refused(work: Path):
+    rows = rows_of([0.5, 1.0], 12)
+    task = SequenceClassification()
+    raw = from_data(task.row_schema(), rows, valid=rows)
+    with pytest.raises(InputError, match="say task.kind=regression, or objective=valid/pearson"):
+        fitted_metrics(composing.compose([]), task, raw, [], None, is_trial=True)
+    cfg = composing.compose(["objective=valid/pearson"])
+    assert list(fitted_metrics(cfg, task, raw, [], None, is_trial=True).metrics) == ["pearson", "spearman"]
 
 
 def facts(*words: str) -> dict[str, dict[str, str]]:

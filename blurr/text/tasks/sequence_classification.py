@@ -240,7 +240,9 @@ class SequenceClassification(Task):
         if weights == "balanced":
             weights = learner.loss_func.func.weight.tolist()
         threshold = threshold_of(config) if kind == "multilabel" else DEFAULT
-        return replace(self, kind=kind, class_weights=weights, threshold=threshold)
+        is_read = kind == "multilabel" and self.labels_are == "auto" and self.label_names is None
+        labels_are: LabelsAre = "names" if is_read else self.labels_are  # what was clear once is clear in few rows, too
+        return replace(self, kind=kind, labels_are=labels_are, class_weights=weights, threshold=threshold)
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         logits = learner.pred.detach().float()
