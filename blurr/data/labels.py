@@ -1,5 +1,6 @@
 """Read the labels of rows by one rule for all splits: classes, lists of labels or numbers; see docs/data.md."""
 
+import logging
 import math
 import re
 from collections import Counter
@@ -11,8 +12,10 @@ import datasets
 import numpy as np
 
 from blurr.data.known_labels import NUMBER, is_number, label_ids, labels_in
-from blurr.data.spelling import are_whole, is_missing, spell
+from blurr.data.spelling import SCALARS, are_whole, is_missing, spell
 from blurr.errors import InputError
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["auto", "multiclass", "multilabel", "regression", "tags"]
 LabelsAre = Literal["auto", "names", "ids", "multi_hot"]
@@ -160,10 +163,10 @@ def _check_shapes(column: Column, where: str) -> None:
     """Refuse what is neither a value nor a list of values."""
     for row, label in enumerate(column, start=1):
         each = label if isinstance(label, list) else [label]
-        if any(isinstance(value, dict | list) for value in each):
+        if not all(isinstance(value, SCALARS) or is_missing(value) for value in each):
             raise InputError(
-                f"{where}: row {row} (counted from 1) has {label!r:.80} for a label. A label is a text, a number or a "
-                "list of these; a dot reaches into an object, as in data.columns.label=label.name."
+                f"{where}: row {row} (counted from 1) has {label!r:.80} for a label. A label is a text, a number, a "
+                "truth value or a list of these; a dot reaches into an object, as in data.columns.label=label.name."
             )
         if isinstance(label, list) and any(is_missing(value) for value in label):
             raise InputError(
@@ -227,7 +230,16 @@ def _check_kind(column: Column, kind: str, where: str) -> None:
 
 
 def _check_single(labels: set[str], source: str) -> None:
-    """Refuse names that could be several in one text: each of their parts is found in another label, too."""
+    """Refuse names that could be several in one text, each of whose parts is found in another label, and numbers."""
+    if any("," in label for label in labels) and all(NUMBER.fullmatch(label.replace(",", ".")) for label in labels):
+        example = next(label for label in sorted(labels) if "," in label)
+        raise InputError(
+            f"{source} has labels such as {example!r}, numbers with a decimal comma. Write"
+            " a point for numbers to predict, or say task.kind=multiclass for names."
+        )
+    stripped = Counter(label.strip() for label in labels)
+    for name in sorted(name for name, count in stripped.items() if count > 1):
+        log.warning("%s has several labels that differ by spaces around %r alone.", source, name)
     for sign in "|;,":
         parted = {label: {part.strip() for part in label.split(sign)} for label in labels}
         counts = Counter(part for parts in parted.values() for part in parts)

@@ -41,7 +41,6 @@ def labels_of(*given: Any, **options: Any) -> list[Any]:
         (["1", "2.5"], "regression", "all 4 labels are numbers, and 2 of them, such as 2.5, not whole"),
         ([1, 2.5], "regression", "all 4 labels are numbers"),
         ([".5", "-1E-3"], "regression", "all 4 labels are numbers"),
-        (["1.5", "1,5"], "multiclass", "the labels are names"),
         (["1.5", "0x1A"], "multiclass", "the labels are names"),
         (["1.5", "1_000"], "multiclass", "the labels are names"),
         (["1.5", "nine"], "multiclass", "the labels are names"),
@@ -131,6 +130,18 @@ def test_texts_that_could_be_several_labels_are_refused_with_what_to_say(labels:
     assert labels_of(labels, kind="multiclass") == labels
 
 
+def test_numbers_with_a_decimal_comma_are_refused_with_what_to_say() -> None:
+    with pytest.raises(InputError, match="labels such as '1,5', numbers with a decimal comma. Write a point"):
+        raw_of(["1,5", "2", "2.5"])
+    assert labels_of(["1,5", "2"], kind="multiclass") == ["1,5", "2"]
+
+
+def test_labels_that_differ_by_spaces_are_as_they_are_written_and_said_aloud(caplog) -> None:
+    with caplog.at_level("WARNING", logger="blurr"):
+        assert labels_of(["a", " a", "b"]) == ["a", " a", "b"]
+    assert "list has several labels that differ by spaces around 'a' alone" in caplog.text
+
+
 @pytest.mark.parametrize("labels", [["Paris, France", "Lyon, France"], ["a|b", "a|c"], ["a, b", "c"]], ids=str)
 def test_texts_with_a_sign_whose_parts_stand_nowhere_else_are_names(labels: list[str]) -> None:
     assert labels_of(labels) == labels
@@ -144,10 +155,11 @@ BAD = {
     ),
     "empty lists": ([[], []], {}, "no row has a label, all lists are empty"),
     "a dict": ([{"name": "a"}, {"name": "b"}], {}, r"row 1 \(counted from 1\) has {'name': 'a'} for a label"),
+    "bytes": ([b"a", b"b"], {}, r"row 1 \(counted from 1\) has b'a' for a label"),
     "a list of lists": (
         [[["a"]], [["b"]]],
         {},
-        r"row 1 .* for a label. A label is a text, a number or a list of these",
+        r"row 1 .* for a label. A label is a text, a number, a truth value",
     ),
     "another value": (
         [[1, 0], [0, 2]],
