@@ -29,16 +29,23 @@ LOCK = "run.lock"  # held while the run is alive
 LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
 
 IDENTITY = "identity"  # of a run, in RECORD, METRICS, place.json of a checkpoint, and checksums.json of a model
-OF_MODEL = (
-    *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "blurr.json", SEAL, CARD),
-    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"),
-    *("*_config.json", "*chat_template*"),
-    *("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "*input_example.json"),  # MLflow's
+OF_MODEL = (  # besides those that its checksums name
+    *("model.safetensors", "config.json", "generation_config.json", "blurr.json", SEAL, CARD),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"),
+    *("input_example.json", "serving_input_example.json"),
+)
+OF_TRAINING = ("loss", "learning_rate", "metrics", "metrics_[0-9]", "token_lengths")  # plots of the whole run
+OF_SPLIT = (
+    *("outcomes", "precision_recall", "calibration", "confusion", "entities", "slices", "predicted", "errors"),
+    *("perplexity", "losses_of_rows", "overlap", "lengths_written"),
 )
 FILES = (
     *(METRICS, SCORES, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, *TABLES.values(), REPORT),
-    *(f"{split}_*.txt" for split in TABLES),
-    *("lr_find.*", f"{PLOTS}/*.png", f"{RECORD}.part", f"{SCORES}.part"),
+    *(f"{split}_entities.txt" for split in TABLES),
+    *("lr_find.json", "lr_find.png", f"{RECORD}.part", f"{SCORES}.part", f"{OVERRIDES}.part"),
+    *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),
+    *(f"{PLOTS}/{split}_{name}.png" for split in ("validation", "test") for name in OF_SPLIT),
     *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", f"{CHECKPOINT_ASIDE}/*", "best.pth", "last.pth")),
     *(f"{MODEL}/{name}" for name in OF_MODEL),
     f"{MODEL_ASIDE}/*",
@@ -54,11 +61,16 @@ def new_identity() -> str:
 
 def identity_of(folder: Path) -> str | None:
     """Return the identity of the run in a folder; None where there is no run, or one that has none."""
+    identity: str | None = _record(folder).get(IDENTITY)
+    return identity
+
+
+def _record(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return found.get(IDENTITY) if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def holds_run(folder: Path) -> bool:
@@ -171,9 +183,15 @@ def make_room(folder: Path, *, overwrite: bool) -> None:
 
 
 def written(folder: Path) -> list[Path]:
-    """Return the files in a folder that a run writes, RECORD last."""
+    """Return the files in a folder that a run writes, RECORD last.
+
+    Those are `FILES`, what the checksums of the model name, and the reports that the record names, such as those of a
+    task of your own.
+    """
     model = folder / MODEL
     there = [path for name in FILES[:-1] for path in sorted(folder.glob(name))]
+    reports = [Path(path).name for path in _record(folder).get("artifacts", {})]
+    there += [folder / name for name in reports if name.startswith(tuple(f"{split}_" for split in TABLES))]
     with suppress(Damaged):  # the usual names are known without it
         there += [model / name for name in (sealed_files(model) if is_sealed(model) else ())]
     return [path for path in dict.fromkeys([*there, folder / RECORD]) if path.is_file()]

@@ -20,6 +20,7 @@ from blurr.report.parts import Mark, Passage
 from blurr.report.perplexity import by_length
 from blurr.report.record import find_run, read_record, runs_in
 from blurr.report.texts import word_f1, worst_texts
+from blurr.runs.folder import written
 
 from .conftest import FACTS, ROWS
 
@@ -54,6 +55,7 @@ def test_every_kind_of_rows_gives_a_page_that_needs_nothing_else_and_plots(kind,
     drawn = sorted(plots.glob("*.png"))
     assert {"loss.png", "learning_rate.png", "token_lengths.png"} < {each.name for each in drawn}
     assert any(each.name.startswith("validation_") for each in drawn)
+    assert {page, *drawn} <= set(written(page.parent))  # which is what overwriting deletes
     assert text.count("<svg") == len(drawn)
 
 

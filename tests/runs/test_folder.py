@@ -17,11 +17,13 @@ def leave_a_run(folder: Path, *, steps: int = 3, identity: str | None = ME) -> P
     """Leave what a run leaves, of whatever content."""
     folder.mkdir(exist_ok=True)
     known = {} if identity is None else {"identity": identity}
-    (folder / files.RECORD).write_text(json.dumps({**known, "run_id": "of MLflow"}))
+    artifacts = {f"{folder}/valid_own.txt": None, f"{folder}/data.csv": None}
+    (folder / files.RECORD).write_text(json.dumps({**known, "run_id": "of MLflow", "artifacts": artifacts}))
     lines = [{**(known if step == 1 else {}), "step": step, "train/loss": 1.0} for step in range(1, steps + 1)]
     (folder / files.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     names = ["config.yaml", "overrides.yaml", "environment.json", "facts.json", "predictions.jsonl", "blurr.log"]
-    names += ["valid_classes.txt", "report.html", "plots/loss.png", "plots/valid_confusion.png", "lr_find.png"]
+    names += ["valid_entities.txt", "valid_own.txt", "report.html", "plots/loss.png", "plots/metrics_2.png"]
+    names += ["plots/validation_confusion.png", "lr_find.png"]
     if steps:
         names += ["checkpoints/step-00000003/state.pt", "checkpoints/best.pth", f"checkpoints/.{'0a' * 16}/state.pt"]
         names += ["model/README.md", "model/MLmodel", ".model.part/config.json"]
@@ -66,7 +68,17 @@ def test_a_run_is_not_written_over(tmp_path: Path, scores: bool, said: str):
 
 def test_overwriting_deletes_the_files_of_the_run_and_nothing_else(tmp_path: Path):
     out = leave_a_run(tmp_path)
-    mine = ["data.csv", "notes.txt", "model/mine.yaml", "plots/mine.svg", "checkpoints/mine/step-1/x", "train_x.txt"]
+    mine = [
+        "data.csv",
+        "notes.txt",
+        "model/mine.yaml",
+        "model/my.json",
+        "plots/mine.png",
+        "plots/mine.svg",
+        "checkpoints/mine/step-1/x",
+        "train_x.txt",
+        "test_data.txt",
+    ]
     mine += ["metrics.csv", "report.md", "src/config.yaml", "outputs/a/b/run.json", "checkpoints/.mine/state.pt"]
     for name in mine:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
