@@ -63,7 +63,7 @@ def _hydra(words: Sequence[str]) -> None:
     from blurr import run
 
     sys.argv = [sys.argv[0], *words]
-    run.main()
+    run.hand_to_hydra()
 
 
 def _ls(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,25 @@ Every other exception, a bug or one of the user's own code, keeps its traceback 
 """
 
 import difflib
-from collections.abc import Iterable
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+# What the operating system says where a disk cannot take (more of) a file, whatever is written there.
+DISK_CODES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+# Libraries that write by themselves pass on the system's words, or SQLite's and torch's, in errors of their own.
+DISK_WORDS = (
+    *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+    *("database or disk is full", "disk I/O error", "iostream error", "PytorchStreamWriter failed", "unexpected pos"),
+)
+# CUDA's error is a class of its own, Python's and NumPy's are MemoryErrors; allocators in C++ say it in words.
+MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "_STATUS_ALLOC_FAILED")
+NO_ANSWER_CODES = frozenset({408, 429, *range(500, 600)})  # of HTTP: the server is busy or broken, the request is not
+# Bases of what HTTP libraries raise where nothing answers: requests', urllib3's, httpx's and its successors'.
+NO_ANSWER_NAMES = frozenset({"ConnectionError", "Timeout", "TransportError", "LocalEntryNotFoundError", "URLError"})
+MAKE_ROOM = "Make room on the disk, or write to another one."
 
 
 class BlurrError(Exception):
@@ -32,6 +50,93 @@ class InputError(BlurrError, ValueError):
 
 class ResourceError(BlurrError):
     """Something outside of blurr and of the user's input failed: memory, disk, a service, the network, a worker."""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception, then what it was raised from or while handling, as a traceback shows them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Is this what Python, the system, a device or an allocator in C++ raises when the memory does not suffice?"""
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in _bases(error):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in MEMORY_WORDS)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Is this what a disk causes that is full, read-only or broken?"""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in DISK_CODES
+    # a ValueError is about a value, whatever its words
+    return not isinstance(error, BlurrError | ValueError) and any(words in str(error) for words in DISK_WORDS)
+
+
+def is_no_answer(error: BaseException) -> bool:
+    """Is this what a service causes that does not answer, or answers that it cannot at the moment?"""
+    response = vars(error).get("response")
+    if response is not None:  # of an HTTP library's error, whatever its class
+        return response.status_code in NO_ANSWER_CODES
+    return isinstance(error, ConnectionError | TimeoutError) or not NO_ANSWER_NAMES.isdisjoint(_bases(error))
+
+
+def resource_error(error: BaseException) -> ResourceError | None:
+    """Return the answer to a failure of memory or disk, None for anything else.
+
+    Args:
+        error: the exception; what it was raised from counts, too.
+    """
+    for cause in chain(error):
+        if is_out_of_memory(cause):
+            return ResourceError(
+                f"Out of memory: {_first_line(cause)}. Lower loader.batch_size, task.max_length or loader.num_workers, "
+                "take a smaller model, or end what else runs on this machine."
+            )
+        if is_full_disk(cause):
+            file = cause.filename if isinstance(cause, OSError) and cause.filename else "A file"
+            return ResourceError(f"{file} cannot be written or read: {_reason(cause)}. {MAKE_ROOM}")
+    return None
+
+
+class writing:  # noqa: N801  # used as a function is, in `with writing(path):`
+    """Answers a file that cannot be written in one message.
+
+    Args:
+        path: what is written in the `with` block.
+        remedy: what to do.
+
+    Raises:
+        ResourceError: the disk is full, or the folder is read-only or gone.
+    """
+
+    def __init__(self, path: Path | str, remedy: str = MAKE_ROOM) -> None:
+        self.path, self.remedy = path, remedy
+
+    def __enter__(self) -> None:
+        """Begin to listen."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise a ResourceError in place of what the system, or a library that writes, says of the disk."""
+        if error is not None and (isinstance(error, OSError) or is_full_disk(error)):
+            raise ResourceError(f"{self.path} cannot be written: {_reason(error)}. {self.remedy}") from error
+
+
+def _bases(error: BaseException) -> set[str]:
+    return {base.__name__ for base in type(error).__mro__}
+
+
+def _reason(error: BaseException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".")
 
 
 def nearest(word: object, options: Iterable[object]) -> str:

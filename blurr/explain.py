@@ -3,9 +3,10 @@
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
+from typing import Any, TypeVar
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -18,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from blurr import paths
-from blurr.errors import InputError, nearest
+from blurr.errors import BlurrError, InputError, nearest, resource_error
 
 USER_MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
 
@@ -29,11 +30,26 @@ FLAGS = (
 )
 
 
+Job = TypeVar("Job", bound=Callable[..., Any])
+JOBS: set[CodeType] = set()  # what runs once a config is composed: from there on, no library error is about words
+
+
+def job(function: Job) -> Job:
+    """Mark the function that Hydra calls with a composed config, and return it as it is."""
+    JOBS.add(function.__code__)
+    return function
+
+
 class Answering:
     """Turns what is raised inside a `with` block into one message on stderr and an exit code (SystemExit).
 
-    The code is 2 for a mistake of the user's, 1 for any other exception, 130 for Ctrl-C. A mistake's traceback is
-    shown only where the command line has `debug=traceback`; another exception's always, from our code on.
+    The code is 2 for a mistake of the user's; 1 for a failure of the machine or a service, and for any other exception;
+    130 for Ctrl-C. The traceback of an InputError or ResourceError is shown only where the command line has
+    `debug=traceback`; another exception's always, from our code on.
+
+    The doors of the process use it (`cli.main`, `run.main`), and the two places whose exceptions Hydra would report in
+    its own words before they reach a door: the check before a run, and the job. A SystemExit passes through Hydra and
+    through an outer `Answering`, so that nesting them does no harm.
     """
 
     def __enter__(self) -> None:
@@ -65,11 +81,26 @@ def check_flags(words: Sequence[str]) -> None:
             raise InputError(f"There is no flag '{flag}'.{hint} `--help` shows the flags and the groups.")
 
 
-def message_of(error: BaseException) -> str | None:
-    """Return the answer to a user's mistake, None when the exception is something else."""
-    for cause in _chain(error):
-        if isinstance(cause, InputError):
-            return str(cause)
+def answer_to(error: BaseException) -> BlurrError | None:
+    """Return the error whose message answers an exception, None where a traceback has to.
+
+    fastai and Hydra raise errors of their own from what a callback or a target raised: the causes count, too.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        An InputError (exit code 2) or a ResourceError (exit code 1).
+    """
+    for cause in _causes(error):
+        if isinstance(cause, BlurrError):
+            return cause
+    message = _mistake_of_words(error)
+    return resource_error(error) if message is None else InputError(message)
+
+
+def _mistake_of_words(error: BaseException) -> str | None:
+    """Return the answer to what Hydra or OmegaConf refused while composing, None for any other exception."""
     if isinstance(error, RecursionError) and _is_hydras(error):
         own = [str(file) for group in paths.groups() for file in paths.options(group).values() if paths.is_own(file)]
         return f"An option's file includes itself, maybe by another: look at the defaults of {', '.join(own)}."
@@ -96,17 +127,17 @@ def _report(error: Exception, words: Sequence[str]) -> int:
     if "-sc" in words or "--shell-completion" in words:  # a message would land in the middle of what the user types
         return CRASH
     wants_traceback = any(word.lstrip("+") in ("debug=traceback", "debug.traceback=true") for word in words)
-    message = message_of(error)
-    if message is None or wants_traceback:
+    answer = answer_to(error)
+    if answer is None or wants_traceback:
         frames = error.__traceback__ if wants_traceback else _from_our_code(error.__traceback__)
         traceback.print_exception(type(error), error, frames)
-    if message is None:
+    if answer is None:
         return CRASH
-    sys.stderr.write(f"{message}\n")
-    return USER_MISTAKE
+    sys.stderr.write(f"{answer}\n")
+    return USER_MISTAKE if isinstance(answer, InputError) else CRASH
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
@@ -118,30 +149,28 @@ def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
         trace = trace.tb_next
 
 
-def _is_experiment(trace: TracebackType) -> bool:
-    return trace.tb_frame.f_code.co_name == "experiment" and trace.tb_frame.f_globals["__file__"] == str(
-        paths.PACKAGE / "run.py"
-    )
+def _is_job(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code in JOBS
 
 
 def _is_hydras(error: BaseException) -> bool:
-    """Did Hydra call what raised this, before the experiment itself began?"""
+    """Did Hydra call what raised this, before the job began?"""
     trail = list(_frames(error.__traceback__))
     callers = {trace.tb_frame.f_globals["__name__"].split(".")[0] for trace in trail}
-    return "hydra" in callers and not any(_is_experiment(trace) for trace in trail)
+    return "hydra" in callers and not any(_is_job(trace) for trace in trail)
 
 
 def _while_composing(error: BaseException) -> bool:
-    """Was this raised by Hydra or OmegaConf, before the experiment itself began?"""
+    """Was this raised by Hydra or OmegaConf, before the job began?"""
     trail = list(_frames(error.__traceback__))
     libraries = ("hydra", "omegaconf", "yaml", "antlr4")
     raised_in = trail[-1].tb_frame.f_globals["__name__"].split(".")[0] if trail else "hydra"
-    return raised_in in libraries and not any(_is_experiment(trace) for trace in trail)
+    return raised_in in libraries and not any(_is_job(trace) for trace in trail)
 
 
 def _from_our_code(trace: TracebackType | None) -> TracebackType | None:
     """Leave out Hydra's frames: they say nothing about what went wrong in an experiment."""
-    return next((inner for inner in _frames(trace) if _is_experiment(inner)), trace)
+    return next((inner for inner in _frames(trace) if _is_job(inner)), trace)
 
 
 def _one_line(text: str) -> str:
@@ -211,7 +240,7 @@ def _bad_composition(error: ConfigCompositionException) -> str:
         return f"{taken[1]} is there already: write {taken[1]}=… without the +."
     if isinstance(cause, OmegaConfBaseException) and "Could not override" in str(error):
         return _unknown_key(cause)
-    causes = [str(part) for part in _chain(error) if str(part)]
+    causes = [str(part) for part in _causes(error) if str(part)]
     return _one_line("\n".join(causes))
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr import composing, explain, garbage, paths, threads
 
 
+@explain.job
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     """Check one job's config and run it, with what a sweep gives its trials; returns the objective."""
     from blurr import checks
@@ -32,12 +33,17 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
         return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=words, choices=choices, **trial)
 
 
+def hand_to_hydra() -> None:
+    """Let Hydra compose the command line's config and run it, or a sweep of it."""
+    explain.check_flags(sys.argv[1:])
+    composing.prepare_process()
+    hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()
+
+
 def main() -> None:
-    """Hand the command line to Hydra, and answer its mistakes in blurr's words."""
+    """Run the command line, and answer its mistakes in blurr's words."""
     with explain.Answering():
-        explain.check_flags(sys.argv[1:])
-        composing.prepare_process()
-        hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()
+        hand_to_hydra()
 
 
 if __name__ == "__main__":

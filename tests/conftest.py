@@ -52,14 +52,15 @@ def blurr(work: Path) -> Blurr:
 def answer(work: Path) -> Answer:
     """Compose and check a command line in this process, in the empty folder; return the answer to its mistake."""
     from blurr import checks, composing, explain
+    from blurr.errors import InputError
 
     def ask(*overrides: str) -> str:
         with pytest.raises(Exception) as caught:  # noqa: PT011  # any exception must have an answer
             checks.check(composing.compose(overrides))
-        message = explain.message_of(caught.value)
-        if message is None:
+        mistake = explain.answer_to(caught.value)
+        if not isinstance(mistake, InputError):
             raise caught.value
-        return message
+        return str(mistake)
 
     return ask
 

@@ -56,7 +56,7 @@ class Ended:
         values: of the objectives, once it is finished.
         reason: why it failed.
         details: the traceback, or what there is in its place.
-        mistake: whether it failed on a mistake in what the user gave.
+        mistake: whether it failed on a mistake in what the user gave, which another attempt would repeat.
         cpu: seconds of computing, where they are known.
     """
 

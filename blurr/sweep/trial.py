@@ -6,7 +6,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,6 +19,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from blurr import explain
+from blurr.errors import InputError
 from blurr.interruption import Interrupted
 from blurr.runs.folder import ERROR, SCORES, holds_run
 from blurr.sweep.messages import Ended, Job, Pruned, Reported
@@ -27,7 +28,6 @@ from blurr.tracking.masking import mask_text
 OUTPUT, CRASH = "output.txt", "crash.txt"
 RESULTS = (SCORES, ERROR, CRASH)  # of an earlier attempt, to be forgotten in this order; checkpoints are kept
 MOST_CHARACTERS = 300  # of a reason; the traceback has all of it
-OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "Unable to allocate")
 
 
 @dataclass(frozen=True)
@@ -130,24 +130,11 @@ def _ended(job: Job, error: BaseException) -> Ended:
         return Ended(job.number, "pruned")
     if isinstance(error, Interrupted):
         return Ended(job.number, "interrupted")
-    message = explain.message_of(error)
+    answer = explain.answer_to(error)
     details = mask_text("".join(traceback.format_exception(error)))
     reason = " ".join(f"{type(error).__name__}: {mask_text(str(error))}".split())[:MOST_CHARACTERS]
-    if any(map(_is_of_memory, _chain(error))):
-        reason = f"out of memory ({reason})"
-    elif isinstance(error, SystemExit):
+    if isinstance(error, SystemExit):
         reason = f"sys.exit({error.code}) was called"
-    return Ended(job.number, "failed", (), message or reason, details, mistake=message is not None)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from, or while handling: fastai wraps what a callback raises."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _is_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is CUDA's
-        return True
-    return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    elif answer:
+        reason = mask_text(str(answer))
+    return Ended(job.number, "failed", (), reason, details, mistake=isinstance(answer, InputError))

@@ -9,9 +9,8 @@ import torch
 from fastai.callback.core import Callback, CancelFitException, event
 from fastai.learner import Learner
 
-from blurr.errors import InputError
+from blurr.errors import ResourceError, is_out_of_memory
 from blurr.training.checkpoints import random_state, set_random_state
-from blurr.training.guard import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +38,13 @@ def find_batch_size(learner_of: Callable[[int], Learner], rows: int) -> int:
         rows: of an epoch.
 
     Raises:
-        InputError: not even one row fits.
+        ResourceError: not even one row fits.
     """
     size = 1 << max(1, min(MOST, rows // STEPS)).bit_length() - 1
     random = random_state()
     while not _fits(learner_of(size)):
         if size == 1:
-            raise InputError(
+            raise ResourceError(
                 "Out of memory: it does not hold a batch of one row. Lower task.max_length, add "
                 "callbacks=[gradient_checkpointing] or precision=bf16, or take a smaller model."
             )

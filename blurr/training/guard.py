@@ -13,7 +13,7 @@ from fastai.learner import Learner
 
 from blurr.data.batching import IGNORED, TokenizedRows
 from blurr.data.columns import Ragged
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +22,6 @@ MAX_SKIPPED = 20  # in a row: by then the weights themselves are not numbers
 MAX_ROLLBACKS = 5
 LOSSES = 50  # that are looked at together
 REMEDY = "Look at these rows; lower optimizer.lr, add callbacks=[gradient_clip], use precision=bf16 in place of fp16"
-# CUDA's error is a class of its own; the CPU's allocator raises a RuntimeError with these words.
-CPU_FULL = ("can't allocate memory", "not enough memory")
 
 
 class Rollback(Exception):  # noqa: N818  # no error
@@ -188,27 +186,29 @@ def _check_range(what: str, ids: Any, known: int, remedy: str) -> None:
         )
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Is this what Python, a device or the CPU's allocator raises when the memory does not suffice?"""
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or any(words in str(error) for words in CPU_FULL)
-
-
 @contextmanager
 def memory_watched(learner: Learner) -> Iterator[None]:
     """Say what to lower when the memory does not suffice.
 
     Raises:
-        InputError: it did not.
+        ResourceError: it did not.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        rows, tokens = learner.xb[0]["input_ids"].shape
-        raise InputError(
-            f"Out of memory: that of {learner.xb[0]['input_ids'].device} does not hold a batch of {rows} rows of "
-            f"{tokens} tokens. Lower loader.batch_size, or set it to auto (callbacks=[gradient_accumulation] makes up "
-            "for it), loader.max_tokens or task.max_length; or callbacks=[gradient_checkpointing], or precision=bf16."
+        raise ResourceError(
+            f"Out of memory: {_batch(learner)}. Lower loader.batch_size, or set it to auto "
+            "(callbacks=[gradient_accumulation] makes up for it), loader.max_tokens or task.max_length; or "
+            "callbacks=[gradient_checkpointing], or precision=bf16."
         ) from error
+
+
+def _batch(learner: Learner) -> str:
+    """Describe the batch that a training has come to."""
+    inputs = learner.xb[0]["input_ids"] if vars(learner).get("xb") else None
+    if inputs is None:
+        return "it ran out before the first batch"
+    rows, tokens = inputs.shape
+    return f"that of {inputs.device} does not hold a batch of {rows} rows of {tokens} tokens"

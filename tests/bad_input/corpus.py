@@ -43,9 +43,10 @@ class Case:
         try:
             self.give(folder)
         except Exception as error:  # noqa: BLE001  # any exception must have an answer
-            message = explain.message_of(error)
-            if message is None:
+            answer = explain.answer_to(error)
+            if answer is None:
                 return f"traceback: {type(error).__name__}: {error}"
+            message = str(answer)
             return "ok" if self.says != HANDLED and re.search(self.says, message, re.DOTALL) else f"says: {message}"
         return "ok" if self.says == HANDLED else "silent"
 

@@ -48,5 +48,5 @@ MISTAKES = {
 def test_a_mistake_is_answered_before_anything_is_run(sweep, work, words, expected):
     with pytest.raises(Exception) as caught:  # noqa: PT011  # any exception must have an answer
         sweep("tracking=none", *words)
-    assert re.search(expected, explain.message_of(caught.value))
+    assert re.search(expected, str(explain.answer_to(caught.value)))
     assert not list(work.iterdir())

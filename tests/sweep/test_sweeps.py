@@ -24,7 +24,7 @@ def test_what_a_trial_prints_is_in_its_folder_and_not_on_the_terminal(sweeping):
 
 ENDS = {
     "raise": "RuntimeError: it failed",
-    "memory": r"out of memory \(MemoryError",
+    "memory": r"Out of memory: MemoryError",
     "segfault": "died of SIGSEGV",
     "exit": r"left without a word, with exit code 3 \(os._exit\?\)",
     "hang": r"it took longer than sweep.trial_timeout=3 seconds",

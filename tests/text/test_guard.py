@@ -10,7 +10,7 @@ from fastai.callback.core import Callback
 from transformers import BertConfig, BertForSequenceClassification
 
 from blurr.data.batching import TokenizedRows
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training.guard import MAX_SKIPPED, Guard, check_ids, memory_watched
 
@@ -118,7 +118,8 @@ def test_ignored_labels_and_fitting_ids_pass():
 
 
 class Full:
-    xb = ({"input_ids": torch.zeros(16, 512)},)
+    def __init__(self) -> None:
+        self.xb = ({"input_ids": torch.zeros(16, 512)},)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +129,16 @@ class Full:
 )
 def test_too_little_memory_names_the_batch_and_what_to_lower(error):
     said = r"Out of memory: that of cpu does not hold a batch of 16 rows of 512 tokens\. Lower loader\.batch_size"
-    with pytest.raises(InputError, match=said), memory_watched(Full()):
+    with pytest.raises(ResourceError, match=said), memory_watched(Full()):
         raise error
+
+
+def test_too_little_memory_before_the_first_batch_is_said_too():
+    with (
+        pytest.raises(ResourceError, match="Out of memory: it ran out before the first batch"),
+        memory_watched(Callback()),
+    ):
+        raise MemoryError
 
 
 def test_another_error_stays_what_it_is():

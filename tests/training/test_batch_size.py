@@ -12,13 +12,12 @@ from safetensors.torch import load_file
 
 from blurr import checks, composing
 from blurr.data.batching import Loader
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError, is_out_of_memory
 from blurr.experiment import run_experiment
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training import batch_size
 from blurr.training.batch_size import find_batch_size
 from blurr.training.checkpoints import random_state
-from blurr.training.guard import is_out_of_memory
 
 __all__ = ["tiny_bert"]
 
@@ -70,9 +69,9 @@ def test_the_size_is_halved_until_it_fits_and_nothing_is_changed(tiny_bert: Path
     assert {tokens for _, tokens in seen} == {max(tokens for _, tokens in seen)}  # the longest rows, each time
 
 
-def test_one_row_that_does_not_fit_is_a_mistake(tiny_bert: Path):
+def test_one_row_that_does_not_fit_is_a_failure_of_the_machine(tiny_bert: Path):
     _, learner_of = learners(tiny_bert, 0, CUDA, [])
-    with pytest.raises(InputError, match=r"does not hold a batch of one row\. Lower task\.max_length"):
+    with pytest.raises(ResourceError, match=r"does not hold a batch of one row\. Lower task\.max_length"):
         find_batch_size(learner_of, 32)
 
 
