@@ -1,42 +1,58 @@
 """Check a composed config before anything heavy loads: types, ranges, files, and whether the model can do the task."""
 
-import ast
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter
 
 from blurr import paths, signatures
-from blurr.annotations import Fraction, Natural, NonNegative, Positive, SettingsOf
+from blurr.annotations import Count, Decay, Natural, NonNegative, Parts, Positive, Seed, SettingsOf, Size
+from blurr.architectures import check_model
 from blurr.errors import InputError, nearest
 
 # What no run can do without.
 NEEDED = ("task", "model", "data", "loader", "optimizer", "schedule", "checkpoint", "tracking")
 # Keys that stand in no node with a target of ours.
 KEYS: dict[str, Any] = {
-    "seed": Natural,
+    "seed": Seed,
     "report": bool,
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
     "compile": signatures.alias("blurr.training.compiling", "Compile"),
     "threads": signatures.alias("blurr.threads", "Threads"),
-    "objective": str | list[str],
-    "output_dir": str,
+    "objective": Annotated[str, MinLen(1)] | Annotated[list[str], MinLen(1)],
+    "output_dir": Annotated[str, MinLen(1)],
     "resume": str | None,
     "overwrite": bool,
-    **{f"optimizer.{name}": NonNegative for name in ("weight_decay", "wd", "momentum", "mom", "eps")},
-    "optimizer.betas": tuple[Fraction, Fraction],
+    **{f"optimizer.{name}": NonNegative for name in ("weight_decay", "wd", "eps")},
+    **{f"optimizer.{name}": Decay for name in ("momentum", "mom", "sqr_mom")},
+    "optimizer.betas": tuple[Decay, Decay],
     "optimizer.fused": bool | None,
     "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"] | None,
+}
+# Of targets of other libraries, the parameters whose values decide whether a run makes sense.
+_OF_SAMPLERS = {"seed": Seed | None, "n_startup_trials": Natural}
+LIBRARY: dict[str, dict[str, Any]] = {
+    "fastai.callback.training.GradientClip": {"max_norm": Positive, "norm_type": Positive},
+    **{f"optuna.samplers.{name}Sampler": _OF_SAMPLERS for name in ("CmaEs", "Random", "TPE")},
+    "optuna.pruners.SuccessiveHalvingPruner": {
+        "min_resource": Count | Literal["auto"],
+        "reduction_factor": Parts,
+        "min_early_stopping_rate": Natural,
+    },
+    "optuna.pruners.HyperbandPruner": {"min_resource": Count, "reduction_factor": Parts},
+    "optuna.pruners.MedianPruner": {"n_startup_trials": Natural, "n_warmup_steps": Natural, "interval_steps": Count},
+    "optuna.pruners.PatientPruner": {"patience": Natural, "min_delta": NonNegative},
 }
 NOUNS = {
     int: "a whole number",
@@ -64,21 +80,64 @@ def check(cfg: DictConfig) -> None:
     """Check every value that can be checked without loading data or a model.
 
     Raises:
-        InputError: the first mistake found.
+        InputError: all mistakes in single values, a line each; else what does not go together.
     """
     config = _resolved(cfg)
     _check_needed(config)
-    for key, expected in KEYS.items():
-        group, _, name = key.rpartition(".")
-        values = config.get(group, {}) if group else config
-        if name in values:
-            _check_value(key, values[name], expected)
-    for node in _nodes(config):
-        if signatures.is_ours(node.target):
-            _check_node(node)
-    _check_metrics(config)
-    _check_files(config)
-    _check_model(config)
+    nodes = list(_nodes(config))
+    _raise_all(
+        [
+            *_wrong_values(config, KEYS),
+            *(mistake for node in nodes for mistake in _mistakes(node)),
+            *_wrong_sizes(config.get("model")),
+        ]
+    )
+    _raise_all([m for check in (_check_metrics, _check_files, check_model) for m in _messages(partial(check, config))])
+
+
+def _raise_all(mistakes: Sequence[str]) -> None:
+    found: dict[str, str] = {}
+    for mistake in mistakes:  # a value that others take over by ${…} is said once, under its own key, which comes first
+        found.setdefault(re.sub(r"^[\w.]+\.", "", mistake), mistake)
+    if found:
+        raise InputError("\n".join(found.values()))
+
+
+def _messages(check: Callable[[], None]) -> list[str]:
+    """Return the mistakes that a check raises, as a list that more can be added to."""
+    try:
+        check()
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+def _wrong_values(values: Mapping[str, Any], types: Mapping[str, Any], key: str = "") -> Iterator[str]:
+    """Yield what is wrong with the values whose dotted keys have a type."""
+    for name, expected in types.items():
+        group, _, last = name.rpartition(".")
+        node = values.get(group, {}) if group else values
+        if last in node:
+            yield from _messages(partial(_check_value, f"{key}.{name}".lstrip("."), node[last], expected))
+
+
+def _mistakes(node: Node) -> Iterator[str]:
+    """Yield what is wrong with the values of a part that has a `_target_`."""
+    if signatures.is_ours(node.target):
+        yield from _mistakes_of_ours(node)
+    else:
+        yield from _wrong_values(node.values, LIBRARY.get(node.target, {}), node.key)
+
+
+def _wrong_sizes(model: Any) -> Iterator[str]:
+    """Yield what is wrong with the sizes of a model, which transformers takes as they are."""
+    for group in ("scratch", "config_kwargs"):
+        values = model.get(group) if isinstance(model, dict) else None
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            expected = Decay if "drop" in name else Size if isinstance(value, int) and group == "scratch" else float
+            yield from _messages(partial(_check_value, f"model.{group}.{name}", value, expected))
 
 
 def _check_needed(config: Mapping[str, Any]) -> None:
@@ -100,10 +159,10 @@ def check_part(key: str, node: DictConfig) -> None:
         node: the part.
 
     Raises:
-        InputError: the first mistake found.
+        InputError: all mistakes found, a line each.
     """
     values = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-    _check_node(Node(key, values["_target_"], values))
+    _raise_all(list(_mistakes(Node(key, values["_target_"], values))))
 
 
 def describe(expected: Any) -> str:
@@ -151,22 +210,24 @@ def _nodes(value: Any, key: str = "") -> Iterator[Node]:
             yield from _nodes(child, f"{key}.{index}")
 
 
-def _check_node(node: Node) -> None:
+def _mistakes_of_ours(node: Node) -> Iterator[str]:
     try:
         takes = signatures.signature(node.target)
     except InputError as error:
-        raise InputError(f"{node.key}._target_={node.target}: {error}") from error
+        yield f"{node.key}._target_={node.target}: {error}"
+        return
     for name, value in node.values.items():
         key = f"{node.key}.{name}"
         if name.startswith("_") or (name not in takes.parameters and takes.open):
             continue
         if name not in takes.parameters:
             there = list(takes.parameters)
-            raise InputError(f"There is no '{key}'.{nearest(name, there)} {node.key} has: {', '.join(there)}.")
+            yield f"There is no '{key}'.{nearest(name, there)} {node.key} has: {', '.join(there)}."
+            continue
         is_built = isinstance(value, dict) and "_target_" in value  # checked on its own
         if takes.parameters[name].type is not signatures.UNKNOWN and not is_built:
-            _check_value(key, value, takes.parameters[name].type)
-            _check_settings(key, value, takes.parameters[name].type)
+            wrong = _messages(partial(_check_value, key, value, takes.parameters[name].type))
+            yield from wrong or _wrong_settings(key, value, takes.parameters[name].type)
 
 
 def _check_value(key: str, value: Any, expected: Any) -> None:
@@ -180,16 +241,19 @@ def _check_value(key: str, value: Any, expected: Any) -> None:
         raise InputError(f"{key}={shown}: must be {describe(expected)}.{hint}") from error
 
 
-def _check_settings(key: str, values: Mapping[str, Any], expected: Any) -> None:
-    """Refuse a key that is no attribute of the class which a mapping's type names."""
+def _wrong_settings(key: str, values: Mapping[str, Any], expected: Any) -> Iterator[str]:
+    """Yield the keys that are no attributes of the class which a mapping's type names, and values without sense."""
     for mark in typing.get_args(expected)[1:]:
-        known = signatures.attributes(mark) if isinstance(mark, SettingsOf) else frozenset()
+        if not isinstance(mark, SettingsOf):
+            continue
+        known = signatures.attributes(mark)
         for name in values if known else ():
             if name not in known:
-                raise InputError(
+                yield (
                     f"There is no '{key}.{name}'.{nearest(name, known)} {key} takes the settings of "
                     f"{mark.library}.{mark.name}."
                 )
+        yield from _wrong_values(values, mark.types, key)
 
 
 def _literals(expected: Any) -> Iterator[Any]:
@@ -212,6 +276,8 @@ def _bounds(constraints: tuple[Any, ...]) -> str:
                 words.append(f"at most {high}")
             case Lt(lt=high):
                 words.append(f"below {high}")
+            case MinLen():
+                return " that is not empty"
     return f" {' and '.join(words)}" if words else ""
 
 
@@ -279,58 +345,3 @@ def _check_file(key: str, path: Path) -> None:
         raise InputError(f"{key}={path}: this file cannot be read ({error.strerror}).") from error
     if not first:
         raise InputError(f"{key}={path}: this file is empty. Give one with at least a header and a row.")
-
-
-def _check_model(config: Mapping[str, Any]) -> None:
-    """Refuse a model for whose architecture transformers has no class that does the task."""
-    task, model = config.get("task"), config.get("model")
-    if not isinstance(task, dict) or not isinstance(model, dict) or not signatures.is_ours(task.get("_target_", "")):
-        return
-    model_cls = signatures.class_attribute(task["_target_"], "model_cls")
-    arch = model.get("arch") or _arch_of_folder(model.get("name"))
-    able = _architectures(model_cls) if model_cls else frozenset()
-    if arch and able and arch not in able:
-        options = ", ".join(sorted(_options_of(able))) or "none of the options"
-        raise InputError(
-            f"{task['_target_'].split('.')[-1]} needs a model that transformers builds with {model_cls}, and {arch} "
-            f"cannot do that. These can: model={options}."
-        )
-
-
-def _arch_of_folder(name: object) -> str | None:
-    file = Path(str(name)).expanduser() / "config.json"
-    if not file.is_file():
-        return None
-    try:
-        return typing.cast(str | None, json.loads(file.read_text(encoding="utf-8")).get("model_type"))
-    except ValueError as error:
-        raise InputError(f"model.name={name}: its config.json is not readable JSON ({error}).") from error
-
-
-def _options_of(able: frozenset[str]) -> Iterator[str]:
-    """Yield the model options whose architecture is one of these."""
-    for name, file in paths.options("model").items():
-        option = OmegaConf.load(file)
-        if isinstance(option, DictConfig) and "arch" in option and option["arch"] in able:
-            yield name
-
-
-@cache
-def _architectures(model_cls: str) -> frozenset[str]:
-    """Return the model types an auto class can build, read from the source text of transformers; empty when unknown."""
-    file = signatures.source_of("transformers", "models", "auto", "modeling_auto.py")
-    if file is None or not file.is_file():
-        return frozenset()
-    scope = ast.parse(file.read_text(encoding="utf-8")).body
-    assigned = {
-        node.targets[0].id: node.value
-        for node in scope
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    owner = next((node for node in scope if isinstance(node, ast.ClassDef) and node.name == model_cls), None)
-    mapping = next((node.value for node in owner.body if isinstance(node, ast.Assign)), None) if owner else None
-    if not isinstance(mapping, ast.Name):
-        return frozenset()
-    table = assigned.get(f"{mapping.id}_NAMES")
-    names = [node.elts[0] for node in ast.walk(table) if isinstance(node, ast.Tuple)] if table else []
-    return frozenset(name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str))

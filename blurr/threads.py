@@ -6,9 +6,9 @@ from typing import Literal
 
 import psutil  # type: ignore[import-untyped]
 
-from blurr.annotations import Count
+from blurr.annotations import ThreadCount
 
-Threads = Count | Literal["auto"]
+Threads = ThreadCount | Literal["auto"]
 VARIABLE = "OMP_NUM_THREADS"
 
 

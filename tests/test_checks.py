@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Gt, Lt
 
-from blurr import checks, composing, paths
+from blurr import architectures, checks, composing, paths
 from blurr.annotations import Count, Fraction
 
 MISTAKES = {
@@ -174,7 +174,7 @@ class TestModel:
         checks.check(composing.compose(["task=summarization", "model=auto", "model.name=someone/something"]))
 
     def test_an_auto_class_that_transformers_lacks_refuses_nothing(self):
-        assert checks._architectures("AutoModelForMindReading") == frozenset()
+        assert architectures._architectures("AutoModelForMindReading") == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blurr.annotations import Count, Natural
+from blurr.annotations import BatchRows, Count, Multiple, Seed, Workers
 from blurr.data.bucketing import BatchSize
 from blurr.data.columns import Ragged, as_column
 from blurr.errors import InputError
@@ -35,14 +35,14 @@ class Loader:
         cache: keep what the tokenizer made, for the next run on the same texts; see `blurr.data.cache`.
     """
 
-    batch_size: Count | Literal["auto"] = 16
-    eval_batch_size: Count | None = None
+    batch_size: BatchRows | Literal["auto"] = 16
+    eval_batch_size: BatchRows | None = None
     max_tokens: Count | None = None
-    num_workers: Natural = 0
+    num_workers: Workers = 0
     pin_memory: bool = False
-    pad_to_multiple_of: Count | None = None
+    pad_to_multiple_of: Multiple | None = None
     bucket: bool = True
-    seed: int = 42
+    seed: Seed = 42
     cache: bool = True
 
     def size(self, *, train: bool) -> BatchSize:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import pandas as pd
@@ -46,7 +46,7 @@ FINGERPRINT_ROWS = 1000
 
 Step = Callable[[datasets.Dataset], datasets.Dataset]
 """A step of preprocessing: takes the rows of a split as their source has them, and gives the rows to go on with."""
-Limit = Count | dict[str, Count] | None
+Limit = Count | dict[Literal["train", "valid", "test"], Count] | None
 """Rows per split to keep: a number for each split, or one number for all."""
 
 

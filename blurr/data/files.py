@@ -6,6 +6,7 @@ from typing import Literal
 
 import datasets
 
+from blurr.annotations import Natural
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, raw_data
 from blurr.data.known_labels import UnknownLabels
 from blurr.data.readers import FileOptions, Format, Paths, read_files
@@ -30,7 +31,7 @@ def load_files(
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
     quotes: Literal["auto", "fields", "text"] = "auto",
-    sheet: str | int = 0,
+    sheet: str | Natural = 0,
 ) -> RawData:
     """Load rows from files; each of `train`, `valid` and `test` is a file, a folder, a pattern, or a list of these.
 

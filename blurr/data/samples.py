@@ -7,7 +7,7 @@ from typing import Any
 
 import datasets
 
-from blurr.annotations import Count, Fraction
+from blurr.annotations import Count, Fraction, Seed
 from blurr.data.core import Columns, RawData, Schema, raw_data
 from blurr.errors import InputError
 
@@ -22,7 +22,7 @@ def load_samples(
     *,
     rows: Count | None = None,
     valid: Fraction = 0.2,
-    seed: int = 42,
+    seed: Seed = 42,
     columns: Columns | None = None,
     limit: Count | None = None,
 ) -> RawData:

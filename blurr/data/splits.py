@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from blurr.annotations import Count, Fraction, Natural
+from blurr.annotations import Fraction, Natural, Parts, Seed
 from blurr.errors import InputError, nearest
 
 VALID_COLUMN = "is_valid"
@@ -48,10 +48,10 @@ class Splits:
     valid: Fraction = 0.2
     test: Fraction = 0.0
     column: str | None = None
-    index: list[int] | None = None
-    folds: Count = 5
+    index: list[Natural] | None = None
+    folds: Parts = 5
     fold: Natural = 0
-    seed: int = 42
+    seed: Seed = 42
 
 
 DEFAULT_SPLITS = Splits()

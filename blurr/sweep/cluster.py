@@ -16,7 +16,7 @@ import ray
 from omegaconf import DictConfig
 from ray.exceptions import RayActorError, RayTaskError
 
-from blurr.annotations import NonNegative, Positive
+from blurr.annotations import Count, NonNegative, Positive
 from blurr.sweep.messages import Ended, Event, Job
 from blurr.sweep.nursery import Stop
 from blurr.sweep.trial import Context
@@ -112,7 +112,7 @@ class Cluster:
 
 @contextmanager
 def cluster(
-    context: Context, workers: int, *, address: str | None = None, cpus: Positive = 1, gpus: NonNegative = 0
+    context: Context, workers: Count, *, address: str | None = None, cpus: Positive = 1, gpus: NonNegative = 0
 ) -> Iterator[Cluster]:
     """Join a Ray cluster, or start one on this machine.
 

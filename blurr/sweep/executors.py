@@ -9,6 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
+from blurr.annotations import MOST_WORKERS, Count
+from blurr.errors import InputError, ResourceError
 from blurr.sweep.messages import Ended, Event, Job
 from blurr.sweep.nursery import Stop, keep
 from blurr.sweep.trial import Context
@@ -62,7 +64,7 @@ class Processes:
         """Yield what trials have said; wait this long for the first.
 
         Raises:
-            RuntimeError: the process that the trials are forked from has died, and they with it.
+            ResourceError: the process that the trials are forked from has died, and they with it.
         """
         try:
             while self._connection.poll(seconds):
@@ -72,20 +74,28 @@ class Processes:
                 yield event
                 seconds = 0
         except (EOFError, ConnectionResetError) as error:
-            raise RuntimeError(
+            raise ResourceError(
                 "The process that starts the trials has died; what it said last stands above. Finished trials are "
                 "kept: go on with sweep.resume."
             ) from error
 
 
 @contextmanager
-def processes(context: Context, workers: int) -> Iterator[Processes]:
+def processes(context: Context, workers: Count) -> Iterator[Processes]:
     """Fork the process that trials are forked from; it loads everything while this one goes on.
 
     Args:
         context: what composes a trial.
         workers: trials at once.
+
+    Raises:
+        InputError: there are far more of them than cores.
     """
+    if workers > MOST_WORKERS:
+        raise InputError(
+            f"sweep.workers={workers}: this machine is for at most {MOST_WORKERS} trials at once. Set fewer, or "
+            "sweep/executor=ray for a cluster."
+        )
     ours, theirs = multiprocessing.Pipe()
     nursery = multiprocessing.get_context("fork").Process(
         target=_keep, args=(ours, theirs, context, threads_for(workers)), name="nursery"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from blurr.annotations import Count, Natural, Positive
+from blurr.annotations import Count, Positive, Seed
 from blurr.errors import InputError
 
 Direction = Literal["auto", "minimize", "maximize"]
@@ -38,7 +38,7 @@ class Settings:
     name: str
     resume: str | None = None
     trials: Count | None = None
-    shuffle: Natural | None = None
+    shuffle: Seed | None = None
     workers: Count = 1
     direction: Direction | list[Direction] = "auto"
     timeout: Positive | None = None

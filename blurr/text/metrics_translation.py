@@ -11,6 +11,7 @@ import regex
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from blurr.annotations import Natural
 from blurr.text.metrics_texts import ANY
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class ChrF(_Corpus):
         word_order: n-grams of words besides: 0 is chrF, 2 is chrF++.
     """
 
-    def __init__(self, word_order: int = 0) -> None:
+    def __init__(self, word_order: Natural = 0) -> None:
         self.word_order = word_order
         super().__init__()
 

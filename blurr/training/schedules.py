@@ -10,9 +10,10 @@ from collections.abc import Callable
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 
-from blurr.annotations import Count, Fraction, Natural, Positive
+from blurr.annotations import Count, Decay, Epochs, Fraction, Natural, Positive
 from blurr.training.optimizers import LearningRate
 
+Moms = tuple[Decay, Decay, Decay]
 Shape = Callable[[float], float]  # share of the training done, 0 to 1 → share of the highest learning rate
 
 
@@ -20,11 +21,11 @@ def one_cycle(
     learner: Learner,
     lr: LearningRate,
     *,
-    epochs: Count = 4,
+    epochs: Epochs = 4,
     pct_start: Fraction = 0.25,
     div: Positive = 25.0,
     div_final: Positive = 1e5,
-    moms: list[float] | None = None,
+    moms: Moms | None = None,
     freeze: bool = False,
 ) -> None:
     """Rise by a cosine from `lr / div` to `lr`, then fall to `lr / div_final` (Smith and Topin 2017, arXiv:1708.07120).
@@ -47,7 +48,7 @@ def fine_tune(
     learner: Learner,
     lr: LearningRate,
     *,
-    epochs: Count = 2,
+    epochs: Epochs = 2,
     freeze_epochs: Natural = 1,
     lr_mult: Positive = 100.0,
     pct_start: Fraction = 0.3,
@@ -73,7 +74,7 @@ def fine_tune(
     _fit(learner, epochs, rates, _rise_and_fall(pct_start, 1 / div, 1e-5))
 
 
-def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Count = 1, final_epochs: Count = 1) -> None:
+def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Epochs = 1, final_epochs: Epochs = 1) -> None:
     """Unfreeze one parameter group at a time, from the head on (Howard and Ruder 2018, arXiv:1801.06146).
 
     Args:
@@ -92,7 +93,7 @@ def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Count = 1,
 
 
 def flat_cos(
-    learner: Learner, lr: LearningRate, *, epochs: Count = 4, pct_start: Fraction = 0.75, freeze: bool = False
+    learner: Learner, lr: LearningRate, *, epochs: Epochs = 4, pct_start: Fraction = 0.75, freeze: bool = False
 ) -> None:
     """Keep the rate for `pct_start` of the steps, then let it fall to 0 by a cosine."""
 
@@ -103,7 +104,7 @@ def flat_cos(
 
 
 def linear_warmup(
-    learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.1, freeze: bool = False
+    learner: Learner, lr: LearningRate, *, epochs: Epochs = 4, warmup: Fraction = 0.1, freeze: bool = False
 ) -> None:
     """Rise linearly for `warmup` of the steps, then fall linearly to 0, as is usual for BERT."""
 
@@ -117,7 +118,7 @@ def cosine(
     learner: Learner,
     lr: LearningRate,
     *,
-    epochs: Count = 4,
+    epochs: Epochs = 4,
     warmup: Fraction = 0.0,
     cycles: Count = 1,
     freeze: bool = False,
@@ -133,7 +134,7 @@ def cosine(
 
 
 def constant(
-    learner: Learner, lr: LearningRate, *, epochs: Count = 4, warmup: Fraction = 0.0, freeze: bool = False
+    learner: Learner, lr: LearningRate, *, epochs: Epochs = 4, warmup: Fraction = 0.0, freeze: bool = False
 ) -> None:
     """Rise linearly for `warmup` of the steps, then keep the rate."""
     _fit(learner, epochs, lr, lambda done: done / warmup if done < warmup else 1.0, freeze=freeze)
@@ -175,7 +176,7 @@ def _rise_and_fall(pct_start: float, first: float, last: float) -> Shape:
     return shape
 
 
-def _cycle(pct_start: float, moms: list[float] | None) -> Shape | None:
+def _cycle(pct_start: float, moms: Moms | None) -> Shape | None:
     if moms is None:
         return None
     start, peak, end = moms

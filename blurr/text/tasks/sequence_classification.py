@@ -14,7 +14,7 @@ from fastai.learner import Learner
 from fastai.losses import BCEWithLogitsLossFlat
 from transformers import PretrainedConfig
 
-from blurr.annotations import Count, OpenFraction
+from blurr.annotations import Count, NonNegative, OpenFraction
 from blurr.data import samples
 from blurr.data.core import RawData, Schema
 from blurr.data.known_labels import NUMBER, label_ids, labels_in, sorted_labels
@@ -135,7 +135,7 @@ class SequenceClassification(Task):
     label_separator: str | None = None
     max_length: Count | None = None
     loss: Loss = "auto"
-    class_weights: Literal["balanced"] | list[float] | None = None
+    class_weights: Literal["balanced"] | list[NonNegative] | None = None
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     threshold: OpenFraction | Literal["auto"] = 0.5
 
