@@ -297,14 +297,16 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
             run.table(table, result.rows)
             for name, text in task.reports(result.rows).items():
                 report = run.folder / f"{split}_{name}"
-                report.write_text(text, encoding="utf-8")
+                with writing(report):
+                    report.write_text(text, encoding="utf-8")
                 run.artifact(report)
     model_folder = run.folder / MODEL
     aside = run.folder / MODEL_ASIDE
-    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
-    save_model(aside, saved, hf)
-    seal(aside, identity=run.identity)
-    put(aside, model_folder)
+    with writing(model_folder):
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        save_model(aside, saved, hf)
+        seal(aside, identity=run.identity)
+        put(aside, model_folder)
     required = {k: v for k, v in task.example(hf).items() if k in task.schema.required}
     optional = [role for role in task.schema.inputs if role not in required]
     run.model(model_folder, ModelForm(required, optional, task.options))

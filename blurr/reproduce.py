@@ -24,7 +24,7 @@ from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.masking import MASK, mask_text
 from blurr.tracking.records import flatten
 from blurr.tracking.sink import IDENTITY_TAG
-from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri
+from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri, store_failure
 from blurr.trust import TRUST, check_config
 
 FILES = (CONFIG, OVERRIDES, ENVIRONMENT, SCORES, DIFF)
@@ -109,7 +109,9 @@ def read_run(run: str, uri: str) -> Record:
                 client.download_artifacts(run, name, folder)
             record = read_folder(Path(folder), run)
     except STORE_ERRORS as error:
-        raise InputError(f"MLflow at {uri} has no run {run}, or not what it recorded: {error}") from error
+        raise store_failure(
+            error, f"MLflow at {mask_text(uri)} has no run {run}, or does not give it: {error}"
+        ) from error
     digests = [each.dataset.digest for each in found.inputs.dataset_inputs] if found.inputs else []
     known = {"tags": found.data.tags, "identity": found.data.tags.get(IDENTITY_TAG)}
     return Record(**{**vars(record), **known, "fingerprint": digests[0] if digests else None})

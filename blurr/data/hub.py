@@ -13,7 +13,7 @@ from blurr.data.core import Columns, Limit, RawData, Schema, Step, known_splits,
 from blurr.data.known_labels import UnknownLabels
 from blurr.data.roles import chosen_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
-from blurr.errors import InputError, nearest
+from blurr.errors import InputError, ResourceError, chain, is_no_answer, nearest, resource_error
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,8 @@ def load_hub(
         The splits `train`, `valid` and maybe `test`.
 
     Raises:
-        InputError: When the data set or a split of it cannot be had, or its rows are not what the task wants.
+        InputError: There is no such data set or split, or its rows are not what the task wants.
+        ResourceError: The Hub does not answer, or memory or disk do not suffice.
     """
     chosen_columns(schema, columns or {})  # says whether task and data fit, before anything is downloaded
     loaded = _load(name, config, revision)
@@ -85,23 +86,34 @@ def _load(name: str, config: str | None, revision: str | None) -> datasets.Datas
     """Load all splits; `datasets` alone would try for half a minute to reach a Hub that does not answer."""
     if not Path(name).exists() and not datasets.config.HF_HUB_OFFLINE and not _does_hub_answer():
         if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
-            raise InputError(
+            raise ResourceError(
                 f"There is no folder data.name={name}, and the Hub ({datasets.config.HF_ENDPOINT}) does not answer. "
                 "Check the path, or the network; a data set that was loaded before is in the cache."
             )
         log.warning("The Hub does not answer; %s comes from the cache. HF_HUB_OFFLINE=1 spares the wait.", name)
     try:
         return datasets.load_dataset(name, config, revision=revision)
-    except RuntimeError as error:
-        raise InputError(
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        failure = resource_error(error)
+        if failure is not None:
+            raise failure from error
+        if not datasets.config.HF_HUB_OFFLINE and any(map(is_no_answer, chain(error))):
+            raise ResourceError(
+                f"The Hub ({datasets.config.HF_ENDPOINT}) does not give data.name={name}: {error} Try again later."
+            ) from error
+        raise InputError(_refusal(error, name, config, revision)) from error
+
+
+def _refusal(error: Exception, name: str, config: str | None, revision: str | None) -> str:
+    if isinstance(error, RuntimeError):
+        return (
             f"The data set data.name={name} cannot be loaded: {error}. The Hub keeps a copy of most such data sets as "
             "tables; set data.revision=refs/convert/parquet and data.config=null."
-        ) from error
-    except (OSError, ValueError, DatasetsError) as error:
-        raise InputError(
-            f"The data set data.name={name} (data.config={config}, data.revision={revision}) cannot be loaded: {error} "
-            "Check its name, its configuration, and the network; a local folder works without one."
-        ) from error
+        )
+    return (
+        f"The data set data.name={name} (data.config={config}, data.revision={revision}) cannot be loaded: {error} "
+        "Check its name and its configuration; a local folder works without a network."
+    )
 
 
 def _does_hub_answer() -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from blurr.errors import writing
 from blurr.report.overview import command, environment, run_facts
 from blurr.report.record import Record
 from blurr.runs.folder import CARD, MODEL
@@ -32,10 +33,14 @@ def write_card(record: Record) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        ResourceError: it cannot be written.
     """
     file = record.folder / MODEL / CARD
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(card(record), encoding="utf-8")
+    with writing(file):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(card(record), encoding="utf-8")
     return file
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from blurr.errors import writing
 from blurr.report.answers import answer_parts
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts
@@ -63,7 +64,15 @@ def write_report(record: Record) -> list[Path]:
 
     Returns:
         The page, and the folder of the plots.
+
+    Raises:
+        ResourceError: they cannot be written.
     """
+    with writing(record.folder):
+        return _write(record)
+
+
+def _write(record: Record) -> list[Path]:
     made = sections(record)
     plots = record.folder / PLOTS
     plots.mkdir(exist_ok=True)

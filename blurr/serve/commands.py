@@ -1,14 +1,17 @@
 """`blurr predict`, `evaluate`, `serve`, `export` and `push`: what a trained model is for."""
 
 import argparse
+import errno
+import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.runs.folder import holds_run
 from blurr.trust import add_trust
 
@@ -121,6 +124,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
     if missing:
         raise InputError(f"blurr serve needs {', '.join(missing)}. Install them: pip install 'blurr[serve]'")
+    if arguments.timeout <= 0 or arguments.max_bytes <= 0:
+        raise InputError("--timeout and --max-bytes must be above 0, else no request is answered.")
+    with bind(arguments.host, arguments.port) as listening:  # before the model is loaded, which takes long
+        _answer_requests(arguments, listening)
+    return 0
+
+
+def _answer_requests(arguments: argparse.Namespace, listening: socket.socket) -> None:
     predictor = _predictor(arguments)
 
     import uvicorn
@@ -131,8 +142,35 @@ def _serve(arguments: argparse.Namespace) -> int:
     app = make_app(predictor, Limits(seconds=arguments.timeout, bytes=arguments.max_bytes))
     # a request that is being answered is answered before the server stops
     wait = round(arguments.timeout) + 1
-    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=wait)
-    return 0
+    with suppress(KeyboardInterrupt):  # which is how it is stopped
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=wait)).run([listening])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take a port, without listening to it yet.
+
+    Raises:
+        InputError: there is no such port or host, or only the system may use it.
+        ResourceError: another program has it.
+    """
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port {port}: a port is a number from 0 to 65535.")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with ExitStack() as undo:
+            made = undo.enter_context(socket.socket(family, kind, protocol))
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+            undo.pop_all()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ResourceError(
+                f"--port {port} of {host} is in use by another program. Give another --port."
+            ) from error
+        raise InputError(
+            f"--host {host} --port {port}: this machine cannot listen there ({error.strerror})."
+        ) from error
+    return made
 
 
 def _export(arguments: argparse.Namespace) -> int:

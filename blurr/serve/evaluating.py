@@ -13,7 +13,7 @@ from blurr import checks, composing
 from blurr.building import build
 from blurr.data.batching import Loader
 from blurr.data.core import RawData, with_known_labels
-from blurr.errors import InputError
+from blurr.errors import InputError, writing
 from blurr.metrics.outcome import Evaluation
 from blurr.serve.predictor import Predictor
 from blurr.text.tasks.saved import FILE, SavedTask
@@ -98,11 +98,16 @@ def kept_metrics(saved: SavedTask, trusted: Sequence[str] = ()) -> DictConfig:
 
 
 def write(folder: Path, split: str, evaluation: Evaluation, reports: dict[str, str]) -> None:
-    """Write scores, rows and reports as a run does."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write scores, rows and reports as a run does.
+
+    Raises:
+        ResourceError: they cannot be written.
+    """
     scores = {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
-    (folder / "metrics.json").write_text(to_json(scores, indent=2) + "\n", encoding="utf-8")
-    with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(to_json(row) + "\n" for row in evaluation.rows)
-    for name, text in reports.items():
-        (folder / f"{split}_{name}").write_text(text, encoding="utf-8")
+    with writing(folder, "Make room, or choose another --output."):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(to_json(scores, indent=2) + "\n", encoding="utf-8")
+        with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(to_json(row) + "\n" for row in evaluation.rows)
+        for name, text in reports.items():
+            (folder / f"{split}_{name}").write_text(text, encoding="utf-8")

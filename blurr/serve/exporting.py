@@ -1,13 +1,14 @@
 """Write a trained model in a form that others run: a folder of transformers, a fastai export, ONNX graphs."""
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from blurr.errors import InputError
+from blurr.errors import InputError, writing
 from blurr.runs.checksums import is_sealed, seal, sealed_by
 from blurr.runs.folder import CARD
 from blurr.serve.graphs import MANIFEST, export_graphs
@@ -52,6 +53,7 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
 
     Raises:
         InputError: the folder has files already, or the model cannot be exported so.
+        ResourceError: the folder cannot be written.
     """
     if quantize and form != "onnx":
         raise InputError(f"--quantize is for --format onnx, and not for {form}.")
@@ -60,7 +62,17 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
         raise InputError(f"{source} is an export itself, without weights. Export the model of its run instead.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--output {folder} is there already, and not empty. Name a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder), ExitStack() as undo:
+        folder.mkdir(parents=True, exist_ok=True)
+        undo.callback(shutil.rmtree, folder)  # half an export would be taken for one
+        _write(predictor, folder, form=form, quantize=quantize)
+        seal(folder, identity=sealed_by(source) if source is not None and is_sealed(source) else None)
+        if source is not None and (source / CARD).is_file():
+            shutil.copy(source / CARD, folder / CARD)
+        undo.pop_all()
+
+
+def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> None:
     if form == "onnx":
         export_graphs(predictor.hf.model, _two_rows(predictor), folder, quantize=quantize)
         predictor.hf.tokenizer.save_pretrained(folder)
@@ -69,9 +81,6 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
         save_model(folder, predictor.saved, predictor.hf)
     else:
         predictor.learner.export(folder.resolve() / LEARNER)
-    seal(folder, identity=sealed_by(source) if source is not None and is_sealed(source) else None)
-    if source is not None and (source / CARD).is_file():
-        shutil.copy(source / CARD, folder / CARD)
 
 
 def _two_rows(predictor: Predictor) -> Inputs:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from blurr.data.own_columns import names_apart
 from blurr.data.printed import NotPrintedError, looks_printed, read_printed
 from blurr.data.readers import FileOptions
-from blurr.errors import InputError, nearest
+from blurr.errors import InputError, nearest, writing
 from blurr.serve.predictor import Predictor
 from blurr.serve.tables import AS_USUAL, Row, Source, check_target, chunks, convert
 from blurr.tracking.records import to_json
@@ -76,6 +76,7 @@ def predict_file(
 
     Raises:
         InputError: a file or its columns are not what they should be.
+        ResourceError: the target cannot be written.
     """
     check_target(target)
     predictor.check_options(dict(options or {}))
@@ -83,8 +84,9 @@ def predict_file(
     rows = Source(source, reading, text=frozenset({*named.values(), *predictor.roles}))
     outcome, part = Outcome(), target.with_name(f"{target.name}.part")
     started, places = time.monotonic(), None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as undo, part.open("w", encoding="utf-8") as file, _progress() as (bar, line):
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo, writing(target), part.open("w", encoding="utf-8") as file, _progress() as (bar, line):
         undo.callback(part.unlink)
         for chunk in chunks(rows, predictor.batch_size * POOL):
             if places is None:

@@ -69,7 +69,8 @@ def _downloaded(uri: str) -> str:
     import mlflow.artifacts
     from mlflow import MlflowClient
 
-    from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri
+    from blurr.tracking.masking import mask_text
+    from blurr.tracking.store import SQLITE, STORE_ERRORS, request_limits, resolve_uri, store_failure
 
     store = resolve_uri(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE))
     if store.startswith(SQLITE) and not Path(store.removeprefix(SQLITE)).is_file():
@@ -78,10 +79,13 @@ def _downloaded(uri: str) -> str:
             f"store that has it, or give {KINDS}."
         )
     try:
-        source = _source(MlflowClient(store, store), uri)
+        with request_limits(retries=1, seconds=10):
+            source = _source(MlflowClient(store, store), uri)
         return str(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=store))
     except STORE_ERRORS as error:
-        raise InputError(f"MLflow at {store} cannot give {uri}: {str(error).splitlines()[0]}") from error
+        first = str(error).partition("\n")[0]
+        said = f"MLflow at {mask_text(store)} cannot give {uri}: {mask_text(first)}"
+        raise store_failure(error, said) from error
 
 
 def _source(client: "MlflowClient", uri: str) -> str:

@@ -7,7 +7,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.errors import HTTPError as NoAnswer  # type: ignore[attr-defined]  # of httpx, or its successor
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented all the same
 
-from blurr.errors import InputError
+from blurr.errors import NO_ANSWER_CODES, InputError, ResourceError
 from blurr.runs.folder import CARD
 from blurr.serve.places import check_model
 
@@ -37,7 +37,8 @@ def push(
         The address of the commit.
 
     Raises:
-        InputError: there is no token or no card, or the Hub refuses or does not answer.
+        InputError: there is no token or no card, or the Hub refuses.
+        ResourceError: the Hub does not answer.
     """
     _check(folder, repo)
     check_model(folder)
@@ -64,7 +65,9 @@ def push(
         RuntimeError,
     ) as error:  # the last where a large file does not get through
         # what an error says of a request never holds its headers, and with them the token
-        raise InputError(f"The Hub at {api.endpoint} does not take {repo}: {_said(error)}") from error
+        said = f"The Hub at {api.endpoint} does not take {repo}: {_said(error)}"
+        is_refused = isinstance(error, HfHubHTTPError) and error.response.status_code not in NO_ANSWER_CODES
+        raise (InputError(said) if is_refused else ResourceError(f"{said}. Try again later.")) from error
     return str(done.commit_url)
 
 

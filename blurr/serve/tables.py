@@ -6,7 +6,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from blurr.data.decoding import GZIP, json_of, suffix_of
 from blurr.data.delimited import LONGEST_CELL, SAMPLE, delimiter_of, has_quoted_cells, named
 from blurr.data.readers import FORMATS, FileOptions, read_files
-from blurr.errors import InputError, nearest
+from blurr.errors import InputError, nearest, writing
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -207,13 +207,18 @@ def convert(part: Path, target: Path) -> None:
 
     Raises:
         InputError: parquet cannot hold values of several types in a column.
+        ResourceError: the target cannot be written; the jsonl file stays.
     """
     made = target.with_name(f"{target.name}.converted")
     write = WRITERS[target.suffix.lower()]
-    if write is not None:
-        write(part, made)
-        part.unlink()
-    (part if write is None else made).replace(target)
+    with writing(target, f"Make room. The predictions are kept as JSON lines in {part}."):
+        if write is not None:
+            with ExitStack() as undo:
+                undo.callback(made.unlink, missing_ok=True)
+                write(part, made)
+                undo.pop_all()
+            part.unlink()
+        (part if write is None else made).replace(target)
 
 
 def _records(part: Path) -> Iterator[Row]:
@@ -248,7 +253,6 @@ def _write_parquet(part: Path, made: Path) -> None:
             for rows in chunks(_records(part), CHUNK):
                 writer.write_table(_table(rows, schema))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        made.unlink(missing_ok=True)
         raise InputError(f"The results do not fit into parquet: {error}. They are in {part}.") from error
 
 

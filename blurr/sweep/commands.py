@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from blurr.errors import InputError
+from blurr.errors import InputError, writing
 from blurr.trust import TRUST, add_trust, check_words
 
 
@@ -95,8 +95,9 @@ def _export(arguments: argparse.Namespace) -> int:
     file = Path(arguments.to)
     if file.exists() and not arguments.force:
         raise InputError(f"{file} is there already. Give another file with --to, or replace it with --force.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(experiment_yaml(ledger, trial), encoding="utf-8")
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(experiment_yaml(ledger, trial), encoding="utf-8")
     terminal().print(f"{file} written. To run it: python -m blurr.run experiments={file.stem}", soft_wrap=True)
     return 0
 

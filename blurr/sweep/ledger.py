@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from blurr.errors import InputError
+from blurr.errors import InputError, writing
 from blurr.runs.checksums import OF_LINE, open_line, seal_line
 from blurr.runs.folder import LEDGER
 from blurr.runs.lock import try_lock
@@ -108,7 +108,10 @@ class Ledger:
     def _write(self, event: dict[str, Any]) -> None:
         event["time"] = round(time.time(), 3)
         text = to_json(event)
-        with self._path.open("ab") as file:
+        with (
+            writing(self._path, f"Make room, and go on with sweep.resume={self.folder.name}."),
+            self._path.open("ab") as file,
+        ):
             if file.tell() and _last_byte(self._path) != b"\n":
                 _mend(file, self._path.read_bytes())
             file.write(f"{seal_line(text)}\n".encode())
@@ -141,8 +144,10 @@ def locked(folder: Path) -> Iterator[Ledger]:
 
     Raises:
         InputError: the sweep is running in another process.
+        ResourceError: the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:
         until = time.monotonic() + LOCK_SECONDS
         while not try_lock(file.fileno()):

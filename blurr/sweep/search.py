@@ -4,25 +4,28 @@ This module loads Optuna, which comes with the extra `sweep`; it is imported onl
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import OptunaError
+from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError, chain
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.space import Axis, Point, Space
+from blurr.tracking.masking import mask_text
 
 JOURNAL = "journal:///"
+LOST = (OSError, OperationalError, StorageInternalError)  # a storage that does not answer, is locked or full
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -55,6 +58,7 @@ class Search:
         if pruner and len(directions) > 1:
             raise InputError("A pruner judges one objective, and there are several. Set sweep.pruner=null, or one.")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._storage, self._name = storage, name
         self._axes = {axis.key: distribution(axis) for axis in space.axes}
         self._sampler = sampler
         self._is_pruning = pruner is not None
@@ -66,7 +70,9 @@ class Search:
                 study_name=name,
                 load_if_exists=storage is not None,
             )
-        except (ValueError, ImportError, OSError, SQLAlchemyError, OptunaError) as error:
+        except LOST as error:
+            raise ResourceError(f"{self._lost(error)} Or leave sweep.storage out.") from error
+        except (ValueError, ImportError, SQLAlchemyError, OptunaError) as error:
             raise InputError(f"sweep.storage={storage}: Optuna cannot use this: {error}") from error
 
     @property
@@ -74,12 +80,37 @@ class Search:
         """The study, for plots."""
         return self._study
 
+    def _lost(self, error: Exception) -> str:
+        first = list(chain(error))[-1]  # what Optuna's own words hide
+        said = str(first).strip().partition("\n")[0].rstrip(".")
+        return (
+            f"sweep.storage={mask_text(str(self._storage))} cannot be used: {mask_text(said)}. What has finished is "
+            f"kept: go on with sweep.resume={self._name} once it can."
+        )
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Say that the storage has failed while the sweep ran.
+
+        Raises:
+            ResourceError: it has.
+        """
+        try:
+            yield
+        except LOST as error:
+            raise ResourceError(self._lost(error)) from error
+
     def follow(self, ledger: Ledger) -> None:
         """Bring the study up to the ledger.
 
         Raises:
             InputError: a study in a storage has trials that the ledger does not know.
+            ResourceError: the storage fails, as for the methods below.
         """
+        with self._storing():
+            self._follow(ledger)
+
+    def _follow(self, ledger: Ledger) -> None:
         known = self._study.get_trials(deepcopy=False)
         if len(known) > len(ledger.trials) + 1:  # one that was proposed and not yet written down is asked for again
             raise InputError(
@@ -98,31 +129,35 @@ class Search:
         """Let the sampler propose the trial of this number."""
         if self._sampler is None:
             raise InputError("A study without a sampler follows a grid and proposes nothing. Set sweep.sampler.")
-        self._study.sampler = self._sampler(number)
-        pending = self._study.get_trials(deepcopy=False)[number:]
-        trial = self._trial(number) if pending else self._study.ask()
-        return {key: _text(_suggest(trial, key, kind)) for key, kind in self._axes.items()}
+        with self._storing():
+            self._study.sampler = self._sampler(number)
+            pending = self._study.get_trials(deepcopy=False)[number:]
+            trial = self._trial(number) if pending else self._study.ask()
+            return {key: _text(_suggest(trial, key, kind)) for key, kind in self._axes.items()}
 
     def add(self, trial: Trial) -> None:
         """Take up a trial that the grid proposed, or that an earlier start of the sweep has left."""
         params = {key: _value(self._axes[key], text) for key, text in trial.point.items()}
-        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=self._axes))
+        with self._storing():
+            self._study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=self._axes))
 
     def is_to_be_pruned(self, number: int, step: int, value: float) -> bool:
         """Take a report, and judge the trial by it."""
-        trial = self._trial(number)
-        if step not in self._study.get_trials(deepcopy=False)[number].intermediate_values:
-            trial.report(value, step)  # an attempt before this one may have reported the same evaluation
-        return trial.should_prune()
+        with self._storing():
+            trial = self._trial(number)
+            if step not in self._study.get_trials(deepcopy=False)[number].intermediate_values:
+                trial.report(value, step)  # an attempt before this one may have reported the same evaluation
+            return trial.should_prune()
 
     def tell(self, trial: Trial) -> None:
         """Take a trial's end."""
-        if self._study.get_trials(deepcopy=False)[trial.number].state.is_finished():
-            return  # it had failed, and was tried again after the sweep was resumed
         state = STATES[trial.state]
         if state == TrialState.COMPLETE and any(map(math.isnan, trial.values)):
             state = TrialState.FAIL  # Optuna takes no value that is not a number
-        self._study.tell(trial.number, trial.values if state == TrialState.COMPLETE else None, state=state)
+        with self._storing():
+            if self._study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+                return  # it had failed, and was tried again after the sweep was resumed
+            self._study.tell(trial.number, trial.values if state == TrialState.COMPLETE else None, state=state)
 
     def _trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)

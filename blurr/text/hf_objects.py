@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from blurr.errors import InputError
+from blurr.annotations import Vocab
+from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
 from blurr.text.attention import Attention, set_attention
 from blurr.text.scratch import train_tokenizer
 from blurr.text.weights import REMEDY, Weights, choose_weights
@@ -75,6 +76,7 @@ def get_hf_objects(
 
     Raises:
         InputError: nothing can be loaded from there.
+        ResourceError: the Hub does not answer, or memory or disk do not suffice.
     """
     name = str(pretrained_model_name_or_path)
     # a head of another size is the normal case of fine-tuning: it is made anew, and transformers says so
@@ -103,7 +105,8 @@ def _readable(name: str, model_cls: Any) -> Iterator[None]:
     """Say what is wrong with a checkpoint that transformers does not load.
 
     Raises:
-        InputError: it does not.
+        InputError: it is broken or of another kind.
+        ResourceError: the Hub does not answer, or memory or disk do not suffice.
     """
     try:
         yield
@@ -113,6 +116,11 @@ def _readable(name: str, model_cls: Any) -> Iterator[None]:
             "run whatever is in it. Take weights in the form safetensors."
         ) from e
     except UNREADABLE as e:
+        failure = resource_error(e)
+        if failure is not None:
+            raise failure from e
+        if any(map(is_no_answer, chain(e))):
+            raise ResourceError(f"The Hugging Face Hub does not give the model {name!r}: {e} Try again later.") from e
         if "trust_remote_code" in str(e):
             raise InputError(
                 f"The model {name!r} brings Python code of its own, which is not run. If you have read that code and "
@@ -158,7 +166,7 @@ def build_model(
     weights: Weights = "auto",
     scratch: Mapping[str, Any] | None = None,
     scratch_tokenizer: str | None = None,
-    scratch_vocab: int = 4000,
+    scratch_vocab: Vocab = 4000,
     revision: str | None = None,
     attention: Attention | None = None,
     config_kwargs: Mapping[str, Any] | None = None,

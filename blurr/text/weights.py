@@ -12,7 +12,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented all the same
 
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 
 log = logging.getLogger(__name__)
 Weights = Literal["auto", "pretrained", "scratch"]
@@ -24,16 +24,21 @@ REMEDY = (
 
 
 def choose_weights(name: str, weights: Weights, arch: str | None = None) -> str:
-    """Decide between `pretrained` and `scratch`, and say so aloud where it is a fallback."""
+    """Decide between `pretrained` and `scratch`, and say so aloud where it is a fallback.
+
+    Raises:
+        InputError: there is no such checkpoint, or none at hand and the Hub may not be asked.
+        ResourceError: it is not at hand, and the Hub does not answer.
+    """
     if weights == "scratch":
         return "scratch"
     if is_at_hand(name) or hub_has(name):
         return "pretrained"
     if weights == "pretrained" or arch is None:
-        raise InputError(
-            f"The checkpoint {name!r} is neither a local folder nor in the cache, and the Hugging Face Hub does not "
-            f"answer. {REMEDY}"
-        )
+        said = f"The checkpoint {name!r} is neither a local folder nor in the cache, and the Hugging Face Hub "
+        if is_offline():
+            raise InputError(f"{said}is not asked, because HF_HUB_OFFLINE is set. {REMEDY}")
+        raise ResourceError(f"{said}({ENDPOINT}) does not answer. Try again later. {REMEDY}")
     log.warning(
         "The checkpoint %r cannot be had (no local folder, not in the cache, the Hub does not answer): a small %s with "
         "RANDOM weights is trained from scratch instead. Set model.weights=pretrained to forbid this.",
@@ -62,6 +67,11 @@ def is_at_hand(name: str) -> bool:
     return isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
+def is_offline() -> bool:
+    """Has the user forbidden to ask the Hub?"""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
 @cache
 def hub_has(name: str) -> bool:
     """Ask the Hub, once and for at most 3 seconds, whether it has a model; `False` where it does not answer.
@@ -69,7 +79,7 @@ def hub_has(name: str) -> bool:
     Raises:
         InputError: the Hub answers that it has no such model, or not for this user.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+    if is_offline():
         return False
     request = Request(f"{ENDPOINT}/api/models/{name}", headers=build_hf_headers())
     try:

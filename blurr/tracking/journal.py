@@ -3,33 +3,27 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import yaml
 
+from blurr import errors
 from blurr.errors import InputError
 from blurr.runs.checksums import write_whole
 from blurr.runs.folder import IDENTITY, METRICS, OVERRIDES, RECORD, new_identity, of_line
 from blurr.tracking.records import to_json
 from blurr.tracking.sink import Point, Sink
 
+REMEDY = (
+    "Make room, or choose another output_dir. A checkpoint that is there already stays whole: "
+    "resume=<the run's folder> goes on from it."
+)
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in blurr's words that a file of a run cannot be written.
 
-    Raises:
-        InputError: the disk is full, or the folder is read-only or gone.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror or error}. Make room, or choose another output_dir. A "
-            "checkpoint that is there already stays whole: resume=<the run's folder> goes on from it."
-        ) from error
+def writing(path: Path) -> errors.writing:
+    """Answer a file of a run that cannot be written, with a ResourceError."""
+    return errors.writing(path, REMEDY)
 
 
 @dataclass
@@ -79,7 +73,7 @@ class Journal:
         """Write it, whole or not at all.
 
         Raises:
-            InputError: it cannot be written.
+            ResourceError: it cannot be written.
         """
         with writing(folder / RECORD):
             write_whole(folder / RECORD, to_json(asdict(self), indent=2) + "\n")

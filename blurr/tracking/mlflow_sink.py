@@ -23,12 +23,11 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from blurr.errors import InputError
 from blurr.tracking.masking import mask_text
 from blurr.tracking.model import write_mlmodel
 from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Point, Sink
 from blurr.tracking.spool import Spool
-from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri
+from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri, store_failure
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
@@ -50,7 +49,8 @@ class MLflowSink(Sink):
         tags: of the new run, besides the user's.
 
     Raises:
-        InputError: the store cannot be used; raised before anything is trained.
+        InputError: the store refuses the run; raised before anything is trained, as the next one is.
+        ResourceError: the store does not answer or cannot be written.
     """
 
     def __init__(self, tracker: "MLflowTracker", *, run_id: str | None, tags: Mapping[str, str]) -> None:
@@ -70,7 +70,8 @@ class MLflowSink(Sink):
                     made = self._client.get_run(run_id)
                     self._sent = {key: self._count(run_id, key) for key in made.data.metrics}
         except STORE_ERRORS as error:
-            raise InputError(f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}") from error
+            said = f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}"
+            raise store_failure(error, said) from error
         self.uri, self.experiment = mask_text(uri), tracker.experiment
         self.id = self._run_id = made.info.run_id
         self.name = made.info.run_name

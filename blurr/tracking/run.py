@@ -38,7 +38,7 @@ class Tracker(Protocol):
     """What `conf/tracking` instantiates."""
 
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Open a new run, with these tags from its first moment on, or go on with one; or raise InputError."""
+        """Open a new run, with these tags from its first moment on, or go on with one; or raise a BlurrError."""
         ...
 
     def find(self, identity: str) -> str | None:
@@ -334,7 +334,8 @@ def tracked_run(
         identity: of a new run; None makes one.
 
     Raises:
-        InputError: MLflow cannot be used, or the folder cannot be written.
+        InputError: the address of MLflow is wrong, or its experiment was deleted.
+        ResourceError: MLflow cannot be used, or the folder cannot be written.
     """
     tags = {**tags, **this_process()}
     goes_on = kept is not None

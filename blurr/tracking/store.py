@@ -7,16 +7,16 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from blurr.errors import InputError, nearest
+from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError, nearest
 from blurr.quiet import quiet
 from blurr.tracking.masking import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
@@ -29,6 +29,8 @@ MIGRATIONS = ("alembic", "mlflow.store.db.utils")  # log two hundred lines where
 DEFAULT = "sqlite:///mlflow.db"
 # What a call to MLflow may raise when the store is gone, full, locked or unreachable (requests' errors are OSErrors).
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+REFUSALS = frozenset(range(400, 500)) - NO_ANSWER_CODES
+NOT_THERE = frozenset({400, 404})  # the former for what cannot be the id of a run
 
 
 def resolve_uri(uri: str) -> str:
@@ -56,7 +58,9 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """Open the store at a resolved URI; return its client and the experiment's id.
 
     Raises:
-        InputError: the store does not answer, cannot be read, or its experiment was deleted.
+        InputError: the address or the file is of another kind, the server refuses this user, or the experiment was
+            deleted.
+        ResourceError: the store does not answer, is locked, or cannot be written.
     """
     try:
         with request_limits(retries=0, seconds=20):
@@ -64,8 +68,32 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
                 _make_sqlite(uri)
             client = MlflowClient(tracking_uri=uri)
             return client, _experiment_id(client, experiment, _artifact_location(uri))
+    except ImportError as error:
+        raise InputError(
+            f"tracking.uri={mask_text(uri)} needs a package that is not installed ({error}). Install the driver of "
+            "this database, or use tracking=local."
+        ) from error
     except STORE_ERRORS as error:
-        raise InputError(_refusal(uri, str(error))) from error
+        raise store_failure(error, _refusal(uri, str(error))) from error
+
+
+def store_failure(error: Exception, message: str) -> BlurrError:
+    """Return the error for a call that MLflow has not done: a mistake where it refuses it, else a failure of the store.
+
+    Args:
+        error: one of `STORE_ERRORS`.
+        message: of the error that is returned.
+    """
+    if isinstance(error, MlflowException):
+        # what it says of a store that an older MLflow has made has no code of its own
+        is_mistake = _status(error) in REFUSALS or "database schema" in str(error)
+    else:
+        is_mistake = isinstance(error, ArgumentError | FileNotFoundError) or "not a database" in str(error)
+    return InputError(message) if is_mistake else ResourceError(message)
+
+
+def _status(error: MlflowException) -> int:
+    return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
 
 
 def folder_of(name: str, uri: str | None) -> Path | None:
@@ -74,29 +102,49 @@ def folder_of(name: str, uri: str | None) -> Path | None:
     Args:
         name: MLflow's id, or the identity of the run.
         uri: as `tracking.uri`; None takes the default of `tracking=local`.
+
+    Raises:
+        ResourceError: MLflow does not answer.
     """
     found = run_with(name, uri or DEFAULT)
     return Path(found.data.tags["blurr.output_dir"]) if found and "blurr.output_dir" in found.data.tags else None
 
 
 def run_with(name: str, uri: str) -> Run | None:
-    """Find a run by MLflow's id of it, or by its identity; None where this MLflow has none, or does not answer.
+    """Find a run by MLflow's id of it, or by its identity; None where this MLflow has none.
 
     Args:
         name: MLflow's id, or the identity, see `runs.folder`.
         uri: as `tracking.uri`.
+
+    Raises:
+        InputError: the address is of no MLflow, or MLflow refuses this user.
+        ResourceError: MLflow does not answer.
     """
     resolved = resolve_uri(uri)
     if resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists():
         return None  # MLflow would make it
     client = MlflowClient(tracking_uri=resolved)
-    with suppress(*STORE_ERRORS), request_limits(retries=1, seconds=10):
+    try:
+        with request_limits(retries=1, seconds=10):
+            return _with_id(client, name) or _with_identity(client, name)
+    except STORE_ERRORS as error:
+        raise store_failure(error, _refusal(resolved, str(error))) from error
+
+
+def _with_id(client: MlflowClient, name: str) -> Run | None:
+    try:
         return client.get_run(name)
-    with suppress(*STORE_ERRORS), request_limits(retries=1, seconds=10):
-        places = [each.experiment_id for each in client.search_experiments()]
-        found = client.search_runs(places, f"tags.`{IDENTITY_TAG}` = '{name}'", max_results=1)
-        return found[0] if found else None
-    return None
+    except MlflowException as error:
+        if _status(error) not in NOT_THERE:
+            raise
+        return None
+
+
+def _with_identity(client: MlflowClient, name: str) -> Run | None:
+    places = [each.experiment_id for each in client.search_experiments()]
+    found = client.search_runs(places, f"tags.`{IDENTITY_TAG}` = '{name}'", max_results=1)
+    return found[0] if found else None
 
 
 def finished_runs(experiment: str, uri: str | None) -> list[Run]:
@@ -107,7 +155,8 @@ def finished_runs(experiment: str, uri: str | None) -> list[Run]:
         uri: see `folder_of`.
 
     Raises:
-        InputError: MLflow does not answer, or has no such experiment.
+        InputError: MLflow has no such experiment.
+        ResourceError: MLflow does not answer.
     """
     resolved = resolve_uri(uri or DEFAULT)
     if resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists():
@@ -121,7 +170,7 @@ def finished_runs(experiment: str, uri: str | None) -> list[Run]:
                 found = client.search_runs([there[experiment]], words, order_by=["attributes.start_time ASC"])
                 return list(found)
     except STORE_ERRORS as error:
-        raise InputError(_refusal(resolved, str(error))) from error
+        raise store_failure(error, _refusal(resolved, str(error))) from error
     raise InputError(f"MLflow has no experiment {experiment!r}.{nearest(experiment, there)} There are {sorted(there)}.")
 
 

@@ -23,7 +23,7 @@ from safetensors.torch import load_model, save_model
 
 from blurr import interruption
 from blurr.annotations import Count, Positive
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.runs.checksums import flush, is_sealed, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
 from blurr.training.guard import are_finite
@@ -226,7 +226,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         """Write a checkpoint, and delete the oldest; weights that are no numbers are not worth one.
 
         Raises:
-            InputError: the disk is full or cannot be written; the checkpoints that are there stay as they are.
+            ResourceError: the disk is full or cannot be written; the checkpoints that are there stay as they are.
         """
         if not are_finite(self.model):
             log.warning("No checkpoint is written at step %d: the weights are not finite.", self.now.steps)
@@ -244,7 +244,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             flush(self.folder)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
             shutil.rmtree(aside, ignore_errors=True)
-            raise InputError(
+            raise ResourceError(
                 f"The checkpoint {target} could not be written: {error}. Make room or give another output_dir, and go "
                 f"on with resume={self.folder.parent}."
             ) from error

@@ -11,7 +11,7 @@ from blurr.data import hub
 from blurr.data.core import Schema
 from blurr.data.hub import load_hub
 from blurr.data.splits import Splits
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 
 
 def no_sample(rng: random.Random) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_a_data_set_that_cannot_be_had_is_answered(name: str) -> None:
 def test_a_hub_that_does_not_answer_is_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub.datasets.config, "HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(InputError, match=r"the Hub \(http://127.0.0.1:9\) does not answer"):
+    with pytest.raises(ResourceError, match=r"the Hub \(http://127.0.0.1:9\) does not answer"):
         load_hub(SCHEMA, name="nobody/nothing")
 
 

@@ -2,12 +2,13 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from blurr import cli, composing
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.serve.commands import pairs, typed
 from blurr.tracking.records import read_lines
 
@@ -83,3 +84,24 @@ def test_options_are_read_as_their_types():
         typed({"num_beams": "many"}, types)
     with pytest.raises(InputError, match="--column review: give a name and a value"):
         pairs("--column", ["review"])
+
+
+def test_a_port_that_another_program_has_is_answered_before_the_model_is_loaded(in_process):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(ResourceError, match=f"--port {port} of 127.0.0.1 is in use by another program"):
+            in_process("serve", "nowhere", "--port", port)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--port", "70000"), "--port 70000: a port is a number from 0 to 65535"),
+        (("--host", "192.0.2.1"), "--host 192.0.2.1 --port 8000: this machine cannot listen there"),
+        (("--host", "no such host"), "--host no such host --port 8000: this machine cannot listen there"),
+        (("--timeout", "0"), "--timeout and --max-bytes must be above 0"),
+    ],
+)
+def test_a_place_to_listen_at_that_there_is_not_is_a_mistake(in_process, words, said):
+    with pytest.raises(InputError, match=said):
+        in_process("serve", "nowhere", *words)

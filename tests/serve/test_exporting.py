@@ -1,6 +1,7 @@
 """A trained model leaves blurr in other forms, and answers there as it did before."""
 
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fastai.learner import load_learner
 from transformers import AutoModelForSequenceClassification
 
 from blurr import cli, composing
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.serve import graphs
 from blurr.serve.exporting import LEARNER, export, parity
 from blurr.serve.predictor import Predictor
@@ -152,3 +153,18 @@ def test_the_command_says_how_far_the_export_is_from_the_model(saved, work: Path
     out = capsys.readouterr().out
     assert "100 generated rows: logits differ by at most" in out
     assert "100 answers are alike\noutputs  new\n" in out
+
+
+def test_an_export_that_the_disk_does_not_hold_leaves_nothing_behind(saved, tmp_path: Path):
+    _, folder = saved("sequence_classification")
+    predictor = Predictor.load(folder, device="cpu")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        with pytest.raises(ResourceError, match=r"new cannot be written: .*Make room"):
+            export(predictor, tmp_path / "new", form="transformers")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "new").exists()
+    export(predictor, tmp_path / "new", form="transformers")
+    assert (tmp_path / "new" / "config.json").is_file()

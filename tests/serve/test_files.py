@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import resource
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from every_task import TASKS, items_of
 
 from blurr.data.readers import FileOptions, read_files
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import Predictor
 from blurr.serve.tables import Source, convert
@@ -272,3 +273,23 @@ def test_values_of_several_types_do_not_fit_into_parquet_and_are_not_lost(tmp_pa
     with pytest.raises(InputError, match="do not fit into parquet.*They are in"):
         convert(part, tmp_path / "out.parquet")
     assert len(part.read_text().splitlines()) == 1001
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_where_the_disk_is_full_the_predictions_are_kept_as_json_lines(suffix: str, tmp_path: Path):
+    part = tmp_path / "out.part"
+    part.write_text("".join(json.dumps({"text": f"{i}" * 50, "prediction": i}) + "\n" for i in range(100)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(ResourceError, match=r"out.* cannot be written: .* kept as JSON lines in .*out\.part"):
+            convert(part, tmp_path / f"out{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [file.name for file in tmp_path.iterdir()] == ["out.part"]
+
+
+def test_an_output_whose_folder_is_a_file_is_a_failure_of_the_disk(predictor: Predictor, tmp_path: Path):
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+    with pytest.raises(ResourceError, match=r"in\.csv/out\.csv cannot be written: "):
+        predict_file(predictor, tmp_path / "in.csv", tmp_path / "in.csv" / "out.csv")

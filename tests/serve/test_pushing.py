@@ -13,7 +13,7 @@ import huggingface_hub.constants
 import pytest
 
 from blurr import cli, composing
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.serve.predictor import Predictor
 from blurr.serve.pushing import push
 
@@ -206,7 +206,7 @@ class TestRefusals:
 
     def test_a_hub_that_does_not_answer(self, hub, folder: Path, monkeypatch):
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-        with pytest.raises(InputError, match="The Hub at http://127.0.0.1:9 does not take me/reviews"):
+        with pytest.raises(ResourceError, match="The Hub at http://127.0.0.1:9 does not take me/reviews"):
             push(folder, "me/reviews")
 
     def test_the_command_line_ends_with_exit_code_2(self, blurr, folder: Path):

@@ -16,7 +16,7 @@ from blurr.sweep.ledger import Ledger
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = """
 import ctypes, json, os, sys, time
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 
 def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):
     if report is None:
@@ -34,7 +34,13 @@ def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):
     if fate == "kill": os.kill(os.getpid(), 9)
     if fate == "nan": return float("nan")
     if fate == "hang": time.sleep(100)
-    if fate == "once" and len(started.read_text().splitlines()) == 1: raise RuntimeError("the first time")
+    is_first = started.read_text().split().count(folder.name) == 1
+    if fate == "once" and is_first: raise RuntimeError("the first time")
+    if fate == "memory once" and is_first: bytearray(8 * 2**30)
+    if fate == "service once" and is_first: raise ResourceError("MLflow is gone")
+    if fate == "disk once" and is_first:
+        with open("/dev/full", "w") as file:
+            file.write("a")
     lr = float(cfg.optimizer.lr or 0)
     for step in range(1, cfg.schedule.epochs + 1):
         time.sleep(float(os.environ.get("SECONDS", 0)) / cfg.schedule.epochs)

@@ -3,6 +3,8 @@
 import io
 import json
 import random
+import sqlite3
+from contextlib import closing
 
 import optuna
 import pytest
@@ -13,7 +15,7 @@ from rich.console import Console
 
 from blurr import paths
 from blurr.building import build
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.sweep.board import Board
 from blurr.sweep.export import experiment_yaml
 from blurr.sweep.goals import Goal, best, goals
@@ -191,6 +193,20 @@ class TestProposals:
     def test_a_storage_that_optuna_cannot_use_is_named(self):
         with pytest.raises(InputError, match=r"sweep\.storage=nosuch://x: Optuna cannot use this"):
             Search(self.SPACE, directions=["minimize"], storage="nosuch://x")
+
+    def test_a_storage_that_cannot_be_reached_is_a_failure_of_the_service(self, tmp_path):
+        with pytest.raises(ResourceError, match=r"sweep\.storage=sqlite.* cannot be used: .*sweep\.resume=mine"):
+            Search(self.SPACE, directions=["minimize"], storage=f"sqlite:///{tmp_path}/no/x.db", name="mine")
+
+    def test_a_storage_that_is_lost_while_the_sweep_runs_is_one_too(self, ledger, tmp_path):
+        search = Search(self.SPACE, directions=["minimize"], storage=f"sqlite:///{tmp_path}/x.db", name="mine")
+        trial = ledger.propose(0, "0", {"a": "1"})
+        search.add(trial)
+        with closing(sqlite3.connect(tmp_path / "x.db")) as database, database:
+            database.execute("drop table trials")
+        ledger.end(0, "finished", values=[1.0])
+        with pytest.raises(ResourceError, match=r"no such table: trials.*go on with sweep\.resume=mine"):
+            search.tell(trial)
 
     def report(self, ledger, search, trial, *values):
         """Report until the trial is to be pruned; say whether it was."""

@@ -49,6 +49,19 @@ def test_a_trial_that_fails_in_whatever_way_ends_alone_and_says_why(sweeping):
     assert "experiment.py" in trials[4].details  # where it hung
 
 
+def test_a_trial_lost_to_memory_disk_or_a_service_is_tried_again_and_a_mistake_is_not(sweeping):
+    fates = {"FATE_1": "memory once", "FATE_2": "disk once", "FATE_3": "service once", "FATE_4": "refuse"}
+    words = ("seed=range(1,6)", "sweep.workers=2", "sweep.memory=4", "sweep.on_failure=retry(2)")
+    done = sweeping.sweep(*words, **fates)
+    assert done.returncode == 1
+    trials = sweeping.ledger().trials
+    assert [trial.state for trial in trials.values()] == ["finished", "finished", "finished", "failed", "finished"]
+    assert [trial.attempts for trial in trials.values()] == [2, 2, 2, 1, 1]
+    assert trials[3].reason == "a column is missing"
+    for number, reason in enumerate(("Out of memory: MemoryError", ".*No space left on device", "MLflow is gone")):
+        assert re.search(f"trial {number} failed and is tried again: {reason}", done.stderr)
+
+
 @pytest.mark.slow
 def test_a_trial_whose_process_dies_after_its_end_is_finished(sweeping):
     done = sweeping.sweep("seed=1,2", FATE_1="die late")

@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from blurr import paths
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.text import hf_objects, weights
-from blurr.text.hf_objects import NLP, build_model
+from blurr.text.hf_objects import NLP, _readable, build_model
 from blurr.text.modeling.wrapper import blurr_splitter
 from blurr.text.scratch import train_tokenizer
 from blurr.text.weights import choose_weights, is_at_hand
@@ -52,8 +52,30 @@ def test_scratch_is_taken_even_where_a_checkpoint_is_at_hand(tiny_bert: Path):
 
 @pytest.mark.parametrize(("weights", "arch"), [("pretrained", "bert"), ("auto", None)], ids=["pretrained", "no family"])
 def test_weights_that_cannot_be_had_stop_with_what_to_do(weights: str, arch: str | None):
-    with pytest.raises(InputError, match=r"nobody/no-model.*does not answer\. Set model\.name to a local folder"):
+    with pytest.raises(InputError, match=r"nobody/no-model.*HF_HUB_OFFLINE is set\. Set model\.name to a local folder"):
         choose_weights("nobody/no-model", weights, arch)
+
+
+def test_a_hub_that_does_not_answer_is_no_mistake_of_the_users(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(weights, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ResourceError, match=r"nobody/model.*127\.0\.0\.1:9\) does not answer\. Try again later"):
+        choose_weights("nobody/model", "pretrained", "bert")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ResourceError, "Out of memory"),
+        (OSError(28, "No space left on device"), ResourceError, "cannot be written or read: No space left"),
+        (ConnectionError("no route"), ResourceError, r"does not give the model 'a/b': no route.*Try again later"),
+        (OSError("a/b has no file model.safetensors"), InputError, "Cannot load a model from 'a/b' as bert"),
+    ],
+    ids=["memory", "disk", "network", "a wrong folder"],
+)
+def test_what_a_checkpoint_that_is_not_loaded_is_answered_with_tells_whose_fault_it_is(error, kind, says):
+    with pytest.raises(kind, match=says), _readable("a/b", "bert"):
+        raise error
 
 
 def test_a_folder_without_a_model_is_named_with_what_it_has(tmp_path: Path):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import datasets
@@ -14,7 +15,7 @@ import torch
 import yaml
 
 from blurr.data.core import RawData
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.interruption import Interrupted
 from blurr.tracking.records import read_lines
 from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
@@ -287,11 +288,43 @@ def test_a_file_that_is_no_database_is_an_input_error(folder, tmp_path):
         run_once(MLflowTracker(uri=f"sqlite:///{path}"), folder)
 
 
-def test_a_server_that_is_not_there_is_an_input_error_at_once(folder):
+def test_a_server_that_is_not_there_is_a_failure_of_the_service_at_once(folder):
     start = time.monotonic()
-    with pytest.raises(InputError, match=r"tracking\.uri=http://me:\*\*\*@127\.0\.0\.1:9: .*mlflow server"):
+    with pytest.raises(ResourceError, match=r"tracking\.uri=http://me:\*\*\*@127\.0\.0\.1:9: .*mlflow server"):
         run_once(MLflowTracker(uri="http://me:hunter2@127.0.0.1:9"), folder)
     assert time.monotonic() - start < 10
+
+
+@pytest.fixture
+def refusing():
+    """A server that answers every request with one code."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(self.server.code)
+
+        do_POST = do_GET  # noqa: N815  # as http.server calls it
+
+        def log_message(self, *words) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("code", "kind"), [(401, InputError), (403, InputError), (500, ResourceError)])
+def test_a_server_that_refuses_is_told_from_one_that_is_broken(refusing, folder, code, kind):
+    refusing.code = code
+    with pytest.raises(kind, match=r"MLflow cannot use tracking\.uri=http://127"):
+        run_once(MLflowTracker(uri=f"http://127.0.0.1:{refusing.server_port}"), folder)
+
+
+def test_a_database_without_its_driver_names_the_package(folder):
+    with pytest.raises(InputError, match=r"tracking\.uri=postgresql.* needs a package that is not installed"):
+        run_once(MLflowTracker(uri="postgresql+pg8000://me@127.0.0.1/x"), folder)
 
 
 def test_request_limits_leave_the_environment_as_it_was(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from blurr.cli import main
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.tracking.journal import Journal, writing
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
@@ -169,7 +169,7 @@ def test_a_full_disk_ends_the_run_with_a_clear_message_and_the_status_in_mlflow(
     folder.mkdir()
     (folder / "metrics.jsonl").symlink_to("/dev/full")
     with (
-        pytest.raises(InputError, match=r"metrics\.jsonl cannot be written: No space left"),
+        pytest.raises(ResourceError, match=r"metrics\.jsonl cannot be written: No space left"),
         opened(tracker, folder) as run,
     ):
         run.log({"train/loss": 0.5}, step=1)
@@ -180,12 +180,12 @@ def test_a_full_disk_ends_the_run_with_a_clear_message_and_the_status_in_mlflow(
 def test_a_folder_that_is_a_file_is_an_input_error(tracker, tmp_path):
     (tmp_path / "taken").write_text("")
     with (
-        pytest.raises(InputError, match=r"taken cannot be written: .*choose another output_dir"),
+        pytest.raises(ResourceError, match=r"taken cannot be written: .*choose another output_dir"),
         opened(tracker, tmp_path / "taken"),
     ):
         pass
 
 
 def test_writing_names_the_file(tmp_path):
-    with pytest.raises(InputError, match=r"x/y cannot be written: No such file"), writing(tmp_path / "x/y"):
+    with pytest.raises(ResourceError, match=r"x/y cannot be written: No such file"), writing(tmp_path / "x/y"):
         (tmp_path / "x/y").write_text("")
