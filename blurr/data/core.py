@@ -279,7 +279,10 @@ def _without(parts: Mapping[str, datasets.Dataset], name: str) -> dict[str, data
 
 
 def _rows_of(limit: Limit, split: str) -> int | None:
-    return limit.get(split) if isinstance(limit, dict) else limit
+    if not isinstance(limit, dict):
+        return limit
+    named: dict[str, int] = {**limit}
+    return named.get(split)
 
 
 def _limited(rows: datasets.Dataset, limit: int | None, label: str | None, seed: int) -> datasets.Dataset:
