@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from blurr.terminal import terminal
 from blurr.threads import set_threads
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.masking import MASK, mask_text
-from blurr.tracking.records import flatten
+from blurr.tracking.records import flatten, read_whole
 from blurr.tracking.sink import IDENTITY_TAG
 from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri, store_failure
 from blurr.trust import TRUST, check_config
@@ -121,14 +121,17 @@ def read_folder(folder: Path, name: str) -> Record:
     """Read what a run left in its output folder."""
     if not (folder / CONFIG).is_file():
         raise InputError(f"{name} recorded no config.yaml, so it cannot be run again.")
-    read = {file: (folder / file).read_text(encoding="utf-8") if (folder / file).exists() else "{}" for file in FILES}
+
+    def read(file: str, parse: Callable[[str], Any], kind: type) -> Any:
+        return read_whole(folder / file, parse, kind) if (folder / file).exists() else kind()
+
     return Record(
         name,
-        config=yaml.safe_load(read[CONFIG]),
-        overrides=list(yaml.safe_load(read[OVERRIDES])),
-        environment=json.loads(read[ENVIRONMENT]),
-        metrics={key: float(value) for key, value in json.loads(read[SCORES]).items()},
-        diff=(folder / DIFF).read_text(encoding="utf-8") if (folder / DIFF).exists() else "",
+        config=read(CONFIG, yaml.safe_load, dict),
+        overrides=read(OVERRIDES, yaml.safe_load, list),
+        environment=read(ENVIRONMENT, json.loads, dict),
+        metrics={key: float(value) for key, value in read(SCORES, json.loads, dict).items()},
+        diff=read(DIFF, str, str),
         identity=identity_of(folder),
     )
 

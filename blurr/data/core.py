@@ -279,10 +279,7 @@ def _without(parts: Mapping[str, datasets.Dataset], name: str) -> dict[str, data
 
 
 def _rows_of(limit: Limit, split: str) -> int | None:
-    if not isinstance(limit, dict):
-        return limit
-    named: dict[str, int] = {**limit}
-    return named.get(split)
+    return next((rows for name, rows in limit.items() if name == split), None) if isinstance(limit, dict) else limit
 
 
 def _limited(rows: datasets.Dataset, limit: int | None, label: str | None, seed: int) -> datasets.Dataset:

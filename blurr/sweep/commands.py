@@ -52,6 +52,9 @@ def _ls(arguments: argparse.Namespace) -> int:
         ledger = Ledger(folder)
         trials = ledger.trials.values()
         counts = [str(sum(trial.state == state for trial in trials)) for state in ("finished", "pruned", "failed")]
+        if not _is_begun(ledger):
+            table.add_row(folder.name, "0", "0", "0", "0", "killed before its first trial")
+            continue
         names = [name for name, _ in ledger.head["goals"]]
         winners = [
             f"{trial.number}: " + ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
@@ -131,7 +134,18 @@ def _ledger(name: str | None) -> Any:
     there = folders()
     if name is None and not there:
         raise InputError("There are no sweeps here: no multirun/*/ledger.jsonl. Go to the folder they were started in.")
-    return Ledger(find(name or str(there[-1])))
+    ledger = Ledger(find(name or str(there[-1])))
+    if not _is_begun(ledger):
+        raise InputError(
+            f"The sweep in {ledger.folder} was killed before its first trial. Go on with it: sweep.resume="
+            f"{ledger.folder.name}"
+        )
+    return ledger
+
+
+def _is_begun(ledger: Any) -> bool:
+    """Has the sweep got as far as what its trials are compared by, and how many there are?"""
+    return {"goals", "total"} <= ledger.head.keys()
 
 
 def _winner(name: str | None) -> Any:

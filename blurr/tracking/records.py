@@ -2,9 +2,15 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from yaml import YAMLError
+
+from blurr.errors import InputError
+
+REMEDY = "Take it from a backup, or leave this run out."
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -13,6 +19,27 @@ def to_json(value: Any, indent: int | None = None) -> str:
         return json.dumps(value, ensure_ascii=False, indent=indent, default=str, allow_nan=False)
     except ValueError:  # rare, and looking for them costs more than all the rest
         return json.dumps(_strict(value), ensure_ascii=False, indent=indent, default=str)
+
+
+def read_whole(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
+    """Read a file that a run has written.
+
+    Args:
+        path: of the file.
+        parse: reads its text, as `json.loads` does.
+        kind: what the file holds, such as `dict`.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    try:
+        found = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, YAMLError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be read as a run of blurr wrote it: {reason}. {REMEDY}") from error
+    if not isinstance(found, kind):
+        raise InputError(f"{path} is not as a run of blurr wrote it: it holds {str(found)!r:.60}. {REMEDY}")
+    return found
 
 
 def read_lines(path: Path) -> list[Any]:
