@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from stopping import StopAt
 
 from blurr import checks, composing, paths, resume
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.experiment import run_experiment
 from blurr.interruption import Interrupted
 from blurr.runs.checksums import seal
@@ -180,7 +180,7 @@ def test_a_disk_that_is_full_is_told_as_that_and_the_last_checkpoint_stays(work:
         monkeypatch.setattr(f"blurr.training.checkpoints.{place}", full)
 
     monkeypatch.setattr(Checkpointing, "_delete_old", written)
-    with pytest.raises(InputError, match=r"could not be written: .*(No space|failed writing).*go on with resume="):
+    with pytest.raises(ResourceError, match=r"could not be written: .*(No space|failed writing).*go on with resume="):
         run(work / "out", "tracking=none", "data.rows=40", "checkpoint.every_steps=1")
     assert [each.name for each in (work / "out" / "checkpoints").iterdir()] == ["step-00000001"]
     assert latest(work / "out" / "checkpoints").facts["batch_size"] == 16
@@ -197,7 +197,7 @@ def test_other_rows_are_refused(broken: Path):
 def test_a_checkpoint_that_cannot_be_written_ends_in_one_message(work: Path):
     (work / "out").mkdir()
     (work / "out" / "checkpoints").write_text("a file where the folder should be")
-    with pytest.raises(InputError, match=r"could not be written: .*go on with resume="):
+    with pytest.raises(ResourceError, match=r"could not be written: .*go on with resume="):
         run(work / "out", "tracking=none", "data.rows=40", "checkpoint.every_steps=1")
 
 

@@ -1,5 +1,6 @@
 """List runs, the best first: those of a folder, or of an MLflow experiment."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pandas as pd
 from blurr.errors import InputError, nearest
 from blurr.metrics.base import MINIMIZE, Direction
 from blurr.report import directions
-from blurr.report.record import read_record, runs_in
+from blurr.report.record import Record, read_record, runs_in
+
+log = logging.getLogger(__name__)
 
 REMEDY = "Add --direction minimize or --direction maximize."
 FINAL = ("valid/", "test/")
@@ -27,12 +30,21 @@ def leaderboard(folder: Path, *, by: str | None = None, direction: Direction | N
     Raises:
         InputError: there are no such runs, none has that metric, or it is not known which way that is better.
     """
-    records = [record for run in runs_in(folder) if (record := read_record(run)).scores]
+    records = [record for run in runs_in(folder) if (record := _whole(run)) and record.scores]
     if not records:
         raise InputError(f"There are no runs with final scores below {folder}. Give the folder that they are in.")
     rows = [{"run": str(r.folder.relative_to(folder.absolute())), "what": r.title, **r.scores} for r in records]
     declared = {name: said for record in records for name, said in directions.of_record(record).items()}
     return _ranked(rows, by, records[-1].config.get("objective"), direction, declared)
+
+
+def _whole(run: Path) -> Record | None:
+    """Read a run; one with a broken file is named, and left out."""
+    try:
+        return read_record(run)
+    except InputError as error:
+        log.warning("%s is left out: %s", run, error)
+        return None
 
 
 def leaderboard_of_experiment(

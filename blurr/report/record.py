@@ -1,6 +1,7 @@
 """Read what a run has left in its folder."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 from blurr.errors import InputError
 from blurr.resume import check_holds
 from blurr.runs.folder import CONFIG, ENVIRONMENT, FACTS, METRICS, OVERRIDES, SCORES, TABLES, identity_of, of_line
-from blurr.tracking.records import read_lines
+from blurr.tracking.records import read_lines, read_whole
 
 Rows = list[dict[str, Any]]
 
@@ -82,17 +83,17 @@ def read_record(place: str | Path, *, uri: str | None = None) -> Record:
         uri: of the MLflow store; `None` takes `mlflow.db` in the current folder.
 
     Raises:
-        InputError: there is no such run.
+        InputError: there is no such run, or one of its files is broken.
     """
     folder = find_run(place, uri=uri)
     return Record(
         folder=folder,
         identity=identity_of(folder),
-        config=yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")),
-        overrides=yaml.safe_load(_text(folder / OVERRIDES)) or [],
-        environment=json.loads(_text(folder / ENVIRONMENT) or "{}"),
-        facts=json.loads(_text(folder / FACTS) or "{}"),
-        scores=_numbers(json.loads(_text(folder / SCORES) or "{}")),
+        config=read_whole(folder / CONFIG, yaml.safe_load, dict),
+        overrides=_read(folder / OVERRIDES, yaml.safe_load, list),
+        environment=_read(folder / ENVIRONMENT, json.loads, dict),
+        facts=_read(folder / FACTS, json.loads, dict),
+        scores=_numbers(_read(folder / SCORES, json.loads, dict)),
         log=pd.DataFrame([_numbers(of_line(row)[1]) for row in _rows(folder / METRICS)]),
         tables={split: rows for split, name in TABLES.items() if (rows := _rows(folder / name))},
         texts={path.name: _text(path) for split in TABLES for path in sorted(folder.glob(f"{split}_*.txt"))},
@@ -126,8 +127,12 @@ def _some() -> list[str]:
     return [str(run) for run in runs_in(Path("outputs"))[-5:]]
 
 
+def _read(file: Path, parse: Callable[[str], Any], kind: type) -> Any:
+    return read_whole(file, parse, kind) if file.is_file() else kind()
+
+
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    return str(_read(file, str, str))
 
 
 def _rows(file: Path) -> Rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blurr.errors import InputError
+from blurr.errors import InputError, writing
 from blurr.runs.checksums import SEAL, Damaged, is_sealed, sealed_files
 from blurr.runs.lock import held, is_held
 
@@ -137,8 +137,10 @@ def claimed(folder: Path, *, goes_on: bool = False, overwrite: bool = False) -> 
 
     Raises:
         InputError: the run that is there is alive, or would be written over.
+        ResourceError: the folder cannot be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, "Choose another output_dir."):
+        folder.mkdir(parents=True, exist_ok=True)
     with held(folder / LOCK) as is_mine:
         if not is_mine:
             raise InputError(

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from blurr.errors import writing
+
 log = logging.getLogger(__name__)
 
 UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without locks say
@@ -63,7 +65,8 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 def _open(path: Path) -> int | None:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with writing(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if not try_lock(descriptor):
             os.close(descriptor)
             return None

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,25 @@ def read_whole(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """Read a file of one JSON value a line; a line ends at a line feed and nowhere else."""
+    """Read a file of one JSON value a line; a line ends at a line feed and nowhere else.
+
+    The last line is left out where a kill has cut it off.
+
+    Raises:
+        InputError: another line is broken.
+    """
     # not splitlines: it splits at U+2028, form feeds and others, which JSON leaves as they are inside a text
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    *whole, last = read_whole(path, str, str).split("\n")
+    found = []
+    for number, line in enumerate(whole, 1):
+        try:
+            found += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            said = f"{path} cannot be read as a run of blurr wrote it: line {number} is no JSON ({error})."
+            raise InputError(f"{said} {REMEDY}") from error
+    with suppress(ValueError):
+        found += [json.loads(last)] if last.strip() else []
+    return found
 
 
 def flatten(value: Any, name: str = "") -> dict[str, str]:

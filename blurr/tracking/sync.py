@@ -5,11 +5,11 @@ from pathlib import Path
 import yaml
 
 from blurr.errors import InputError
-from blurr.runs.folder import METRICS
+from blurr.runs.folder import CONFIG, METRICS
 from blurr.tracking.journal import Journal, written_points
 from blurr.tracking.masking import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.records import flatten, read_lines
+from blurr.tracking.records import flatten, read_lines, read_whole
 from blurr.tracking.run import MLflowTracker
 
 WAIT_SECONDS = 60
@@ -40,7 +40,7 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
         raise InputError(f"The run in {folder} has not ended; it sends its records itself.")
     tracker = MLflowTracker(uri=address, experiment=str(journal.experiment), wait=WAIT_SECONDS)
     sink = tracker.open(run_id=journal.run_id)
-    sink.params(flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))))
+    sink.params(flatten(read_whole(folder / CONFIG, yaml.safe_load, dict)))
     sink.params(journal.params)
     sink.tags(journal.tags)
     if (folder / METRICS).exists():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from blurr import cli
-from blurr.errors import InputError
+from blurr.errors import InputError, ResourceError
 from blurr.report.card import write_card
 from blurr.report.compare import changed_predictions, config_differences, measures, metric_differences, significance
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
@@ -118,7 +118,7 @@ class TestExperiment:
             leaderboard_of_experiment("board", uri=f"sqlite:///{tmp_path}/gone.db")
 
     def test_a_server_that_does_not_answer_is_named(self):
-        with pytest.raises(InputError, match="http://127.0.0.1:9"):
+        with pytest.raises(ResourceError, match="http://127.0.0.1:9"):
             leaderboard_of_experiment("board", uri="http://127.0.0.1:9")
 
     def test_the_command_takes_an_experiment(self, store: str, capsys):
