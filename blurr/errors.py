@@ -93,8 +93,8 @@ def resource_error(error: BaseException) -> ResourceError | None:
     for cause in chain(error):
         if is_out_of_memory(cause):
             return ResourceError(
-                f"Out of memory: {_first_line(cause)}. Lower loader.batch_size, task.max_length or loader.num_workers, "
-                "take a smaller model, or end what else runs on this machine."
+                f"Out of memory: {_first_line(cause)}. Lower the batch size (loader.batch_size, --batch-size) or "
+                "task.max_length, take a smaller model, or end what else runs on this machine."
             )
         if is_full_disk(cause):
             file = cause.filename if isinstance(cause, OSError) and cause.filename else "A file"

@@ -85,7 +85,7 @@ def test_memory_that_does_not_suffice_is_recognised(demand):
         error = raised(demand)
     assert is_out_of_memory(error)
     assert not is_full_disk(error)
-    assert re.match("Out of memory: .*Lower loader.batch_size", str(resource_error(error)))
+    assert re.match("Out of memory: .*Lower the batch size", str(resource_error(error)))
 
 
 WORDS_OF_MEMORY = {

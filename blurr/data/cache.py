@@ -8,6 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,9 @@ def _mapped(file: Path) -> NDArray[Any]:
 
 
 def _entry(file: Path) -> Entry:
-    about = json.loads(file.read_text())
+    about: dict[str, Any] = {"about": "a broken entry", "rows": 0}
+    with suppress(ValueError):  # it is listed and pruned all the same
+        about |= json.loads(file.read_text())
     size = sum(part.stat().st_size for part in file.parent.iterdir())
     return Entry(file.parent.name, file.parent, about["about"], about["rows"], size, file.stat().st_mtime)
 

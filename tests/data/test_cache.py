@@ -121,6 +121,14 @@ def test_columns_become_flat_arrays():
     assert as_column(column) is column
 
 
+def test_a_broken_entry_is_listed_and_can_be_cleared(folder: Path):
+    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    (folder / "ab" / ("ab" * 16) / cache.ABOUT).write_text("{")
+    assert [entry.about for entry in cache.entries()] == ["a broken entry"]
+    cache.prune(days=0)
+    assert not cache.entries()
+
+
 def test_the_command_lists_and_clears(blurr, folder: Path):
     cache.cached("ab" * 16, "Task bert, train of rows.csv", lambda: COLUMNS)
     environment = {cache.FOLDER: str(folder)}
