@@ -15,6 +15,7 @@ WRONG = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "-1": -1}
 ALLOWED = {
     ("QuestionAnswering", "no_answer_threshold"): "the score of no answer less that of the best answer",
     ("GenerationConfig", "length_penalty"): "below 0 short texts are preferred",
+    **{(name, "positive"): "the name of a class, which may be a number" for name in ("F1", "Precision", "Recall")},
 }
 
 
