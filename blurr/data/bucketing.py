@@ -62,6 +62,12 @@ class Buckets:
         """Give the batches of one pass over all rows, the longest first."""
         return self._cut(self._sorted(np.arange(len(self.lengths))))
 
+    def of_one_length(self) -> list[Order]:
+        """Give the batches of one pass over all rows, each of rows that are equally long (by the first length)."""
+        order = np.argsort(-self.lengths[:, 0], kind="stable")
+        ends = np.flatnonzero(np.diff(self.lengths[order, 0])) + 1
+        return [batch for rows in np.split(order, ends) for batch in self._cut(self._sorted(rows))]
+
     def _rows_in_a_pool(self) -> int:
         if self.size.tokens is None:
             return self.size.rows * POOL

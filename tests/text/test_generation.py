@@ -11,7 +11,9 @@ from blurr import paths, signatures
 from blurr.annotations import SettingsOf
 from blurr.composing import compose
 from blurr.errors import InputError
-from blurr.text.modeling.generation import generate_texts, generation_config
+from blurr.text.modeling.core import Blearner
+from blurr.text.modeling.generation import as_prompts, generate_texts, generation_config, own_settings
+from blurr.text.tasks.language_modeling import BlearnerForLM
 from blurr.text.tasks.summarization import BlearnerForSummarization
 
 OPTIONS = sorted(paths.options("generation"))
@@ -54,6 +56,36 @@ def test_a_length_puts_one_of_the_other_kind_out_of_force(model):
     assert generation_config(model, {"max_new_tokens": 5}).max_length is None
     model.generation_config.max_new_tokens = 5
     assert generation_config(model, {"max_length": 9}).max_new_tokens is None
+
+
+def test_of_both_lengths_the_one_in_all_tokens_is_in_force(model):
+    """`generation=greedy` has a max_new_tokens of its own, which won over the user's max_length."""
+    config = generation_config(model, settings_of("generation=greedy", "+task.generation.max_length=6"))
+    assert (config.max_length, config.max_new_tokens) == (6, None)
+
+
+def test_a_least_length_of_the_checkpoints_goes_where_it_is_above_the_users_longest(model):
+    model.generation_config.min_length = 56
+    assert generation_config(model, {"max_new_tokens": 5}).min_length is None
+    assert generation_config(model, {"max_new_tokens": 64}).min_length == 56
+    assert generation_config(model, {"max_new_tokens": 5, "min_length": 3}).min_length == 3
+
+
+def test_settings_of_the_checkpoints_that_stay_in_force_are_named(notes, tiny_bart: Path, caplog):
+    with caplog.at_level("INFO"):
+        learn = BlearnerForSummarization.from_data(notes, tiny_bart, text_gen_kwargs={"max_new_tokens": 3})
+    assert "own generation settings these stay in force: forced_eos_token_id=2." in caplog.text
+    own = GenerationConfig(no_repeat_ngram_size=3, num_beams=4, length_penalty=2.0, min_length=2, max_length=9)
+    learn.model.hf_model.generation_config = own
+    config = generation_config(learn.model.hf_model, {"max_new_tokens": 3, "num_beams": 1, "do_sample": False})
+    assert own_settings(config, {"max_new_tokens": 3, "num_beams": 1}) == {"no_repeat_ngram_size": 3, "min_length": 2}
+
+
+def test_that_a_length_is_out_of_force_is_said(notes, tiny_bart: Path, caplog):
+    with caplog.at_level("INFO"):
+        both = {"max_new_tokens": 3, "max_length": 4}
+        BlearnerForSummarization.from_data(notes, tiny_bart, text_gen_kwargs=both)
+    assert "Texts end by max_length=4, not by max_new_tokens=3." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -126,3 +158,67 @@ def test_batches_and_an_encoder_run_once_give_the_texts_of_single_rows(model, ti
     ]
     together = generate_texts(model, tokenizer, inputs, settings, encoded=encoded)
     assert together == [text for (text,) in alone]
+
+
+# -- going on with texts
+
+
+@pytest.fixture
+def writer(tiny_bert: Path, tmp_path: Path) -> Blearner:
+    """A causal language model, untrained."""
+    texts = ["the film was good and it is a plot", "a plot"] * 8
+    rows = pd.DataFrame({"text": texts, "is_valid": [i > 9 for i in range(16)]})
+    options = {"chunk": False, "task_kwargs": {"generation": {"max_new_tokens": 3}}}
+    return BlearnerForLM.from_data(
+        rows, tiny_bert, hf_kwargs={"config": {"is_decoder": True}}, learner_kwargs={"path": tmp_path}, **options
+    )
+
+
+PROMPTS = ["the film was good and it is a plot", "a", "a plot", "the film", "it is", "is it a"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_beams": 2},
+        {"max_length": 14},
+        {"repetition_penalty": 3.0},
+        {"no_repeat_ngram_size": 1},
+        {"min_length": 12, "max_new_tokens": 18},
+    ],
+    ids=lambda settings: " ".join(settings) or "greedy",
+)
+def test_a_prompt_is_gone_on_with_alone_as_beside_longer_ones(settings: dict, writer: Blearner):
+    """Of a prompt that is padded on the left, pads would count as tokens."""
+    together = writer.predict(PROMPTS, **settings)
+    assert [writer.predict(prompt, **settings)[0] for prompt in PROMPTS] == together
+    assert len({row["generated_texts"] for row in together}) > 1
+
+
+def test_a_prompt_that_fills_the_longest_text_is_refused(writer: Blearner):
+    with pytest.raises(InputError, match=r"max_length=3 counts the tokens of the text to go on with.*are 9\."):
+        writer.predict(PROMPTS[0], max_length=3)
+    with pytest.raises(InputError, match="max_new_tokens=40 leaves no room for a text"):
+        writer.predict(PROMPTS[0], max_new_tokens=40)
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning(writer: Blearner):
+    long = " ".join(["the film was good and it is a plot"] * 8)
+    assert writer.predict(long, max_new_tokens=20) == writer.predict(long.split(" ", 30)[-1], max_new_tokens=20)
+
+
+def test_nothing_to_go_on_with_is_refused(tiny_bert: Path):
+    inputs = {"input_ids": torch.zeros(1, 3, dtype=torch.long), "attention_mask": torch.zeros(1, 3, dtype=torch.long)}
+    with pytest.raises(InputError, match="nothing to go on with"):
+        as_prompts(inputs, AutoTokenizer.from_pretrained(tiny_bert), GenerationConfig(max_new_tokens=2))
+
+
+def test_one_seed_draws_the_same_texts(writer: Blearner):
+    draw = {"do_sample": True, "max_new_tokens": 6, "temperature": 5.0}
+    first = writer.predict(PROMPTS, seed=1, **draw)
+    assert writer.predict(PROMPTS, seed=1, **draw) == first
+    assert writer.predict(PROMPTS, seed=2, **draw) != first
+    before = torch.random.get_rng_state()
+    writer.predict(PROMPTS, seed=1, **draw)
+    assert torch.equal(before, torch.random.get_rng_state()), "the draws of others go on as they would have"

@@ -10,17 +10,25 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, M2M100Tokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    M2M100Tokenizer,
+    PreTrainedTokenizerBase,
+)
 
 from blurr.data.batching import Loader
-from blurr.data.core import from_data
+from blurr.data.core import RawData, from_data
 from blurr.data.samples_translation import PEOPLE, sentences
 from blurr.errors import InputError
-from blurr.text.data.languages import language_codes, language_settings, set_languages
+from blurr.text.data.languages import check_language, language_codes, language_settings, set_languages
 from blurr.text.hf_objects import HFObjects, build_model
 from blurr.text.metrics_translation import Bleu, ChrF
 from blurr.text.modeling.all import BlearnerForTranslation
 from blurr.text.scratch import train_tokenizer
+from blurr.text.tasks.base import Task
+from blurr.text.tasks.summarization import Summarization
 from blurr.text.tasks.translation import Translation
 
 TEXTS = ["das Haus ist alt .", "the house is old ."] * 20
@@ -60,7 +68,7 @@ def test_languages_of_m2m100_go_without_the_marks_around_them(m2m100: PreTrained
     set_languages(m2m100, "de", "en")
     assert m2m100("das Haus")["input_ids"][0] == m2m100.get_lang_id("de")
     assert m2m100(text_target="the house")["input_ids"][0] == m2m100.get_lang_id("en")
-    assert language_settings(m2m100, "en") == {"forced_bos_token_id": m2m100.get_lang_id("en")}
+    assert language_settings(m2m100) == {"forced_bos_token_id": m2m100.get_lang_id("en")}
     with pytest.raises(InputError, match="is no language of M2M100Tokenizer"):
         set_languages(m2m100, "deu", None)
 
@@ -79,17 +87,7 @@ def test_a_model_of_many_languages_is_saved_with_the_one_it_shall_write(
 ):
     task = Translation(src_lang=languages[0], tgt_lang=languages[1], generation={"max_new_tokens": 6, "num_beams": 1})
     raw = from_data(task.schema, pairs, columns={"source": "translation.de", "target": "translation.en"})
-    hf = build_model(
-        arch,
-        model_cls=task.model_cls,
-        config={},
-        corpus=partial(task.corpus, raw),
-        load_weights=True,
-        arch=arch,
-        weights="scratch",
-        scratch=SIZES,
-        scratch_tokenizer=tokenizer,
-    )
+    hf = scratch_of(task, raw, arch, tokenizer)
     learn = task.learner(task.dataloaders(raw, hf, Loader()), hf, raw=raw, metrics={}, path=tmp_path)
     hf.model.save_pretrained(tmp_path)
     hf.tokenizer.save_pretrained(tmp_path)
@@ -112,6 +110,20 @@ SIZES = {
 }
 
 
+def scratch_of(task: Task, raw: RawData, arch: str, tokenizer: str | None) -> HFObjects:
+    return build_model(
+        arch,
+        model_cls=task.model_cls,
+        config={},
+        corpus=partial(task.corpus, raw),
+        load_weights=True,
+        arch=arch,
+        weights="scratch",
+        scratch=SIZES,
+        scratch_tokenizer=tokenizer,
+    )
+
+
 def test_languages_are_those_of_the_tokenizer(mbart: PreTrainedTokenizerBase):
     assert {"de_DE", "en_XX"} <= set(language_codes(mbart))
 
@@ -120,12 +132,13 @@ def test_the_decoder_of_mbart_starts_from_the_target_language(mbart: PreTrainedT
     set_languages(mbart, "de_DE", "fr_XX")
     assert mbart("das Haus")["input_ids"][-1] == mbart.convert_tokens_to_ids("de_DE")
     assert mbart(text_target="the house")["input_ids"][-1] == mbart.convert_tokens_to_ids("fr_XX")
-    assert language_settings(mbart, "fr_XX") == {"decoder_start_token_id": mbart.convert_tokens_to_ids("fr_XX")}
+    assert language_settings(mbart) == {"decoder_start_token_id": mbart.convert_tokens_to_ids("fr_XX")}
 
 
 def test_b30_the_start_of_the_decoder_is_an_id_of_the_language_asked_for(mbart: PreTrainedTokenizerBase):
     for code in ("de_DE", "en_XX"):
-        (value,) = language_settings(mbart, code).values()
+        set_languages(mbart, None, code)
+        (value,) = language_settings(mbart).values()
         assert value == mbart.convert_tokens_to_ids(code)
 
 
@@ -138,9 +151,45 @@ def test_a_tokenizer_of_one_pair_wants_no_language(tiny_bart: Path):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_bart)
-    assert language_settings(tokenizer, None) == {}
+    assert language_settings(tokenizer) == {}
     with pytest.raises(InputError, match=r"task\.tgt_lang=en.* Leave task\.tgt_lang out"):
         set_languages(tokenizer, None, "en")
+
+
+def test_without_a_language_targets_are_marked_as_sources_are(m2m100: PreTrainedTokenizerBase):
+    """M2M100's tokenizer ended in a KeyError on its first target."""
+    m2m100.tgt_lang = None
+    m2m100.src_lang = "de"
+    set_languages(m2m100, None, None)
+    assert m2m100(text_target="the house")["input_ids"][0] == m2m100.get_lang_id("de")
+
+
+def test_another_language_than_the_checkpoint_writes_is_not_guessed(mbart: PreTrainedTokenizerBase):
+    mbart.tgt_lang = "en_XX"
+    romanian = mbart.convert_tokens_to_ids("ro_RO")
+    own = GenerationConfig(decoder_start_token_id=romanian)
+    with pytest.raises(InputError, match=r"writes ro_RO \(its decoder_start_token_id\).* task\.tgt_lang=ro_RO"):
+        check_language(mbart, own, language_settings(mbart))
+    check_language(mbart, GenerationConfig(decoder_start_token_id=mbart.eos_token_id), language_settings(mbart))
+
+
+@pytest.mark.parametrize("language", [None, "de_DE"])
+def test_summaries_of_a_model_of_many_languages_have_one(language: str | None, notes: pd.DataFrame, tmp_path: Path):
+    """Without a language, mBART began to generate with another token than to train, and wrote the same text for all."""
+    task = Summarization(language=language, generation={"max_new_tokens": 6})
+    raw = from_data(task.schema, notes)
+    hf = scratch_of(task, raw, "mbart", None)
+    task.learner(task.dataloaders(raw, hf, Loader()), hf, raw=raw, metrics={}, path=tmp_path)
+    assert hf.model.generation_config.decoder_start_token_id == hf.tokenizer.convert_tokens_to_ids(language or "en_XX")
+    labels = task.tokenize({"text": ["the film"], "summary": ["a film"]}, hf)["labels"][0]
+    assert hf.tokenizer.convert_ids_to_tokens(labels[-1]) == (language or "en_XX")
+
+
+def test_a_language_of_summaries_is_one_of_the_tokenizers(notes: pd.DataFrame):
+    task = Summarization(language="de")
+    hf = scratch_of(task, from_data(task.schema, notes), "mbart", None)
+    with pytest.raises(InputError, match=r"task\.language=de is no language of MBartTokenizer"):
+        task.tokenize({"text": ["the film"]}, hf)
 
 
 # -- tokens

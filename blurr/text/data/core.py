@@ -136,6 +136,7 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         self.fake_l.generator = torch.Generator().manual_seed(seed)
         self.lengths = _lengths(self) if lengths is None and bucket and self.n else lengths
         self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
+        self.by_length = False
 
     def batches(self) -> list[Order]:
         """Give the batches of the coming pass, each the numbers of its rows."""
@@ -143,10 +144,24 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
             self.planned = (self.epoch, self.chances, self._plan())
         return self.planned[2]
 
+    def batch_by_length(self) -> None:
+        """Put only rows of one length into a batch from now on, so that none is padded."""
+        if not self.by_length:
+            self.by_length, self.planned = True, None
+
+    def row_lengths(self) -> NDArray[Any]:
+        """Give each row's length, `(rows,)`, whether or not rows are bucketed by it; see `lengths`."""
+        lengths = _lengths(self) if self.lengths is None else self.lengths
+        return lengths if lengths.ndim == 1 else lengths[:, 0]
+
     def _plan(self) -> list[Order]:
         size = BatchSize(self.bs, self.max_tokens)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
-        if self.lengths is None:
+        if self.by_length and isinstance(self.dataset, TokenizedRows):
+            batches = Buckets(self.row_lengths(), size).of_one_length()
+        elif self.by_length:  # texts that are tokenized later, of which only the letters can be counted
+            batches = list(rows[:, None])
+        elif self.lengths is None:
             batches = np.split(rows, range(self.bs, self.n, self.bs)) if self.n else []
         else:
             buckets = Buckets(self.lengths[rows], size)

@@ -9,7 +9,6 @@ from blurr.text.metrics_token_classification import Seqeval
 from blurr.text.metrics_translation import Bleu, ChrF
 from blurr.text.modeling.core import BaseModelCallback, Blearner, blurr_predict
 from blurr.text.modeling.filling import blurr_fill_mask
-from blurr.text.modeling.generation import BlearnerForGeneration, blurr_generate
 from blurr.text.modeling.interpretation import Interpretation
 from blurr.text.modeling.losses import (
     PreCalculatedBCELoss,
@@ -19,6 +18,7 @@ from blurr.text.modeling.losses import (
 from blurr.text.modeling.spans import SpanRules
 from blurr.text.modeling.tokens import blurr_predict_tokens
 from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter
+from blurr.text.modeling.writing import BlearnerForGeneration, blurr_generate
 from blurr.text.tasks.language_modeling import BlearnerForLM, BlearnerForMaskedLM, CausalLM, MaskedLM
 from blurr.text.tasks.question_answering import (
     BlearnerForQuestionAnswering,

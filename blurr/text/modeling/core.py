@@ -20,6 +20,7 @@ from blurr.text.data.core import Inputs, TextDL
 from blurr.text.modeling import losses
 from blurr.text.modeling.decoder import decoder_inputs
 from blurr.text.modeling.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
+from blurr.text.modeling.padding import batch_fairly
 from blurr.text.modeling.threshold import threshold_of
 from blurr.text.modeling.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.loop import LeanLearner
@@ -50,6 +51,9 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             # a plain Learner gets blurr's predictions as attributes of its own; its class stays as it is
             self.learn.blurr_predict = partial(blurr_predict, self.learn)
             self.learn.interpreter = interpret_shown
+
+    def before_validate(self) -> None:
+        batch_fairly(self.learn, self.dl)
 
     def before_batch(self) -> None:
         learn = self.learn  # asking the callback for what the learner has takes ten times as long
@@ -213,16 +217,16 @@ def infer_windows(
         return []
     size = {} if bs is None else {"bs": bs, "max_tokens": None}
     dl = learn.dls.test_dl(rows, num_workers=0, **size)
-    order = dl.get_idxs()
     dl.to(next(learn.model.parameters()).device)
     was_training = learn.model.training
     learn.model.eval()
     try:
         with torch.inference_mode():
+            batch_fairly(learn, dl)
             done = [result for x, *_ in dl for result in step(_without_labels(x))]
     finally:
         learn.model.train(was_training)
-    results = in_order(order, done)
+    results = in_order(dl.get_idxs(), done)
     return by_row(dl.dataset, results, len(rows)) if isinstance(dl.dataset, TokenizedRows) else [[r] for r in results]
 
 

@@ -2,23 +2,28 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from fastai.learner import Learner
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.modeling_outputs import BaseModelOutput
 
 from blurr.errors import InputError, nearest
 from blurr.text.data.core import Inputs
-from blurr.text.modeling.core import Blearner, Result, infer
+from blurr.text.modeling.decoder import Encoded
 
 BEAMS_ONLY = ("early_stopping", "length_penalty")
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+STEPS = 2  # tokens by which a model is tried: the first one, and one that it has kept keys and values for
+COUNT_PADS = ("max_length", "min_length", "repetition_penalty", "no_repeat_ngram_size")  # those of a prompt, too
+# of no interest to who reads a text: ids that the tokenizer has, and how a model goes about its work
+BESIDE = frozenset(
+    ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "transformers_version", "use_cache")
+)
 
 # the settings that a user of a trained model may change from text to text
 OPTIONS: Mapping[str, type] = {
     "max_new_tokens": int,
+    "max_length": int,
     "num_beams": int,
     "num_return_sequences": int,
     "length_penalty": float,
@@ -26,14 +31,17 @@ OPTIONS: Mapping[str, type] = {
     "temperature": float,
     "top_k": int,
     "top_p": float,
+    "seed": int,
 }
 
 
 def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> GenerationConfig:
-    """Give the model's own generation settings, changed by the user's, which win.
+    """Return the model's own generation settings, changed by the user's, which win.
 
-    A length in new tokens puts one in all tokens out of force, and the other way round. What works with beams alone, or
-    in sampling alone, is left out where there are none: transformers refuses to save it.
+    A length in new tokens puts one in all tokens out of force, and the other way round; of both together, `max_length`
+    is in force, since the options of `generation` come with a `max_new_tokens` of their own. A least length of the
+    checkpoint's goes where it is above the user's longest. What works with beams alone, or in sampling alone, is left
+    out where there are none: transformers refuses to save it.
 
     Args:
         model: whose `generation_config` is the default; it is left as it is.
@@ -50,11 +58,8 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
             f"Generation has no setting {unknown[0]!r}.{nearest(unknown[0], known)} "
             "The settings are those of transformers.GenerationConfig, such as num_beams or max_new_tokens."
         )
-    for name, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
-        if settings.get(name) is not None and settings.get(other) is None:
-            setattr(config, other, None)
     try:
-        config.update(**settings)
+        config.update(**_one_length(config, settings))
     except ValueError as e:
         raise InputError(f"These generation settings do not go together: {e}") from e
     needless = (BEAMS_ONLY if config.num_beams in (None, 1) else ()) + (() if config.do_sample else SAMPLING_ONLY)
@@ -62,6 +67,30 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
         setattr(config, name, None)
     result: GenerationConfig = config
     return result
+
+
+def _one_length(config: GenerationConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with one longest length, and no least length of the checkpoint's that is above it."""
+    lengths = {name: settings.get(name) for name in ("max_length", "max_new_tokens")}
+    name = next((name for name, value in lengths.items() if value is not None), None)
+    if name is None:
+        return dict(settings)
+    least = config.min_length if "min_length" not in settings else None
+    too_long = {"min_length": None} if least and least >= settings[name] else {}
+    return {**too_long, **settings, **dict.fromkeys(lengths), name: settings[name]}
+
+
+def own_settings(config: GenerationConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint's own generation settings still say beside the user's.
+
+    Args:
+        config: what `generation_config` has made of both.
+        settings: the user's.
+    """
+    values: dict[str, Any] = config.to_diff_dict()  # type: ignore[no-untyped-call]
+    beside = BESIDE | set(settings)
+    told = {name: value for name, value in values.items() if name not in beside and not name.startswith("_")}
+    return {name: value for name, value in told.items() if value not in (None, False)}
 
 
 def generate_texts(
@@ -82,33 +111,76 @@ def generate_texts(
         inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`.
         settings: win over those of the model; see `generation_config`.
         encoded: the encoder's last hidden state `(batch, sequence, width)`, where it has been computed already.
+
+    Raises:
+        InputError: see `generation_config` and `as_prompts`.
     """
     config = generation_config(model, settings or {})
     given: dict[str, Any] = {k: inputs[k] for k in ("input_ids", "attention_mask")}
-    prompt = 0
-    if encoded is not None:
-        given["encoder_outputs"] = BaseModelOutput(last_hidden_state=encoded)
-    if not model.config.is_encoder_decoder:
-        given = as_prompts(given, tokenizer, config.max_new_tokens or 0)
-        prompt = given["input_ids"].shape[1]  # what comes back begins with the prompt
+    if model.config.is_encoder_decoder:
+        if encoded is not None:
+            given["encoder_outputs"] = Encoded(last_hidden_state=encoded)
+        return _texts(model, tokenizer, given, config, prompt=0)
+    prompts = as_prompts(given, tokenizer, config)
+    lengths = prompts["attention_mask"].sum(1)
+    if not any(getattr(config, name) for name in COUNT_PADS):
+        return _texts(model, tokenizer, prompts, config, prompt=int(lengths.max()))
+    texts: list[Any] = [None] * len(lengths)
+    for length in lengths.unique().tolist():  # a pad would count as a token of the text
+        rows = (lengths == length).nonzero()[:, 0]
+        alike = {name: values[rows, -length:] for name, values in prompts.items()}
+        for row, text in zip(rows.tolist(), _texts(model, tokenizer, alike, config, prompt=length), strict=True):
+            texts[row] = text
+    return texts
+
+
+def _texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    given: Mapping[str, Any],
+    config: GenerationConfig,
+    *,
+    prompt: int,
+) -> list[Any]:
     with torch.inference_mode():
         ids = model.generate(**given, generation_config=config)  # type: ignore[operator]  # from a mixin, not typed
+    # what comes back begins with the prompt
     texts = [text.strip() for text in tokenizer.batch_decode(ids[:, prompt:], skip_special_tokens=True)]
     n = config.num_return_sequences or 1
     return texts if n == 1 else [texts[i : i + n] for i in range(0, len(texts), n)]
 
 
-def as_prompts(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, new_tokens: int) -> Inputs:
+def first_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, inputs: Inputs) -> list[torch.Tensor]:
+    """Return the logits of the first tokens that a model generates for the first row of a batch, `(vocabulary,)` each.
+
+    Args:
+        model: the Hugging Face model.
+        tokenizer: knows the longest length that the model reads.
+        inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`.
+    """
+    told = {"output_logits": True, "return_dict_in_generate": True}
+    plain = {"num_beams": 1, "num_return_sequences": 1, "do_sample": False, "min_length": None, "min_new_tokens": None}
+    config = generation_config(model, {**plain, **told, "max_new_tokens": STEPS})
+    given = {k: inputs[k] for k in ("input_ids", "attention_mask")}
+    if not model.config.is_encoder_decoder:
+        given = as_prompts(given, tokenizer, config)
+    with torch.inference_mode():
+        made = model.generate(**given, generation_config=config)  # type: ignore[operator]  # from a mixin, not typed
+    return [logits[0].float() for logits in made.logits]
+
+
+def as_prompts(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, config: GenerationConfig) -> Inputs:
     """Put the pads of a batch on the left, where a model can go on from a text's last token, and keep its last columns.
 
     Args:
         inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`, padded on either side.
         tokenizer: knows the longest length that the model reads.
-        new_tokens: for which room is kept within that length.
+        config: how many new tokens it shall write, for which room is kept within that length.
 
     Raises:
-        InputError: `new_tokens` leave no room for a prompt.
+        InputError: no room is left for a prompt, or for what shall follow one.
     """
+    new_tokens = config.max_new_tokens or 0
     room = tokenizer.model_max_length - new_tokens
     if room < 1:
         raise InputError(
@@ -116,71 +188,13 @@ def as_prompts(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, new_tokens: i
             f"{tokenizer.model_max_length} tokens together."
         )
     order = inputs["attention_mask"].argsort(dim=1, stable=True)
-    kept = min(room, order.shape[1])
+    longest = int(inputs["attention_mask"].sum(1).max())
+    if not longest:
+        raise InputError("There is nothing to go on with: the text is empty, and the tokenizer begins none by itself.")
+    if config.max_new_tokens is None and config.max_length is not None and longest >= config.max_length:
+        raise InputError(
+            f"max_length={config.max_length} counts the tokens of the text to go on with, too, of which there are "
+            f"{longest}. Set max_new_tokens instead, or a larger max_length."
+        )
+    kept = min(room, longest)
     return {name: values.gather(1, order)[:, -kept:] for name, values in inputs.items()}
-
-
-def blurr_generate(
-    learn: Learner, items: Any, *, key: str = "generated_texts", bs: int | None = None, **settings: Any
-) -> list[Result]:
-    """Generate a text for one item or many.
-
-    Args:
-        learn: a learner whose model can generate.
-        items: a text, a dict of the columns, or a list, DataFrame, Series, Dataset of them.
-        key: under which a result's text stands.
-        bs: rows in a batch.
-        settings: generation settings; they win over the model's.
-
-    Returns:
-        One dict per item: its text, or list of texts where `num_return_sequences` is above 1, under `key`.
-    """
-    model, tokenizer = learn.model.hf_model, learn.dls.tokenizer
-    texts = infer(learn, items, lambda x: generate_texts(model, tokenizer, x, settings), bs=bs)
-    return [{key: text} for text in texts]
-
-
-def generated(learn: Learner) -> list[Any]:
-    """Return the text that the model generates for each row of the batch it has just run.
-
-    The encoder's output is at hand from computing the loss, so the source is not encoded again.
-    """
-    encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
-    one = {"num_return_sequences": 1}  # a metric compares one text with one
-    return generate_texts(learn.model.hf_model, learn.dls.tokenizer, learn.xb[0], one, encoded=encoded)
-
-
-class BlearnerForGeneration(Blearner):
-    """A `Blearner` whose predictions are generated texts.
-
-    Args:
-        generation: generation settings, see `generation_config`. The model takes them over: whatever generates with it,
-            here or where it has been saved and loaded, does so alike.
-        args, kwargs: as for `Blearner`.
-    """
-
-    key: ClassVar[str] = "generated_texts"  # under which the text of a prediction stands
-
-    def __init__(self, *args: Any, generation: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        hf_model = self.model.hf_model
-        pad = {"pad_token_id": self.dls.tokenizer.pad_token_id}
-        hf_model.generation_config = generation_config(hf_model, {**pad, **(generation or {})})
-
-    def blurr_generate(self, items: Any, **options: Any) -> list[Result]:
-        """Generate a text for one item or many; see `blurr.text.modeling.generation.blurr_generate`."""
-        return blurr_generate(self, items, **options)
-
-    def predict(self, items: Any, **options: Any) -> list[Result]:
-        """Generate a text for one item or many, under the `key` of this class; see `blurr_generate`."""
-        return self.blurr_generate(items, **{"key": self.key, **options})
-
-    def decoded_predictions(self, batch: Any, **options: Any) -> Any:
-        """Generate a text for each row of a batch."""
-        was_training = self.model.training
-        self.model.eval()
-        inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
-        wished = options.get("text_gen_kwargs", {})
-        texts = generate_texts(self.model.hf_model, self.dls.tokenizer, inputs, wished)
-        self.model.train(was_training)
-        return texts

@@ -91,10 +91,10 @@ class Shown(Callback):  # type: ignore[misc]
 
 def interpret_shown(learn: Learner, dl: TextDL) -> Table:
     """Describe each row of a loader as `show_results` shows it; what a learner does that no task has made."""
-    order, shown = dl.get_idxs(), Shown()
+    shown = Shown()
     with learn.no_bar():
         learn.validate(dl=dl, cbs=shown)
-    return in_order(order, shown.rows)
+    return in_order(dl.get_idxs(), shown.rows)
 
 
 def decoded(learn: Learner, logits: torch.Tensor) -> Any:
@@ -129,13 +129,13 @@ def gather(learn: Learner, dl: Any) -> tuple[Any, ...]:
         Inputs (a dict), predictions, targets and losses `(rows,)`. What is ragged from batch to batch, such as logits
         of tokens, is padded on the right: targets by -100, ids by the tokenizer's pad id, all else by 0.
     """
-    order = dl.get_idxs() if isinstance(dl, TextDL) else None
     collected, metrics, learn.metrics = Gather(), learn.metrics, []
     try:
         with learn.removed_cbs(learn._grab_cbs(EvaluationCallback)), learn.no_bar():  # which may have texts generated
             learn.validate(dl=dl, cbs=collected)
     finally:
         learn.metrics = metrics
+    order = dl.get_idxs() if isinstance(dl, TextDL) else None
     inputs, predictions, targets, losses = zip(*collected.batches, strict=True)
     pads = {"input_ids": dl.tokenizer.pad_token_id, "labels": IGNORED} if isinstance(dl, TextDL) else {}
     named = {name: [batch[name] for batch in inputs] for name in inputs[0]}

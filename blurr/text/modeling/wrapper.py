@@ -20,6 +20,10 @@ class BaseModelWrapper(nn.Module):
         output_hidden_states: ask for the hidden states; they are in `learn.blurr_model_outputs`.
         output_attentions: ask for the attentions, likewise.
         hf_model_kwargs: passed to every call of the model.
+
+    Attributes:
+        reads_pads: the model makes something else of a row beside a longer one, see `blurr.text.modeling.padding`.
+        tried_length: of the longest row by which that was tried.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class BaseModelWrapper(nn.Module):
         super().__init__()
         self.hf_model = hf_model
         self.options = dict(hf_model_kwargs or {})
+        self.reads_pads, self.tried_length = False, 0
         self.known = frozenset(inspect.signature(hf_model.forward).parameters)
         self.ask(hidden_states=output_hidden_states, attentions=output_attentions)
 

@@ -232,11 +232,12 @@ class Task(ABC):
 
     def _stream(self, learner: Learner, dl: TextDL, describe: Callable[[Learner], Table]) -> tuple[list[float], Table]:
         """Validate; give loss and metrics, and the descriptions in the order of the tokenized rows."""
-        order = dl.get_idxs()
         collector = EvaluationCallback(self.decode, describe)
         with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
             record = learner.validate(dl=dl, cbs=collector)
-        return [math.nan if value is None else float(value) for value in record], in_order(order, collector.rows)
+        return [math.nan if value is None else float(value) for value in record], in_order(
+            dl.get_idxs(), collector.rows
+        )
 
     def _shown(self, learner: Learner) -> Table:
         inputs = {name: values.cpu() for name, values in learner.xb[0].items()}

@@ -37,7 +37,8 @@ from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy, scor
 from blurr.text.modeling.causality import check_causal, check_packing
 from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.filling import blurr_fill_mask
-from blurr.text.modeling.generation import OPTIONS, BlearnerForGeneration
+from blurr.text.modeling.generation import OPTIONS
+from blurr.text.modeling.writing import BlearnerForGeneration
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
 NOTHING = (

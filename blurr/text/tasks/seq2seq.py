@@ -11,9 +11,11 @@ from blurr.annotations import Count, GenerationSettings, Smoothing
 from blurr.data.batching import TokenizedRows
 from blurr.data.core import RawData
 from blurr.text.data.core import Table
+from blurr.text.data.languages import KEYS, Languages, check_language, language_settings, set_languages
 from blurr.text.data.seq2seq import PairRows, prefix_for, show_seq2seq, tokenize_pairs
 from blurr.text.hf_objects import HFObjects
-from blurr.text.modeling.generation import OPTIONS, generated
+from blurr.text.modeling.generation import OPTIONS
+from blurr.text.modeling.writing import generated
 from blurr.text.tasks.base import Loss, Task, weighted_cross_entropy
 
 
@@ -48,8 +50,15 @@ class Seq2Seq(Task):
     def named_prefix(self) -> str:
         """What T5 wants to stand before each source of this task."""
 
+    language_keys: ClassVar[Sequence[str]] = KEYS
+
+    def languages(self, arch: str) -> Languages:
+        """Return the languages of sources and targets, by the codes of a tokenizer that has several."""
+        return None, None
+
     def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         source, target = self.schema.required
+        set_languages(hf.tokenizer, *self.languages(hf.arch), self.language_keys)
         return dict(
             tokenize_pairs(
                 hf.tokenizer,
@@ -68,7 +77,12 @@ class Seq2Seq(Task):
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
-        return {"generation": self.generation}
+        languages = self.languages(hf.arch)
+        set_languages(hf.tokenizer, *languages, self.language_keys)
+        marks = language_settings(hf.tokenizer)
+        if languages == (None, None):
+            check_language(hf.tokenizer, hf.model.generation_config, marks, self.language_keys)
+        return {"generation": {**marks, **self.generation}}
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         rows: PairRows = learner.dl.dataset

@@ -1,6 +1,6 @@
 """Summarization: a short text for a long one, by a model with an encoder and a decoder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,9 +10,10 @@ from transformers import PretrainedConfig
 from blurr.data import samples
 from blurr.data.core import Schema
 from blurr.metrics.base import Metric
+from blurr.text.data.languages import Languages
 from blurr.text.metrics_summarization import Rouge
 from blurr.text.modeling.core import Blearner, Result
-from blurr.text.modeling.generation import BlearnerForGeneration
+from blurr.text.modeling.writing import BlearnerForGeneration
 from blurr.text.tasks.base import from_data
 from blurr.text.tasks.seq2seq import Seq2Seq
 
@@ -36,6 +37,7 @@ class BlearnerForSummarization(BlearnerForGeneration):
         *,
         max_length: int | None = None,
         max_target_length: int | None = None,
+        language: str | None = None,
         text_gen_kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Blearner:
@@ -49,12 +51,15 @@ class BlearnerForSummarization(BlearnerForGeneration):
             summary_attr: column of the summary.
             max_length: longest text in tokens.
             max_target_length: longest summary in tokens.
+            language: of texts and summaries, for models of many languages; see `Summarization`.
             text_gen_kwargs: generation settings; they win over the model's.
             options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
                 `blurr.text.tasks.base.from_data`.
         """
         settings = dict(text_gen_kwargs or {})
-        task = Summarization(max_length=max_length, max_target_length=max_target_length, generation=settings)
+        task = Summarization(
+            max_length=max_length, max_target_length=max_target_length, language=language, generation=settings
+        )
         columns = {"text": text_attr, "summary": summary_attr}
         return from_data(
             task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
@@ -69,7 +74,10 @@ def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
 class Summarization(Seq2Seq):
     """Summarize texts: the source is a long text, the target a short one, and T5's prefix `summarize: `.
 
-    Args: those of `Seq2Seq`.
+    Args: those of `Seq2Seq`, and
+        language: of texts and summaries, by the tokenizer's code for families of many languages (`de_DE` for mBART,
+            `de` for M2M100, `deu_Latn` for NLLB); `None` for other models, and for the language that such a tokenizer
+            names first.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -82,3 +90,9 @@ class Summarization(Seq2Seq):
     )
     learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
     named_prefix: ClassVar[str] = "summarize: "
+    language_keys: ClassVar[Sequence[str]] = ("task.language", "task.language")
+
+    language: str | None = None
+
+    def languages(self, arch: str) -> Languages:
+        return self.language, self.language

@@ -1,6 +1,6 @@
 """Translation: a text in another language, by a model with an encoder and a decoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,12 +10,11 @@ from transformers import PretrainedConfig
 from blurr.data import samples_translation
 from blurr.data.core import Schema
 from blurr.metrics.base import Metric
-from blurr.text.data.languages import language_settings, set_languages
+from blurr.text.data.languages import Languages
 from blurr.text.data.seq2seq import T5_STYLE
-from blurr.text.hf_objects import HFObjects
 from blurr.text.metrics_translation import Bleu, ChrF
 from blurr.text.modeling.core import Blearner, Result
-from blurr.text.modeling.generation import BlearnerForGeneration
+from blurr.text.modeling.writing import BlearnerForGeneration
 from blurr.text.tasks.base import from_data
 from blurr.text.tasks.seq2seq import Seq2Seq
 
@@ -104,10 +103,5 @@ class Translation(Seq2Seq):
     def named_prefix(self) -> str:
         return f"translate {self.src_lang} to {self.tgt_lang}: " if self.src_lang and self.tgt_lang else ""
 
-    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
-        if hf.arch not in T5_STYLE:
-            set_languages(hf.tokenizer, self.src_lang, self.tgt_lang)
-        return super().tokenize(rows, hf)
-
-    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
-        return {"generation": {**language_settings(hf.tokenizer, self.tgt_lang), **self.generation}}
+    def languages(self, arch: str) -> Languages:
+        return (None, None) if arch in T5_STYLE else (self.src_lang, self.tgt_lang)
