@@ -1,8 +1,10 @@
 """Train, predict, export and load a tiny model of every architecture family: `python -m benchmarks.families`.
 
 For each task that transformers has a head for: a few steps on one repeated batch give a finite and falling loss,
-predictions are one for each item and have their fields, and the exported and loaded learner predicts the same. Each
-combination has a process of its own. `--only bert,t5` takes some of the families, `--task translation` some tasks.
+predictions are one for each item and have their fields, each item has the same one alone, and the exported and loaded
+learner predicts the same. Each combination has a process of its own. `--only bert,t5` takes some of the families,
+`--task translation` some tasks. `by length` is a yes, too: of a model that reads pads, see
+`blurr.text.modeling.padding`.
 """
 
 import argparse
@@ -11,18 +13,21 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from copy import deepcopy
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from fastai.callback.core import Callback
+from omegaconf import DictConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from benchmarks.architectures import FAMILIES, Family
 from benchmarks.commands import line, markdown, show
-from benchmarks.predictions import FIELDS, CheckError, check_export, check_predictions, items_of, stage
+from benchmarks.predictions import FIELDS, CheckError, check_alone, check_export, check_predictions, items_of, stage
 from blurr import composing, paths
 from blurr.data.batching import Loader
 from blurr.data.core import RawData
@@ -31,8 +36,9 @@ from blurr.experiment import build
 from blurr.text.hf_objects import HFObjects, build_model
 from blurr.text.tasks.base import Task
 
-STEPS, LEARNING_RATE, ROWS, SECONDS = 6, 3e-3, 24, 120
-NO_HEAD = "–"
+STEPS, LEARNING_RATE, ROWS, VOCABULARY, SECONDS = 6, 3e-3, 20, 600, 300
+NO_HEAD, YES, BY_LENGTH = "–", "yes", "by length"
+FINE = (NO_HEAD, YES, BY_LENGTH)
 
 
 class StepLosses(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -46,8 +52,11 @@ class StepLosses(Callback):  # type: ignore[misc]  # fastai is not typed
             self.values.append(float(self.loss.detach()))
 
 
-def try_out(task_name: str, arch: str, family: Family, folder: Path) -> None:
+def try_out(task_name: str, arch: str, family: Family, folder: Path) -> str:
     """Do all of it for one family and one task.
+
+    Returns:
+        `yes`, or `by length` of a model that reads pads, so that rows of one length make a batch.
 
     Raises:
         CheckError: names the stage and the reason.
@@ -65,17 +74,26 @@ def try_out(task_name: str, arch: str, family: Family, folder: Path) -> None:
     check_falling(losses.values)
     items = items_of(task_name, task, raw, hf.tokenizer)
     predicted = check_predictions(learner, items, FIELDS.get(task_name, set()))
+    check_alone(learner, items, predicted)
     check_export(learner, items, predicted, folder)
+    return BY_LENGTH if learner.model.reads_pads else YES
 
 
 def short_task(task_name: str, family: Family) -> Task:
     """Make a task as its YAML says, but for what the family needs, and for generated texts, which are short."""
-    node = composing.compose([f"task={task_name}"]).task
+    node = deepcopy(settings_of(task_name))
     node.update({key: value for key, value in family.task.items() if key in node})
     if "generation" in node:
         node.generation.max_new_tokens = 4
     task: Task = build(node)
     return task
+
+
+@cache
+def settings_of(task_name: str) -> DictConfig:
+    """Compose what a task's YAML says."""
+    node: DictConfig = composing.compose([f"task={task_name}"]).task
+    return node
 
 
 def tiny_model(task: Task, arch: str, family: Family, raw: RawData) -> HFObjects:
@@ -91,6 +109,7 @@ def tiny_model(task: Task, arch: str, family: Family, raw: RawData) -> HFObjects
         weights="scratch",
         scratch={**quiet, **family.sizes},
         scratch_tokenizer=family.tokenizer,
+        scratch_vocab=VOCABULARY,
     )
 
 
@@ -110,15 +129,20 @@ def check_falling(losses: list[float]) -> None:
 @cache
 def heads(task_name: str) -> frozenset[str]:
     """Give the architectures that transformers has a head for this task for."""
-    task: Task = build(composing.compose([f"task={task_name}"]).task)
-    return frozenset(getattr(transformers, task.model_cls)._model_mapping._model_mapping)
+    return frozenset(mapping_of(task_name)._model_mapping)
 
 
-def in_a_process(work: Callable[[], None]) -> str:
+def mapping_of(task_name: str) -> Any:
+    """Return transformers' mapping of configs to the models that have a head for this task."""
+    task: Task = build(settings_of(task_name))
+    return getattr(transformers, task.model_cls)._model_mapping
+
+
+def in_a_process(work: Callable[[], str]) -> str:
     """Do work in a process of its own, so that a crash is a result, too.
 
     Returns:
-        `yes`, or the reason of its failure.
+        What the work gives, or the reason of its failure.
     """
     context = multiprocessing.get_context("fork")  # everything heavy is imported already
     here, there = context.Pipe(duplex=False)
@@ -135,19 +159,20 @@ def in_a_process(work: Callable[[], None]) -> str:
     return answer
 
 
-def _report(work: Callable[[], None], connection: Connection) -> None:
+def _report(work: Callable[[], str], connection: Connection) -> None:
     try:
         with redirect_stdout(None):  # some architectures print what they think of their inputs
-            work()
-        connection.send("yes")
+            found = work()
+        connection.send(found)
     except CheckError as e:
         connection.send(str(e))
 
 
 def examine(task_name: str, arch: str) -> str:
-    """Give what is to be said of one architecture and task: `yes`, `–` for no such head, or the reason why not."""
+    """Return what is to be said of one architecture and task: one of `FINE`, or the reason why not."""
     if arch not in heads(task_name):
         return NO_HEAD
+    mapping_of(task_name)[CONFIG_MAPPING[arch]]  # imports its module, for the processes of all tasks
     with tempfile.TemporaryDirectory() as folder:
         return in_a_process(partial(try_out, task_name, arch, FAMILIES[arch], Path(folder)))
 
@@ -162,10 +187,10 @@ def main() -> None:
     show(markdown(["architecture", *tasks], []))
     for arch in given.only.split(","):
         found = {task: examine(task, arch) for task in tasks}
-        show(line([arch, *(what if what in ("yes", NO_HEAD) else "**no**" for what in found.values())]))
+        show(line([arch, *(what if what in FINE else "**no**" for what in found.values())]))
         if arch not in CONFIG_MAPPING:
             reasons.append([arch, "all", f"transformers {transformers.__version__} has no such architecture"])
-        reasons += [[arch, task, what] for task, what in found.items() if what not in ("yes", NO_HEAD)]
+        reasons += [[arch, task, what] for task, what in found.items() if what not in FINE]
     if reasons:
         show("\n" + markdown(["architecture", "task", "reason"], reasons))
 

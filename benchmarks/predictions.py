@@ -1,5 +1,6 @@
-"""Check what a learner predicts, and that it predicts the same once exported and loaded."""
+"""Check what a learner predicts, and that it predicts the same for an item alone, and once exported and loaded."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ FIELDS = {
     "token_classification": {"entity_group", "score", "word", "start", "end"},
     "translation": {"translation_texts"},
 }
+ROUNDING = 1e-4  # by which a probability may differ in a batch
 Item = dict[str, Any]
 PREPARED: dict[str, Callable[[Item, Any], Item]] = {
     "masked_lm": lambda item, tokenizer: {"text": f"{tokenizer.mask_token} {item['text']}"}
@@ -60,6 +62,30 @@ def check_predictions(learner: Blearner, items: list[Item], fields: set[str]) ->
         if not fields <= set(each):
             raise CheckError(f"predict: a prediction has {sorted(each)}, not {sorted(fields)}")
     return predicted
+
+
+def check_alone(learner: Blearner, items: list[Item], predicted: list[Any]) -> None:
+    """Predict each item by itself, and refuse an answer that it does not have in a batch.
+
+    Raises:
+        CheckError: shows the first that differs.
+    """
+    with stage("alone"):
+        alone = [learner.predict([item])[0] for item in items]
+    for one, other in zip(alone, predicted, strict=True):
+        if not alike(one, other):
+            raise CheckError(f"alone: {str(one)[:100]}, but in a batch {str(other)[:100]}")
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Are two predictions the same, but for what rounding does to their numbers?"""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDING)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == other)
 
 
 def check_export(learner: Blearner, items: list[Item], predicted: list[Any], folder: Path) -> None:

@@ -21,6 +21,7 @@ from blurr.text.tasks.saved import SavedTask, load_task
 
 ROWS = 32  # in a batch
 TOKENS = 2048  # in a batch on a CPU, where more make nothing faster, and pads cost as much as words
+OF_8_BITS = 0.05  # share of the largest logit: a quantized graph rounds by the range of all that is in a batch
 NO_ROWS = RawData(DatasetDict(), None, "a saved model")
 
 
@@ -79,7 +80,9 @@ class Predictor:
         if (folder / MANIFEST).is_file():
             hf = load_graphs(folder, saved.task.model_cls)
             # ONNX Runtime's builds for accelerators are other packages
-            return cls(saved, hf, batch_size=batch_size, device="cpu", folder=folder)
+            predictor = cls(saved, hf, batch_size=batch_size, device="cpu", folder=folder)
+            predictor.learner.model.rounding = OF_8_BITS
+            return predictor
         # a head that does not fit would be made anew, at random: here that is no fine-tuning but a broken folder
         strict = {"ignore_mismatched_sizes": False}
         hf = get_hf_objects(folder, getattr(transformers, saved.task.model_cls), model_kwargs=strict)

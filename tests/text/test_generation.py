@@ -197,7 +197,7 @@ def test_a_prompt_is_gone_on_with_alone_as_beside_longer_ones(settings: dict, wr
 
 
 def test_a_prompt_that_fills_the_longest_text_is_refused(writer: Blearner):
-    with pytest.raises(InputError, match=r"max_length=3 counts the tokens of the text to go on with.*are 9\."):
+    with pytest.raises(InputError, match=r"max_length=3 counts the tokens of the text to go on with.*are 10\."):
         writer.predict(PROMPTS[0], max_length=3)
     with pytest.raises(InputError, match="max_new_tokens=40 leaves no room for a text"):
         writer.predict(PROMPTS[0], max_new_tokens=40)

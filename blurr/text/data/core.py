@@ -102,10 +102,12 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
     Attributes:
         epoch: of the coming pass over the training rows; with `seed` it decides their order.
         first: the batch of that pass to begin with, to go on within an epoch.
+        by_length: only rows of one length make a batch, see `batch_by_length`.
         chances: of each row to be drawn in an epoch of training, with replacement; `None` takes each row once.
     """
 
     chances: NDArray[Any] | None = None
+    by_length = False
 
     def __init__(
         self,
@@ -136,7 +138,6 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         self.fake_l.generator = torch.Generator().manual_seed(seed)
         self.lengths = _lengths(self) if lengths is None and bucket and self.n else lengths
         self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
-        self.by_length = False
 
     def batches(self) -> list[Order]:
         """Give the batches of the coming pass, each the numbers of its rows."""

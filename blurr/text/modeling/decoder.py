@@ -25,7 +25,7 @@ class ShiftsLabels(Protocol):
 
 
 @dataclass
-class Encoded(BaseModelOutput):  # type: ignore[misc]  # transformers' outputs are not typed
+class Encoded(BaseModelOutput):
     """What an encoder has made of a batch, as decoders ask for it; those of mixtures of experts ask for its routers."""
 
     router_logits: tuple[torch.Tensor, ...] | None = None

@@ -87,7 +87,7 @@ def own_settings(config: GenerationConfig, settings: Mapping[str, Any]) -> dict[
         config: what `generation_config` has made of both.
         settings: the user's.
     """
-    values: dict[str, Any] = config.to_diff_dict()  # type: ignore[no-untyped-call]
+    values: dict[str, Any] = config.to_diff_dict()
     beside = BESIDE | set(settings)
     told = {name: value for name, value in values.items() if name not in beside and not name.startswith("_")}
     return {name: value for name, value in told.items() if value not in (None, False)}
@@ -126,7 +126,7 @@ def generate_texts(
     if not any(getattr(config, name) for name in COUNT_PADS):
         return _texts(model, tokenizer, prompts, config, prompt=int(lengths.max()))
     texts: list[Any] = [None] * len(lengths)
-    for length in lengths.unique().tolist():  # a pad would count as a token of the text
+    for length in set(lengths.tolist()):  # a pad would count as a token of the text
         rows = (lengths == length).nonzero()[:, 0]
         alike = {name: values[rows, -length:] for name, values in prompts.items()}
         for row, text in zip(rows.tolist(), _texts(model, tokenizer, alike, config, prompt=length), strict=True):

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from fastai.learner import Learner
-from transformers import PreTrainedModel
 
 from blurr.text.data.core import Inputs, TextDL
 from blurr.text.modeling.generation import first_steps
 from blurr.text.modeling.wrapper import BaseModelWrapper, logits_of
 
 log = logging.getLogger(__name__)
-SHARE = 1e-3  # of the largest logit, by which rounding may move one; pads that are read move it by far more
 ROUNDINGS = 8  # by so many of its own roundings may a model of 16 bits move a logit
 GROWTH = 2  # rows that are so many times as long as those that were tried are tried, too
 
@@ -50,7 +48,8 @@ def _reads_pads(wrapper: BaseModelWrapper, dl: TextDL, short: int, long: int) ->
     # masks of a masked language model may fall on other tokens in another batch
     alone["input_ids"][alone["attention_mask"].bool()] = together["input_ids"][0][together["attention_mask"][0].bool()]
     moved = _moved(wrapper, dl.tokenizer, alone, together)
-    if moved <= _tolerance(wrapper.hf_model):
+    # pads that are read move a logit by far more than rounding does
+    if moved <= max(wrapper.rounding, ROUNDINGS * torch.finfo(wrapper.hf_model.dtype).eps):
         return False
     log.warning(
         "%s reads the pads of a batch: they move its logits by %.1g of the largest. So rows of one length make a batch "
@@ -66,18 +65,14 @@ def _inputs(dl: TextDL, rows: list[int], device: torch.device) -> Inputs:
     return {name: values.to(device) for name, values in batch.items() if name != "labels" and torch.is_tensor(values)}
 
 
-def _tolerance(model: PreTrainedModel) -> float:
-    return max(SHARE, ROUNDINGS * torch.finfo(model.dtype).eps)
-
-
 def _moved(wrapper: BaseModelWrapper, tokenizer: Any, alone: Inputs, together: Inputs) -> float:
     """Give the largest difference of two logits of the first row, as a share of its largest logit."""
     if wrapper.hf_model.can_generate():
-        pairs = zip(*(first_steps(wrapper.hf_model, tokenizer, x) for x in (alone, together)), strict=False)
+        steps = [first_steps(wrapper.hf_model, tokenizer, x) for x in (alone, together)]
     else:
-        pairs = iter([tuple(_logits_of_first(wrapper, x) for x in (alone, together))])
+        steps = [[_logits_of_first(wrapper, x)] for x in (alone, together)]
     largest = 0.0
-    for one, other in pairs:
+    for one, other in zip(*steps, strict=False):
         largest = max(largest, float((one - other).abs().max() / one.abs().max().clamp(min=1e-9)))
         if not torch.equal(one.argmax(-1), other.argmax(-1)):
             break  # what follows another token says nothing of pads

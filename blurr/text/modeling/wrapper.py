@@ -24,7 +24,12 @@ class BaseModelWrapper(nn.Module):
     Attributes:
         reads_pads: the model makes something else of a row beside a longer one, see `blurr.text.modeling.padding`.
         tried_length: of the longest row by which that was tried.
+        rounding: share of its largest logit by which the model's own arithmetic may move one from batch to batch.
     """
+
+    reads_pads = False
+    tried_length = 0
+    rounding = 1e-3
 
     def __init__(
         self,
@@ -36,7 +41,6 @@ class BaseModelWrapper(nn.Module):
         super().__init__()
         self.hf_model = hf_model
         self.options = dict(hf_model_kwargs or {})
-        self.reads_pads, self.tried_length = False, 0
         self.known = frozenset(inspect.signature(hf_model.forward).parameters)
         self.ask(hidden_states=output_hidden_states, attentions=output_attentions)
 
