@@ -109,6 +109,15 @@ def test_predictions_of_a_learner_come_in_the_order_of_its_rows(fnet: Blearner):
     assert torch.allclose(logits, torch.tensor(alone), atol=1e-5)
 
 
+def test_training_rows_are_evaluated_in_their_order(fnet: Blearner):
+    """Their loader shuffles, and begins another order after each pass."""
+    rows = SequenceClassification().evaluate(fnet, fnet.raw, "train").rows
+    alone = [fnet.predict(text)[0] for text in fnet.raw.train["text"]]
+    assert [row["prediction"] for row in rows] == [answer["label"] for answer in alone]
+    logits = fnet.get_preds(ds_idx=0, dl=fnet.dls.train)[0]
+    assert torch.allclose(logits, torch.tensor([answer["probs"] for answer in alone]), atol=1e-5)
+
+
 def test_training_batches_stay_as_they_are(fnet: Blearner):
     before = [list(batch) for batch in fnet.dls.train.batches()]
     fnet.validate()

@@ -177,6 +177,10 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         drawn: Order = rng.permutation(rows) if self.chances is None else rng.choice(rows, self.n, p=self.chances)
         return drawn
 
+    def in_one_order(self) -> "TextDL":
+        """Return the loader, or one of the same rows whose order stays the same from pass to pass."""
+        return self.new(shuffle=False, drop_last=False) if self.shuffle else self
+
     # -- the methods by which fastai's DataLoader iterates
 
     def __len__(self) -> int:

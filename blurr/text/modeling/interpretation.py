@@ -129,6 +129,7 @@ def gather(learn: Learner, dl: Any) -> tuple[Any, ...]:
         Inputs (a dict), predictions, targets and losses `(rows,)`. What is ragged from batch to batch, such as logits
         of tokens, is padded on the right: targets by -100, ids by the tokenizer's pad id, all else by 0.
     """
+    dl = dl.in_one_order() if isinstance(dl, TextDL) else dl
     collected, metrics, learn.metrics = Gather(), learn.metrics, []
     try:
         with learn.removed_cbs(learn._grab_cbs(EvaluationCallback)), learn.no_bar():  # which may have texts generated

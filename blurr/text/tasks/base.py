@@ -232,7 +232,7 @@ class Task(ABC):
 
     def _stream(self, learner: Learner, dl: TextDL, describe: Callable[[Learner], Table]) -> tuple[list[float], Table]:
         """Validate; give loss and metrics, and the descriptions in the order of the tokenized rows."""
-        collector = EvaluationCallback(self.decode, describe)
+        collector, dl = EvaluationCallback(self.decode, describe), dl.in_one_order()
         with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
             record = learner.validate(dl=dl, cbs=collector)
         return [math.nan if value is None else float(value) for value in record], in_order(
