@@ -13,7 +13,8 @@ Tokenizer = Literal["auto", "latin", "whitespace", "characters"]
 Way = Literal["latin", "whitespace", "characters"]
 
 log = logging.getLogger(__name__)
-FOREIGN = 0.1  # share of letters outside a to z from which a text is not read as English any more
+# Shares of the letters above which a text is not read as English: letters of other scripts, and é, ß, ł and the like.
+FOREIGN, ACCENTED = 0.1, 0.2
 
 # Scripts that put no spaces between words: each character, with the marks on it, stands for a word.
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
@@ -21,7 +22,8 @@ LETTER = r"[\p{L}\p{M}\p{N}\u200c\u200d]"  # with marks, which Indic scripts wri
 WORD = regex.compile(rf"{LETTER}+")
 CHARACTER = regex.compile(rf"{UNSPACED}\p{{M}}*|(?:(?!{UNSPACED}){LETTER})+")
 SIGNS = regex.compile(r"[^\p{L}\p{M}\p{N}\s]+")
-PLAIN, ANY, WITHOUT_SPACES = regex.compile(r"[A-Za-z]"), regex.compile(r"\p{L}"), regex.compile(UNSPACED)
+ANY, WITHOUT_SPACES = regex.compile(r"\p{L}"), regex.compile(UNSPACED)
+NOT_LATIN, NOT_PLAIN = regex.compile(r"(?!\p{Latin})\p{L}"), regex.compile(r"(?![a-zA-Z])\p{Latin}")
 OTHER_DIGITS = regex.compile(r"(?![0-9])\p{N}")
 
 
@@ -86,11 +88,12 @@ def way_of(text: str) -> Way:
     """Tell by the script of a text how its words are told.
 
     Returns:
-        `latin` where at most a tenth of the letters are outside a to z; `characters` where there are letters of a
-        script without spaces between words, such as Chinese, Japanese or Thai; else `whitespace`.
+        `latin` where at most a tenth of the letters are of another script, and at most a fifth are Latin and not a to
+        z; `characters` where there are letters of a script without spaces between words, such as Chinese, Japanese or
+        Thai; else `whitespace`.
     """
-    letters, plain = len(ANY.findall(text)), len(PLAIN.findall(text))
-    if letters - plain <= FOREIGN * letters and (letters or not OTHER_DIGITS.search(text)):
+    letters, foreign, accented = (len(kind.findall(text)) for kind in (ANY, NOT_LATIN, NOT_PLAIN))
+    if foreign <= FOREIGN * letters and accented <= ACCENTED * letters and (letters or not OTHER_DIGITS.search(text)):
         return "latin"
     return "characters" if WITHOUT_SPACES.search(text) else "whitespace"
 

@@ -12,6 +12,7 @@ from blurr.report.card import write_card
 from blurr.report.compare import changed_predictions, config_differences, measures, metric_differences, significance
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 from blurr.report.overview import note
+from blurr.report.page import write_report
 from blurr.report.record import read_record
 
 from .conftest import ROWS
@@ -86,6 +87,50 @@ def test_the_best_run_comes_first(two, tmp_path):
     assert leaderboard(tmp_path).columns.tolist()[:3] == ["run", "what", "valid/loss"]
 
 
+def with_direction(make_run, name: str, value: float, **facts):
+    run = make_run(name=name)
+    (run / "metrics.json").write_text(json.dumps({"valid/wer": value}))
+    (run / "facts.json").write_text(json.dumps(facts))
+    return run
+
+
+def test_a_run_says_which_way_its_metrics_are_better(make_run, tmp_path):
+    runs = [with_direction(make_run, n, v, directions={"wer": "minimize"}) for n, v in (("a", 0.2), ("b", 0.1))]
+    with_direction(make_run, "c", float("nan"))
+    assert leaderboard(tmp_path, by="valid/wer")["run"].tolist() == ["b", "a", "c"]
+    assert leaderboard(tmp_path, by="valid/wer", direction="maximize")["run"].tolist() == ["a", "b", "c"]
+    assert metric_differences([read_record(run) for run in runs])["best"].tolist() == ["b"]
+
+
+def test_a_metric_of_which_nobody_knows_that_is_asked_for(make_run, tmp_path, capsys):
+    runs = [with_direction(make_run, "a", 0.2), with_direction(make_run, "b", 0.1, directions={"wer": None})]
+    with pytest.raises(InputError, match="Whether valid/wer is better high or low .* --direction minimize"):
+        leaderboard(tmp_path, by="valid/wer")
+    assert metric_differences([read_record(run) for run in runs])["best"].tolist() == [""]
+    arguments = cli._parser().parse_args(["leaderboard", str(tmp_path), "--by", "valid/wer", "--direction", "minimize"])
+    assert arguments.command(arguments) == 0
+    assert "0.1" in capsys.readouterr().out
+
+
+def test_the_best_run_of_each_metric_is_named(two):
+    assert metric_differences(two)["best"].tolist() == ["b", "b"]
+    assert metric_differences([two[0], two[0]])["best"].tolist() == ["", ""]
+
+
+def test_what_is_to_be_said_of_a_score_stands_in_report_card_and_note(make_run):
+    doubt, beside = "valid: all 40 rows are predicted to be 1", {"valid/accuracy": "of spam"}
+    run = make_run()
+    facts = json.loads((run / "facts.json").read_text())
+    (run / "facts.json").write_text(json.dumps({**facts, "doubts": [doubt], "notes": beside}))
+    record = read_record(run)
+    page = write_report(record)[0].read_text()
+    assert f"<b>Worth nothing?</b> {doubt}" in page
+    assert "valid/accuracy of spam" in page
+    assert f"**Worth nothing?** {doubt}." in write_card(record).read_text()
+    assert f"**Worth nothing?** {doubt}" in note(record)
+    assert "**valid/accuracy** 0.6 of spam" in note(record)
+
+
 class TestExperiment:
     """A leaderboard of what MLflow has."""
 
@@ -106,6 +151,19 @@ class TestExperiment:
         board = leaderboard_of_experiment("board", uri=store)
         assert board["what"].tolist() == ["b", "a"]
         assert board.columns.tolist() == ["run", "what", "valid/accuracy"]
+
+    def test_a_run_in_mlflow_says_which_way_its_metrics_are_better(self, client, store_uri: str):
+        if client.get_experiment_by_name("directed") is None:
+            experiment = client.create_experiment("directed")
+            for name, value in (("a", 0.5), ("b", 0.9)):
+                run = client.create_run(experiment, run_name=name).info.run_id
+                client.set_tag(run, "blurr.directions", json.dumps({"wer": "minimize"}))
+                client.log_param(run, "metrics.mine._target_", "blurr.text.metrics.RMSE")
+                client.log_metric(run, "valid/wer", value)
+                client.log_metric(run, "valid/mine", -value)
+                client.set_terminated(run, "FINISHED")
+        for by, names in (("valid/wer", ["a", "b"]), ("valid/mine", ["b", "a"])):
+            assert leaderboard_of_experiment("directed", uri=store_uri, by=by)["what"].tolist() == names
 
     def test_what_is_not_there_is_named(self, store: str, tmp_path):
         with pytest.raises(InputError, match="no experiment 'bord'. Did you mean 'board'"):

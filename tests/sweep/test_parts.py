@@ -17,8 +17,8 @@ from blurr import paths
 from blurr.building import build
 from blurr.errors import InputError, ResourceError
 from blurr.sweep.board import Board
-from blurr.sweep.export import experiment_yaml
-from blurr.sweep.goals import Goal, best, goals
+from blurr.sweep.export import experiment_yaml, note
+from blurr.sweep.goals import Goal, best, constant, goals
 from blurr.sweep.ledger import JOURNAL, Ledger, Trial, locked
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.resuming import expand
@@ -384,3 +384,27 @@ class TestBoard:
             board.say(ledger.trials[0])
             board.say(ledger.trials[1])
         assert out.getvalue() == "trial 0 finished: 0.75  a=value 0\ntrial 1 failed: died of SIGSEGV  a=value 1\n"
+
+
+class TestValuesThatAreNoNumbers:
+    """A trial whose objective is NaN has finished, and is never the best; equal trials have no best."""
+
+    def finished(self, *values):
+        return [Trial(i, "", {}, "finished", values=[each]) for i, each in enumerate(values)]
+
+    @pytest.mark.parametrize("direction", ["minimize", "maximize"])
+    def test_it_is_never_the_best(self, direction):
+        trials = self.finished(float("nan"), 1.0, float("nan"))
+        assert [trial.number for trial in best(trials, [Goal("a", direction)])] == [1]
+        assert best(trials[:1], [Goal("a", direction)]) == []
+
+    def test_an_objective_that_is_the_same_in_all_trials_is_said_to_tell_nothing(self):
+        (line,) = constant(self.finished(0.5, 0.5, 0.5), [Goal("valid/f1", "maximize")])
+        assert line == "valid/f1 is 0.5 in all 3 trials, so that none of them is the best"
+        assert constant(self.finished(0.5, 0.6), [Goal("valid/f1", "maximize")]) == []
+        assert constant(self.finished(0.5), [Goal("valid/f1", "maximize")]) == []
+        assert "**Worth nothing:** valid/f1 is 0.5" in note(self.finished(0.5, 0.5), [Goal("valid/f1", "maximize")])
+
+    def test_a_note_lists_it_last(self):
+        table = note(self.finished(float("nan"), 1.0, 2.0), [Goal("a", "maximize")])
+        assert [line.split(" | ")[0] for line in table.splitlines()[-3:]] == ["| 2", "| 1", "| 0"]

@@ -29,6 +29,14 @@ def test_it_shows_scores_facts_outputs_and_the_way_to_mlflow(tracker, folder, ca
     assert len(lines) < 20
 
 
+def test_what_is_to_be_said_stands_beside_a_score(folder, capsys):
+    with tracked_run(NoTracker(), folder=folder, config={}, overrides=[], tags={}) as run:
+        show_summary(run, metrics=METRICS, notes={"valid/accuracy": "of spam"}, facts={"worth nothing?": "valid: so"})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["valid/accuracy", "0.9423", "of", "spam"] in lines
+    assert ["worth", "nothing?", "valid:", "so"] in lines
+
+
 def test_a_pipe_gets_no_colours(tracker, folder, capsys):
     assert "\x1b" not in show(tracker, folder, capsys)[1]
 
