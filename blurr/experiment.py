@@ -45,7 +45,7 @@ from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
 from blurr.training.guard import Guard, Rollback, check_weights, memory_watched
 from blurr.training.optimizers import as_numbers, learning_rate, rate_of
-from blurr.training.precision import precision_callbacks, seed_everything
+from blurr.training.precision import check_precision, precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
 
 log = logging.getLogger(__name__)
@@ -199,6 +199,7 @@ def build_learner(
     objectives = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
     for name in objectives:
         check_objective(name, {"loss", *metrics}, raw)
+    check_precision(hf.model.dtype, cfg.precision)
     compiling, loader = compile_callbacks(cfg.compile), build(cfg.loader)
     chosen = [*precision_callbacks(cfg.precision), *compiling, *build(cfg.callbacks).values()]
     reporters = [Reporter(objectives[0], report)] if report else []

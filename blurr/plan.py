@@ -17,9 +17,9 @@ from blurr.data.columns import Ragged
 from blurr.data.core import RawData
 from blurr.experiment import build_hf, build_raw
 from blurr.objectives import fitted
-from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.wrapper import blurr_splitter
+from blurr.text.positions import length_limit
 from blurr.text.tasks.base import Task
 from blurr.text.tasks.tokenized import ordered_splits, tokenized_splits
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer

@@ -8,8 +8,8 @@ from fastai.learner import Learner
 from blurr.data.core import RawData
 from blurr.metrics.outcome import Outcome
 from blurr.report.lengths import token_figures
-from blurr.text.data.core import length_limit
 from blurr.text.hf_objects import HFObjects
+from blurr.text.positions import length_limit
 from blurr.text.tasks.saved import SavedTask
 from blurr.text.tasks.tokenized import ordered_splits
 
@@ -25,6 +25,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "choices": dict(saved.choices),
         "weights": hf.weights,
         "architecture": hf.arch,
+        "numbers": {"trained": str(hf.model.dtype).removeprefix("torch."), "stored": hf.stored},
         "parameters": sum(p.numel() for p in hf.model.parameters()),
         "source": raw.source,
         "fingerprint": raw.fingerprint,

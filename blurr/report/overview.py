@@ -53,12 +53,19 @@ def run_facts(record: Record) -> dict[str, str]:
         **facts.get("choices", {}),
         "weights": f"{facts.get('weights', '?')} ({config.get('model', {}).get('name', '?')})",
         "parameters": f"{facts['parameters']:,}" if "parameters" in facts else "",
+        "numbers": _numbers(facts.get("numbers", {})),
         "data from": facts.get("source", ""),
         "rows": ", ".join(f"{split} {n:,}" for split, n in facts.get("rows", {}).items()),
         "labels": ", ".join(facts.get("labels") or []),
         "seed": str(config.get("seed", "")),
     }
     return {key: value for key, value in said.items() if value}
+
+
+def _numbers(facts: dict[str, str | None]) -> str:
+    """Say in which type of numbers the weights were trained and are saved, and in which the checkpoint had them."""
+    trained, stored = facts.get("trained"), facts.get("stored")
+    return f"{trained} (the checkpoint has {stored})" if stored not in (None, trained) else trained or ""
 
 
 def environment(record: Record) -> dict[str, str]:

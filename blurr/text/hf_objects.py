@@ -1,11 +1,12 @@
 """Build the four Hugging Face objects of an experiment: architecture, config, tokenizer and model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -16,9 +17,22 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from blurr.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
+from blurr.quiet import quiet
 from blurr.text.attention import Attention, set_attention
+from blurr.text.heads import fit_head, in_stored_order
+from blurr.text.positions import Positions, positions_of, set_advice
 from blurr.text.scratch import train_tokenizer
+from blurr.text.special_tokens import note_own
+from blurr.text.tensors import check_new
+from blurr.text.vocabulary import add_pad_token
 from blurr.text.weights import REMEDY, Weights, choose_weights
+
+log = logging.getLogger(__name__)
+DType = Literal["auto", "float32", "bfloat16", "float16", "stored"]
+
+WHERE = ("cache_dir", "revision", "trust_remote_code")  # what says where a config is, among what changes it
+# blurr says what they would, in a line; the last one speaks because the first is asked not to
+CHATTY = ("transformers.modeling_utils", "transformers.configuration_utils", "transformers.distributed.tensor_parallel")
 
 # What transformers lets through of a folder that is broken; RuntimeError where sizes do not fit.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
@@ -31,6 +45,9 @@ class HFObjects:
     Args:
         arch: Hugging Face's name of the architecture, such as `bart`.
         weights: `pretrained` or `scratch`: what the weights really are.
+        positions: the longest texts that the model has positions for.
+        stored: the type of numbers in which the checkpoint has its weights, such as `bfloat16`; `None` where it does
+            not say, or the weights are from scratch.
     """
 
     arch: str
@@ -38,6 +55,8 @@ class HFObjects:
     tokenizer: PreTrainedTokenizerBase
     model: PreTrainedModel
     weights: str = "pretrained"
+    positions: Positions = Positions()
+    stored: str | None = None
 
     @property
     def label_names(self) -> list[str]:
@@ -61,6 +80,9 @@ def get_hf_objects(
     tokenizer_kwargs: Mapping[str, Any] | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     cache_dir: str | Path | None = None,
+    dtype: DType = "auto",
+    allow_missing: Sequence[str] = (),
+    complete: bool = False,
 ) -> HFObjects:
     """Load a checkpoint from a local folder, the cache or the Hub.
 
@@ -69,35 +91,42 @@ def get_hf_objects(
         model_cls: the class whose `from_pretrained` makes the model, such as `AutoModelForSequenceClassification`.
         config: used as it is; `config_kwargs` change it all the same.
         tokenizer_cls: the class whose `from_pretrained` makes the tokenizer.
-        config_kwargs: values of the config, such as `{"num_labels": 3}`.
+        config_kwargs: values of the config, such as `{"num_labels": 3}`. Labels that the checkpoint has, too, keep the
+            order that they have there.
         tokenizer_kwargs: passed to the tokenizer.
         model_kwargs: passed to the model.
         cache_dir: where downloads are kept.
+        dtype: of the weights, see `torch_dtype`.
+        allow_missing: regular expressions for tensors that the checkpoint lacks and that may be made anew, besides
+            those of the head and the pooler.
+        complete: refuse any tensor that is missing or of another size, for the model is not to be trained.
 
     Raises:
-        InputError: nothing can be loaded from there.
+        InputError: nothing can be loaded from there, or weights are missing.
         ResourceError: the Hub does not answer, or memory or disk do not suffice.
     """
     name = str(pretrained_model_name_or_path)
-    # a head of another size is the normal case of fine-tuning: it is made anew, and transformers says so
-    options = {"ignore_mismatched_sizes": True, "trust_remote_code": False, **(model_kwargs or {})}
-    options["output_loading_info"] = True
+    # a head of another size is the normal case of fine-tuning: it is made anew, and `check_new` says so
+    options = {"ignore_mismatched_sizes": not complete, "trust_remote_code": False, **(model_kwargs or {})}
+    options = {"dtype": torch_dtype(dtype), "output_loading_info": True, **options}
     common = {"cache_dir": cache_dir, "trust_remote_code": options["trust_remote_code"]}
-    with _readable(name, model_cls):
+    values = dict(config_kwargs or {})
+    with _readable(name, model_cls), quiet(*CHATTY, level=logging.ERROR):
+        stored = AutoConfig.from_pretrained(name, **{k: v for k, v in {**common, **values}.items() if k in WHERE})
+        values = in_stored_order(values, stored)
         if config is None:
-            config = AutoConfig.from_pretrained(name, **{**common, **(config_kwargs or {})})
+            config = AutoConfig.from_pretrained(name, **{**common, **values})
         else:
-            config.update(dict(config_kwargs or {}))
+            config.update(values)
         tokenizer = tokenizer_cls.from_pretrained(name, **{**common, **(tokenizer_kwargs or {})})
         model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
-    new = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
-    if all(key in new for key, _ in model.named_parameters()):
-        raise InputError(
-            f"Cannot load a model from {name!r}: its weights are of another architecture than its config.json says "
-            f"({config.model_type}). Take both from one checkpoint."
-        )
+    missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
+    check_new(model, missing | resized, name, allowed=allow_missing, complete=complete)
+    if "id2label" in values or "num_labels" in values:
+        fit_head(model, stored, missing=missing, resized=resized)
+    note_own(tokenizer, (tokenizer_kwargs or {}).values())
     add_pad_token(tokenizer, model)
-    return HFObjects(str(config.model_type), model.config, tokenizer, model)
+    return _described(tokenizer, model, stored=stored)
 
 
 @contextmanager
@@ -132,13 +161,33 @@ def _readable(name: str, model_cls: Any) -> Iterator[None]:
         ) from e
 
 
-def add_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Give a tokenizer that has no pad token one of its own, and the model an embedding and an id for it."""
-    if tokenizer.pad_token_id is None:
-        tokenizer.add_special_tokens({"pad_token": "<pad>"})
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id
+def torch_dtype(dtype: DType) -> torch.dtype | Literal["auto"]:
+    """Return the type of the numbers that weights are held in.
+
+    Args:
+        dtype: `auto` is float32, whatever the checkpoint was stored in: in 16 bits most steps of training are rounded
+            away. `stored` is what the checkpoint has.
+    """
+    if dtype == "stored":
+        return "auto"  # as transformers calls it
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(dtype, torch.float32)
+
+
+def _described(
+    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, stored: PretrainedConfig | None, **known: Any
+) -> HFObjects:
+    """Make the record of a model, and have its tokenizer know how long a text the model can read."""
+    positions = positions_of(model)
+    set_advice(tokenizer, model.config, positions)
+    dtype = None if stored is None or stored.dtype is None else str(stored.dtype).removeprefix("torch.")
+    return HFObjects(
+        **{"arch": str(model.config.model_type), **known},
+        config=model.config,
+        tokenizer=tokenizer,
+        model=model,
+        positions=positions,
+        stored=dtype,
+    )
 
 
 class NLP:
@@ -168,6 +217,8 @@ def build_model(
     scratch_tokenizer: str | None = None,
     scratch_vocab: Vocab = 4000,
     revision: str | None = None,
+    dtype: DType = "auto",
+    allow_missing: Sequence[str] = (),
     attention: Attention | None = None,
     config_kwargs: Mapping[str, Any] | None = None,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
@@ -188,6 +239,9 @@ def build_model(
         scratch_tokenizer: class of the tokenizer from scratch; `None` takes the architecture's own.
         scratch_vocab: largest size of the vocabulary trained for a model from scratch.
         revision: branch, tag or commit on the Hub.
+        dtype: of the weights in training and in what is saved: `float32` (which is `auto`), `bfloat16`, `float16`, or
+            `stored`: as the checkpoint has them.
+        allow_missing: regular expressions for tensors that the checkpoint may lack, see `get_hf_objects`.
         attention: see `blurr.text.attention.set_attention`; `None` leaves the choice to transformers.
         config_kwargs: the user's values of the config; they win.
         tokenizer_kwargs: passed to the tokenizer.
@@ -209,49 +263,67 @@ def build_model(
             config_kwargs={**at, **values},
             tokenizer_kwargs=tokenizer_values,
             model_kwargs={**at, **(model_kwargs or {})},
+            dtype=dtype,
+            allow_missing=allow_missing,
         )
     elif chosen == "pretrained" or Path(name).is_dir():
         with device:
             remote = {"trust_remote_code": (model_kwargs or {}).get("trust_remote_code", False)}
-            hf = _reinitialized(name, auto_cls, {**remote, **at, **values}, {**remote, **tokenizer_values}, chosen)
+            given = {**remote, **at, **values}, {**remote, **tokenizer_values}
+            hf = replace(_reinitialized(name, auto_cls, *given, dtype), weights=chosen)
     elif arch is not None:
         tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
         with device:
-            hf = _from_sizes(arch, auto_cls, tokenizer, {**(scratch or {}), **values})
+            hf = _from_sizes(arch, auto_cls, tokenizer, {**(scratch or {}), **values}, dtype)
     else:
         raise InputError(f"model={name!r} cannot be reached to learn its architecture. {REMEDY}")
     if attention is not None:
         set_attention(hf.model, attention)
+    if hf.model.dtype != torch.float32:
+        log.warning("Weights are trained in %s: steps that are small beside a weight are rounded away.", hf.model.dtype)
     return hf
 
 
 # -- from scratch
 
 
-def _from_sizes(arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any]) -> HFObjects:
+def _from_sizes(
+    arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any], dtype: DType
+) -> HFObjects:
     """Make a model with random weights, its special ids taken from the tokenizer."""
+    bos, pad = tokenizer.bos_token_id, tokenizer.pad_token_id
     ids = {
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
+        "pad_token_id": pad,
+        "bos_token_id": bos,
         "eos_token_id": tokenizer.eos_token_id,
         "sep_token_id": tokenizer.sep_token_id,  # by which BigBird and Longformer find the question
-        "decoder_start_token_id": tokenizer.bos_token_id or tokenizer.pad_token_id,
+        "decoder_start_token_id": pad if bos is None else bos,
         "forced_eos_token_id": None,
     }
     known = {k: v for k, v in ids.items() if v is not None}
     config = AutoConfig.for_model(arch, vocab_size=len(tokenizer), **{**known, **values})
-    model = auto_cls.from_config(config, trust_remote_code=False)
+    model = auto_cls.from_config(config, trust_remote_code=False, **_dtype_of_new(dtype))
+    note_own(tokenizer)
     tokenizer.model_max_length = int(values.get("max_position_embeddings", values.get("n_positions", 512)))
-    return HFObjects(arch, model.config, tokenizer, model, "scratch")
+    return _described(tokenizer, model, stored=None, arch=arch, weights="scratch")
 
 
 def _reinitialized(
-    name: str, auto_cls: Any, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any], weights: str
+    name: str, auto_cls: Any, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any], dtype: DType
 ) -> HFObjects:
     """Make a model with random weights, of the size and with the tokenizer of a checkpoint."""
-    with _readable(name, auto_cls):
-        config = AutoConfig.from_pretrained(name, **values)
+    with _readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
+        stored = AutoConfig.from_pretrained(name, **{k: v for k, v in values.items() if k in WHERE})
+        config = AutoConfig.from_pretrained(name, **in_stored_order(values, stored))
         tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_kwargs)
-        model = auto_cls.from_config(config, trust_remote_code=values["trust_remote_code"])
+        remote = {"trust_remote_code": values["trust_remote_code"]}
+        model = auto_cls.from_config(config, **remote, **_dtype_of_new(dtype))
+    note_own(tokenizer, tokenizer_kwargs.values())
     add_pad_token(tokenizer, model)
-    return HFObjects(str(config.model_type), model.config, tokenizer, model, weights)
+    return _described(tokenizer, model, stored=stored)
+
+
+def _dtype_of_new(dtype: DType) -> dict[str, torch.dtype]:
+    """Return the argument of `from_config`, which takes the type that the config names where it gets none."""
+    known = torch_dtype(dtype)
+    return {"dtype": known} if isinstance(known, torch.dtype) else {}

@@ -52,6 +52,19 @@ def precision_callbacks(precision: Precision) -> list[Callback]:
     return [MixedPrecision()] if precision == "fp16" else []
 
 
+def check_precision(dtype: torch.dtype, precision: Precision) -> None:
+    """Refuse what torch cannot do: scale gradients of weights that are 16 bits wide themselves.
+
+    Raises:
+        InputError: both the weights and the precision are fp16.
+    """
+    if precision == "fp16" and dtype == torch.float16:
+        raise InputError(
+            "precision=fp16 scales the gradients of weights in float32, and model.dtype has these in float16. Set "
+            "model.dtype=auto, or precision=fp32."
+        )
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch on every device."""
     random.seed(seed)

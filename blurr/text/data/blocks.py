@@ -11,7 +11,8 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from blurr.data.batching import Batch
 from blurr.errors import InputError
-from blurr.text.data.core import Table, TextDL, collator_for, length_limit, show_classification, tokenize_texts
+from blurr.text.data.core import Table, TextDL, collator_for, show_classification, tokenize_texts
+from blurr.text.positions import advice_of, check_length, length_limit, positions_of
 
 
 class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform is not typed
@@ -27,7 +28,7 @@ class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform 
         padding: `True` pads to the longest of the batch, `"max_length"` always to `max_length`.
         truncation: cut texts that are longer.
         is_split_into_words: texts are lists of words.
-        tok_kwargs: passed to the tokenizer.
+        tok_kwargs: passed to the tokenizer; `special_tokens="parse"` lets a special token in a text be one.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform 
         is_split_into_words: bool = False,
         tok_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        check_length("max_length", max_length, positions_of(hf_model).source, advice_of(hf_tokenizer))
         self.hf_arch, self.hf_config, self.hf_tokenizer = hf_arch, hf_config, hf_tokenizer
         self.include_labels, self.max_length, self.padding = include_labels, max_length, padding
         self.is_split_into_words = is_split_into_words

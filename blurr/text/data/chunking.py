@@ -1,6 +1,6 @@
 """Join texts and cut them into chunks of equal length, or keep one row per text, for language models."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.text.data.core import length_limit
+from blurr.text.positions import length_limit
+from blurr.text.special_tokens import SpecialTokens, reader_of
 
 Ids = list[int]
+BLOCK = 128  # tokens of a row where nobody has chosen
 NO_WORD = -1  # the word number of a special token
 
 
@@ -43,14 +45,14 @@ def room_for(tokenizer: PreTrainedTokenizerBase, block_size: int | None, frame: 
     """Give how many tokens of text fit into a row, the frame being taken off whether or not all of it is used.
 
     Args:
-        tokenizer: whose limit `block_size` cannot pass.
+        tokenizer: whose limit counts for `None`, and where it is shorter than the usual block.
         block_size: longest row in tokens; `None` takes the tokenizer's limit.
         frame: the tokenizer's special tokens.
 
     Raises:
         InputError: there is no limit at all, or no room.
     """
-    limit = length_limit(tokenizer, block_size)
+    limit = length_limit(tokenizer, block_size, usual=BLOCK)
     if limit is None:
         raise InputError("The tokenizer knows no longest length, so set task.block_size, for example to 128.")
     if limit - len(frame) < 2:
@@ -61,11 +63,23 @@ def room_for(tokenizer: PreTrainedTokenizerBase, block_size: int | None, frame: 
     return limit - len(frame)
 
 
-def plain_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> BatchEncoding:
-    """Tokenize texts as they are: no special tokens around them, and nothing cut off."""
-    encoded: BatchEncoding = tokenizer(
-        list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
-    )
+def plain_tokens(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    special_tokens: SpecialTokens = "text",
+    *,
+    parsed: Collection[str] = (),
+) -> BatchEncoding:
+    """Tokenize texts as they are: no special tokens around them, and nothing cut off.
+
+    Args:
+        tokenizer: turns text into ids.
+        texts: of users.
+        special_tokens: what a special token is that is written in a text, see `reader_of`.
+        parsed: special tokens that are parsed whatever `special_tokens` says.
+    """
+    reader = reader_of(tokenizer, texts, special_tokens, parsed=parsed)
+    encoded: BatchEncoding = reader(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
     return encoded
 
 
@@ -81,7 +95,7 @@ def separator_ids(tokenizer: PreTrainedTokenizerBase, separator: str, preferred:
         InputError: `auto`, and the tokenizer has none of them.
     """
     if separator != "auto":
-        return list(plain_tokens(tokenizer, [separator])["input_ids"][0])
+        return list(plain_tokens(tokenizer, [separator], "parse")["input_ids"][0])
     ids = [getattr(tokenizer, f"{name}_id") for name in preferred]
     found = next((i for i in ids if i is not None), None)
     if found is None:

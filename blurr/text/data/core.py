@@ -1,6 +1,7 @@
 """Tokenize texts, batch them for fastai, and show what is in a batch."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from blurr.data.batching import IGNORED, Batch, PaddingCollator, TokenizedRows
 from blurr.data.bucketing import BatchSize, Buckets, Order
+from blurr.text.positions import length_limit
+from blurr.text.special_tokens import SpecialTokens, reader_of
 
 Inputs = dict[str, torch.Tensor]
 Table = list[dict[str, Any]]
@@ -24,6 +27,8 @@ def tokenize_texts(
     *,
     max_length: int | None = None,
     is_split_into_words: bool = False,
+    special_tokens: SpecialTokens = "text",
+    parsed: Collection[str] = (),
     **options: Any,
 ) -> dict[str, list[list[int]]]:
     """Tokenize a list of texts, or of sentence pairs, without padding.
@@ -34,6 +39,8 @@ def tokenize_texts(
         pairs: the second texts, for sentence pairs.
         max_length: longest result in tokens, special tokens included; `None` takes the tokenizer's limit, if any.
         is_split_into_words: each text is a list of words.
+        special_tokens: what a special token is that is written in a text, see `reader_of`.
+        parsed: special tokens that are parsed whatever `special_tokens` says.
         options: passed to the tokenizer.
 
     Returns:
@@ -41,7 +48,8 @@ def tokenize_texts(
         does not, so the collator makes it.
     """
     limit = length_limit(tokenizer, max_length)
-    encoded = tokenizer(
+    written = chain(chain.from_iterable(texts) if is_split_into_words else texts, pairs or ())
+    encoded = reader_of(tokenizer, written, special_tokens, parsed=parsed)(
         list(texts),
         None if pairs is None else list(pairs),
         **{"truncation": limit is not None, "max_length": limit, **options},
@@ -49,12 +57,6 @@ def tokenize_texts(
         return_attention_mask=False,
     )
     return {k: encoded[k] for k in ("input_ids", "token_type_ids") if k in encoded}
-
-
-def length_limit(tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> int | None:
-    """Give the smaller of the wished and the tokenizer's longest length; `None` where neither is set."""
-    known = tokenizer.model_max_length if tokenizer.model_max_length < 1_000_000 else None
-    return min((x for x in (max_length, known) if x is not None), default=None)
 
 
 def collator_for(tokenizer: PreTrainedTokenizerBase, pad_to_multiple_of: int | None = None) -> PaddingCollator:

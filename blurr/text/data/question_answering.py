@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,14 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 from blurr.data.batching import Batch, PaddingCollator, Row, TokenizedRows
 from blurr.data.core import RawData
 from blurr.errors import InputError
-from blurr.text.data.core import Inputs, Table, TextDL, length_limit, shorten
+from blurr.text.data.core import Inputs, Table, TextDL, shorten
+from blurr.text.positions import length_limit
+from blurr.text.special_tokens import SpecialTokens, reader_of
 
 log = logging.getLogger(__name__)
 
 UNKNOWN = -(1 << 31)  # the place of an answer of which the data gives the text alone
+WINDOW = 384  # tokens, as in the first results on SQuAD
 ROWS_AT_ONCE = 1000  # offsets are Python tuples until they are packed, so no more of them than this
 
 
@@ -139,9 +143,10 @@ def tokenize_questions(
     contexts: Sequence[str],
     answers: Sequence[Sequence[Answer]] | None = None,
     *,
-    max_length: int | None = 384,
+    max_length: int | None = WINDOW,
     stride: int = 128,
     max_question_length: int = 64,
+    special_tokens: SpecialTokens = "text",
 ) -> dict[str, list[Any]]:
     """Tokenize questions with their contexts; a context that is too long becomes several windows.
 
@@ -150,9 +155,11 @@ def tokenize_questions(
         questions: one per row.
         contexts: one per row.
         answers: of each row, where they are known.
-        max_length: longest window in tokens, question and special tokens included; `None` takes the tokenizer's limit.
+        max_length: longest window in tokens, question and special tokens included; `None` takes the tokenizer's limit,
+            which also counts where it is shorter than the usual 384.
         stride: tokens of the context that neighbouring windows share; at most half of a window.
         max_question_length: what is longer, in tokens, loses its end; a question takes a third of a window at most.
+        special_tokens: what a special token is that is written in a text, see `reader_of`.
 
     Returns:
         Columns with an entry per window: `row` (the number of its row), `input_ids`, maybe `token_type_ids`;
@@ -171,7 +178,8 @@ def tokenize_questions(
     columns: dict[str, list[Any]] = {}
     for begin in range(0, len(questions), ROWS_AT_ONCE):
         rows = slice(begin, begin + ROWS_AT_ONCE)
-        encoded = _encode(tokenizer, questions[rows], contexts[rows], max_length, stride, max_question_length)
+        reader = reader_of(tokenizer, chain(questions[rows], contexts[rows]), special_tokens)
+        encoded = _encode(reader, questions[rows], contexts[rows], max_length, stride, max_question_length)
         part = _columns(tokenizer, encoded, None if answers is None else answers[rows])
         part["row"] = [row + begin for row in part["row"]]
         for name, values in part.items():
@@ -187,7 +195,7 @@ def _encode(
     stride: int,
     max_question_length: int,
 ) -> BatchEncoding:
-    limit = length_limit(tokenizer, max_length)
+    limit = length_limit(tokenizer, max_length, usual=WINDOW)
     options: dict[str, Any] = {"return_offsets_mapping": True, "return_attention_mask": False}
     context_first = tokenizer.padding_side == "left"
     if limit is not None:

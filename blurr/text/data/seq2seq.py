@@ -7,7 +7,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from blurr.data.batching import TokenizedRows
-from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, length_limit, shorten, tokenize_texts
+from blurr.text.data.core import Inputs, Table, TextDL, decode_ids, shorten, tokenize_texts
+from blurr.text.positions import length_limit
+from blurr.text.special_tokens import SpecialTokens, reader_of, special_tokens_in
 
 T5_STYLE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}  # architectures whose checkpoints expect a prefix
 
@@ -57,6 +59,7 @@ def tokenize_pairs(
     max_length: int | None = None,
     max_target_length: int | None = None,
     prefix: str = "",
+    special_tokens: SpecialTokens = "text",
 ) -> dict[str, list[list[int]]]:
     """Tokenize sources and, where there are any, targets, without padding.
 
@@ -66,13 +69,15 @@ def tokenize_pairs(
         targets: what the decoder shall write; their ids become `labels` and end in eos.
         max_length: longest source in tokens.
         max_target_length: longest target in tokens.
-        prefix: put before each source, as T5 wants it.
+        prefix: put before each source, as T5 wants it; a special token in it is one.
+        special_tokens: what a special token is that is written in a text, see `reader_of`.
     """
-    columns = tokenize_texts(tokenizer, [prefix + text for text in sources], max_length=max_length)
+    options: dict[str, Any] = {"special_tokens": special_tokens, "parsed": special_tokens_in(tokenizer, prefix)}
+    columns = tokenize_texts(tokenizer, [prefix + text for text in sources], max_length=max_length, **options)
     columns.pop("token_type_ids", None)
     if targets is not None:
         limit = length_limit(tokenizer, max_target_length)
-        encoded = tokenizer(
+        encoded = reader_of(tokenizer, targets, special_tokens)(
             text_target=list(targets), truncation=limit is not None, max_length=limit, return_attention_mask=False
         )
         columns["labels"] = [list(ids) for ids in encoded["input_ids"]]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -10,8 +11,10 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.data.batching import IGNORED
 from blurr.errors import InputError, nearest
-from blurr.text.data.core import Inputs, Table, TextDL, length_limit
+from blurr.text.data.core import Inputs, Table, TextDL
 from blurr.text.metrics_token_classification import OUTSIDE, inside_of
+from blurr.text.positions import length_limit
+from blurr.text.special_tokens import SpecialTokens, reader_of
 
 Labeling = Literal["first", "same", "bi"]
 WordIds = Sequence[int | None]
@@ -94,6 +97,7 @@ def tokenize_words(
     max_length: int | None = None,
     stride: int = 16,
     word_ids_func: WordIdsFunc | None = None,
+    special_tokens: SpecialTokens = "text",
 ) -> list[Window]:
     """Tokenize lists of words; a row with more tokens than fit becomes several windows.
 
@@ -107,6 +111,7 @@ def tokenize_words(
         stride: words that neighbouring windows share, at most half of a window. Each of them is decided by the window
             in which it stands further from the end.
         word_ids_func: `(tokenizer, i, encoding) -> word ids` of row `i`, for a slow tokenizer, which cannot tell.
+        special_tokens: what a special token is that is a word, see `reader_of`.
 
     Returns:
         The windows in the order of the rows and of their words.
@@ -114,7 +119,8 @@ def tokenize_words(
     lead = " " if tokenizer.is_fast and _marks_spaces(tokenizer) else ""  # a user's function counts on bare words
     fast = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
     given = [[lead + word for word in row] or [""] for row in [*rows, ["a"]]]  # the last one shows the special tokens
-    encoded = tokenizer(given, is_split_into_words=True, verbose=False, **fast)
+    reader = reader_of(tokenizer, chain.from_iterable(rows), special_tokens)
+    encoded = reader(given, is_split_into_words=True, verbose=False, **fast)
     word_ids = [_word_ids(tokenizer, number, encoded, word_ids_func) for number in range(len(given))]
     before, after = _around(encoded["input_ids"][-1], word_ids[-1])
     limit = length_limit(tokenizer, max_length)

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from blurr.data.batching import TokenizedRows, by_row, in_order
 from blurr.errors import InputError
 from blurr.text.data.core import Inputs, TextDL
+from blurr.text.heads import check_order
 from blurr.text.modeling import losses
 from blurr.text.modeling.decoder import decoder_inputs
 from blurr.text.modeling.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
@@ -73,7 +74,8 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         learn.blurr_model_outputs = {k: v for k, v in output.items() if k not in {"loss", "logits"}}
         learn.pred = logits_of(output)
         if isinstance(learn.loss_func, losses.PRECALCULATED):
-            learn.loss_func.precalculated = output.get("loss")
+            loss = output.get("loss")
+            learn.loss_func.precalculated = None if loss is None else loss.float()  # weights of 16 bits give 16
 
 
 _OWN_LOSS = {
@@ -125,6 +127,9 @@ class Blearner(LeanLearner):
         options = {"opt_func": adamw, "splitter": blurr_splitter, "train_bn": False, **kwargs}
         super().__init__(dls, wrapped, loss_func=loss_func or own_loss(dls), cbs=[callback, *given], **options)
         self.recorder.loss = losses.LossPerTarget()
+        vocab = list(getattr(dls, "vocab", None) or [])
+        if isinstance(wanted, PreTrainedModel) and all(isinstance(name, str) for name in vocab):
+            check_order(vocab, wanted.config)
         if freeze:
             self.freeze()
 

@@ -49,6 +49,7 @@ def _guesses(learn: Learner, x: Inputs, n: int) -> list[list[Guesses]]:
     for ids, row in zip(x["input_ids"], logits, strict=True):
         probs = row[ids == tokenizer.mask_token_id].float().softmax(-1)  # (masks, vocabulary)
         probs[:, special_ids(tokenizer)] = -1.0
+        probs[:, len(tokenizer) :] = -1.0  # rows that no token uses
         scores, tokens = probs.topk(min(n, len(tokenizer) - len(special_ids(tokenizer))))
         results.append([list(zip(t, s, strict=True)) for t, s in zip(tokens.tolist(), scores.tolist(), strict=True)])
     return results

@@ -60,20 +60,22 @@ class BaseModelWrapper(nn.Module):
 
 
 def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Give the logits of an output; those of start and end of a span side by side, `(batch, sequence, 2)`.
+    """Return the logits of an output in float32; those of start and end of a span side by side, `(batch, sequence, 2)`.
+
+    Losses and metrics are computed from them; in 16 bits, as weights of 16 bits give them, neither can be.
 
     Raises:
         InputError: it has neither.
     """
     if "logits" in output:
-        return output["logits"]
+        return output["logits"].float()
     if "start_logits" not in output:
         raise InputError(
             f"The model gives {sorted(output)}, and no logits. Heads that search by beams, such as "
             "XLNetForQuestionAnswering, do so: take the class whose name ends in Simple, as "
             "AutoModelForQuestionAnswering does."
         )
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1).float()
 
 
 def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:

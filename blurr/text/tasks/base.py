@@ -4,7 +4,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -32,6 +32,8 @@ from blurr.text.hf_objects import HFObjects, build_model
 from blurr.text.modeling.core import Blearner, as_items
 from blurr.text.modeling.interpretation import EvaluationCallback
 from blurr.text.modeling.losses import loss_per_row
+from blurr.text.positions import advice_of, check_length
+from blurr.text.special_tokens import SpecialTokens
 from blurr.text.tasks.tokenized import ordered_splits, tokenized_splits, with_token_counts
 from blurr.training.optimizers import adamw, as_opt_func
 
@@ -40,7 +42,13 @@ Loss = Literal["auto", "model", "cross_entropy"]
 
 @dataclass
 class Task(ABC):
-    """A kind of problem. The fields of a subclass are the keys of its YAML."""
+    """A kind of problem. The fields of a subclass are the keys of its YAML.
+
+    Args:
+        special_tokens: what a special token is that is written in a text, such as `</s>`: `text`, or `parse`: a special
+            token. The mask of a masked language model, tokens in a prefix or separator, and tokens that the user has
+            added to the tokenizer are special all the same.
+    """
 
     schema: ClassVar[Schema]
     model_cls: ClassVar[str]  # name of the transformers auto class
@@ -48,6 +56,9 @@ class Task(ABC):
     learner_cls: ClassVar[type[Blearner]] = Blearner
     show_rows: ClassVar[Callable[..., Table]]
     options: ClassVar[Mapping[str, type]] = {}  # what a user of the trained model may ask of a prediction
+    usual_length: ClassVar[int | None] = None  # of a row, where nobody has chosen: a shorter limit is no mistake then
+
+    special_tokens: SpecialTokens = field(default="text", kw_only=True)
 
     # -- what differs from task to task
 
@@ -136,6 +147,10 @@ class Task(ABC):
         row = self.schema.sample(random.Random(seed))
         return {role: row[role] for role in self.schema.inputs if role in row}
 
+    def for_checkpoint(self, hf: HFObjects) -> "Task":
+        """Return the task for a checkpoint that is used as it is, without training."""
+        return self
+
     def settled(self, learner: Learner) -> "Task":
         """Give the task with what training has decided in place of `auto`: all that predicting asks for."""
         return self
@@ -154,6 +169,12 @@ class Task(ABC):
             is_text = role in raw.train.column_names and isinstance(raw.train[0][role], str)
             if is_text and (role != self.schema.label or self.schema.writes_labels):
                 yield from raw.train[role][:]
+
+    def check_lengths(self, hf: HFObjects) -> None:
+        """Refuse rows that are longer than the model has positions for; see `check_length`."""
+        chosen, advice = vars(self), advice_of(hf.tokenizer)
+        for name in ("max_length", "block_size"):
+            check_length(f"task.{name}", chosen.get(name), hf.positions.source, advice, usual=self.usual_length)
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
         """Tokenize every split once, and make one loader each, in the order of `ordered_splits`."""
@@ -314,7 +335,7 @@ def encode_items(task: Task, hf: HFObjects, items: Any) -> TokenizedRows:
 
 def without_model(hf: HFObjects) -> HFObjects:
     """Keep the model out of what a loader holds: it would go into each of its workers and exports."""
-    return HFObjects(hf.arch, hf.config, hf.tokenizer, None, hf.weights)  # type: ignore[arg-type]
+    return replace(hf, model=None)  # type: ignore[arg-type]
 
 
 def default_device() -> torch.device:

@@ -18,6 +18,7 @@ from blurr.text.data.blocks import TextBlock
 from blurr.text.data.core import Table, TextDL
 from blurr.text.data.words import label_ids
 from blurr.text.hf_objects import HFObjects
+from blurr.text.positions import positions_of
 from blurr.text.tasks.base import Task, encode_items, without_model
 from blurr.text.tasks.language_modeling import LM_TYPES
 from blurr.text.tasks.question_answering import QuestionAnswering
@@ -96,7 +97,9 @@ class TaskTokenizeTransform:
         **options: Any,
     ) -> None:
         self.task = type(self).task_cls(**options) if task is None else task
-        self.hf = without_model(HFObjects(hf_arch, hf_config, hf_tokenizer, hf_model))
+        hf = HFObjects(hf_arch, hf_config, hf_tokenizer, hf_model, positions=positions_of(hf_model))
+        self.task.check_lengths(hf)
+        self.hf = without_model(hf)
 
     def block_options(self, show_rows: Callable[..., Table]) -> dict[str, Any]:
         """Give what a `TransformBlock` needs; the task has its own way to show rows."""

@@ -17,6 +17,7 @@ from blurr.data.samples_language_modeling import stories
 from blurr.errors import InputError
 from blurr.metrics.base import Metric
 from blurr.text.data.chunking import (
+    BLOCK,
     NO_WORD,
     Frame,
     Ids,
@@ -28,7 +29,7 @@ from blurr.text.data.chunking import (
     special_ids,
     word_numbers,
 )
-from blurr.text.data.core import Table, length_limit, tokenize_texts
+from blurr.text.data.core import Table, tokenize_texts
 from blurr.text.data.language_modeling import CausalCollator, rows_described, show_causal, show_masked
 from blurr.text.data.masking import Masking, MaskingCollator, ObjectiveName
 from blurr.text.data.packing import first_position, packed
@@ -39,6 +40,7 @@ from blurr.text.modeling.core import Blearner, Result
 from blurr.text.modeling.filling import blurr_fill_mask
 from blurr.text.modeling.generation import OPTIONS
 from blurr.text.modeling.writing import BlearnerForGeneration
+from blurr.text.positions import length_limit
 from blurr.text.tasks.base import Loss, Task, from_data, weighted_cross_entropy
 
 NOTHING = (
@@ -129,11 +131,12 @@ class CausalLM(Task):
     schema: ClassVar[Schema] = SCHEMA
     model_cls: ClassVar[str] = "AutoModelForCausalLM"
     predicts: ClassVar[str] = "tokens"
+    usual_length: ClassVar[int | None] = BLOCK
     learner_cls: ClassVar[type[Blearner]] = BlearnerForLM
     show_rows = staticmethod(show_causal)
     options: ClassVar[Mapping[str, type]] = OPTIONS
 
-    block_size: Count | None = 128
+    block_size: Count | None = BLOCK
     chunk: bool = True
     packing: bool = False
     separator: str = "auto"
@@ -149,7 +152,7 @@ class CausalLM(Task):
         room = room_for(hf.tokenizer, self.block_size, frame)
         between = separator_ids(hf.tokenizer, self.separator, ("eos_token", "sep_token"))
         kept, texts = _without_blanks(rows["text"])
-        parts: list[Ids] = plain_tokens(hf.tokenizer, texts)["input_ids"]
+        parts: list[Ids] = plain_tokens(hf.tokenizer, texts, self.special_tokens)["input_ids"]
         if self.packing:
             parts = pieces([ids + between for ids in parts], room)
             ids = rows_of(parts, room, chunk=False, between=between, before=frame.before, after=[])
@@ -165,7 +168,8 @@ class CausalLM(Task):
         frame = Frame.of(hf.tokenizer)
         limit = length_limit(hf.tokenizer, None)
         room = 0 if limit is None else limit - len(frame)
-        prompts = [frame.before + ids[-room:] for ids in plain_tokens(hf.tokenizer, rows["text"])["input_ids"]]
+        given = plain_tokens(hf.tokenizer, rows["text"], self.special_tokens)["input_ids"]
+        prompts = [frame.before + ids[-room:] for ids in given]
         between = separator_ids(hf.tokenizer, self.separator, ("eos_token", "sep_token"))
         return {"input_ids": [ids or between for ids in prompts]}
 
@@ -219,6 +223,7 @@ class MaskedLM(Task):
     schema: ClassVar[Schema] = SCHEMA
     model_cls: ClassVar[str] = "AutoModelForMaskedLM"
     predicts: ClassVar[str] = "tokens"
+    usual_length: ClassVar[int | None] = BLOCK
     learner_cls: ClassVar[type[Blearner]] = BlearnerForMaskedLM
     show_rows = staticmethod(show_masked)
     options: ClassVar[Mapping[str, type]] = {"n_preds": int}
@@ -227,7 +232,7 @@ class MaskedLM(Task):
     mask_prob: OpenFraction = 0.15
     as_mask: Fraction = 0.8
     as_random: Fraction = 0.1
-    block_size: Count | None = 128
+    block_size: Count | None = BLOCK
     chunk: bool = True
     packing: bool = False
     separator: str = "auto"
@@ -246,7 +251,8 @@ class MaskedLM(Task):
         room = room_for(hf.tokenizer, self.block_size, frame)
         between = separator_ids(hf.tokenizer, self.separator, ("sep_token", "eos_token"))
         kept, texts = _without_blanks(rows["text"])
-        encoded = plain_tokens(hf.tokenizer, texts)
+        mask = [str(hf.tokenizer.mask_token)]
+        encoded = plain_tokens(hf.tokenizer, texts, self.special_tokens, parsed=mask)
         parts, numbers = encoded["input_ids"], _apart(word_numbers(encoded, whole=self.objective != "bert"))
         if self.packing:
             parts, numbers = pieces(parts, room), pieces(numbers, room)
@@ -271,7 +277,8 @@ class MaskedLM(Task):
 
     def tokenize_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         """Leave texts to predict on as they are: one row each, nothing hidden."""
-        return dict(tokenize_texts(hf.tokenizer, rows["text"]))
+        mask = [str(hf.tokenizer.mask_token)]
+        return dict(tokenize_texts(hf.tokenizer, rows["text"], special_tokens=self.special_tokens, parsed=mask))
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
         masking = Masking(self.objective, self.mask_prob, self.as_mask, self.as_random, loader.seed)

@@ -21,6 +21,7 @@ from blurr.errors import InputError
 from blurr.metrics.base import Metric
 from blurr.text.data.core import Inputs, Table, TextDL
 from blurr.text.data.question_answering import (
+    WINDOW,
     QuestionCollator,
     QuestionRows,
     answers_of,
@@ -96,7 +97,8 @@ class BlearnerForQuestionAnswering(Blearner):
             stored = no_answer_threshold_of(self.model.hf_model.config)
             self.spans = replace(self.spans, no_answer_threshold=stored)
         if self.spans.no_answer == "auto":
-            self.spans = replace(self.spans, no_answer=self.dls.train_ds.has_unanswerable)
+            rows = self.dls.train_ds
+            self.spans = replace(self.spans, no_answer=isinstance(rows, QuestionRows) and rows.has_unanswerable)
 
     def blurr_predict_answers(self, question_contexts: Any, **options: Any) -> list[Result]:
         """Answer one question or many; see `blurr.text.tasks.question_answering.blurr_predict_answers`."""
@@ -134,7 +136,7 @@ class BlearnerForQuestionAnswering(Blearner):
         answers_attr: str = "answers",
         answer_start_attr: str | None = None,
         *,
-        max_length: int | None = 384,
+        max_length: int | None = WINDOW,
         stride: int = 128,
         no_answer: bool | Literal["auto"] = "auto",
         no_answer_threshold: float | Literal["auto"] = 0.0,
@@ -198,9 +200,10 @@ class QuestionAnswering(Task):
     predicts: ClassVar[str] = "answers"
     learner_cls: ClassVar[type[Blearner]] = BlearnerForQuestionAnswering
     show_rows = staticmethod(show_questions)
+    usual_length: ClassVar[int | None] = WINDOW
     options: ClassVar[Mapping[str, type]] = {"top_k": int, "max_answer_length": int, "no_answer_threshold": float}
 
-    max_length: Count | None = 384
+    max_length: Count | None = WINDOW
     stride: Natural = 128
     max_question_length: Count = 64
     n_best: Count = 20
@@ -228,7 +231,7 @@ class QuestionAnswering(Task):
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         check_answers(raw)
-        return {}
+        return {"num_labels": 2}  # start and end, whatever the checkpoint has told apart before
 
     def corpus(self, raw: RawData) -> Iterator[str]:
         for role in ("question", "context"):
@@ -243,6 +246,7 @@ class QuestionAnswering(Task):
             max_length=self.max_length,
             stride=self.stride,
             max_question_length=self.max_question_length,
+            special_tokens=self.special_tokens,
         )
 
     def hold(self, tokenized: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:

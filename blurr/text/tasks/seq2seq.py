@@ -16,6 +16,7 @@ from blurr.text.data.seq2seq import PairRows, prefix_for, show_seq2seq, tokenize
 from blurr.text.hf_objects import HFObjects
 from blurr.text.modeling.generation import OPTIONS
 from blurr.text.modeling.writing import generated
+from blurr.text.positions import advice_of, check_length
 from blurr.text.tasks.base import Loss, Task, weighted_cross_entropy
 
 
@@ -65,13 +66,21 @@ class Seq2Seq(Task):
                 rows[source],
                 rows.get(target),
                 max_length=self.max_length,
-                max_target_length=self.max_target_length,
+                max_target_length=self.max_target_length or longest_target(hf),
                 prefix=prefix_for(hf.arch, self.prefix, self.named_prefix),
+                special_tokens=self.special_tokens,
             )
         )
 
     def hold(self, tokenized: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
         return PairRows(tokenized, rows, self.schema.required[1])
+
+    def check_lengths(self, hf: HFObjects) -> None:
+        super().check_lengths(hf)
+        limit = hf.positions.target
+        check_length("task.max_target_length", self.max_target_length, limit, None)
+        for name in ("max_new_tokens", "max_length"):
+            check_length(f"task.generation.{name}", self.generation.get(name), limit, None)
 
     def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
         return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
@@ -90,3 +99,8 @@ class Seq2Seq(Task):
 
     def describe(self, learner: Learner) -> Table:
         return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]
+
+
+def longest_target(hf: HFObjects) -> int | None:
+    """Return how long a target may be where nobody has said it: as the tokenizer advises and the decoder can write."""
+    return min((n for n in (advice_of(hf.tokenizer), hf.positions.target) if n is not None), default=None)

@@ -113,7 +113,8 @@ class SequenceClassification(Task):
         max_length: longest text in tokens; `None` takes the model's limit.
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless class
             weights or label smoothing are asked for.
-        class_weights: `None`, `balanced` (inversely to the classes' frequency), or one number per class.
+        class_weights: `None`, `balanced` (inversely to the classes' frequency), a number for each name of a class, or a
+            list of numbers in the order of the model's labels, which is the checkpoint's where it has the same ones.
         label_smoothing: share of the target that is spread over all classes.
         threshold: of several labels, the probability from which one is predicted; `auto` searches the one with the
             highest micro-F1 on a tenth of the training rows, which are then not trained on. It is kept in the model's
@@ -135,7 +136,7 @@ class SequenceClassification(Task):
     label_separator: str | None = None
     max_length: Count | None = None
     loss: Loss = "auto"
-    class_weights: Literal["balanced"] | list[NonNegative] | None = None
+    class_weights: Literal["balanced"] | list[NonNegative] | dict[str, NonNegative] | None = None
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     threshold: OpenFraction | Literal["auto"] = 0.5
 
@@ -186,7 +187,9 @@ class SequenceClassification(Task):
     def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         pairs = rows.get("text_pair")
         columns: dict[str, list[Any]] = dict(
-            tokenize_texts(hf.tokenizer, rows["text"], pairs, max_length=self.max_length)
+            tokenize_texts(
+                hf.tokenizer, rows["text"], pairs, max_length=self.max_length, special_tokens=self.special_tokens
+            )
         )
         if "label" in rows:
             columns["labels"] = encode_labels(rows["label"], hf)
@@ -214,6 +217,8 @@ class SequenceClassification(Task):
         if self.class_weights is None:
             return None
         n = len(hf.label_names)
+        if isinstance(self.class_weights, dict):
+            return torch.tensor(weights_by_name(self.class_weights, hf.label_names))
         if self.class_weights == "balanced":
             counts = torch.bincount(torch.tensor(encode_labels(raw.train["label"][:], hf)), minlength=n)
             return len(raw.train) / (n * counts.clamp(min=1).float())
@@ -221,6 +226,7 @@ class SequenceClassification(Task):
             raise InputError(
                 f"task.class_weights has {len(self.class_weights)} numbers for {n} classes: {hf.label_names}."
             )
+        log.info("task.class_weights: %s.", dict(zip(hf.label_names, self.class_weights, strict=True)))
         return torch.tensor(self.class_weights, dtype=torch.float32)
 
     def callbacks(self, hf: HFObjects) -> list[Callback]:
@@ -232,6 +238,12 @@ class SequenceClassification(Task):
                 "Leave it out, or set task.kind=multilabel."
             )
         return []
+
+    def for_checkpoint(self, hf: HFObjects) -> Task:
+        """Set the kind of problem that the config leaves open: one number for a single label, else one class each."""
+        guess = PROBLEM_TYPES["regression" if hf.config.num_labels == 1 else "multiclass"]
+        hf.config.problem_type = PROBLEM_TYPES.get(self.kind, hf.config.problem_type or guess)
+        return self
 
     def settled(self, learner: Learner) -> Task:
         config = learner.model.hf_model.config
@@ -263,6 +275,17 @@ class SequenceClassification(Task):
             {"target": label_name(t, vocab), "prediction": label_name(c, vocab), "score": max(p.values()), "probs": p}
             for t, c, p in zip(targets, chosen, likeliest(probs, vocab), strict=True)
         ]
+
+
+def weights_by_name(weights: Mapping[str, float], names: Sequence[str]) -> list[float]:
+    """Return the weights in the order of the classes.
+
+    Raises:
+        InputError: a class has none, or a weight is of no class.
+    """
+    if set(weights) != set(names):
+        raise InputError(f"task.class_weights has weights for {sorted(weights)}; the classes are {list(names)}.")
+    return [float(weights[name]) for name in names]
 
 
 def likeliest(probs: torch.Tensor, vocab: Sequence[str]) -> list[dict[str, float]]:

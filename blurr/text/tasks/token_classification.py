@@ -163,6 +163,7 @@ class TokenClassification(Task):
             max_length=self.max_length,
             stride=self.stride,
             word_ids_func=self.slow_word_ids_func,
+            special_tokens=self.special_tokens,
         )
         columns: dict[str, list[Any]] = {
             "input_ids": [window.ids for window in windows],

@@ -16,11 +16,13 @@ from transformers import PreTrainedTokenizerBase
 
 import blurr.data.batching
 import blurr.text.data.core
+import blurr.text.special_tokens
 from blurr.data.batching import TokenizedRows
 from blurr.data.cache import cached, hash_of_code, key_of
 from blurr.data.core import RawData
 from blurr.text.data.core import Table
 from blurr.text.hf_objects import HFObjects
+from blurr.text.special_tokens import hidden_tokens
 
 if TYPE_CHECKING:
     from blurr.text.tasks.base import Task
@@ -98,7 +100,11 @@ def tokenized_splits(task: "Task", raw: RawData, hf: HFObjects, *, cache: bool) 
         raw: the rows.
         hf: tokenizer and config.
         cache: look into the cache, and leave there what was not in it.
+
+    Raises:
+        InputError: rows are asked for that are longer than the model can read.
     """
+    task.check_lengths(hf)
     ingredients = ingredients_of(task, raw, hf) if cache else None
     return {split: tokenized_rows(task, raw, split, hf, ingredients=ingredients) for split, _ in ordered_splits(raw)}
 
@@ -115,13 +121,15 @@ def description_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         "model": model,
         "special": tokenizer.special_tokens_map,
         "length": tokenizer.model_max_length,
+        "hidden": sorted(hidden_tokens(tokenizer)),
         "sides": [tokenizer.padding_side, tokenizer.truncation_side],
     }
 
 
 @lru_cache(maxsize=1)
 def _hash_of_blurr() -> str:
-    return hash_of_code(*(Path(inspect.getfile(m)).parent for m in (blurr.data.batching, blurr.text.data.core)))
+    modules = (blurr.data.batching, blurr.text.data.core, blurr.text.special_tokens)
+    return hash_of_code(*(Path(inspect.getfile(module)).parent for module in modules))
 
 
 def with_token_counts(rows: Table, tokenized: TokenizedRows) -> Table:

@@ -1,0 +1,116 @@
+"""Keep the labels of a checkpoint's head and their order, or make its last layer anew where the labels are others."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+from blurr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls the labels of a config that names none
+MOST_SHOWN = 8
+
+
+def names_in_order(config: PretrainedConfig) -> list[str]:
+    """Return the names of the labels, in the order of their ids."""
+    return [str(name) for _, name in sorted((config.id2label or {}).items())]
+
+
+def are_named(names: Sequence[str]) -> bool:
+    """Return whether these are names that somebody gave."""
+    return not all(UNNAMED.fullmatch(name) for name in names)
+
+
+def in_stored_order(values: Mapping[str, Any], stored: PretrainedConfig) -> dict[str, Any]:
+    """Return the values of a config, its labels in the order in which a checkpoint has the same ones.
+
+    The rows of the head stand in that order: with another, each class would be called by the name of another one.
+
+    Args:
+        values: of the config, maybe with `id2label`.
+        stored: the config of the checkpoint.
+    """
+    if "id2label" not in values:
+        return dict(values)
+    asked = [str(name) for _, name in sorted(values["id2label"].items(), key=lambda pair: int(pair[0]))]
+    names = names_in_order(stored)
+    if asked == names or sorted(asked) != sorted(names):
+        names = asked
+    else:
+        log.info("Labels are in the order of the checkpoint's head: %s.", shown(names))
+    return {**values, "id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+
+
+def check_order(vocab: Sequence[str], config: PretrainedConfig) -> None:
+    """Refuse loaders that number the labels of a model in another order than its head does.
+
+    What is trained by one order and saved with the names of the other calls each class by the name of another one.
+
+    Raises:
+        InputError: the same labels, in another order.
+    """
+    names = names_in_order(config)
+    if list(vocab) != names and sorted(vocab) == sorted(names):
+        raise InputError(
+            f"The loaders have the labels in the order {shown(vocab)}, and the model in the order {shown(names)}. Give "
+            "your block the model's: CategoryBlock(vocab=hf.label_names)."
+        )
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return names for a message, the first few of many."""
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return ", ".join(repr(name) for name in names[:MOST_SHOWN]) + more
+
+
+def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[str], resized: set[str]) -> None:
+    """Make the last layer of the head anew where its rows are of other labels, and say what has become of it.
+
+    Args:
+        model: as loaded; its config has the labels of the task.
+        stored: the config of the checkpoint.
+        missing: names of the parameters that the checkpoint does not have.
+        resized: names of those that it has in another size.
+    """
+    before, names = names_in_order(stored), names_in_order(model.config)
+    if before == names:
+        return
+    last = label_parameters(model)
+    if last & resized:
+        log.info("New head: %s in place of %s.", _counted(names), len(before))
+    if last <= missing | resized:
+        return
+    if not are_named(before):
+        named = ", ".join(f"{old} = {name}" for old, name in zip(before, names, strict=True))
+        log.info("The labels of the checkpoint's head have no names; they are taken for %s.", named)
+    elif sorted(before) != sorted(names):
+        renew(model, last)
+        log.info("New head: the labels %s in place of %s.", shown(names), shown(before))
+
+
+def _counted(names: Sequence[str]) -> str:
+    return "1 label" if len(names) == 1 else f"{len(names)} labels"
+
+
+def label_parameters(model: PreTrainedModel) -> set[str]:
+    """Return the names of the parameters that have a row for each label."""
+    other = deepcopy(model.config)
+    other.num_labels = len(names_in_order(other)) + 1
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in type(model)(other).named_parameters()}
+    return {name for name, value in model.named_parameters() if shapes[name] != value.shape}
+
+
+def renew(model: PreTrainedModel, names: set[str]) -> None:
+    """Give parameters first values, as the architecture makes them."""
+    fresh = dict(type(model)(deepcopy(model.config)).named_parameters())
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if name in names:
+                value.copy_(fresh[name])
