@@ -26,7 +26,13 @@ def main() -> None:
         elif words[:1] == [RUN]:
             _hydra(words[1:])
         else:
-            arguments = _parser().parse_args(words or ["--help"])
+            parser = _parser()
+            arguments, others = parser.parse_known_args(words or ["--help"])
+            # argparse does not look for more of an argument that may be left out once a flag has come
+            if others and not ("words" in arguments and all("=" in word and word[:1] != "-" for word in others)):
+                parser.error(f"unrecognized arguments: {' '.join(others)}")
+            if others:
+                arguments.words = [*arguments.words, *others]
             command: Callable[[argparse.Namespace], int] = arguments.command
             raise SystemExit(command(arguments))
 

@@ -16,7 +16,8 @@ from blurr.runs.folder import holds_run
 from blurr.trust import add_trust
 
 NAMES = ["predict", "evaluate", "serve", "export", "push"]
-WHERE = "the folder of a run, the id of an MLflow run, or models:/<name>@<alias>"
+WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
+UNTRAINED = "for a checkpoint that no run of blurr has left: its task and settings, e.g. task=summarization"
 FORMATS = ("onnx", "transformers", "fastai")
 SOME_FAILED = 1
 
@@ -29,6 +30,7 @@ def add_serving(commands: Any) -> None:
     """
     predict = commands.add_parser("predict", help="predict on the rows of a file: csv, tsv, jsonl, parquet …")
     predict.add_argument("where", help=WHERE)
+    predict.add_argument("words", nargs="*", help=UNTRAINED)
     predict.add_argument("--input", type=Path, required=True, help="the file with the rows")
     predict.add_argument("--output", type=Path, required=True, help="the file to write; its suffix says the format")
     predict.add_argument("--column", action="append", default=[], metavar="ROLE=COLUMN", help="e.g. text=review")
@@ -38,12 +40,15 @@ def add_serving(commands: Any) -> None:
     predict.set_defaults(command=_predict)
     evaluate = commands.add_parser("evaluate", help="score a trained model on other data, by the metrics of its run")
     evaluate.add_argument("where", help=WHERE)
-    evaluate.add_argument("words", nargs="+", help="as for `blurr run`, e.g. data=files data.test=new.csv")
+    evaluate.add_argument(
+        "words", nargs="+", help=f"as for `blurr run`, e.g. data=files data.test=new.csv; {UNTRAINED}"
+    )
     evaluate.add_argument("--split", help="the split to score (default: test where there is one, else valid)")
     evaluate.add_argument("--output", type=Path, help="the folder for scores and predictions")
     evaluate.set_defaults(command=_evaluate)
     serve = commands.add_parser("serve", help="answer requests with a trained model, over HTTP")
     serve.add_argument("where", help=WHERE)
+    serve.add_argument("words", nargs="*", help=UNTRAINED)
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
     serve.add_argument("--timeout", type=float, default=30.0, help="seconds for a request (default: %(default)s)")
@@ -61,6 +66,7 @@ def _add_export(commands: Any) -> argparse.ArgumentParser:
         "export", help="write a trained model for others to run: ONNX, transformers, fastai"
     )
     export.add_argument("where", help=WHERE)
+    export.add_argument("words", nargs="*", help=UNTRAINED)
     export.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
     export.add_argument("--output", type=Path, required=True, help="a new folder")
     export.add_argument("--quantize", action="store_true", help="8-bit weights and arithmetic, for onnx")
@@ -217,12 +223,19 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
     from datasets.utils import logging as datasets_logging
     from transformers.utils import logging as transformers_logging
 
+    from blurr.serve.places import is_model_folder
     from blurr.serve.predictor import Predictor
 
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     garbage.collect_as_usual()
-    return Predictor.load(arguments.where, batch_size=arguments.batch_size, device=device, trusted=arguments.trust)
+    if arguments.command is not _evaluate and arguments.words and is_model_folder(arguments.where):
+        raise InputError(
+            f"{arguments.where} is the model of a run, which knows its task and its settings. Leave out "
+            f"{' '.join(arguments.words)}."
+        )
+    options = {"batch_size": arguments.batch_size, "device": device, "trusted": arguments.trust}
+    return Predictor.load(arguments.where, words=arguments.words, **options)
 
 
 def pairs(flag: str, words: Sequence[str]) -> dict[str, str]:

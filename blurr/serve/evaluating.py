@@ -16,6 +16,7 @@ from blurr.data.core import RawData, with_known_labels
 from blurr.errors import InputError, writing
 from blurr.metrics.outcome import Evaluation
 from blurr.serve.predictor import Predictor
+from blurr.serve.untrained import task_of
 from blurr.text.tasks.saved import FILE, SavedTask
 from blurr.tracking.records import to_json
 from blurr.trust import TRUST, check_config
@@ -62,7 +63,8 @@ def composed(saved: SavedTask, words: Sequence[str]) -> DictConfig:
     columns = saved.columns if data == saved.choices.get("data") else {}
     kept = [f"data.columns.{role}={_word(column)}" for role, column in columns.items() if column is not None]
     # a plus adds a role that the task's YAML does not name, and changes one that it does
-    cfg = composing.compose([f"task={saved.choices.get('task')}", *(f"++{word}" for word in kept), *words])
+    task = [] if task_of(words) is not None else [f"task={saved.choices.get('task')}"]
+    cfg = composing.compose([*task, *(f"++{word}" for word in kept), *words])
     if OmegaConf.is_missing(cfg.data, "train"):
         rows = cfg.data.test or cfg.data.valid
         if rows is None:

@@ -18,6 +18,12 @@ KINDS = "the folder of a run, the id of an MLflow run, runs:/<id>/model, models:
 DEFAULT_STORE = "sqlite:///mlflow.db"  # where tracking=local keeps its runs
 
 
+def is_model_folder(where: str | Path) -> bool:
+    """Return whether this is the local folder of a run or of its model."""
+    path = Path(where).expanduser()
+    return any((folder / FILE).is_file() for folder in (path, path / "model"))
+
+
 def model_folder(where: str | Path) -> Path:
     """Find the folder that holds weights and `blurr.json`; what MLflow keeps elsewhere is downloaded.
 
@@ -33,6 +39,11 @@ def model_folder(where: str | Path) -> Path:
     for folder in (path, path / "model"):
         if (folder / FILE).is_file():
             return folder
+    if (path / "config.json").is_file():
+        raise InputError(
+            f"{path} has no file {FILE}, which a run of blurr leaves beside its model. To take the checkpoint as it "
+            f"is, say the task that its head is for, as in: {path} task=sequence_classification"
+        )
     if path.is_dir():
         raise InputError(
             f"{path} holds no trained model: neither it nor its folder model/ has a file {FILE}, which a run of blurr "

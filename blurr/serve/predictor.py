@@ -13,7 +13,8 @@ from blurr.data.batching import Loader, TokenizedRows
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.serve.graphs import MANIFEST, load_graphs
-from blurr.serve.places import check_model, model_folder
+from blurr.serve.places import check_model, is_model_folder, model_folder
+from blurr.serve.untrained import load_untrained, task_of
 from blurr.text.data.lengths import fitting
 from blurr.text.hf_objects import HFObjects, get_hf_objects
 from blurr.text.tasks.base import default_device
@@ -60,20 +61,31 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, where: str | Path, *, batch_size: int | None = None, device: str | None = None, trusted: Sequence[str] = ()
+        cls,
+        where: str | Path,
+        *,
+        words: Sequence[str] = (),
+        batch_size: int | None = None,
+        device: str | None = None,
+        trusted: Sequence[str] = (),
     ) -> Self:
-        """Load the model of a run: no network, no config files and no pickle are needed.
+        """Load the model of a run: no network, no config files and no pickle are needed; or any checkpoint.
 
         Args:
             where: the output folder of a run or its folder `model/`, one that `blurr export` has written, the id of an
-                MLflow run, `runs:/<id>/model`, `models:/<name>/<version>` or `models:/<name>@<alias>`.
+                MLflow run, `runs:/<id>/model`, `models:/<name>/<version>` or `models:/<name>@<alias>`. With `words`, a
+                folder that `save_pretrained` wrote, or a Hub id.
+            words: the task of a checkpoint that no run of blurr has left, and its settings, such as
+                `["task=summarization", "task.max_length=512"]`.
             batch_size: see `Predictor`, as for `device`.
             device: where the model runs.
             trusted: packages of your own that the model's file may name: all that they reach can then be called.
 
         Raises:
-            InputError: there is no model that a run of blurr has left.
+            InputError: there is no such model, or weights of it are missing.
         """
+        if task_of(words) is not None and not is_model_folder(where):
+            return cls(*load_untrained(where, words), batch_size=batch_size, device=device)
         folder = model_folder(where)
         check_model(folder)
         saved = load_task(folder, trusted=trusted)
@@ -83,9 +95,10 @@ class Predictor:
             predictor = cls(saved, hf, batch_size=batch_size, device="cpu", folder=folder)
             predictor.learner.model.rounding = OF_8_BITS
             return predictor
-        # a head that does not fit would be made anew, at random: here that is no fine-tuning but a broken folder
-        strict = {"ignore_mismatched_sizes": False}
-        hf = get_hf_objects(folder, getattr(transformers, saved.task.model_cls), model_kwargs=strict)
+        # a tensor that is missing would be made anew, at random: here that is no fine-tuning but a broken folder; and
+        # what blurr has trained runs in the type of numbers that it was trained and scored in
+        model_cls = getattr(transformers, saved.task.model_cls)
+        hf = get_hf_objects(folder, model_cls, dtype="stored", complete=True)
         return cls(saved, hf, batch_size=batch_size, device=device, folder=folder)
 
     @property

@@ -1,0 +1,56 @@
+"""Take a checkpoint as it is, without a run of blurr behind it: words say the task that its head is for."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import transformers
+from omegaconf import DictConfig, OmegaConf
+
+from blurr import checks, composing
+from blurr.building import build
+from blurr.text.hf_objects import HFObjects, get_hf_objects
+from blurr.text.tasks.base import Task
+from blurr.text.tasks.saved import FILE, SavedTask
+from blurr.text.weights import choose_weights
+
+log = logging.getLogger(__name__)
+
+SETTINGS = ("task", "model", "generation", "metrics")  # groups that say how a checkpoint is used
+
+
+def task_of(words: Sequence[str]) -> str | None:
+    """Return the task that words name, as in `task=summarization`."""
+    return next((word.partition("=")[2] for word in words if word.startswith("task=")), None)
+
+
+def load_untrained(where: str | Path, words: Sequence[str]) -> tuple[SavedTask, HFObjects]:
+    """Load a checkpoint with the head that it has.
+
+    Args:
+        where: local folder or Hub id.
+        words: as for `blurr run`: the task, and its settings and the model's; words about data change nothing here.
+
+    Raises:
+        InputError: the words are wrong, there is no such checkpoint, or it has no head for the task.
+    """
+    name = str(where)
+    choose_weights(name, "pretrained")
+    chosen = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] in SETTINGS]
+    cfg = composing.compose(["model=auto", f"++model.name={name!r}", *chosen])
+    checks.check(cfg)
+    task: Task = build(cfg.task)
+    hf = _loaded(name, task.model_cls, cfg.model)
+    log.warning("%s has no %s: it is taken as it is, untrained by blurr, for task=%s.", name, FILE, task_of(words))
+    task = task.for_checkpoint(hf)
+    task.check_lengths(hf)
+    metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
+    return SavedTask(task, {}, {"task": str(task_of(words))}, metrics), hf
+
+
+def _loaded(name: str, model_cls: str, model: DictConfig) -> HFObjects:
+    given: Any = OmegaConf.to_container(model, resolve=True)
+    at = {} if given["revision"] is None else {"revision": given["revision"]}
+    kwargs = {key: {**at, **given[key]} for key in ("config_kwargs", "tokenizer_kwargs", "model_kwargs")}
+    return get_hf_objects(name, getattr(transformers, model_cls), **kwargs, dtype=given["dtype"], complete=True)
