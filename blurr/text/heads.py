@@ -13,6 +13,7 @@ from blurr.errors import InputError
 
 log = logging.getLogger(__name__)
 
+HEAD = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering|MultipleChoice)(Simple)?$")
 UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls the labels of a config that names none
 MOST_SHOWN = 8
 
@@ -79,12 +80,17 @@ def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[s
         resized: names of those that it has in another size.
     """
     before, names = names_in_order(stored), names_in_order(model.config)
-    if before == names:
+    if before == names and head_of_another_task(model, stored) is None:
         return
     last = label_parameters(model)
     if last & resized:
         log.info("New head: %s in place of %s.", _counted(names), len(before))
     if last <= missing | resized:
+        return
+    theirs = head_of_another_task(model, stored)
+    if theirs is not None:
+        renew(model, last)
+        log.info("New head: the one of the checkpoint is of another task (%s).", theirs)
         return
     if not are_named(before):
         named = ", ".join(f"{old} = {name}" for old, name in zip(before, names, strict=True))
@@ -92,6 +98,19 @@ def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[s
     elif sorted(before) != sorted(names):
         renew(model, last)
         log.info("New head: the labels %s in place of %s.", shown(names), shown(before))
+
+
+def head_of_another_task(model: PreTrainedModel, stored: PretrainedConfig) -> str | None:
+    """Return the class of a checkpoint whose head is of another task than the model's; `None` where it is not.
+
+    Heads that tell texts and heads that tell words from each other have the same names and sizes in many architectures.
+    """
+    ours = HEAD.search(type(model).__name__)
+    for name in stored.architectures or []:
+        theirs = HEAD.search(name)
+        if theirs is not None and (ours is None or ours[1] != theirs[1]):
+            return str(name)
+    return None
 
 
 def _counted(names: Sequence[str]) -> str:

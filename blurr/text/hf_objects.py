@@ -19,7 +19,7 @@ from blurr.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
 from blurr.quiet import quiet
 from blurr.text.attention import Attention, set_attention
-from blurr.text.heads import fit_head, in_stored_order
+from blurr.text.heads import fit_head, head_of_another_task, in_stored_order
 from blurr.text.positions import Positions, positions_of, set_advice
 from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import note_own
@@ -122,6 +122,12 @@ def get_hf_objects(
         model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
     missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
     check_new(model, missing | resized, name, allowed=allow_missing, complete=complete)
+    theirs = head_of_another_task(model, stored)
+    if complete and theirs is not None:
+        raise InputError(
+            f"The head of {name!r} is that of a {theirs}, and not of a {type(model).__name__}: its answers would mean "
+            "nothing. Choose the task that it was trained for, or train it (`blurr run`)."
+        )
     if "id2label" in values or "num_labels" in values:
         fit_head(model, stored, missing=missing, resized=resized)
     note_own(tokenizer, (tokenizer_kwargs or {}).values())

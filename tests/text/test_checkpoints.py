@@ -276,6 +276,18 @@ def test_a_question_is_answered_by_a_checkpoint_of_another_task(tiny_bert: Path,
     assert "New head" not in caplog.text
 
 
+def test_a_head_of_another_task_is_made_anew_and_never_answers(classifier: Path, caplog):
+    """Heads for texts and for words have the same names and sizes: one was taken for the other."""
+    with caplog.at_level(logging.INFO):
+        hf = built(classifier, model_cls="AutoModelForTokenClassification")
+    assert "New head: the one of the checkpoint is of another task (BertForSequenceClassification)." in caplog.text
+    before = AutoModelForSequenceClassification.from_pretrained(classifier)
+    assert not torch.equal(hf.model.classifier.weight, before.classifier.weight)
+    message = "The head of .* is that of a BertForSequenceClassification, and not of a BertForTokenClassification"
+    with pytest.raises(InputError, match=message):
+        Predictor.load(classifier, words=["task=token_classification"])
+
+
 def test_weights_of_classes_may_be_given_by_name():
     assert weights_by_name({"up": 3, "down": 1}, ["down", "up"]) == [1.0, 3.0]
     with pytest.raises(InputError, match=r"has weights for \['up'\]; the classes are \['down', 'up'\]"):
