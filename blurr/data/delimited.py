@@ -15,11 +15,18 @@ log = logging.getLogger(__name__)
 
 SIGNS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "pipes"}
 SPELLED = {r"\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+MARK = re.compile(r'"?sep=(.)"?[^\S\t\n]*\n')
 SAMPLE = 1 << 16  # characters at the beginning of a file that are looked at
 RECORDS = 20  # rows in these
 LONGEST_CELL = (1 << 31) - 1
 QUOTED_FIELD = re.compile(r'(?<![^\t\n])"(?:[^"\t]|"")*"(?![^\t\r\n])')
 OPEN_QUOTE = re.compile(r'(?<![^\t\n])"')
+
+
+def without_mark(text: str) -> tuple[str, str | None]:
+    """Part a table from the first line `sep=;` that Excel reads; return the table and the sign, or None."""
+    found = MARK.match(text)
+    return (text[found.end() :], found[1]) if found else (text, None)
 
 
 def delimiter_of(text: str, asked: str | None, default: str, where: str) -> str:

@@ -3,6 +3,7 @@
 import glob
 import io
 import json
+import logging
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -18,12 +19,22 @@ import pyarrow.parquet
 
 from blurr.data.conll import parse_conll
 from blurr.data.decoding import bytes_of, json_of, lines_of, suffix_of, text_of
-from blurr.data.delimited import LONGEST_CELL, check_closed, delimiter_of, has_quoted_cells, named, ragged
+from blurr.data.delimited import (
+    LONGEST_CELL,
+    check_closed,
+    delimiter_of,
+    has_quoted_cells,
+    named,
+    ragged,
+    without_mark,
+)
 from blurr.data.spelling import spell
 from blurr.data.splits import FILE_COLUMN, split_name
 from blurr.data.squad import is_squad, squad_rows
-from blurr.data.tables import alike, as_rows, check_names, records
+from blurr.data.tables import alike, as_rows, by_rows, check_names, records
 from blurr.errors import InputError, nearest
+
+log = logging.getLogger(__name__)
 
 Paths = str | Path | Sequence[str | Path]
 """A file, a folder, a glob pattern, or a list of these."""
@@ -171,8 +182,8 @@ def _read_tsv(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Tab
 
 def _delimited(path: Path, default: str, options: FileOptions, text: frozenset[str]) -> pa.Table:
     """Read separated values as texts, each as it is written: 007, 1.10, NA and 2024-01-31, too."""
-    whole = text_of(path, options.encoding)
-    delimiter = delimiter_of(whole, options.delimiter, default, str(path))
+    whole, mark = without_mark(text_of(path, options.encoding))
+    delimiter = delimiter_of(whole, options.delimiter or mark, default, str(path))
     quoted = has_quoted_cells(whole, delimiter, options.quotes)
     content = whole.encode()
     parse = pyarrow.csv.ParseOptions(
@@ -209,9 +220,11 @@ def _read_json(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
         raise InputError(f"{file.path} is not JSON that holds rows: it is nested too deeply.") from error
     if options.format == "squad" or is_squad(data):
         return records(squad_rows(data, str(file.path)), str(file.path))
-    rows = data.get("data") if isinstance(data, dict) else data
+    rows = data.get("data", by_rows(data)) if isinstance(data, dict) else data
     if not isinstance(rows, list):
-        raise InputError(f'{file.path} must hold a list of objects, or {{"data": [...]}} with such a list.')
+        raise InputError(
+            f'{file.path} must hold a list of objects, or {{"data": [...]}} with such a list, or columns of one length.'
+        )
     return records(rows, str(file.path))
 
 
@@ -248,11 +261,16 @@ def _read_xlsx(file: Found, options: FileOptions, text: frozenset[str]) -> pa.Ta
     content = io.BytesIO(bytes_of(file.path))
     try:
         # as objects: pandas would take a cell with the text 007 for the number 7
-        frame = pd.read_excel(content, engine="openpyxl", sheet_name=options.sheet, dtype=object, keep_default_na=False)
+        with pd.ExcelFile(content, engine="openpyxl") as book:
+            frame = pd.read_excel(book, sheet_name=options.sheet, dtype=object, keep_default_na=False)
+            sheets = list(book.sheet_names)
     except (ValueError, KeyError, zipfile.BadZipFile) as error:  # KeyError: another archive
         raise InputError(
             f"{file.path} cannot be read as an Excel file with the sheet data.sheet={options.sheet}: {error}."
         ) from error
+    if len(sheets) > 1:
+        read = options.sheet if isinstance(options.sheet, str) else sheets[options.sheet]
+        log.info("%s: of its sheets %s, %r is read (data.sheet).", file.path, sheets, read)
     for column in frame.columns:
         cells = frame[column]
         if column in text:

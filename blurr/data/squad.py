@@ -48,7 +48,9 @@ def squad_rows(content: Any, where: str) -> list[Row]:
 def _entries(content: Any) -> list[Row]:
     """Return the outermost list of objects: titles, or paragraphs without titles."""
     entries = content.get("data") if isinstance(content, dict) else content
-    return entries if isinstance(entries, list) and all(isinstance(each, dict) for each in entries) else []
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        return []
+    return [each for each in entries if each.keys() != {"header"}]  # with which files of lines may begin
 
 
 def _questions(content: Any) -> Iterator[Row]:
@@ -68,7 +70,8 @@ def _asked(content: Any) -> Iterator[tuple[Row, str, str]]:
 def _row(asked: Row, title: str, context: str) -> Row:
     # plausible_answers, which some impossible questions have, are none
     given = [] if asked.get("is_impossible") else asked["answers"]
-    answers = [answer for answer in given if answer["text"]]
+    answers = [{"text": answer} if isinstance(answer, str) else answer for answer in given]
+    answers = [answer for answer in answers if answer["text"]]
     row = {
         "title": title,
         "context": context,

@@ -95,3 +95,19 @@ def alike(tables: list[pa.Table]) -> list[pa.Table]:
             for table in tables
         ]
     return tables
+
+
+def by_rows(columns: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Turn columns of parsed JSON into rows: lists, or objects by row number as pandas writes them.
+
+    Returns:
+        The rows; None where these are no columns of one length.
+    """
+    values = list(columns.values())
+    if values and all(isinstance(value, dict) for value in values):
+        if any(value.keys() != values[0].keys() for value in values):
+            return None
+        values = [list(value.values()) for value in values]
+    if not values or not all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blurr.data.decoding import GZIP, json_of, suffix_of
-from blurr.data.delimited import LONGEST_CELL, SAMPLE, delimiter_of, has_quoted_cells, named
+from blurr.data.delimited import LONGEST_CELL, SAMPLE, delimiter_of, has_quoted_cells, named, without_mark
 from blurr.data.readers import FORMATS, FileOptions, read_files
 from blurr.errors import InputError, nearest, writing
 
@@ -80,13 +80,14 @@ def check_target(path: Path) -> None:
 
 
 def _separated_rows(source: Source) -> Iterator[Row | InputError]:
-    head, options = _head(source), source.options
+    (head, mark), options = without_mark(_head(source)), source.options
     default = "\t" if suffix_of(source.path) == ".tsv" else ","
-    delimiter = delimiter_of(head, options.delimiter, default, str(source.path))
+    delimiter = delimiter_of(head, options.delimiter or mark, default, str(source.path))
     quoted = has_quoted_cells(head, delimiter, options.quotes)
     csv.field_size_limit(LONGEST_CELL)
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    rows = filter(None, csv.reader(_lines(source), delimiter=delimiter, quoting=quoting))
+    lines = islice(_lines(source, newline=""), 0 if mark is None else 1, None)
+    rows = filter(None, csv.reader(lines, delimiter=delimiter, quoting=quoting))
     try:
         columns = named(next(rows, []))
         _check_columns(columns, source)
@@ -137,11 +138,11 @@ def _head(source: Source) -> str:
     return head
 
 
-def _lines(source: Source) -> Generator[str, None, None]:
-    """Yield the lines of a text file, which end at line feeds alone, and note how far it is read."""
+def _lines(source: Source, newline: str = "\n") -> Generator[str, None, None]:
+    """Yield the lines of a text file, which end at `newline` ('' is for csv), and note how far it is read."""
     encoding, size, number = source.options.encoding, max(source.path.stat().st_size, 1), 0
     try:
-        with source.path.open("rb") as file, _plain(source, file) as plain:
+        with source.path.open("rb") as file, _plain(source, file, newline) as plain:
             for number, line in enumerate(plain, start=1):
                 source.done, source.last_line = file.tell() / size, line
                 yield line.removeprefix("\ufeff") if number == 1 else line
@@ -157,10 +158,10 @@ def _lines(source: Source) -> Generator[str, None, None]:
         raise InputError(f"{source.path} cannot be unpacked: {error}.") from error
 
 
-def _plain(source: Source, file: BinaryIO) -> io.TextIOWrapper:
+def _plain(source: Source, file: BinaryIO, newline: str) -> io.TextIOWrapper:
     is_packed = source.path.suffix.lower() == GZIP
     unpacked: Any = gzip.GzipFile(fileobj=file) if is_packed else file
-    return io.TextIOWrapper(unpacked, source.options.encoding, newline="\n")
+    return io.TextIOWrapper(unpacked, source.options.encoding, newline=newline)
 
 
 def _other_rows(source: Source) -> Iterator[Row]:

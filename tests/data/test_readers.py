@@ -77,12 +77,15 @@ def test_text_cells_of_a_sheet_stay_text_and_blank_numbers_are_missing(tmp_path:
     ]
 
 
-def test_a_sheet_is_chosen_by_name(tmp_path: Path) -> None:
+def test_a_sheet_is_chosen_by_name(tmp_path: Path, caplog) -> None:
     path = tmp_path / "rows.xlsx"
     with pd.ExcelWriter(path) as book:
         pd.DataFrame({"text": ["first"]}).to_excel(book, sheet_name="one", index=False)
         pd.DataFrame({"text": ["second"]}).to_excel(book, sheet_name="two", index=False)
     assert read(path, sheet="two")["text"] == ["second"]
+    with caplog.at_level("INFO", "blurr"):
+        assert read(path)["text"] == ["first"]
+    assert caplog.messages == [f"{path}: of its sheets ['one', 'two'], 'one' is read (data.sheet)."]
 
 
 def test_a_type_that_shows_late_in_a_long_file_is_read(tmp_path: Path) -> None:
@@ -361,3 +364,24 @@ def test_an_array_under_the_name_of_json_lines_is_read(tmp_path: Path) -> None:
 def test_nan_in_json_is_a_missing_value(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"text": "a", "n": NaN}\n{"text": NaN, "n": 1.5}\n')
     assert read(tmp_path / "rows.jsonl").to_list() == [{"text": "a", "n": None}, {"text": None, "n": 1.5}]
+
+
+@pytest.mark.parametrize("orient", ["records", "columns", "list", "table"])
+def test_json_of_pandas_is_read_however_it_was_written(tmp_path: Path, orient: str) -> None:
+    frame, path = pd.DataFrame(ROWS), tmp_path / "rows.json"
+    path.write_text(json.dumps(frame.to_dict("list")) if orient == "list" else frame.to_json(orient=orient))
+    assert read(path).select_columns(["text", "label", "pages"]).to_list() == ROWS
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a": [1], "b": [1, 2]}', '{"a": {"0": 1}, "b": {"1": 1}}', '{"a": 1}', "{}", "3"]
+)
+def test_json_that_holds_no_rows_is_answered(tmp_path: Path, content: str) -> None:
+    (tmp_path / "rows.json").write_text(content)
+    with pytest.raises(InputError, match="must hold a list of objects, .*, or columns of one length"):
+        read(tmp_path / "rows.json")
+
+
+def test_the_line_that_tells_excel_the_delimiter_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("sep=;\r\ntext;label\r\na, b;c\r\n")
+    assert read(tmp_path / "rows.csv").to_list() == [{"text": "a, b", "label": "c"}]

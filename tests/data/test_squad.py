@@ -107,6 +107,13 @@ def test_paragraphs_with_questions_are_read_however_they_are_wrapped(tmp_path: P
     assert rows["answers"][5] == {"text": ["one"], "answer_start": [4]}
 
 
+def test_lines_with_a_header_and_answers_that_are_texts_are_read(tmp_path: Path) -> None:
+    lines = [{"header": {"dataset": "d"}}, {"context": "The one.", "qas": [asked(0, answers=["one", "The"])]}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = read_files(tmp_path / "rows.jsonl", FileOptions())
+    assert rows["answers"][:] == [{"text": ["one", "The"], "answer_start": [None, None]}]
+
+
 def test_several_true_answers_are_all_kept(tmp_path: Path) -> None:
     answers = [{"text": "one", "answer_start": 4}, {"text": "The one", "answer_start": 0}]
     rows = read_files(write(tmp_path / "v1.json", squad(qas=[asked(0, answers=answers)])), FileOptions())
