@@ -170,8 +170,8 @@ def _check_shapes(column: Column, where: str) -> None:
             )
         if isinstance(label, list) and any(is_missing(value) for value in label):
             raise InputError(
-                f"{where}: row {row} (counted from 1) has a null, or a class that is none, in its list of labels: "
-                f"{label!r:.80}. Take it out; a row without labels has an empty list."
+                f"{where}: row {row} (counted from 1) has a label that is null, or a class that is none, in its "
+                f"list: {label!r:.80}. Take it out; a row without labels has an empty list."
             )
 
 
@@ -225,7 +225,7 @@ def _check_kind(column: Column, kind: str, where: str) -> None:
                 "task.label_separator='|'."
             )
         raise InputError(
-            f"{has} and not a list with one for each word. Give lists, as conll and jsonl files hold them."
+            f"{has} and not a list of labels, one for each word. Give lists, as conll and jsonl files hold them."
         )
 
 

@@ -151,7 +151,7 @@ BAD = {
     "null in a list": (
         [["a", None], ["b"]],
         {},
-        r"row 1 \(counted from 1\) has a null, or a class that is none, in its list",
+        r"row 1 \(counted from 1\) has a label that is null, or a class that is none, in its list",
     ),
     "empty lists": ([[], []], {}, "no row has a label, all lists are empty"),
     "a dict": ([{"name": "a"}, {"name": "b"}], {}, r"row 1 \(counted from 1\) has {'name': 'a'} for a label"),
@@ -250,7 +250,7 @@ def test_names_of_the_source_can_be_replaced_one_by_one_or_brought_into_another_
 
 def test_a_class_of_the_source_that_is_none_is_refused() -> None:
     rows = with_classes([[0], [1, -1]], ["a", "b"])
-    with pytest.raises(InputError, match=r"row 2 \(counted from 1\) has a null, or a class that is none"):
+    with pytest.raises(InputError, match=r"row 2 \(counted from 1\) has a label that is null, or a class that is none"):
         from_data(SequenceClassification().row_schema(), rows, valid=rows)
 
 
