@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from blurr.errors import InputError
+from blurr.errors import InputError, resource_error
 from blurr.quiet import quiet
 from blurr.text.data.core import Inputs
 from blurr.text.hf_objects import UNREADABLE, HFObjects
@@ -69,6 +69,9 @@ def export_graphs(model: PreTrainedModel, inputs: Inputs, folder: Path, *, quant
             for name, (part, given) in _parts(model, inputs).items():
                 parts[name] = exporter.export(part, given, config).components["model"]
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        failure = resource_error(error)
+        if failure is not None:
+            raise failure from error
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"transformers cannot export {type(model).__name__} to ONNX: {reason}") from error
     settings = model.generation_config if model.can_generate() else None

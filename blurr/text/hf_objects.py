@@ -25,7 +25,7 @@ from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import note_own
 from blurr.text.tensors import check_new
 from blurr.text.vocabulary import add_pad_token
-from blurr.text.weights import REMEDY, Weights, choose_weights
+from blurr.text.weights import REMEDY, Weights, choose_weights, is_offline
 
 log = logging.getLogger(__name__)
 DType = Literal["auto", "float32", "bfloat16", "float16", "stored"]
@@ -154,7 +154,7 @@ def _readable(name: str, model_cls: Any) -> Iterator[None]:
         failure = resource_error(e)
         if failure is not None:
             raise failure from e
-        if any(map(is_no_answer, chain(e))):
+        if not is_offline() and any(map(is_no_answer, chain(e))):
             raise ResourceError(f"The Hugging Face Hub does not give the model {name!r}: {e} Try again later.") from e
         if "trust_remote_code" in str(e):
             raise InputError(

@@ -11,7 +11,7 @@ from nltk.translate.meteor_score import single_meteor_score
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from blurr.annotations import Count
-from blurr.errors import InputError
+from blurr.errors import InputError, resource_error
 from blurr.text.metrics_texts import MeanOfTexts, Tokenizer, words_and_signs_of
 
 
@@ -144,6 +144,9 @@ def _encoder(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         model = AutoModel.from_pretrained(name, trust_remote_code=False).eval()
         return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as e:
+        failure = resource_error(e)
+        if failure is not None:
+            raise failure from e
         raise InputError(
             f"metrics.bertscore.model={name}: no encoder can be loaded from there. Give a folder that save_pretrained "
             "wrote, with its tokenizer."

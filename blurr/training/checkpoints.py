@@ -23,7 +23,7 @@ from safetensors.torch import load_model, save_model
 
 from blurr import interruption
 from blurr.annotations import Count, Positive
-from blurr.errors import InputError, ResourceError
+from blurr.errors import InputError, ResourceError, resource_error
 from blurr.runs.checksums import flush, is_sealed, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
 from blurr.training.guard import are_finite
@@ -272,7 +272,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch
             restore(self.learn, state)
         except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
-            raise _refusal(checkpoint.folder, error) from error
+            raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
         log.info("Going on at step %d, from %s.", self.now.steps, checkpoint.folder)
 
 

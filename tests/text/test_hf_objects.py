@@ -73,7 +73,8 @@ def test_a_hub_that_does_not_answer_is_no_mistake_of_the_users(monkeypatch):
     ],
     ids=["memory", "disk", "network", "a wrong folder"],
 )
-def test_what_a_checkpoint_that_is_not_loaded_is_answered_with_tells_whose_fault_it_is(error, kind, says):
+def test_what_a_checkpoint_that_is_not_loaded_is_answered_with_tells_whose_fault_it_is(error, kind, says, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     with pytest.raises(kind, match=says), _readable("a/b", "bert"):
         raise error
 

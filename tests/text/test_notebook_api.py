@@ -230,6 +230,9 @@ def test_predictions_come_in_the_order_of_the_items(classifier: Blearner):
 def test_a_null_item_is_named(classifier: Blearner):
     with pytest.raises(InputError, match="Item 1 is None"):
         classifier.predict(["good", None])
+    for number in (123, True, ["good", 4]):
+        with pytest.raises(InputError, match="an item is a text"):
+            classifier.predict(number)
 
 
 def test_regression_predicts_numbers(reviews: pd.DataFrame, tiny_bert: Path):

@@ -1,7 +1,8 @@
 """Train a Hugging Face model with fastai, and predict with it: the mid-level API and `Blearner`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from numbers import Number
 from typing import Any
 
 import fastai.callback.all  # noqa: F401  gives Learner its fit_one_cycle, lr_find, no_bar and more
@@ -186,9 +187,9 @@ def as_items(items: Any) -> list[Any]:
     A string, a tuple (a sentence pair) and a dict are one item each.
 
     Raises:
-        InputError: an item is null.
+        InputError: an item is null or a number.
     """
-    if isinstance(items, str | tuple | Mapping) or items is None:
+    if isinstance(items, str | tuple | Mapping) or not isinstance(items, Iterable):
         items = [items]
     elif isinstance(items, pd.DataFrame):
         items = items.to_dict("records")
@@ -196,7 +197,7 @@ def as_items(items: Any) -> list[Any]:
         items = list(items)
     rows: list[Any] = items
     for i, item in enumerate(rows):
-        if item is None or isinstance(item, float):
+        if item is None or isinstance(item, Number):
             raise InputError(f"Item {i} is {item!r}; an item is a text, a pair of texts, or a dict of the columns.")
     return rows
 
