@@ -59,9 +59,10 @@ class FileOptions:
     """How files are to be read.
 
     Attributes:
-        format: Format of the files; `auto` goes by their extension.
+        format: Format of the files; `auto` goes by their extension, before `.gz` where they are packed.
         encoding: Encoding of text, any that Python knows; the default reads UTF-8 with or without a byte-order mark.
-        delimiter: What stands between the columns of csv, tsv and conll; None for a comma, a tab, and a tab or spaces.
+        delimiter: What stands between the columns of csv, tsv and conll; None for what the header of csv and tsv shows
+            (a comma, tab, semicolon or pipe), and for a tab or spaces in conll.
         quotes: `fields` when a field may stand in quotes, `text` when a quote is a character like any other;
             `auto` finds out for tsv and takes `fields` for csv.
         sheet: Number, from 0, or name of the sheet of an xlsx file.
