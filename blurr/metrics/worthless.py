@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
@@ -19,12 +20,14 @@ def doubts(predicts: str, rows: Rows, scores: Mapping[str, float]) -> list[str]:
     found = [f"{name} is not a number" for name, value in scores.items() if math.isnan(value)]
     if not rows or not {"target", "prediction"} <= set(rows[0]):
         return found
-    said = {
-        "words": lambda: _of_words(rows, scores),
-        "answers": lambda: _of_answers(rows),
-        "texts": lambda: _of_texts(rows),
-        "tokens": lambda: _of_tokens(rows),
-    }.get(predicts, lambda: _of_choices(rows))()
+    judges: dict[str, Callable[[Rows], str | None]] = {
+        "words": partial(_of_words, scores=scores),
+        "answers": _of_answers,
+        "texts": _of_texts,
+        "tokens": _of_tokens,
+    }
+    judge = _of_choices if {"classes", "numbers"} & set(predicts.split()) else judges.get(predicts)
+    said = judge(rows) if judge else None  # of what a task of one's own predicts, nothing is known here
     return [*found, *([said] if said else [])]
 
 

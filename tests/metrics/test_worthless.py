@@ -50,6 +50,7 @@ def test_it_is_said_why(predicts, described, scores, said: str):
         ("tokens", rows("ab", "ad", right_count=[1, 0]), {}),
         ("classes", [], {}),
         ("masks", [{"loss": 1.0}], {}),
+        ("masks", rows([{"a": 1}] * 2, [{"a": 1}] * 2), {}),
     ],
 )
 def test_a_result_that_tells_something_is_not_doubted(predicts, described, scores):
