@@ -43,8 +43,11 @@ def test_a_predictor_gives_the_answers_of_the_learner(name: str, saved):
         ("token_classification", {"aggregation_strategy": "average"}),
         ("question_answering", {"top_k": 3, "max_answer_length": 2}),
         ("summarization", {"num_beams": 2, "num_return_sequences": 2}),
+        ("summarization", {"max_length": 3}),
         ("translation", {"max_new_tokens": 2}),
         ("causal_lm", {"max_new_tokens": 2}),
+        ("causal_lm", {"max_length": 28}),
+        ("causal_lm", {"do_sample": True, "temperature": 5.0, "seed": 3}),
         ("masked_lm", {"n_preds": 3}),
     ],
 )
