@@ -40,7 +40,7 @@ def fitted(cfg: DictConfig, reads: str, words: Iterable[str], *, reason: str) ->
     _check_not_asked(unfit, lost, reads, list(words), reason)
     chosen, metrics = DEFAULTS[reads], {name: node for name, node in cfg.metrics.items() if name not in unfit}
     for name in chosen:
-        metrics |= OmegaConf.load(paths.options("metrics")[name])  # type: ignore[operator]  # a mapping
+        metrics |= OmegaConf.load(paths.options("metrics")[name])
     kept = dict.fromkeys(f"valid/{chosen[0]}" if name in lost else name for name in names)
     cfg = copy.deepcopy(cfg)
     with open_dict(cfg):
