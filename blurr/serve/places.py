@@ -52,7 +52,10 @@ def model_folder(where: str | Path) -> Path:
     text = str(where)
     uri = f"runs:/{text}/model" if RUN_ID.fullmatch(text) else text
     if not uri.startswith(("runs:/", "models:/")):
-        raise InputError(f"There is no folder {where}, looked for in {Path.cwd()}. Give {KINDS}.")
+        raise InputError(
+            f"There is no folder {where}, looked for in {Path.cwd()}. Give {KINDS}. A Hub id needs its task, too, as "
+            f"in: {where} task=summarization"
+        )
     folder = Path(_downloaded(uri))
     if not (folder / FILE).is_file():
         raise InputError(f"{where} has no file {FILE}: it is no model that a run of blurr has left. Give {KINDS}.")
