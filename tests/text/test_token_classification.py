@@ -752,3 +752,9 @@ def test_seqeval_finds_the_same_scores_in_the_described_rows(names: list[str], l
     assert len({tag for row in predicted for tag in row}) > 1
     for score, function in {**THEIRS, "accuracy": seqeval.accuracy_score}.items():
         assert found.metrics[score] == pytest.approx(function(true, predicted), abs=1e-6)
+
+
+def test_a_word_that_is_a_number_is_refused_with_its_row():
+    rows = [{"tokens": [i, 2], "labels": ["O", "B-X"]} for i in range(8)]
+    with pytest.raises(InputError, match=r"\(train\): row 1 has a word that is not a text: \[0, 2\]"):
+        TokenClassification().model_config(rows_of(TokenClassification.schema, rows, valid=rows))

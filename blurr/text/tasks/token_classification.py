@@ -245,6 +245,8 @@ def check_words(tokens: Sequence[Any], labels: Sequence[Any], where: str) -> Non
                 f"{where}: row {number} has {len(words)} words and {len(tags)} labels: {words!r:.80}. Each row needs "
                 "at least one word, and a label for each."
             )
+        if not all(isinstance(word, str) for word in words if word is not None):
+            raise InputError(f"{where}: row {number} has a word that is not a text: {words!r:.80}. Write it as a text.")
         if None in words or None in tags:
             raise InputError(f"{where}: row {number} has a word or a label that is null: {words!r:.60}, {tags!r:.60}.")
 
