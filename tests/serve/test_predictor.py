@@ -120,7 +120,8 @@ class TestSettled:
         learn, _ = learner_of("sequence_classification", tiny_bert, tiny_bart)
         learn.model.hf_model.config.label_threshold = 0.4321
         predictor = self.reloaded(learn, SequenceClassification(threshold="auto"), tmp_path)
-        assert predictor.saved.task == SequenceClassification(kind="multilabel", threshold=0.4321)
+        expected = SequenceClassification(kind="multilabel", labels_are="names", threshold=0.4321)
+        assert predictor.saved.task == expected
         assert same(predictor.predict(ITEMS.get("", "it is bad")), learn.predict("it is bad"))
 
     def test_the_weights_of_the_classes(self, tiny_bert: Path, tiny_bart: Path, tmp_path: Path, monkeypatch):
