@@ -74,11 +74,13 @@ class Family:
         sizes: in the words of its config.
         tokenizer: class of its tokenizer where its own cannot be trained; `None` takes its own.
         task: values of a task's YAML that it needs, such as a separator of texts.
+        rate: learning rate at which it learns.
     """
 
     sizes: dict[str, Any]
     tokenizer: str | None = None
     task: dict[str, Any] = field(default_factory=dict)
+    rate: float = 3e-3
 
 
 FAMILIES = {
@@ -134,7 +136,7 @@ FAMILIES = {
     "megatron-bert": Family(BERT, "BertTokenizer"),
     "mistral": Family({**LLAMA, "sliding_window": 32}, LM),
     "mobilebert": Family(MOBILEBERT),
-    "modernbert": Family({**BERT, "global_attn_every_n_layers": 2, "local_attention": 32}, "BertTokenizer"),
+    "modernbert": Family({**BERT, "global_attn_every_n_layers": 2, "local_attention": 32}, "BertTokenizer", rate=3e-4),
     "mpnet": Family(BERT),
     "mt5": Family(T5),
     "mvp": Family(BART),
@@ -163,5 +165,5 @@ FAMILIES = {
     "xlm-prophetnet": Family({}),
     "xlm-roberta": Family(BERT),
     "xlnet": Family({"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64}),
-    "yoso": Family(BERT, "BertTokenizer"),
+    "yoso": Family(BERT, "RobertaTokenizer"),
 }

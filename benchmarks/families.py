@@ -36,7 +36,7 @@ from blurr.experiment import build
 from blurr.text.hf_objects import HFObjects, build_model
 from blurr.text.tasks.base import Task
 
-STEPS, LEARNING_RATE, ROWS, VOCABULARY, SECONDS = 6, 3e-3, 20, 600, 300
+STEPS, ROWS, VOCABULARY, SECONDS = 6, 20, 600, 300
 NO_HEAD, YES, BY_LENGTH = "–", "yes", "by length"
 FINE = (NO_HEAD, YES, BY_LENGTH)
 
@@ -70,7 +70,7 @@ def try_out(task_name: str, arch: str, family: Family, folder: Path) -> str:
         learner = task.learner(task.dataloaders(raw, hf, Loader(batch_size=64)), hf, raw=raw, metrics={}, path=folder)
     losses = StepLosses()
     with stage("training"), learner.no_bar(), learner.no_logging():
-        learner.fit(STEPS, LEARNING_RATE, cbs=losses)
+        learner.fit(STEPS, family.rate, cbs=losses)
     check_falling(losses.values)
     items = items_of(task_name, task, raw, hf.tokenizer)
     predicted = check_predictions(learner, items, FIELDS.get(task_name, set()))
