@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +61,7 @@ class RawData:
         kind: What the labels are: `multiclass`, `multilabel`, `regression` or `tags`; None where they are neither.
         reason: Why they are taken for that, in words.
         unknown_labels: What becomes of rows with labels that cannot be predicted: `refuse` or `drop`.
+        sources: Split to where its rows are from, where that differs from `source`.
     """
 
     splits: datasets.DatasetDict
@@ -69,6 +70,7 @@ class RawData:
     kind: str | None = None
     reason: str = ""
     unknown_labels: UnknownLabels = "refuse"
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def train(self) -> datasets.Dataset:
@@ -84,6 +86,10 @@ class RawData:
     def test(self) -> datasets.Dataset | None:
         """The rows held back until the end, if there are any."""
         return self.splits.get("test")
+
+    def where(self, split: str) -> str:
+        """Name a split and where its rows are from, for messages."""
+        return f"{self.sources.get(split, self.source)} ({split})"
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self.splits.items())
@@ -106,6 +112,7 @@ def raw_data(
     *,
     columns: Columns | None = None,
     source: str,
+    sources: Mapping[str, str] | None = None,
     splits: Splits = DEFAULT_SPLITS,
     limit: Limit = None,
     preprocess: Step | Sequence[Step] | None = None,
@@ -119,6 +126,7 @@ def raw_data(
         schema: What the task wants of its rows.
         columns: Role to column; a role that is not named here is looked for under its own name.
         source: Where the rows are from, for messages.
+        sources: Split to where its rows are from; None where all are from `source`.
         splits: How to take validation rows from `train` when there is no `valid`.
         limit: Rows per split to keep, drawn at random; of each label at least one, where there are as many.
         preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
@@ -135,37 +143,41 @@ def raw_data(
     chosen = chosen_columns(schema, columns or {})
     if "valid" in rows:
         _check_not_split(splits, source)
+    where = {name: f"{(sources or {}).get(name, source)} ({name})" for name in rows}
     named = {}
     for name, given in rows.items():
-        where = f"{source} ({name})"
-        part = preprocessed(given, preprocess, where)
+        part = preprocessed(given, preprocess, where[name])
         if not part.num_rows:
-            raise InputError(f"{where} has no rows. Check the file or the split that was given for it.")
-        named[name] = under_roles(part, schema, chosen, where)
-    named, labels = _with_labels(named, schema, chosen, source)
+            raise InputError(f"{where[name]} has no rows. Check the file or the split that was given for it.")
+        named[name] = under_roles(part, schema, chosen, where[name])
+    named, labels = _with_labels(named, schema, chosen, where)
     for name, part in named.items():
-        check_filled(part, schema, f"{source} ({name})")
-        check_texts(part, schema, f"{source} ({name})")
+        check_filled(part, schema, where[name])
+        check_texts(part, schema, where[name])
     if "valid" not in named:
         inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")
     if limit is not None:
         named = {name: _limited(part, _rows_of(limit, name), schema.label, seed) for name, part in named.items()}
+    raw = RawData(datasets.DatasetDict(named), None, source, sources=sources or {})
     if labels is None:
-        return RawData(datasets.DatasetDict(named), None, source)
-    raw = RawData(datasets.DatasetDict(named), labels.names, source, labels.kind, labels.reason, unknown_labels)
+        return raw
+    raw = replace(raw, label_names=labels.names, kind=labels.kind, reason=labels.reason, unknown_labels=unknown_labels)
     is_to_learn = schema.labels is not None and schema.labels.known is None
     return with_known_labels(raw, schema) if is_to_learn else raw
 
 
 def _with_labels(
-    parts: dict[str, datasets.Dataset], schema: Schema, chosen: Mapping[str, str | list[str]], source: str
+    parts: dict[str, datasets.Dataset],
+    schema: Schema,
+    chosen: Mapping[str, str | list[str]],
+    where: Mapping[str, str],
 ) -> tuple[dict[str, datasets.Dataset], Labels | None]:
     """Read the labels of all splits by one rule, and put them in place of what the source has."""
     role = schema.classes
     if role is None or schema.labels is None or any(role not in part.column_names for part in parts.values()):
         return parts, None
-    labels = read_labels(parts, role, schema.labels, names=label_names(parts["train"], schema, chosen), source=source)
+    labels = read_labels(parts, role, schema.labels, names=label_names(parts["train"], schema, chosen), where=where)
     value = datasets.Value("float64" if labels.kind == "regression" else "string")
     are_lists = labels.kind in ("multilabel", "tags")
     feature = datasets.List(value) if are_lists else value
@@ -196,7 +208,8 @@ def with_known_labels(raw: RawData, schema: Schema) -> RawData:
         known, who = list(options.known), "the model does not know"
     else:
         known, who = raw.label_names or sorted_labels(labels_in(columns["train"])), "no training row has"
-    kept = known_only(columns, known, unknown=raw.unknown_labels, source=raw.source, who=who)
+    where = {name: raw.where(name) for name in raw.splits}
+    kept = known_only(columns, known, unknown=raw.unknown_labels, where=where, who=who)
     splits = {name: part.select(kept[name]) if name in kept else part for name, part in raw.splits.items()}
     return replace(raw, splits=datasets.DatasetDict(splits))
 

@@ -69,6 +69,7 @@ def load_files(
         schema,
         columns=columns,
         source=named(train),
+        sources={split: named(paths) for split, paths in given.items() if paths is not None},
         splits=splits,
         limit=limit,
         preprocess=preprocess,

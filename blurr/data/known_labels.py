@@ -45,7 +45,12 @@ def labels_in(column: Iterable[Any]) -> set[str]:
 
 
 def known_only(
-    columns: Mapping[str, Sequence[Any]], known: Sequence[str], *, unknown: UnknownLabels, source: str, who: str
+    columns: Mapping[str, Sequence[Any]],
+    known: Sequence[str],
+    *,
+    unknown: UnknownLabels,
+    where: Mapping[str, str],
+    who: str,
 ) -> dict[str, list[int]]:
     """Return the rows of each split, all of whose labels are known; the others are refused, or left out.
 
@@ -53,7 +58,7 @@ def known_only(
         columns: Split to labels.
         known: The labels that can be learnt, or were.
         unknown: `refuse` rows with other labels, or `drop` them.
-        source: Where the rows are from, for messages.
+        where: Split to its name and where its rows are from, for messages.
         who: Who does not know the others, for messages: `no training row has`.
 
     Raises:
@@ -68,13 +73,13 @@ def known_only(
     if not found:
         return {}
     labels = sorted_labels(labels_in(columns[split][row] for split, rows in found.items() for row in rows) - there)
-    said = _unknown(labels, found, columns, sorted_labels(known), source, who)
+    said = _unknown(labels, found, columns, sorted_labels(known), where, who)
     if unknown == "refuse":
         raise InputError(f"{said} {_remedy([*labels, *known], is_split=len(columns) > 1)}")
     log.warning("%s They are left out (data.unknown_labels=drop).", said)
     empty = [split for split, rows in found.items() if len(rows) == len(columns[split])]
     if empty:
-        raise InputError(f"{said} Without them {source} ({empty[0]}) has no row. Give rows with labels that are known.")
+        raise InputError(f"{said} Without them {where[empty[0]]} has no row. Give rows with labels that are known.")
     return {split: sorted(set(range(len(columns[split]))) - set(rows)) for split, rows in found.items()}
 
 
@@ -83,14 +88,14 @@ def _unknown(
     found: Mapping[str, Sequence[int]],
     columns: Mapping[str, Sequence[Any]],
     known: Sequence[str],
-    source: str,
+    where: Mapping[str, str],
     who: str,
 ) -> str:
     split, rows = next(iter(found.items()))
     which = "the label" if len(labels) == 1 else f"{len(labels)} labels,"
     counts = ", ".join(f"{len(rows)} of the {len(columns[name])} {name} rows" for name, rows in found.items())
     return (
-        f"{source} ({split}) has {which} {_some(labels)}, which {who}: in {counts}, first in row {rows[0] + 1} "
+        f"{where[split]} has {which} {_some(labels)}, which {who}: in {counts}, first in row {rows[0] + 1} "
         f"(counted from 1). There are {_some(known)}."
     )
 

@@ -65,7 +65,12 @@ class Labels:
 
 
 def read_labels(
-    given: Mapping[str, datasets.Dataset], role: str, options: LabelOptions, *, names: list[str] | None, source: str
+    given: Mapping[str, datasets.Dataset],
+    role: str,
+    options: LabelOptions,
+    *,
+    names: list[str] | None,
+    where: Mapping[str, str],
 ) -> Labels:
     """Read the labels of all splits by one rule.
 
@@ -74,12 +79,12 @@ def read_labels(
         role: The column of the labels.
         options: How they are to be read.
         names: Names of the classes where the source knows them.
-        source: Where the rows are from, for messages.
+        where: Split to its name and where its rows are from, for messages.
 
     Raises:
         InputError: A label cannot be read, or not in one way only; names its row.
     """
-    where = {split: f"{source} ({split})" for split in given}
+    first = next(iter(where.values()))
     may_be_several = options.kind == "auto" and names is None and options.names is None
     columns = {split: _values(rows, role) for split, rows in given.items()}
     for split, column in columns.items():
@@ -88,12 +93,12 @@ def read_labels(
     columns = {split: _parted(column, options.separator, where[split]) for split, column in columns.items()}
     kind, reason = kind_of(columns, options, has_names=names is not None)
     if may_be_several and kind == "multiclass":
-        _check_single(labels_in(label for column in columns.values() for label in column), source)
+        _check_single(labels_in(label for column in columns.values() for label in column), first)
     for split, column in columns.items():
         _check_kind(column, kind, where[split])
     if kind == "regression":
         return Labels({split: _numbers(c, where[split]) for split, c in columns.items()}, kind, reason, None)
-    columns, names, declared = _declared(columns, options, names, source)
+    columns, names, declared = _declared(columns, options, names, first)
     if kind == "multilabel" and names is None:
         columns, declared = _several(columns, options, declared, where)
     if names is None:
@@ -229,24 +234,24 @@ def _check_kind(column: Column, kind: str, where: str) -> None:
         )
 
 
-def _check_single(labels: set[str], source: str) -> None:
+def _check_single(labels: set[str], where: str) -> None:
     """Refuse names that could be several in one text, each of whose parts is found in another label, and numbers."""
     if any("," in label for label in labels) and all(NUMBER.fullmatch(label.replace(",", ".")) for label in labels):
         example = next(label for label in sorted(labels) if "," in label)
         raise InputError(
-            f"{source} has labels such as {example!r}, numbers with a decimal comma. Write"
+            f"{where} has labels such as {example!r}, numbers with a decimal comma. Write"
             " a point for numbers to predict, or say task.kind=multiclass for names."
         )
     stripped = Counter(label.strip() for label in labels)
     for name in sorted(name for name, count in stripped.items() if count > 1):
-        log.warning("%s has several labels that differ by spaces around %r alone.", source, name)
+        log.warning("%s has several labels that differ by spaces around %r alone.", where, name)
     for sign in "|;,":
         parted = {label: {part.strip() for part in label.split(sign)} for label in labels}
         counts = Counter(part for parts in parted.values() for part in parts)
         joined = sorted(label for label, parts in parted.items() if len(parts) > 1)
         if joined and all(counts[part] > 1 for label in joined for part in parted[label]):
             raise InputError(
-                f"{source} has labels such as {joined[0]!r:.60}, whose parts are labels or parts of others, too. Say "
+                f"{where} has labels such as {joined[0]!r:.60}, whose parts are labels or parts of others, too. Say "
                 f"what they are: task.label_separator='{sign}' for several labels in one text, or "
                 "task.kind=multiclass for one name each."
             )
@@ -305,7 +310,7 @@ def _from_bits(column: Column, names: Sequence[str], where: str) -> Column:
 
 
 def _declared(
-    columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None, source: str
+    columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None, where: str
 ) -> tuple[dict[str, Column], list[str] | None, list[str] | None]:
     """Bring together the names that the source has and those of `task.label_names`; return labels, and both."""
     wanted = list(options.names) if options.names else None
@@ -313,7 +318,7 @@ def _declared(
         return dict(columns), names, wanted or names
     if len(names) != len(wanted):
         raise InputError(
-            f"task.label_names has {len(wanted)} names, {wanted}, and {source} has {len(names)} labels: {names}. Give "
+            f"task.label_names has {len(wanted)} names, {wanted}, and {where} has {len(names)} labels: {names}. Give "
             "a name for each, or leave it out."
         )
     new = dict(zip(names, wanted, strict=True))
