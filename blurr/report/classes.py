@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
 
+from blurr.data.known_labels import sorted_labels
 from blurr.report.parts import COLOURS, GREY, ORANGE, Part, bars, cells, grid
 from blurr.report.record import Rows
 
@@ -34,7 +35,7 @@ def class_parts(rows: Rows) -> list[Part]:
 
 def confusion(rows: Rows) -> pd.DataFrame:
     """Count predictions (columns) for each target (index)."""
-    names = sorted({str(row[key]) for row in rows for key in ("target", "prediction")})
+    names = sorted_labels({str(row[key]) for row in rows for key in ("target", "prediction")})
     true, predicted = ([str(row[key]) for row in rows] for key in ("target", "prediction"))
     return pd.crosstab(pd.Series(true, name="target"), pd.Series(predicted, name="prediction")).reindex(
         index=names, columns=names, fill_value=0
@@ -108,7 +109,7 @@ def expected_calibration_error(bins: pd.DataFrame) -> float:
 def _arrays(rows: Rows) -> tuple[list[str], Any, Any, Any]:
     """Give the names of the classes; targets and predictions as 0/1, and probabilities, `(rows, classes)` each."""
     seen = {name for row in rows for name in (*_several(row["target"]), *_several(row["prediction"]), *row["probs"])}
-    names = sorted(seen)
+    names = sorted_labels(seen)
     true, predicted = (
         np.array([[n in _several(r[key]) for n in names] for r in rows]) for key in ("target", "prediction")
     )
