@@ -197,16 +197,19 @@ def _of_function(node: ast.FunctionDef, names: _Names) -> Signature:
 
 
 def _fields(target: Target) -> Iterator[tuple[str, Parameter]]:
-    for owner in reversed(list(_lineage(target))):
-        for statement in owner.node.body:
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                text = ast.unparse(statement.annotation)
-                if "ClassVar" in text or "init=False" in ast.unparse(statement):
-                    continue
-                yield (
-                    statement.target.id,
-                    Parameter(_evaluate(statement.annotation, _Names(owner.module)), statement.value is not None),
-                )
+    """Yield the fields of a dataclass in the order of its `__init__`: keyword-only ones stand last."""
+    found = [(owner, field) for owner in reversed(list(_lineage(target))) for field in _annotated(owner.node)]
+    for owner, field in sorted(found, key=lambda each: "kw_only=True" in ast.unparse(each[1])):
+        parameter = Parameter(_evaluate(field.annotation, _Names(owner.module)), field.value is not None)
+        yield ast.unparse(field.target), parameter
+
+
+def _annotated(node: ast.AST) -> Iterator[ast.AnnAssign]:
+    for statement in node.body if isinstance(node, ast.ClassDef) else []:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            is_field = "ClassVar" not in ast.unparse(statement.annotation)
+            if is_field and "init=False" not in ast.unparse(statement):
+                yield statement
 
 
 def _evaluate(annotation: ast.expr | None, names: _Names) -> Any:
