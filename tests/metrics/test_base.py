@@ -43,7 +43,9 @@ def test_a_metric_says_which_way_it_is_better(key: str, metric, direction: str):
     assert direction_of(key, metric, remedy="") == known_direction(key, metric) == direction
 
 
-@pytest.mark.parametrize("metric", [Silent, Silent(), BinaryNegativePredictiveValue(), None], ids=repr)
+@pytest.mark.parametrize(
+    "metric", [Silent, Silent(), BinaryNegativePredictiveValue(), None], ids=lambda metric: type(metric).__name__
+)
 def test_what_does_not_say_it_is_refused_with_the_remedy(metric):
     with pytest.raises(InputError, match=r"Whether valid/m is better high or low is not known: .* Set m\.mode=min\."):
         direction_of("valid/m", metric, remedy="Set m.mode=min.")

@@ -233,7 +233,9 @@ def test_the_command_writes_the_report_and_says_where(make_run, blurr):
     folder = make_run()
     done = blurr("report", str(folder))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{folder}/report.html", f"{folder}/plots/*.png"]
+    run, *files = done.stdout.splitlines()
+    assert run.startswith(f"of the run {folder.name}")
+    assert files == [f"{folder}/report.html", f"{folder}/plots/*.png"]
     assert blurr("report", "nothing").returncode == 2
 
 
