@@ -145,7 +145,7 @@ def _ledger(name: str | None) -> Any:
 
 def _is_begun(ledger: Any) -> bool:
     """Has the sweep got as far as what its trials are compared by, and how many there are?"""
-    return {"goals", "total"} <= ledger.head.keys()
+    return {"goals", "total"} <= set(ledger.head)
 
 
 def _winner(name: str | None) -> Any:
