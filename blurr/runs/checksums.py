@@ -19,6 +19,7 @@ from blurr.errors import InputError
 log = logging.getLogger(__name__)
 
 SEAL = "checksums.json"
+OF_FILE = ".checksum"  # ends the name of what is written beside a single file
 OF_LINE = ', "sum": "'  # how the checksum of a line of JSON begins
 
 
@@ -39,6 +40,22 @@ def seal(folder: Path, *, identity: str | None = None) -> None:
         flush(path)
     write_whole(folder / SEAL, _with_sum({"identity": identity, "files": files}), flushed=True)
     flush(folder)
+
+
+def seal_file(path: Path) -> None:
+    """Write the size and the checksum of one file beside it, and flush both."""
+    flush(path)
+    write_whole(_beside(path), _with_sum({"size": path.stat().st_size, "checksum": _checksum(path)}), flushed=True)
+
+
+def verify_file(path: Path) -> None:
+    """Compare a file that `seal_file` has sealed with its checksum.
+
+    Raises:
+        Damaged: the file is missing, or it or its checksum is not as it was written.
+    """
+    found = _opened(_beside(path))
+    _compare(path, found["size"], found["checksum"])
 
 
 def is_sealed(folder: Path) -> bool:
@@ -77,14 +94,7 @@ def verify(folder: Path, *names: str) -> None:
     """
     files = _read(folder)["files"]
     for name in names or files:
-        size, checksum = files[name]
-        path = folder / name
-        if not path.is_file():
-            raise Damaged(f"{path} is missing.")
-        if path.stat().st_size != size:
-            raise Damaged(f"{path} is not as it was written: it has {path.stat().st_size} bytes, and had {size}.")
-        if _checksum(path) != checksum:
-            raise Damaged(f"{path} is not as it was written: its checksum is another.")
+        _compare(folder / name, *files[name])
 
 
 def verify_if_sealed(folder: Path) -> None:
@@ -160,8 +170,24 @@ def is_below(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
+def _compare(path: Path, size: int, checksum: str) -> None:
+    if not path.is_file():
+        raise Damaged(f"{path} is missing.")
+    if path.stat().st_size != size:
+        raise Damaged(f"{path} is not as it was written: it has {path.stat().st_size} bytes, and had {size}.")
+    if _checksum(path) != checksum:
+        raise Damaged(f"{path} is not as it was written: its checksum is another.")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}{OF_FILE}")
+
+
 def _read(folder: Path) -> dict[str, Any]:
-    path = folder / SEAL
+    return _opened(folder / SEAL)
+
+
+def _opened(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         if OF_LINE not in text:

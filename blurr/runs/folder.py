@@ -46,7 +46,7 @@ FILES = (
     *("lr_find.json", "lr_find.png", f"{RECORD}.part", f"{SCORES}.part", f"{OVERRIDES}.part"),
     *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),
     *(f"{PLOTS}/{split}_{name}.png" for split in ("validation", "test") for name in OF_SPLIT),
-    *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", f"{CHECKPOINT_ASIDE}/*", "best.pth", "last.pth")),
+    *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", f"{CHECKPOINT_ASIDE}/*", "best.pth*", "last.pth*")),
     *(f"{MODEL}/{name}" for name in OF_MODEL),
     f"{MODEL_ASIDE}/*",
     RECORD,  # the last to go, for it says whose the others are

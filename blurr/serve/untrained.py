@@ -52,5 +52,7 @@ def load_untrained(where: str | Path, words: Sequence[str]) -> tuple[SavedTask, 
 def _loaded(name: str, model_cls: str, model: DictConfig) -> HFObjects:
     given: Any = OmegaConf.to_container(model, resolve=True)
     at = {} if given["revision"] is None else {"revision": given["revision"]}
-    kwargs: dict[str, Any] = {key: {**at, **given[key]} for key in ("config_kwargs", "tokenizer_kwargs", "model_kwargs")}
+    kwargs: dict[str, Any] = {
+        key: {**at, **given[key]} for key in ("config_kwargs", "tokenizer_kwargs", "model_kwargs")
+    }
     return get_hf_objects(name, getattr(transformers, model_cls), **kwargs, dtype=given["dtype"], complete=True)

@@ -2,15 +2,17 @@
 
 import logging
 import math
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 
 from blurr.annotations import Count, NonNegative
-from blurr.errors import InputError, nearest
+from blurr.errors import InputError, nearest, writing
 from blurr.metrics.base import MINIMIZE, direction_of
 from blurr.metrics.streamed import directed
+from blurr.runs.checksums import seal_file, verify_file
 
 log = logging.getLogger(__name__)
 Mode = Literal["auto", "min", "max"]
@@ -75,7 +77,12 @@ class _Watch(Callback):  # type: ignore[misc]  # fastai is not typed
 class SaveBest(_Watch):
     """Save the weights of the best epoch and of the last one, and go on with the best when the training ends.
 
-    They are `best.pth` and `last.pth` in the learner's folder of models. The best is that of all fits of the learner.
+    They are `best.pth` and `last.pth` in the learner's folder of models, with their checksums beside them. The best is
+    that of all fits of the learner.
+
+    Raises:
+        ResourceError: they cannot be written.
+        InputError: the best weights are not as they were written.
     """
 
     order = SaveModelCallback.order
@@ -87,12 +94,21 @@ class SaveBest(_Watch):
     def after_epoch(self) -> None:
         if not self.is_trained:  # a validation alone
             return
-        self.learn.save("last", with_opt=False)
+        self._save("last")
         if self.gained():
-            self.learn.save("best", with_opt=False)
+            self._save("best")
+
+    def _save(self, name: str) -> None:
+        with writing(self._path(name), "Make room, or choose another output_dir."):
+            self.learn.save(name, with_opt=False)
+            seal_file(self._path(name))
+
+    def _path(self, name: str) -> Path:
+        return Path(self.learn.path) / self.learn.model_dir / f"{name}.pth"
 
     def after_fit(self) -> None:
         if self.is_trained and self.best > -math.inf:
+            verify_file(self._path("best"))
             self.learn.load("best", with_opt=False)
 
 

@@ -361,6 +361,21 @@ def test_the_best_epoch_of_all_fits_is_kept_beside_the_last(classifier, tmp_path
     assert learn.model.hf_model.classifier.bias[0] == 3.0
 
 
+def test_best_weights_that_have_changed_on_the_disk_are_not_gone_on_with(classifier, tmp_path: Path):
+    class Flip(Callback):
+        order = SaveBest.order + 1
+
+        def after_epoch(self):
+            best = tmp_path / "models" / "best.pth"
+            content = bytearray(best.read_bytes())
+            content[len(content) // 2] ^= 1
+            best.write_bytes(content)
+
+    learn = classifier(cbs=[SaveBest(), Flip()])
+    with pytest.raises(InputError, match=r"best\.pth is not as it was written: its checksum is another"):
+        learn.fit(1, 0.0)
+
+
 def test_training_stops_when_the_loss_has_not_fallen(classifier):
     learn = classifier(cbs=[Scores([5.0, 1.0, 2.0, 3.0, 0.0]), EarlyStopping(patience=2)])
     learn.fit(5, 0.0)

@@ -64,6 +64,17 @@ def test_of_both_lengths_the_one_in_all_tokens_is_in_force(model):
     assert (config.max_length, config.max_new_tokens) == (6, None)
 
 
+def test_a_text_longer_than_the_decoder_has_positions_for_is_refused(model):
+    """It ended in an IndexError, after an epoch of training."""
+    most = model.config.max_position_embeddings
+    generation_config(model, {"max_new_tokens": most})
+    generation_config(model, {"max_length": most + 1})
+    with pytest.raises(InputError, match=f"max_new_tokens={most + 1}: the decoder of this bart has {most} positions"):
+        generation_config(model, {"max_new_tokens": most + 1})
+    with pytest.raises(InputError, match=f"Set max_length to {most + 1} or less"):
+        generation_config(model, {"max_length": most + 2, "max_new_tokens": 5})
+
+
 def test_a_least_length_of_the_checkpoints_goes_where_it_is_above_the_users_longest(model):
     model.generation_config.min_length = 56
     assert generation_config(model, {"max_new_tokens": 5}).min_length is None

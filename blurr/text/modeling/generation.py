@@ -10,9 +10,11 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from blurr.errors import InputError, nearest
 from blurr.text.data.core import Inputs
 from blurr.text.modeling.decoder import Encoded
+from blurr.text.positions import positions_of
 
 BEAMS_ONLY = ("early_stopping", "length_penalty")
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+LENGTHS = ("max_length", "max_new_tokens")  # the first is in force where both are given
 STEPS = 2  # tokens by which a model is tried: the first one, and one that it has kept keys and values for
 COUNT_PADS = ("max_length", "min_length", "repetition_penalty", "no_repeat_ngram_size")  # those of a prompt, too
 # of no interest to who reads a text: ids that the tokenizer has, and how a model goes about its work
@@ -48,7 +50,8 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
         settings: in the words of `transformers.GenerationConfig`, such as `num_beams` or `max_new_tokens`.
 
     Raises:
-        InputError: a setting that transformers does not know, or values that do not go together.
+        InputError: a setting that transformers does not know, values that do not go together, or a length that the
+            decoder has no positions for.
     """
     config: Any = deepcopy(model.generation_config)  # its methods are not typed
     known = set(config.to_dict())
@@ -62,6 +65,7 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
         config.update(**_one_length(config, settings))
     except ValueError as e:
         raise InputError(f"These generation settings do not go together: {e}") from e
+    _check_length(model, {name: config.to_dict()[name] for name in LENGTHS if settings.get(name) is not None})
     needless = (BEAMS_ONLY if config.num_beams in (None, 1) else ()) + (() if config.do_sample else SAMPLING_ONLY)
     for name in needless:
         setattr(config, name, None)
@@ -69,9 +73,21 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
     return result
 
 
+def _check_length(model: PreTrainedModel, lengths: Mapping[str, int | None]) -> None:
+    """Refuse texts that are longer than a decoder has positions for; the last token is not read again."""
+    most = positions_of(model).target if lengths else None
+    for name, length in lengths.items():
+        room = None if most is None else most + (name == "max_length")  # which counts the first token, too
+        if length is not None and room is not None and length > room:
+            raise InputError(
+                f"{name}={length}: the decoder of this {model.config.model_type} has {most} positions. Set {name} to "
+                f"{room} or less."
+            )
+
+
 def _one_length(config: GenerationConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with one longest length, and no least length of the checkpoint's that is above it."""
-    lengths = {name: settings.get(name) for name in ("max_length", "max_new_tokens")}
+    lengths = {name: settings.get(name) for name in LENGTHS}
     name = next((name for name, value in lengths.items() if value is not None), None)
     if name is None:
         return dict(settings)
