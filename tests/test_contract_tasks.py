@@ -86,11 +86,11 @@ def test_a_task_runs_records_and_learns(task: str, work: Path, store_uri: str, c
 
 def test_an_exception_leaves_a_failed_run_with_its_reason(work: Path, store_uri: str, client):
     words = [f"tracking.uri={store_uri}", "tracking.experiment=failing", "data.rows=40", "schedule.epochs=1"]
-    with pytest.raises(InputError, match="pearson is a metric for numbers"):
+    with pytest.raises(InputError, match="pearson cannot score classes"):
         run(work / "out", *words, "metrics=[pearson]", "objective=valid/pearson")
     (found,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
     assert found.info.status == "FAILED"
-    assert "pearson is a metric for numbers" in found.data.tags["blurr.error"]
+    assert "pearson cannot score classes" in found.data.tags["blurr.error"]
     assert "Traceback" in (work / "out" / "error.txt").read_text()
 
 

@@ -55,4 +55,4 @@ def test_what_the_users_shell_says_counts_more(shell, monkeypatch):
 
 
 def test_no_threads_at_all_are_refused_before_anything_loads(answer):
-    assert "threads=0: must be a whole number of at least 1 or 'auto'" in answer("threads=0")
+    assert "threads=0: must be a whole number of at least 1 and at most" in answer("threads=0")

@@ -46,13 +46,14 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    import pandas as pd
 
     from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
     from blurr.report.record import read_record
+    from blurr.terminal import terminal
 
     first, *others = records = [read_record(run, uri=arguments.uri) for run in arguments.runs]
-    _show("runs", pd.DataFrame([{"run": record.name, "folder": str(record.folder)} for record in records]))
+    for record in records:
+        terminal().print(f"{record.name}: {record.folder}", soft_wrap=True)
     _show("config", config_differences(records))
     _show("metrics", metric_differences(records))
     for other in others:

@@ -36,7 +36,7 @@ def test_targets_are_padded_with_what_losses_ignore():
 
 @pytest.mark.parametrize(
     ("labels", "dtype", "shape"),
-    [([1, 0], torch.int64, (2,)), ([0.5, 2.0], torch.float32, (2,)), ([[1.0, 0.0], [1.0, 1.0]], torch.float32, (2, 2))],
+    [([1, 0], torch.int64, (2,)), ([0.5, 2.0], torch.float64, (2,)), ([[1.0, 0.0], [1.0, 1.0]], torch.float32, (2, 2))],
     ids=["classes", "numbers", "several labels"],
 )
 def test_labels_of_every_kind_become_tensors(labels: list, dtype: torch.dtype, shape: tuple[int, ...]):

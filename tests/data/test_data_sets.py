@@ -38,7 +38,7 @@ def tags() -> tuple[dict[str, Any], Any, Any]:
 def squad() -> tuple[dict[str, Any], Any, Any]:
     answers = {"text": List(TEXT), "answer_start": List(Value("int32"))}
     columns = {"id": TEXT, "title": TEXT, "context": TEXT, "question": TEXT, "answers": answers}
-    return columns, ("train", "validation"), None
+    return columns, ("train", "validation"), 2  # where an answer begins, and where it ends
 
 
 # of each its columns, its splits, and how many labels a model of it has

@@ -139,7 +139,7 @@ def test_numbers_with_a_decimal_comma_are_refused_with_what_to_say() -> None:
 def test_labels_that_differ_by_spaces_are_as_they_are_written_and_said_aloud(caplog) -> None:
     with caplog.at_level("WARNING", logger="blurr"):
         assert labels_of(["a", " a", "b"]) == ["a", " a", "b"]
-    assert "list has several labels that differ by spaces around 'a' alone" in caplog.text
+    assert "list (train) has several labels that differ by spaces around 'a' alone" in caplog.text
 
 
 @pytest.mark.parametrize("labels", [["Paris, France", "Lyon, France"], ["a|b", "a|c"], ["a, b", "c"]], ids=str)
@@ -244,7 +244,7 @@ def test_names_of_the_source_can_be_replaced_one_by_one_or_brought_into_another_
     assert (renamed.train["label"][:], renamed.label_names) == (["no", "yes"], ["no", "yes"])
     turned = from_data(SequenceClassification(label_names=["1", "0"]).row_schema(), rows, valid=rows)
     assert (turned.train["label"][:], turned.label_names) == (["0", "1"], ["1", "0"])
-    with pytest.raises(InputError, match=r"task.label_names has 1 names, \['no'\], and Dataset has 2 labels"):
+    with pytest.raises(InputError, match=r"task.label_names has 1 names, \['no'\], and Dataset \(train\) has 2 labels"):
         from_data(SequenceClassification(label_names=["no"]).row_schema(), rows, valid=rows)
 
 
