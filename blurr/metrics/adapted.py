@@ -86,7 +86,7 @@ def feed_of(name: str, metric: TorchMetric, scored: Scored) -> Feed:
     Raises:
         InputError: it compares something else than the task predicts.
     """
-    if not type(metric).__module__.startswith(OWN_SHAPES):
+    if not scored.kind or not type(metric).__module__.startswith(OWN_SHAPES):
         return _as_decoded
     if isinstance(metric, BaseAggregator):
         raise _unfit(name, metric, "adds up numbers, and compares no predictions with targets")

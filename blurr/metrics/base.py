@@ -69,7 +69,7 @@ class Scored:
 
     Attributes:
         kind: `classes` (logits of one class each), `labels` (logits of several labels each), `numbers`, `texts`,
-            `words`, `answers`, `tokens`, or another that a task of one's own predicts.
+            `words`, `answers`, `tokens`, or another that a task of one's own predicts; empty where it does not say.
         names: of the classes or labels, where it has any.
     """
 

@@ -117,7 +117,8 @@ def _shown(name: str, metric: Any, scored: Scored) -> Shown:
         return NamedMetric(name, metric)
     if isinstance(metric, TorchMetric):
         return StreamedMetric(name, adapted(name, metric, scored))
-    if isinstance(metric, Reading) and metric.reads != {"labels": "classes"}.get(scored.kind, scored.kind):
+    kind = {"labels": "classes"}.get(scored.kind, scored.kind)
+    if kind and isinstance(metric, Reading) and metric.reads != kind:
         what = type(metric).__name__.lower()
         raise InputError(
             f"metrics.{name}: {what} is a metric for {metric.reads}, but this task predicts {scored.kind}. "

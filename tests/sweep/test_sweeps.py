@@ -76,7 +76,7 @@ class TestOnFailure:
     def test_a_failed_trial_is_tried_again_as_often_as_is_wished(self, sweeping):
         done = sweeping.sweep("seed=1", "optimizer.lr=1,2", "sweep.on_failure=retry(2)", FATE_1="once")
         assert done.returncode == 0, done.stderr
-        assert sweeping.starts() == ["0", "0", "1"]
+        assert sweeping.starts() == ["0", "0", "1", "1"]
         assert "trial 0 failed and is tried again: RuntimeError: the first time" in done.stderr
 
     def test_it_stops_the_sweep_where_that_is_wished(self, sweeping):
@@ -127,7 +127,7 @@ class TestResume:
         process.communicate(timeout=20)
         done = sweeping.call("sweep.resume=a")  # would wait for the lock, and give up, if a trial had survived
         assert done.returncode == 0, done.stderr
-        assert sweeping.starts() == ["0", "0", "1"]
+        assert sweeping.starts() == ["0", "0", "1", "1"]
 
     @pytest.mark.slow
     def test_failed_trials_are_tried_again(self, sweeping):

@@ -52,7 +52,7 @@ class Task(ABC):
 
     schema: ClassVar[Schema]
     model_cls: ClassVar[str]  # name of the transformers auto class
-    predicts: ClassVar[str]  # what its metrics read: classes, numbers, words, answers, texts or tokens
+    predicts: ClassVar[str] = ""  # what its metrics read: classes, numbers, words, answers, texts or tokens; unknown
     learner_cls: ClassVar[type[Blearner]] = Blearner
     show_rows: ClassVar[Callable[..., Table]]
     options: ClassVar[Mapping[str, type]] = {}  # what a user of the trained model may ask of a prediction
