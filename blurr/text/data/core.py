@@ -153,7 +153,7 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
             self.by_length, self.planned = True, None
 
     def row_lengths(self) -> NDArray[Any]:
-        """Give each row's length, `(rows,)`, whether or not rows are bucketed by it; see `lengths`."""
+        """Return each row's length, `(rows,)`, whether or not rows are bucketed by it; see `lengths`."""
         lengths = _lengths(self) if self.lengths is None else self.lengths
         return lengths if lengths.ndim == 1 else lengths[:, 0]
 
@@ -258,7 +258,7 @@ def _single(values: torch.Tensor) -> torch.Tensor:
 
 
 def _lengths(dl: TextDL) -> NDArray[Any]:
-    """Give each row's length: in tokens where they are known, else in characters of all its texts."""
+    """Return each row's length: in tokens where they are known, else in characters of all its texts."""
     if isinstance(dl.dataset, TokenizedRows):
         return dl.dataset.lengths
     return np.array([_characters(dl.do_item(i)[0]) for i in range(len(dl.dataset))])

@@ -66,7 +66,7 @@ def _inputs(dl: TextDL, rows: list[int], device: torch.device) -> Inputs:
 
 
 def _moved(wrapper: BaseModelWrapper, tokenizer: Any, alone: Inputs, together: Inputs) -> float:
-    """Give the largest difference of two logits of the first row, as a share of its largest logit."""
+    """Return the largest difference of two logits of the first row, as a share of its largest logit."""
     if wrapper.hf_model.can_generate():
         steps = [first_steps(wrapper.hf_model, tokenizer, x) for x in (alone, together)]
     else:
