@@ -104,7 +104,7 @@ class SaveBest(_Watch):
             seal_file(self._path(name))
 
     def _path(self, name: str) -> Path:
-        return Path(self.learn.path) / self.learn.model_dir / f"{name}.pth"
+        return Path(self.learn.path, self.learn.model_dir, f"{name}.pth")
 
     def after_fit(self) -> None:
         if self.is_trained and self.best > -math.inf:
