@@ -59,11 +59,11 @@ class Buckets:
         return [*mixed, *incomplete]
 
     def evaluation(self) -> list[Order]:
-        """Yield the batches of one pass over all rows, the longest first."""
+        """Return the batches of one pass over all rows, the longest first."""
         return self._cut(self._sorted(np.arange(len(self.lengths))))
 
     def of_one_length(self) -> list[Order]:
-        """Yield the batches of one pass over all rows, each of rows that are equally long (by the first length)."""
+        """Return the batches of one pass over all rows, each of rows that are equally long (by the first length)."""
         order = np.argsort(-self.lengths[:, 0], kind="stable")
         ends = np.flatnonzero(np.diff(self.lengths[order, 0])) + 1
         return [batch for rows in np.split(order, ends) for batch in self._cut(self._sorted(rows))]
