@@ -30,10 +30,10 @@ STAGES = {
 
 def start(file: str, model: str) -> dict[str, float]:
     """Do what a run does up to its first batch, and say how long each stage took."""
-    from blurr.building import build
-    from blurr.composing import compose, prepare_process
+    from blurr.config.building import build
+    from blurr.config.composing import compose, prepare_process
     from blurr.experiment import build_hf, build_raw
-    from blurr.text.tasks import tokenized
+    from blurr.tasks import encoding as tokenized
 
     prepare_process()
     cfg = compose([*WORDS, f"model.name={model}", f"data.train={file}"])
@@ -54,8 +54,8 @@ def start(file: str, model: str) -> dict[str, float]:
 
 def prepare(folder: Path, rows: int) -> None:
     """Write the rows and a small model."""
-    from blurr.building import build
-    from blurr.composing import compose
+    from blurr.config.building import build
+    from blurr.config.composing import compose
     from blurr.data.samples import load_samples
     from blurr.experiment import build_hf
 

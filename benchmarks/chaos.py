@@ -20,8 +20,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from benchmarks.commands import markdown, show
-from blurr import composing, paths
-from blurr.tracking.records import read_lines
+from blurr.config import composing, paths
+from blurr.runs.jsonlines import read_lines
 
 WORDS = ["tracking=none", "model.weights=scratch", "data.rows=60", "loader.batch_size=8", "schedule.epochs=2"]
 CHECKPOINTS = ["checkpoint.every_steps=1", "checkpoint.keep=2"]

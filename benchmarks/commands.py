@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blurr.tracking.records import read_lines
+from blurr.runs.jsonlines import read_lines
 
 ROOT = Path(__file__).parents[1]
 MINUTES = 30  # after which a command is given up

@@ -31,10 +31,10 @@ from transformers import (
 )
 
 from benchmarks.measuring import seconds, timed
-from blurr.data.batching import IGNORED, Loader, TokenizedRows
 from blurr.data.core import RawData
-from blurr.text.hf_objects import HFObjects
-from blurr.text.tasks.base import Task
+from blurr.loading.rows import IGNORED, Loader, TokenizedRows
+from blurr.models.objects import HFObjects
+from blurr.tasks.base import Task
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.run import Tracker, tracked_run
 from blurr.training.optimizers import adamw

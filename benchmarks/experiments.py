@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from blurr import paths
+from blurr.config import paths
 
 HEADER = re.compile(r"# @package _global_\n# (?P<claim>.+)\n# (?P<command>blurr run .+)\n# (?P<result>.+)\n")
 

@@ -4,7 +4,7 @@ For each task that transformers has a head for: a few steps on one repeated batc
 predictions are one for each item and have their fields, each item has the same one alone, and the exported and loaded
 learner predicts the same. Each combination has a process of its own. `--only bert,t5` takes some of the families,
 `--task translation` some tasks. `by length` is a yes, too: of a model that reads pads, see
-`blurr.text.modeling.padding`.
+`blurr.training.padding`.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from benchmarks.architectures import FAMILIES, Family
 from benchmarks.commands import line, markdown, show
 from benchmarks.predictions import FIELDS, CheckError, check_alone, check_export, check_predictions, items_of, stage
-from blurr import composing, paths
-from blurr.data.batching import Loader
+from blurr.config import composing, paths
 from blurr.data.core import RawData
 from blurr.data.samples import load_samples
 from blurr.experiment import build
-from blurr.text.hf_objects import HFObjects, build_model
-from blurr.text.tasks.base import Task
+from blurr.loading.rows import Loader
+from blurr.models.objects import HFObjects, build_model
+from blurr.tasks.base import Task
 
 STEPS, ROWS, VOCABULARY, SECONDS = 6, 20, 600, 300
 NO_HEAD, YES, BY_LENGTH = "–", "yes", "by length"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.clock import Clock
 from benchmarks.commands import markdown, show
-from blurr import composing
+from blurr.config import composing
 from tests.shared.faulty_server import FaultyServer, before
 
 SECONDS = 3.0

@@ -14,12 +14,12 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from benchmarks.commands import markdown, show
-from blurr.composing import compose
-from blurr.data.batching import Loader
+from blurr.config.composing import compose
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.training.features import CacheFrozenFeatures
+from blurr.loading.rows import Loader
+from blurr.text.sequence_classification import SequenceClassification
+from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
 from blurr.training.precision import seed_everything
 from blurr.training.schedules import constant
 

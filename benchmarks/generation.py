@@ -19,13 +19,13 @@ from fastai.learner import Learner
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from benchmarks.commands import markdown, show
-from blurr.composing import compose
-from blurr.data.batching import Loader
+from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.text.hf_objects import HFObjects
-from blurr.text.tasks.summarization import Summarization
+from blurr.loading.rows import Loader
+from blurr.models.objects import HFObjects
+from blurr.text.seq2seq.summarization import Summarization
 
 SETTINGS = {"max_new_tokens": 32, "num_beams": 1, "do_sample": False}
 HEADER = ["evaluation with generation", "rows in a batch", "seconds", "row by row is 1", "equal texts"]

@@ -21,11 +21,11 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.commands import markdown, show
 from benchmarks.contestants import BATCH, DEVICE, Problem, Trained, by_blurr, by_raw_loop, by_trainer
 from benchmarks.measuring import alternate, machine, ratio
-from blurr.composing import compose
+from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.text.tasks.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification import SequenceClassification
 from blurr.tracking.run import NoTracker
 
 STEPS, REPEATS = 60, 3

@@ -24,11 +24,11 @@ def train(checkpointing: bool) -> dict[str, float]:
     from fastai.data.core import DataLoaders
     from transformers import BertConfig, BertForSequenceClassification
 
-    from blurr.data.batching import PaddingCollator, TokenizedRows
-    from blurr.text.data.core import TextDL
-    from blurr.text.modeling.core import Blearner
-    from blurr.text.tasks.base import default_device
-    from blurr.training.memory import GradientCheckpointing
+    from blurr.loading.dataloader import TextDL
+    from blurr.loading.rows import PaddingCollator, TokenizedRows
+    from blurr.tasks.base import default_device
+    from blurr.training.callbacks.gradient_checkpointing import GradientCheckpointing
+    from blurr.training.learner import Blearner
 
     device = default_device()
     rows = TokenizedRows({"input_ids": [[1] * TOKENS] * ROWS * STEPS, "labels": [0, 1] * (ROWS * STEPS // 2)})

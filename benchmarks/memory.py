@@ -48,9 +48,9 @@ def train_by_blurr() -> float:
     from fastai.data.core import DataLoaders
     from transformers import BertConfig, BertForSequenceClassification
 
-    from blurr.data.batching import PaddingCollator, TokenizedRows
-    from blurr.text.data.core import TextDL
-    from blurr.text.modeling.core import Blearner
+    from blurr.loading.dataloader import TextDL
+    from blurr.loading.rows import PaddingCollator, TokenizedRows
+    from blurr.training.learner import Blearner
     from blurr.training.schedules import one_cycle
 
     ids = np.random.default_rng(0).integers(1, SIZES["vocab_size"], (BATCH * STEPS, TOKENS)).tolist()
@@ -70,11 +70,11 @@ def evaluate(rows: int) -> float:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    from blurr.data.batching import Loader
     from blurr.data.core import from_data
-    from blurr.text.hf_objects import HFObjects
-    from blurr.text.metrics_language_modeling import Perplexity
-    from blurr.text.tasks.language_modeling import CausalLM
+    from blurr.loading.rows import Loader
+    from blurr.models.objects import HFObjects
+    from blurr.text.language_modeling.causal_lm import CausalLM
+    from blurr.text.language_modeling.metrics import Perplexity
 
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(WORDS)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()

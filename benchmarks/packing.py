@@ -17,13 +17,13 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from benchmarks.commands import markdown, show
-from blurr.composing import compose
-from blurr.data.batching import Loader
+from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.language_modeling import CausalLM, MaskedLM
+from blurr.loading.rows import Loader
+from blurr.tasks.base import Task
+from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
 from blurr.training.optimizers import adamw
 from blurr.training.schedules import constant
 

@@ -13,12 +13,12 @@ from datasets.utils import logging as datasets_logging
 from numpy.typing import NDArray
 
 from benchmarks.commands import markdown, show
-from blurr.building import build
-from blurr.composing import compose
-from blurr.data.bucketing import BatchSize, Buckets, Order
+from blurr.config.building import build
+from blurr.config.composing import compose
 from blurr.data.core import from_data
 from blurr.experiment import build_hf
-from blurr.text.tasks.base import Task
+from blurr.loading.bucketing import BatchSize, Buckets, Order
+from blurr.tasks.base import Task
 
 BATCH, EPOCHS = 16, 3
 HEADER = ["data", "rows", "random order", "blurr", "blurr, source alone", "no batches can do with less than"]

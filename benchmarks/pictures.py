@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks.commands import ROOT, run, show
 from benchmarks.servers import SECONDS, free_port
-from blurr import paths
+from blurr.config import paths
 from blurr.report.page import write_report
 from blurr.report.record import read_record
 

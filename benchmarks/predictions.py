@@ -9,8 +9,8 @@ from typing import Any
 from fastai.learner import load_learner
 
 from blurr.data.core import RawData
-from blurr.text.modeling.core import Blearner
-from blurr.text.tasks.base import Task
+from blurr.tasks.base import Task
+from blurr.training.learner import Blearner
 
 FIELDS = {
     "causal_lm": {"generated_texts"},

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from benchmarks.commands import markdown, run, show
-from blurr import paths
+from blurr.config import paths
 
 
 def measure(task: str) -> list[str]:

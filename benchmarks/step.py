@@ -33,13 +33,13 @@ from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainingArg
 
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import Seconds, alternate, machine, ratio, timed
-from blurr.building import build
-from blurr.text.modeling.core import Blearner
-from blurr.text.modeling.losses import PreCalculatedCrossEntropyLoss
+from blurr.config.building import build
+from blurr.models.losses import PreCalculatedCrossEntropyLoss
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.run import MLflowTracker, tracked_run
 from blurr.training.checkpoints import Checkpointing, Checkpoints
 from blurr.training.guard import Guard
+from blurr.training.learner import Blearner
 from blurr.training.optimizers import adamw
 from blurr.training.progress import TerminalProgress
 from blurr.training.schedules import one_cycle

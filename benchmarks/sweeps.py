@@ -24,11 +24,11 @@ from optuna.pruners import SuccessiveHalvingPruner
 from rich.console import Console
 
 from benchmarks.servers import mlflow_server, postgres
+from blurr.runs.journal import written_points
+from blurr.runs.jsonlines import flatten
 from blurr.sweep.ledger import Ledger
 from blurr.sweep.search import Search
 from blurr.sweep.space import parse
-from blurr.tracking.journal import written_points
-from blurr.tracking.records import flatten
 from blurr.tracking.sink import PARENT
 
 ROOT = Path(__file__).parents[1]

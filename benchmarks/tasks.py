@@ -15,12 +15,12 @@ from omegaconf import OmegaConf
 
 from benchmarks.commands import Finished, line, markdown, run, show
 from benchmarks.predictions import FIELDS, CheckError, check_export, check_predictions, items_of, stage
-from blurr import paths
+from blurr.config import paths
 from blurr.data.core import RawData
 from blurr.experiment import build
-from blurr.text.hf_objects import build_model
-from blurr.text.modeling.core import Blearner
-from blurr.text.tasks.base import Task
+from blurr.models.objects import build_model
+from blurr.tasks.base import Task
+from blurr.training.learner import Blearner
 
 HEADER = ["task", "sample data learns", "real data", "predict", "export and load", "MLflow"]
 REAL = {

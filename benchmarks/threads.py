@@ -15,12 +15,12 @@ import torch
 
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import alternate, machine, ratio
-from blurr.composing import compose
+from blurr.config.composing import compose
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.text.hf_objects import HFObjects
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.threads import free_cores
+from blurr.models.objects import HFObjects
+from blurr.process.threads import free_cores
+from blurr.text.sequence_classification import SequenceClassification
 
 ROWS, TOKENS, STEPS, REPEATS = 16, 64, 12, 5
 

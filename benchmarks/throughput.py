@@ -15,9 +15,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import alternate, machine, ratio, timed
 from benchmarks.serving import texts_of
+from blurr.runs.jsonlines import read_lines
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import ROWS, Predictor
-from blurr.tracking.records import read_lines
 
 TEXTS, REPEATS = 2000, 3
 

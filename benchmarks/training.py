@@ -25,13 +25,13 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.commands import line, markdown, show
 from benchmarks.contestants import BATCH, Problem, Trained, by_1x, by_blurr, by_raw_loop, by_trainer, of_device, padded
 from benchmarks.measuring import alternate, machine, ratio
-from blurr.composing import compose
-from blurr.data.cache import FOLDER
+from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.experiment import build_hf
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.text.tasks.summarization import Summarization
+from blurr.loading.cache import FOLDER
+from blurr.tasks.base import Task
+from blurr.text.seq2seq.summarization import Summarization
+from blurr.text.sequence_classification import SequenceClassification
 from blurr.tracking.run import MLflowTracker, NoTracker
 
 SHORTEST, LONGEST, VALID = 100, 300, 96

@@ -5,14 +5,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from blurr import __version__, explain, paths
-from blurr.data.commands import add_cache
+from blurr import __version__
+from blurr.config import explain, paths
 from blurr.errors import InputError, nearest
+from blurr.loading.commands import add_cache
 from blurr.report import commands as reviewing
+from blurr.runs.secrets import mask_text
 from blurr.serve import commands as serving
 from blurr.sweep.commands import add_commands
 from blurr.tracking.commands import add_track
-from blurr.tracking.masking import mask_text
 
 RUN = "run"
 
@@ -73,7 +74,7 @@ def _hydra(words: Sequence[str]) -> None:
 
 
 def _ls(arguments: argparse.Namespace) -> int:
-    from blurr.terminal import show
+    from blurr.process.terminal import show
 
     groups = paths.groups()
     if arguments.group is not None and arguments.group not in groups:
@@ -92,14 +93,14 @@ def _ls(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from blurr import checks, composing
+    from blurr.config import checks, composing
 
     composing.prepare_process()
     cfg = composing.compose(arguments.overrides)
     checks.check(cfg)
 
     from blurr.plan import plan
-    from blurr.terminal import show
+    from blurr.process.terminal import show
 
     for title, facts in plan(cfg, arguments.overrides).items():
         show(title, [("", name, said) for name, said in facts])
@@ -108,7 +109,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from blurr import doctor
-    from blurr.terminal import show
+    from blurr.process.terminal import show
 
     if arguments.timing:
         return _timing()
@@ -121,8 +122,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _timing() -> int:
-    from blurr.startup import startup_times
-    from blurr.terminal import show
+    from blurr.process.startup import startup_times
+    from blurr.process.terminal import show
 
     times = startup_times()
     times.append(("all", sum(clock for _, clock, _ in times), sum(cpu for *_, cpu in times)))

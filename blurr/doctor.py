@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from packaging.requirements import Requirement
 
 import blurr
-from blurr import paths
+from blurr.config import paths
 from blurr.tracking.environment import describe_environment
 
 HUB_SECONDS = 3

@@ -15,27 +15,26 @@ from fastai.learner import Learner
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils import logging as transformers_logging
 
-from blurr.building import build
-from blurr.data.batching import Loader
+from blurr.config.building import build
+from blurr.config.objectives import fitted, fitted_as_said
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.loading.rows import Loader
 from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
-from blurr.objectives import fitted, fitted_as_said
+from blurr.models.objects import HFObjects
 from blurr.report.card import write_card
 from blurr.report.facts import facts_of
 from blurr.report.overview import note
 from blurr.report.page import write_report
 from blurr.report.record import read_record
-from blurr.resume import begins_anew, check_same, may_go_on
 from blurr.runs.checksums import put, seal
 from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, MODEL, MODEL_ASIDE, check_log, claimed
-from blurr.text.hf_objects import HFObjects
-from blurr.text.modeling.core import Blearner
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.saved import SavedTask, save_model
+from blurr.runs.journal import writing
+from blurr.runs.resume import begins_anew, check_same, may_go_on
+from blurr.tasks.base import Task
+from blurr.tasks.saved import SavedTask, save_model
 from blurr.tracking.callback import TrackingCallback
-from blurr.tracking.journal import writing
 from blurr.tracking.reporting import Reporter
 from blurr.tracking.run import Run, tracked_run
 from blurr.tracking.sink import PARENT, ModelForm
@@ -44,6 +43,7 @@ from blurr.training.batch_size import find_batch_size
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
 from blurr.training.guard import Guard, Rollback, check_weights, memory_watched
+from blurr.training.learner import Blearner
 from blurr.training.optimizers import as_numbers, learning_rate, rate_of
 from blurr.training.precision import check_precision, precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress

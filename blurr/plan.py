@@ -10,18 +10,18 @@ from datasets import Dataset
 from datasets.utils import logging as datasets_logging
 from omegaconf import DictConfig, OmegaConf
 
-from blurr.building import build
-from blurr.data.batching import Loader, TokenizedRows
-from blurr.data.bucketing import Buckets
-from blurr.data.columns import Ragged
+from blurr.config.building import build
+from blurr.config.objectives import fitted
 from blurr.data.core import RawData
 from blurr.experiment import build_hf, build_raw
-from blurr.objectives import fitted
-from blurr.text.hf_objects import HFObjects
-from blurr.text.modeling.wrapper import blurr_splitter
-from blurr.text.positions import length_limit
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.tokenized import ordered_splits, tokenized_splits
+from blurr.loading.bucketing import Buckets
+from blurr.loading.columns import Ragged
+from blurr.loading.rows import Loader, TokenizedRows
+from blurr.models.objects import HFObjects
+from blurr.models.positions import length_limit
+from blurr.models.wrapper import blurr_splitter
+from blurr.tasks.base import Task
+from blurr.tasks.encoding import ordered_splits, tokenized_splits
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
 
 Facts = list[tuple[str, str]]

@@ -14,18 +14,18 @@ import yaml
 from mlflow import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 
-from blurr.building import build
+from blurr.config.building import build
+from blurr.config.trust import TRUST, check_config
 from blurr.errors import InputError
 from blurr.experiment import build_raw, run_experiment
+from blurr.process.terminal import terminal
+from blurr.process.threads import set_threads
 from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, OVERRIDES, SCORES, identity_of
-from blurr.terminal import terminal
-from blurr.threads import set_threads
+from blurr.runs.jsonlines import flatten, read_whole
+from blurr.runs.secrets import MASK, mask_text
 from blurr.tracking.environment import describe_environment, git_state
-from blurr.tracking.masking import MASK, mask_text
-from blurr.tracking.records import flatten, read_whole
 from blurr.tracking.sink import IDENTITY_TAG
 from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri, store_failure
-from blurr.trust import TRUST, check_config
 
 FILES = (CONFIG, OVERRIDES, ENVIRONMENT, SCORES, DIFF)
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
@@ -71,7 +71,7 @@ def reproduce(
         run: id of an MLflow run, or an output folder.
         uri: of the MLflow store, where `run` is an id.
         changes: words of the form `key=value`, for what cannot or is not to be as it was.
-        trusted: packages that the record may name functions and classes of, besides what `blurr.trust` lists.
+        trusted: packages that the record may name functions and classes of, besides what `blurr.config.trust` lists.
 
     Returns:
         What is different of code, machine and data, and of the metrics.

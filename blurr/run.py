@@ -10,13 +10,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import composing, explain, garbage, paths, threads
+from blurr.config import composing, explain, paths
+from blurr.process import garbage, threads
 
 
 @explain.job
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     """Check one job's config and run it, with what a sweep gives its trials; returns the objective."""
-    from blurr import checks
+    from blurr.config import checks
 
     job = HydraConfig.get()
     cfg.output_dir = job.runtime.output_dir

@@ -21,7 +21,7 @@ class BlurrSweeper(Sweeper):
         Args:
             arguments: the words of the command line, those for Hydra itself aside.
         """
-        from blurr.sweep.running import run_sweep  # here, because Hydra imports this file for every command line
+        from blurr.sweep.run import run_sweep  # here, because Hydra imports this file for every command line
         from blurr.sweep.trial import Context
 
         run_sweep(arguments, Context(self.config, self.hydra_context, self.task_function))

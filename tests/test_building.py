@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from omegaconf import OmegaConf
 
-from blurr.building import build
+from blurr.config.building import build
 from blurr.errors import InputError
 
 ADD = {"_target_": "operator.add", "_partial_": True}
@@ -59,7 +59,7 @@ def test_an_argument_that_refuses_its_own_names_the_whole():
 
 
 def test_a_mistake_that_an_object_explains_is_left_in_its_words():
-    node = {"_target_": "blurr.text.tasks.language_modeling.MaskedLM", "as_mask": 0.9, "as_random": 0.9}
+    node = {"_target_": "blurr.text.language_modeling.causal_lm.MaskedLM", "as_mask": 0.9, "as_random": 0.9}
     for given in (node, {"_target_": "builtins.dict", "task": node}):
         with pytest.raises(InputError, match="together they must not exceed 1.$"):
             build(OmegaConf.create(given))

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Gt, Lt
 
-from blurr import architectures, checks, composing, paths
-from blurr.annotations import Count, Fraction
+from blurr.config import architectures, checks, composing, paths
+from blurr.config.annotations import Count, Fraction
 
 MISTAKES = {
     "word_for_epochs": ("schedule.epochs=abc", r"schedule\.epochs=abc: must be a whole number of at least 1"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from blurr import doctor, paths
+from blurr import doctor
+from blurr.config import paths
 
 ROOT = Path(__file__).parents[1]
 

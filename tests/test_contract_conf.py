@@ -8,7 +8,7 @@ import pytest
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from blurr import composing, paths, signatures
+from blurr.config import composing, paths, signatures
 
 OPTIONS = [(group, name) for group in paths.groups() for name in paths.options(group)]
 ids = [f"{group}={name}" for group, name in OPTIONS]

@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from benchmarks import experiments
-from blurr import checks, composing, paths
-from blurr.composing import HydraConfig
+from blurr.config import checks, composing, paths
+from blurr.config.composing import HydraConfig
 
 EXPERIMENTS = sorted(file.stem for file in paths.shipped_folder(paths.EXPERIMENTS).glob("*.yaml"))
 

@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer
 
-from blurr import checks, composing, paths
+from blurr.config import checks, composing, paths
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
-from blurr.text.tasks.saved import load_task
-from blurr.tracking.records import read_lines
+from blurr.runs.jsonlines import read_lines
+from blurr.tasks.saved import load_task
 
 TASKS = sorted(paths.options("task"))
 LEAVINGS = ["config.yaml", "environment.json", "metrics.json", "metrics.jsonl", "overrides.yaml", "predictions.jsonl"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from blurr import annotations, checks, composing, paths, signatures
+from blurr.config import annotations, checks, composing, paths, signatures
 
 WRONG = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "-1": -1}
 # Negative numbers that mean something.

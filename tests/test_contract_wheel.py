@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from blurr import paths
+from blurr.config import paths
 
 ROOT = Path(__file__).parents[1]
 

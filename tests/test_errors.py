@@ -19,7 +19,7 @@ from fastai.callback.core import Callback
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
-from blurr import explain
+from blurr.config import explain
 from blurr.errors import (
     InputError,
     ResourceError,

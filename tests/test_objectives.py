@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from blurr import composing
+from blurr.config import composing
+from blurr.config.objectives import fitted, fitted_as_said
 from blurr.errors import InputError
-from blurr.objectives import fitted, fitted_as_said
-from blurr.sweep.goals import goals
+from blurr.sweep.objectives import goals
 
 
 def fit(reads: str, *words: str) -> DictConfig:

@@ -13,16 +13,17 @@ from fastai.callback.core import Callback
 from omegaconf import OmegaConf
 from stopping import StopAt
 
-from blurr import checks, composing, resume
+from blurr.config import checks, composing
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
 from blurr.report.record import read_record
 from blurr.runs import folder as files
+from blurr.runs import resume
 from blurr.runs.checksums import SEAL, sealed_by
 from blurr.runs.folder import claimed, identity_of
-from blurr.serve.places import check_model
+from blurr.runs.jsonlines import read_lines
+from blurr.serve.model_folder import check_model
 from blurr.serve.predictor import Predictor
-from blurr.tracking.records import read_lines
 from blurr.tracking.run import Run
 from blurr.tracking.sink import Sink
 from blurr.training.checkpoints import Checkpointing, Checkpoints, latest

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from blurr import paths
-from blurr.tracking.records import read_lines
+from blurr.config import paths
+from blurr.runs.jsonlines import read_lines
 
 MODULE = '''
 """Tell whether two sentences stand in their order."""
@@ -14,10 +14,10 @@ MODULE = '''
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from blurr.annotations import Count
+from blurr.config.annotations import Count
 from blurr.data.core import Schema
-from blurr.text.data.core import show_classification, tokenize_texts
-from blurr.text.tasks.base import Task
+from blurr.loading.dataloader import show_classification, tokenize_texts
+from blurr.tasks.base import Task
 
 NAMES = ["in order", "swapped"]
 

@@ -10,16 +10,16 @@ import torch
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
-from blurr.data.batching import PaddingCollator, TokenizedRows
-from blurr.data.bucketing import BatchSize, Buckets
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
-from blurr.text.data.chunking import cut, joined, pieces
-from blurr.text.data.core import TextDL, show_classification
-from blurr.text.data.packing import PACKED, kept_apart, packed, packs_of
-from blurr.text.data.question_answering import Answer, tokenize_questions
-from blurr.text.data.words import align_labels, tokenize_words
+from blurr.loading.bucketing import BatchSize, Buckets
+from blurr.loading.dataloader import TextDL, show_classification
+from blurr.loading.rows import PaddingCollator, TokenizedRows
+from blurr.text.language_modeling.chunking import cut, joined, pieces
+from blurr.text.language_modeling.packing import PACKED, kept_apart, packed, packs_of
+from blurr.text.question_answering.rows import Answer, tokenize_questions
 from blurr.text.scratch import train_tokenizer
+from blurr.text.token_classification.words import align_labels, tokenize_words
 
 # the same examples at each call, and few of them: `settings(max_examples=…)` finds more when asked to
 few = partial(

@@ -13,10 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from stopping import StopAt
 
-from blurr import checks, composing, paths, resume
+from blurr.config import checks, composing, paths
 from blurr.errors import InputError, ResourceError
 from blurr.experiment import run_experiment
-from blurr.interruption import Interrupted
+from blurr.process.signals import Interrupted
+from blurr.runs import resume
 from blurr.runs.checksums import seal
 from blurr.training.checkpoints import STATE, WEIGHTS, Checkpointing, latest
 

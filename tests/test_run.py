@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from blurr import paths
+from blurr.config import paths
 
 ROOT = Path(__file__).parents[1]
 MISTAKES = {

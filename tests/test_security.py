@@ -21,23 +21,24 @@ from fastai.callback.core import Callback
 from omegaconf import OmegaConf
 from transformers import AutoModelForSequenceClassification
 
-from blurr import resume, trust
-from blurr.composing import HydraConfig, compose
+from blurr.config import trust
+from blurr.config.composing import HydraConfig, compose
 from blurr.data.files import load_files
 from blurr.errors import InputError
+from blurr.metrics.meaning import BertScore
+from blurr.models.objects import build_model, get_hf_objects
 from blurr.reproduce import reproduce
+from blurr.runs import resume
+from blurr.runs.secrets import MaskingFormatter
 from blurr.serve.evaluating import composed
 from blurr.serve.predictor import Predictor
 from blurr.sweep import resuming
 from blurr.sweep.ledger import Ledger
-from blurr.sweep.running import check_words
+from blurr.sweep.run import check_words
 from blurr.sweep.space import Axis, Space
-from blurr.text.hf_objects import build_model, get_hf_objects
-from blurr.text.metrics_generation import BertScore
-from blurr.text.tasks.saved import FILE, SavedTask, load_task, save_task
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.text.tasks.summarization import Summarization
-from blurr.tracking.masking import MaskingFormatter
+from blurr.tasks.saved import FILE, SavedTask, load_task, save_task
+from blurr.text.seq2seq.summarization import Summarization
+from blurr.text.sequence_classification import SequenceClassification
 
 MARK = "was-here"
 TOUCH = f"touch {MARK}"
@@ -68,8 +69,18 @@ NEVER = [
     *("hydra.utils.get_method", "hydra.utils.call", "hydra.utils.instantiate", "functools.partial", "importlib.reload"),
     *("fastai.learner.load_learner", "fastai.optimizer.load_learner", "fastai.callback.training.load_learner"),
     *("fastai.callback.training.Path", "transformers.pipeline", "transformers.AutoModel.from_pretrained"),
-    *("blurr.signatures.eval", "blurr.building.instantiate", "blurr.building.build", "blurr.run.main", "sklearn.base"),
-    *("torchmetrics.classification.accuracy.torch.load", "blurr.data.cache.prune", "torch.optim.AdamW.load_state_dict"),
+    *(
+        "blurr.config.signatures.eval",
+        "blurr.config.building.instantiate",
+        "blurr.config.building.build",
+        "blurr.run.main",
+        "sklearn.base",
+    ),
+    *(
+        "torchmetrics.classification.accuracy.torch.load",
+        "blurr.loading.cache.prune",
+        "torch.optim.AdamW.load_state_dict",
+    ),
     *("", "${schedule._target_}", 3, None, ["os.system"], {"a": "os.system"}),
 ]
 
@@ -267,7 +278,7 @@ def malicious(folder: Path, **changes: Any) -> None:
     "setting", [SYSTEM, {"num_beams": SYSTEM}, {"a": [[SYSTEM]]}, "${oc.create:{_target_: os.system}}"], ids=str
 )
 def test_a_setting_of_a_saved_task_brings_no_code(work: Path, setting):
-    malicious(work, task={"_target_": "blurr.text.tasks.summarization.Summarization", "generation": setting})
+    malicious(work, task={"_target_": "blurr.text.seq2seq.summarization.Summarization", "generation": setting})
     with pytest.raises(InputError, match="not among|looked up elsewhere"):
         load_task(work)
 
@@ -299,7 +310,7 @@ def test_a_column_of_any_name_stays_that_name(work: Path, column: str):
 def test_a_task_of_the_users_own_is_loaded_where_she_trusts_its_package(work: Path, monkeypatch):
     (work / "mine.py").write_text(
         "from dataclasses import dataclass\n"
-        "from blurr.text.tasks.summarization import Summarization\n"
+        "from blurr.text.seq2seq.summarization import Summarization\n"
         "@dataclass\nclass Mine(Summarization):\n    loud: bool = False\n"
         "def no_task():\n    return 3\n"
     )

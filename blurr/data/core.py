@@ -12,7 +12,7 @@ from typing import Any, Literal
 import datasets
 import pandas as pd
 
-from blurr.annotations import Count
+from blurr.config.annotations import Count
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.readers import FileOptions, read_files

@@ -6,7 +6,7 @@ from typing import Literal
 
 import datasets
 
-from blurr.annotations import Natural
+from blurr.config.annotations import Natural
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, raw_data
 from blurr.data.known_labels import UnknownLabels
 from blurr.data.readers import FileOptions, Format, Paths, read_files

@@ -7,7 +7,7 @@ from typing import Any
 
 import datasets
 
-from blurr.annotations import Count, Fraction, Seed
+from blurr.config.annotations import Count, Fraction, Seed
 from blurr.data.core import Columns, RawData, Schema, raw_data
 from blurr.errors import InputError
 

@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from blurr.annotations import Fraction, Natural, Parts, Seed
+from blurr.config.annotations import Fraction, Natural, Parts, Seed
 from blurr.errors import InputError, nearest
 
 VALID_COLUMN = "is_valid"

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from hydra.utils import get_object
 
-from blurr import signatures
+from blurr.config import signatures
 from blurr.errors import InputError
 
 Direction = Literal["minimize", "maximize"]

@@ -9,7 +9,7 @@ from blurr.errors import writing
 from blurr.report.overview import command, environment, run_facts
 from blurr.report.record import Record
 from blurr.runs.folder import CARD, MODEL
-from blurr.tracking.records import flatten
+from blurr.runs.jsonlines import flatten
 
 # The Hub's names of tasks; a task of one's own goes without.
 PIPELINES = {

@@ -32,9 +32,9 @@ def add_reviewing(commands: Any) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from blurr.process.terminal import terminal
     from blurr.report.page import write_report
     from blurr.report.record import read_record
-    from blurr.terminal import terminal
 
     record = read_record(arguments.run, uri=arguments.uri)
     page, plots = write_report(record)
@@ -47,9 +47,9 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
 
+    from blurr.process.terminal import terminal
     from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
     from blurr.report.record import read_record
-    from blurr.terminal import terminal
 
     first, *others = records = [read_record(run, uri=arguments.uri) for run in arguments.runs]
     for record in records:
@@ -77,7 +77,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 def _show(title: str, frame: Any) -> None:
     from rich.table import Table
 
-    from blurr.terminal import terminal
+    from blurr.process.terminal import terminal
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in frame:

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from blurr import paths, signatures
+from blurr.config import paths, signatures
 from blurr.metrics.base import Direction, direction_of, known_direction
 from blurr.report.record import Record
 

@@ -68,7 +68,7 @@ def wrong_sentences(rows: Rows, k: int = 20) -> pd.DataFrame:
 
 
 def _entities(labels: list[str]) -> list[Entity]:
-    from blurr.text.metrics_token_classification import entities  # as the metrics count them
+    from blurr.text.token_classification.metrics import entities  # as the metrics count them
 
     return entities(labels)
 

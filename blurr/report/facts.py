@@ -7,11 +7,11 @@ from fastai.learner import Learner
 
 from blurr.data.core import RawData
 from blurr.metrics.outcome import Outcome
+from blurr.models.objects import HFObjects
+from blurr.models.positions import length_limit
 from blurr.report.lengths import token_figures
-from blurr.text.hf_objects import HFObjects
-from blurr.text.positions import length_limit
-from blurr.text.tasks.saved import SavedTask
-from blurr.text.tasks.tokenized import ordered_splits
+from blurr.tasks.encoding import ordered_splits
+from blurr.tasks.saved import SavedTask
 
 LONGEST = ("max_length", "block_size")  # what tasks call their longest row
 

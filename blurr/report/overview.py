@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from blurr.report.record import Record
-from blurr.tracking.records import flatten
+from blurr.runs.jsonlines import flatten
 
 
 def overview(record: Record) -> dict[str, pd.DataFrame]:

@@ -10,9 +10,9 @@ import pandas as pd
 import yaml
 
 from blurr.errors import InputError
-from blurr.resume import check_holds
 from blurr.runs.folder import CONFIG, ENVIRONMENT, FACTS, METRICS, OVERRIDES, SCORES, TABLES, identity_of, of_line
-from blurr.tracking.records import read_lines, read_whole
+from blurr.runs.jsonlines import read_lines, read_whole
+from blurr.runs.resume import check_holds
 
 Rows = list[dict[str, Any]]
 

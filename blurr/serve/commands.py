@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from blurr.config.trust import add_trust
 from blurr.errors import InputError, ResourceError
 from blurr.runs.folder import holds_run
-from blurr.trust import add_trust
 
 NAMES = ["predict", "evaluate", "serve", "export", "push"]
 WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
@@ -182,8 +182,8 @@ def bind(host: str, port: int) -> socket.socket:
 def _export(arguments: argparse.Namespace) -> int:
     predictor = _predictor(arguments, device="cpu")
 
+    from blurr.process.terminal import terminal
     from blurr.serve.exporting import export, parity
-    from blurr.terminal import terminal
 
     export(predictor, arguments.output, form=arguments.format, quantize=arguments.quantize)
     if arguments.format == "onnx":
@@ -193,13 +193,13 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _push(arguments: argparse.Namespace) -> int:
-    from blurr import composing
+    from blurr.config import composing
 
     composing.prepare_process()
 
-    from blurr.serve.places import model_folder
+    from blurr.process.terminal import terminal
+    from blurr.serve.model_folder import model_folder
     from blurr.serve.pushing import push
-    from blurr.terminal import terminal
 
     url = push(
         model_folder(arguments.where),
@@ -216,14 +216,15 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
     """Load the model that a command names, in a process that is blurr's own."""
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: a batch has at least one row.")
-    from blurr import composing, garbage
+    from blurr.config import composing
+    from blurr.process import garbage
 
     composing.prepare_process()
 
     from datasets.utils import logging as datasets_logging
     from transformers.utils import logging as transformers_logging
 
-    from blurr.serve.places import is_model_folder
+    from blurr.serve.model_folder import is_model_folder
     from blurr.serve.predictor import Predictor
 
     datasets_logging.disable_progress_bar()

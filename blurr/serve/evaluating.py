@@ -9,17 +9,17 @@ from typing import Any
 from datasets import DatasetDict
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import checks, composing
-from blurr.building import build
-from blurr.data.batching import Loader
+from blurr.config import checks, composing
+from blurr.config.building import build
+from blurr.config.trust import TRUST, check_config
 from blurr.data.core import RawData, with_known_labels
 from blurr.errors import InputError, writing
+from blurr.loading.rows import Loader
 from blurr.metrics.outcome import Evaluation
+from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor
 from blurr.serve.untrained import task_of
-from blurr.text.tasks.saved import FILE, SavedTask
-from blurr.tracking.records import to_json
-from blurr.trust import TRUST, check_config
+from blurr.tasks.saved import FILE, SavedTask
 
 
 def evaluate(
@@ -31,7 +31,7 @@ def evaluate(
         predictor: the model.
         words: as for `blurr run`: the data (`data=files data.test=new.csv`), and other metrics than those of its run.
         split: the one to score; `None` takes `test` where there is one, else `valid`.
-        trusted: packages whose metrics the model's file may name, besides what `blurr.trust` lists.
+        trusted: packages whose metrics the model's file may name, besides what `blurr.config.trust` lists.
 
     Returns:
         The split that was scored, and what the model does on it.
@@ -92,7 +92,7 @@ def kept_metrics(saved: SavedTask, trusted: Sequence[str] = ()) -> DictConfig:
     """Give the config of the metrics of the run.
 
     Raises:
-        InputError: one of them is not listed in `blurr.trust`, nor in a trusted package.
+        InputError: one of them is not listed in `blurr.config.trust`, nor in a trusted package.
     """
     remedy = f"Name the metrics: metrics=[accuracy]. {TRUST}"
     check_config({"metrics": saved.metrics}, where=FILE, remedy=remedy, trusted=trusted)

@@ -14,9 +14,9 @@ from blurr.data.own_columns import names_apart
 from blurr.data.printed import NotPrintedError, looks_printed, read_printed
 from blurr.data.readers import FileOptions
 from blurr.errors import InputError, nearest, writing
+from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor
 from blurr.serve.tables import AS_USUAL, Row, Source, check_target, chunks, convert
-from blurr.tracking.records import to_json
 
 PREDICTION, ERROR = "prediction", "error"  # the columns that are added
 POOL = 32  # batches within which rows are sorted by length

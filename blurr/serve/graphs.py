@@ -14,10 +14,10 @@ import transformers
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from blurr.errors import InputError, resource_error
-from blurr.quiet import quiet
-from blurr.text.data.core import Inputs
-from blurr.text.hf_objects import UNREADABLE, HFObjects
-from blurr.text.modeling.generation import generation_config
+from blurr.loading.dataloader import Inputs
+from blurr.models.objects import UNREADABLE, HFObjects
+from blurr.process.quiet import quiet
+from blurr.targets.generation import generation_config
 
 MANIFEST = "export.json"  # transformers' own: which graphs there are, and what they take and give
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")

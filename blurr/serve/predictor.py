@@ -9,16 +9,16 @@ import transformers
 from datasets import DatasetDict
 from fastai.data.core import DataLoaders
 
-from blurr.data.batching import Loader, TokenizedRows
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
+from blurr.loading.lengths import fitting
+from blurr.loading.rows import Loader, TokenizedRows
+from blurr.models.objects import HFObjects, get_hf_objects
 from blurr.serve.graphs import MANIFEST, load_graphs
-from blurr.serve.places import check_model, is_model_folder, model_folder
+from blurr.serve.model_folder import check_model, is_model_folder, model_folder
 from blurr.serve.untrained import load_untrained, task_of
-from blurr.text.data.lengths import fitting
-from blurr.text.hf_objects import HFObjects, get_hf_objects
-from blurr.text.tasks.base import default_device
-from blurr.text.tasks.saved import SavedTask, load_task
+from blurr.tasks.base import default_device
+from blurr.tasks.saved import SavedTask, load_task
 
 ROWS = 32  # in a batch
 TOKENS = 2048  # in a batch on a CPU, where more make nothing faster, and pads cost as much as words

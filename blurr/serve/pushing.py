@@ -9,7 +9,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from blurr.errors import NO_ANSWER_CODES, InputError, ResourceError
 from blurr.runs.folder import CARD
-from blurr.serve.places import check_model
+from blurr.serve.model_folder import check_model
 
 NEVER = ["*.pkl", "*.pickle", "checkpoints/*"]  # what runs code where it is loaded, or is of no use to others
 
@@ -26,7 +26,7 @@ def push(
     """Make the repository where there is none, and upload a model with its card in one commit.
 
     Args:
-        folder: of the model, see `blurr.serve.places.model_folder`.
+        folder: of the model, see `blurr.serve.model_folder.model_folder`.
         repo: `name`, or `owner/name`.
         token: `None` takes that of the environment variable HF_TOKEN or of `hf auth login`.
         private: only for those who are let in; a public repository of this name is refused.

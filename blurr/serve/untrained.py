@@ -8,12 +8,12 @@ from typing import Any
 import transformers
 from omegaconf import DictConfig, OmegaConf
 
-from blurr import checks, composing
-from blurr.building import build
-from blurr.text.hf_objects import HFObjects, get_hf_objects
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.saved import FILE, SavedTask
-from blurr.text.weights import choose_weights
+from blurr.config import checks, composing
+from blurr.config.building import build
+from blurr.models.objects import HFObjects, get_hf_objects
+from blurr.models.weights import choose_weights
+from blurr.tasks.base import Task
+from blurr.tasks.saved import FILE, SavedTask
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from blurr.sweep.goals import Goal, best
+from blurr.process.terminal import terminal
 from blurr.sweep.ledger import Ledger, Trial
-from blurr.terminal import terminal
+from blurr.sweep.objectives import Goal, best
 
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 MOST_ROWS = 12

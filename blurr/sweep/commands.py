@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from blurr.config.trust import TRUST, add_trust, check_words
 from blurr.errors import InputError, writing
-from blurr.trust import TRUST, add_trust, check_words
 
 
 def add_commands(commands: Any) -> None:
@@ -42,10 +42,10 @@ def add_commands(commands: Any) -> None:
 def _ls(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
-    from blurr.sweep.goals import best
+    from blurr.process.terminal import terminal
     from blurr.sweep.ledger import Ledger
+    from blurr.sweep.objectives import best
     from blurr.sweep.resuming import folders
-    from blurr.terminal import terminal
 
     table = Table("sweep", "trials", "finished", "pruned", "failed", "best", box=None, pad_edge=False)
     for folder in folders():
@@ -74,8 +74,8 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _best(arguments: argparse.Namespace) -> int:
+    from blurr.process.terminal import terminal
     from blurr.sweep.space import words_of
-    from blurr.terminal import terminal
 
     ledger, trial = _winner(arguments.sweep)
     out = terminal()
@@ -87,9 +87,9 @@ def _best(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from blurr.process.terminal import terminal
     from blurr.sweep.export import experiment_yaml, is_about_the_place
     from blurr.sweep.space import words_of
-    from blurr.terminal import terminal
 
     ledger, trial = _winner(arguments.sweep)
     # the file counts as the user's own from then on, so nothing may get into it that she would not have written
@@ -108,8 +108,9 @@ def _export(arguments: argparse.Namespace) -> int:
 def _reproduce(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
-    from blurr import composing, garbage
-    from blurr.terminal import terminal
+    from blurr.config import composing
+    from blurr.process import garbage
+    from blurr.process.terminal import terminal
 
     composing.prepare_process()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -150,7 +151,7 @@ def _is_begun(ledger: Any) -> bool:
 
 def _winner(name: str | None) -> Any:
     """Give a sweep's ledger and its best trial, the first where there are several."""
-    from blurr.sweep.goals import best
+    from blurr.sweep.objectives import best
 
     ledger = _ledger(name)
     winners = best(ledger.trials.values(), _goals(ledger))
@@ -160,6 +161,6 @@ def _winner(name: str | None) -> Any:
 
 
 def _goals(ledger: Any) -> Any:
-    from blurr.sweep.goals import Goal
+    from blurr.sweep.objectives import Goal
 
     return [Goal(name, direction) for name, direction in ledger.head["goals"]]

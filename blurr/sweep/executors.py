@@ -9,10 +9,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-from blurr.annotations import MOST_WORKERS, Count
+from blurr.config.annotations import MOST_WORKERS, Count
 from blurr.errors import InputError, ResourceError
+from blurr.sweep.fork_server import Stop, keep
 from blurr.sweep.messages import Ended, Event, Job
-from blurr.sweep.nursery import Stop, keep
 from blurr.sweep.trial import Context
 
 

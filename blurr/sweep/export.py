@@ -8,9 +8,9 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from blurr import paths
-from blurr.sweep.goals import Goal, constant, worst_last
+from blurr.config import paths
 from blurr.sweep.ledger import Ledger, Trial
+from blurr.sweep.objectives import Goal, constant, worst_last
 from blurr.sweep.space import words_of
 
 NOT_ITS_OWN = ("output_dir", "hydra", "tracking")  # where it is run and recorded is no part of what it is

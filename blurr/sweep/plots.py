@@ -13,7 +13,7 @@ import matplotlib as mpl
 import optuna
 from optuna.visualization import matplotlib as pictures
 
-from blurr.sweep.goals import Goal
+from blurr.sweep.objectives import Goal
 
 log = logging.getLogger(__name__)
 PAGE = """<!doctype html>

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hydra.core.utils import run_job
 from omegaconf import OmegaConf
 
-from blurr import signatures
-from blurr.building import build
+from blurr.config import signatures
+from blurr.config.building import build
 
 if TYPE_CHECKING:
     from blurr.sweep.trial import Context

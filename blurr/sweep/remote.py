@@ -9,8 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 
-from blurr import composing, paths, run
-from blurr.sweep.nursery import keep
+from blurr import run
+from blurr.config import composing, paths
+from blurr.sweep.fork_server import keep
 from blurr.sweep.trial import Context
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blurr.errors import InputError, nearest
-from blurr.resume import recorded
+from blurr.runs.resume import recorded
 from blurr.sweep.ledger import JOURNAL, Ledger
 
 MULTIRUN = "multirun"  # conf/config.yaml puts sweeps there

@@ -20,9 +20,9 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from blurr.errors import InputError, ResourceError, chain
+from blurr.runs.secrets import mask_text
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.space import Axis, Point, Space
-from blurr.tracking.masking import mask_text
 
 JOURNAL = "journal:///"
 LOST = (OSError, OperationalError, StorageInternalError)  # a storage that does not answer, is locked or full

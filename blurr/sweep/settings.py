@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from blurr.annotations import Count, Positive, Seed
+from blurr.config.annotations import Count, Positive, Seed
 from blurr.errors import InputError
 
 Direction = Literal["auto", "minimize", "maximize"]

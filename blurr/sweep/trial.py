@@ -18,12 +18,12 @@ from hydra.core.utils import run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from blurr import explain
+from blurr.config import explain
 from blurr.errors import InputError
-from blurr.interruption import Interrupted
+from blurr.process.signals import Interrupted
 from blurr.runs.folder import ERROR, SCORES, holds_run
+from blurr.runs.secrets import mask_text
 from blurr.sweep.messages import Ended, Job, Pruned, Reported
-from blurr.tracking.masking import mask_text
 
 OUTPUT, CRASH = "output.txt", "crash.txt"
 RESULTS = (SCORES, ERROR, CRASH)  # of an earlier attempt, to be forgotten in this order; checkpoints are kept

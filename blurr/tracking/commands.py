@@ -20,7 +20,7 @@ def add_track(commands: Any) -> None:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from blurr.terminal import terminal
+    from blurr.process.terminal import terminal
     from blurr.tracking.sync import sync  # MLflow takes seconds to import
 
     left = sync(arguments.folder, uri=arguments.uri)

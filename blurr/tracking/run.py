@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import yaml
 
 import blurr
-from blurr import interruption
-from blurr.annotations import Natural
+from blurr.config.annotations import Natural
+from blurr.process import signals as interruption
 from blurr.runs import folder as files
 from blurr.runs.checksums import write_whole
+from blurr.runs.journal import MetricsFile, begun, opened, words_text, writing, written_points
+from blurr.runs.jsonlines import flatten, to_json
+from blurr.runs.secrets import mask_config, mask_overrides, mask_text
 from blurr.tracking.environment import describe_environment, git_state
-from blurr.tracking.journal import MetricsFile, begun, opened, words_text, writing, written_points
-from blurr.tracking.masking import mask_config, mask_overrides, mask_text
 from blurr.tracking.processes import this_process
-from blurr.tracking.records import flatten, to_json
 from blurr.tracking.sink import ModelForm, Point, Sink, named_tags
 from blurr.tracking.status import status_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from blurr.tracking.masking import mask_text
+from blurr.runs.secrets import mask_text
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData

@@ -12,7 +12,7 @@ from threading import Condition, Thread
 
 from mlflow.exceptions import MlflowException
 
-from blurr.tracking.masking import mask_text
+from blurr.runs.secrets import mask_text
 from blurr.tracking.store import STORE_ERRORS, request_limits
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from blurr.interruption import Interrupted
+from blurr.process.signals import Interrupted
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 

@@ -6,10 +6,10 @@ import yaml
 
 from blurr.errors import InputError
 from blurr.runs.folder import CONFIG, METRICS
-from blurr.tracking.journal import Journal, written_points
-from blurr.tracking.masking import MASK
+from blurr.runs.journal import Journal, written_points
+from blurr.runs.jsonlines import flatten, read_lines, read_whole
+from blurr.runs.secrets import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.records import flatten, read_lines, read_whole
 from blurr.tracking.run import MLflowTracker
 
 WAIT_SECONDS = 60

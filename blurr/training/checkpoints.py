@@ -21,9 +21,9 @@ from fastai.learner import Learner
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
-from blurr import interruption
-from blurr.annotations import Count, Positive
+from blurr.config.annotations import Count, Positive
 from blurr.errors import InputError, ResourceError, resource_error
+from blurr.process import signals as interruption
 from blurr.runs.checksums import flush, is_sealed, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
 from blurr.training.guard import are_finite

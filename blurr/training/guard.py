@@ -11,9 +11,9 @@ import torch
 from fastai.callback.core import Callback, CancelBatchException
 from fastai.learner import Learner
 
-from blurr.data.batching import IGNORED, TokenizedRows
-from blurr.data.columns import Ragged
 from blurr.errors import InputError, ResourceError, is_out_of_memory
+from blurr.loading.columns import Ragged
+from blurr.loading.rows import IGNORED, TokenizedRows
 
 log = logging.getLogger(__name__)
 

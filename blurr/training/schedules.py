@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 
-from blurr.annotations import Count, Decay, Epochs, Fraction, Natural, Positive
+from blurr.config.annotations import Count, Decay, Epochs, Fraction, Natural, Positive
 from blurr.training.optimizers import LearningRate
 
 Moms = tuple[Decay, Decay, Decay]

@@ -10,14 +10,14 @@ from typing import Any
 
 import transformers
 
-from blurr import checks, composing, explain
-from blurr.data.batching import Loader
+from blurr.config import checks, composing, explain
 from blurr.data.files import load_files
-from blurr.text.hf_objects import get_hf_objects
-from blurr.text.tasks.question_answering import QuestionAnswering
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.text.tasks.summarization import Summarization
-from blurr.text.tasks.token_classification import TokenClassification
+from blurr.loading.rows import Loader
+from blurr.models.objects import get_hf_objects
+from blurr.text.question_answering.task import QuestionAnswering
+from blurr.text.seq2seq.summarization import Summarization
+from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.token_classification.task import TokenClassification
 
 HANDLED = "handled"
 
@@ -129,7 +129,7 @@ FILES = {
     "brackets without end": "name: " + "[" * 5000 + "\n",
     "itself": "defaults:\n  - mine\nname: x\n",
     "a python object": "name: !!python/object/apply:os.system ['true']\n",
-    "a broken interpolation": "_target_: blurr.text.hf_objects.build_model\nname: ${nowhere.at.all}\n",
+    "a broken interpolation": "_target_: blurr.models.objects.build_model\nname: ${nowhere.at.all}\n",
 }
 
 

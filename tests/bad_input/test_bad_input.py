@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blurr.data.files import load_files
-from blurr.text.tasks.summarization import Summarization
+from blurr.text.seq2seq.summarization import Summarization
 from tests.bad_input.corpus import checkpoints, configs, data
 
 CONFIGS = list(configs())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from blurr.data.batching import IGNORED, Loader, PaddingCollator, TokenizedRows, by_row, in_order
+from blurr.loading.rows import IGNORED, Loader, PaddingCollator, TokenizedRows, by_row, in_order
 
 
 def rows(lengths: list[int], *, labels: bool = False) -> TokenizedRows:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blurr.data.bucketing import BatchSize, Buckets
+from blurr.loading.bucketing import BatchSize, Buckets
 
 SIZES = st.builds(BatchSize, rows=st.integers(1, 40), tokens=st.none() | st.integers(1, 900))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blurr.data import cache
-from blurr.data.columns import Ragged, as_column
+from blurr.loading import cache
+from blurr.loading.columns import Ragged, as_column
 
 COLUMNS = {"input_ids": [[1, 2, 3], [], [4]], "label": [0, 1, 2], "scores": [[0.5, 1.0]] * 3}
 
@@ -92,7 +92,7 @@ def test_a_disk_that_cannot_be_written_costs_a_warning_and_not_the_run(folder: P
 
 def test_processes_that_make_the_same_rows_do_not_harm_each_other(folder: Path):
     code = (
-        "from blurr.data.cache import cached\n"
+        "from blurr.loading.cache import cached\n"
         "for i in range(20):\n"
         "    made = cached(f'{i:032d}', 'rows', lambda: {'input_ids': [[i] * 50] * 2000})\n"
         "    assert made['input_ids'][1999].tolist() == [i] * 50\n"

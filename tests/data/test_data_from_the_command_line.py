@@ -7,10 +7,10 @@ import datasets
 import pytest
 import yaml
 
-from blurr import checks, composing
+from blurr.config import checks, composing
 from blurr.data.core import RawData
 from blurr.experiment import build, build_raw
-from blurr.tracking.records import read_lines
+from blurr.runs.jsonlines import read_lines
 
 SIZE = 12
 

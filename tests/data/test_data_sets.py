@@ -9,12 +9,12 @@ import datasets
 import pytest
 from datasets import ClassLabel, Features, List, Translation, Value
 
-from blurr import checks, composing, paths
+from blurr.config import checks, composing, paths
 from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.experiment import build, build_raw, check_objective, run_experiment
-from blurr.text.tasks.base import Task
-from blurr.tracking.records import read_lines
+from blurr.runs.jsonlines import read_lines
+from blurr.tasks.base import Task
 
 TEXT, SIZE = Value("string"), 12
 NAMED = sorted(name for name, file in paths.options("data").items() if "@package _global_" in file.read_text())

@@ -11,10 +11,10 @@ import pytest
 from transformers import BertConfig
 
 from blurr.data.core import RawData, from_data
-from blurr.text.data.words import label_ids
-from blurr.text.hf_objects import HFObjects
-from blurr.text.tasks.sequence_classification import SequenceClassification, encode_labels
-from blurr.text.tasks.token_classification import TokenClassification
+from blurr.models.objects import HFObjects
+from blurr.text.sequence_classification import SequenceClassification, encode_labels
+from blurr.text.token_classification.task import TokenClassification
+from blurr.text.token_classification.words import label_ids
 
 SPELLINGS = [
     *("007", "1.10", "1e3", "0x1A", "12345678901234567890", "true"),

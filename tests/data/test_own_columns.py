@@ -11,9 +11,9 @@ from every_task import TASKS, learner_of
 
 from blurr.data.core import Schema, raw_data
 from blurr.data.own_columns import FIELDS, beside, free_name, own_column
+from blurr.metrics.rows import WorstGroup
 from blurr.report.losses import slices
-from blurr.text.metrics_rows import WorstGroup
-from blurr.tracking.records import read_lines, to_json
+from blurr.runs.jsonlines import read_lines, to_json
 
 __all__ = ["tiny_bart", "tiny_bert"]
 

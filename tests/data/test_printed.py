@@ -12,8 +12,8 @@ import pytest
 from blurr.data.files import load_files
 from blurr.data.printed import NotPrintedError, read_printed, with_lists
 from blurr.errors import InputError
-from blurr.text.tasks.question_answering import QuestionAnswering
-from blurr.text.tasks.token_classification import TokenClassification
+from blurr.text.question_answering.task import QuestionAnswering
+from blurr.text.token_classification.task import TokenClassification
 
 TOKENS = [["Anna", "it's", 'a "b"', f"x, {i}]"] for i in range(12)]
 TAGS = [["B-PER", "O", "O", "B-LOC"] for _ in TOKENS]

@@ -11,9 +11,9 @@ from blurr.data.core import Schema
 from blurr.data.files import load_files
 from blurr.data.readers import FileOptions, read_files
 from blurr.data.samples import load_samples
-from blurr.data.samples_question_answering import questions
 from blurr.data.splits import Splits
 from blurr.errors import InputError
+from blurr.text.question_answering.samples import questions
 
 SCHEMA = Schema(
     required=("question", "context", "answers"),

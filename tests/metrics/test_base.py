@@ -7,8 +7,8 @@ from torchmetrics.text import WordErrorRate
 
 from blurr.errors import InputError
 from blurr.metrics.base import direction_of, known_direction
-from blurr.text.metrics import F1, RMSE
-from blurr.text.metrics_language_modeling import Perplexity
+from blurr.metrics.classification import F1, RMSE
+from blurr.text.language_modeling.metrics import Perplexity
 
 
 class Own:
@@ -29,7 +29,7 @@ class Silent:
         ("time/epoch", None, "minimize"),
         ("valid/f1", F1, "maximize"),
         ("valid/rmse", RMSE(), "minimize"),
-        ("valid/error_free", "blurr.text.metrics.Accuracy", "maximize"),
+        ("valid/error_free", "blurr.metrics.classification.Accuracy", "maximize"),
         ("valid/ppl", Perplexity(), "minimize"),
         ("valid/wer", WordErrorRate(), "minimize"),
         ("valid/wer", "torchmetrics.text.WordErrorRate", "minimize"),

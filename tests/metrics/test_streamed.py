@@ -11,10 +11,10 @@ from torchmetrics import aggregation, classification, regression, text
 
 from blurr.errors import InputError
 from blurr.metrics.base import Scored
+from blurr.metrics.classification import F1, RMSE, Accuracy, Matthews, Pearson, Spearman
+from blurr.metrics.rouge import Rouge
 from blurr.metrics.streamed import NamedMetric, directed, notes_of, streamed
-from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Spearman
-from blurr.text.metrics_summarization import Rouge
-from blurr.text.metrics_token_classification import Seqeval
+from blurr.text.token_classification.metrics import Seqeval
 
 RNG = torch.Generator().manual_seed(3)
 THREE, TWO = Scored("classes", ["a", "b", "c"]), Scored("classes", ["down", "up"])

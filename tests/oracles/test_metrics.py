@@ -13,12 +13,12 @@ from omegaconf import OmegaConf
 from scipy.special import logsumexp
 from sklearn import metrics as sk
 
-from blurr import paths
-from blurr.building import build
+from blurr.config import paths
+from blurr.config.building import build
 from blurr.metrics.base import Scored, declared_direction
 from blurr.metrics.streamed import RowMetric, streamed
-from blurr.text.metrics_language_modeling import score_tokens
-from blurr.text.metrics_token_classification import WordLabels
+from blurr.text.language_modeling.metrics import score_tokens
+from blurr.text.token_classification.metrics import WordLabels
 
 RNG = np.random.default_rng(0)
 BATCH = 3  # rows of a batch: several, the last of them smaller

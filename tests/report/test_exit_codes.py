@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from blurr import cli, composing
+from blurr import cli
+from blurr.config import composing
 
 DOWN = "http://127.0.0.1:9"
 RUN = "0123456789abcdef0123456789abcdef"

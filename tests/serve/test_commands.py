@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from blurr import cli, composing
+from blurr import cli
+from blurr.config import composing
 from blurr.errors import InputError, ResourceError
+from blurr.runs.jsonlines import read_lines
 from blurr.serve.commands import pairs, typed
-from blurr.tracking.records import read_lines
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 from every_task import TASKS, learner_of, save_model
 
 from blurr.errors import InputError
+from blurr.metrics.classification import Accuracy
+from blurr.runs.jsonlines import read_lines
 from blurr.serve.evaluating import composed, evaluate, kept_metrics, write
 from blurr.serve.predictor import Predictor
-from blurr.text.metrics import Accuracy
-from blurr.text.tasks.saved import SavedTask
-from blurr.tracking.records import read_lines
+from blurr.tasks.saved import SavedTask
 
-METRICS = {"accuracy": {"_target_": "blurr.text.metrics.Accuracy"}}
+METRICS = {"accuracy": {"_target_": "blurr.metrics.classification.Accuracy"}}
 CHOICES = {"task": "sequence_classification", "data": "files"}
 
 
@@ -77,7 +77,7 @@ def test_rows_must_be_named(predictor: Predictor, work: Path):
         evaluate(predictor, ["data=files", "data.test=no.csv"])
 
 
-@pytest.mark.parametrize("target", ["os.system", "blurr.data.cache.prune", "blurr.text.metrics.os.system"])
+@pytest.mark.parametrize("target", ["os.system", "blurr.loading.cache.prune", "blurr.metrics.classification.os.system"])
 def test_a_model_folder_cannot_say_which_code_runs(target: str):
     saved = SavedTask(TASKS["masked_lm"], metrics={"m": {"parts": [{"_target_": target}]}})
     with pytest.raises(InputError, match="not among what a file may have blurr make. Name the metrics"):

@@ -12,7 +12,8 @@ from every_task import TASKS, items_of
 from fastai.learner import load_learner
 from transformers import AutoModelForSequenceClassification
 
-from blurr import cli, composing
+from blurr import cli
+from blurr.config import composing
 from blurr.errors import InputError, ResourceError
 from blurr.runs.checksums import SEAL
 from blurr.serve import graphs

@@ -15,10 +15,10 @@ from every_task import TASKS, items_of
 
 from blurr.data.readers import FileOptions, read_files
 from blurr.errors import InputError, ResourceError
+from blurr.runs.jsonlines import read_lines
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import Predictor
 from blurr.serve.tables import Source, convert
-from blurr.tracking.records import read_lines
 
 TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
 

@@ -11,11 +11,11 @@ import pytest
 from every_task import ITEMS, TASKS, items_of, learner_of, save_model
 
 from blurr.errors import InputError
-from blurr.serve.places import model_folder
+from blurr.serve.model_folder import model_folder
 from blurr.serve.predictor import Predictor
+from blurr.tasks.base import Task
+from blurr.tasks.saved import FILE, SavedTask, load_task, save_task
 from blurr.text.modeling.all import MaskedLM, QuestionAnswering, SequenceClassification, TokenClassification
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.saved import FILE, SavedTask, load_task, save_task
 
 
 def same(found: Any, expected: Any) -> bool:
@@ -163,7 +163,7 @@ class TestFile:
 
     @pytest.mark.parametrize(
         "target",
-        ["os.system", "blurr.text.tasks.base.from_data", "blurr.text.tasks.summarization.BlearnerForSummarization"],
+        ["os.system", "blurr.tasks.base.from_data", "blurr.text.seq2seq.summarization.BlearnerForSummarization"],
     )
     def test_a_file_cannot_say_which_code_runs(self, target: str, tmp_path: Path):
         save_task(tmp_path, SavedTask(MaskedLM()))

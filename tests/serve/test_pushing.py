@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import huggingface_hub.constants
 import pytest
 
-from blurr import cli, composing
+from blurr import cli
+from blurr.config import composing
 from blurr.errors import InputError, ResourceError
 from blurr.serve.predictor import Predictor
 from blurr.serve.pushing import push

@@ -12,13 +12,14 @@ from checkpoints import stored_in, with_habit
 from every_task import TASKS, items_of, rows_of
 from sklearn.metrics import accuracy_score
 
-from blurr import cli, composing
+from blurr import cli
+from blurr.config import composing
 from blurr.errors import InputError
+from blurr.runs.jsonlines import read_lines
 from blurr.serve.evaluating import evaluate
-from blurr.serve.places import model_folder
+from blurr.serve.model_folder import model_folder
 from blurr.serve.predictor import Predictor
-from blurr.text.tasks.saved import FILE
-from blurr.tracking.records import read_lines
+from blurr.tasks.saved import FILE
 
 SETTINGS: dict[str, list[str]] = {
     "token_classification": ["task.max_length=9", "task.stride=2"],

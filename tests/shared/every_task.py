@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from blurr.data.batching import Loader
 from blurr.data.core import RawData, from_data
-from blurr.text.hf_objects import HFObjects, build_model
+from blurr.loading.rows import Loader
+from blurr.models.objects import HFObjects, build_model
+from blurr.tasks.base import Task
+from blurr.tasks.saved import SavedTask, save_task
 from blurr.text.modeling.all import (
     Blearner,
     CausalLM,
@@ -16,8 +18,6 @@ from blurr.text.modeling.all import (
     TokenClassification,
     Translation,
 )
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.saved import SavedTask, save_task
 
 ADJECTIVES = ["good", "great", "fine", "bad", "awful", "poor", "dull", "superb"]
 TEXTS = [f"the film was {ADJECTIVES[i % 8]}" + " and it is a plot" * (i % 3) for i in range(16)]

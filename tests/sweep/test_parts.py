@@ -13,13 +13,13 @@ from omegaconf import OmegaConf
 from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
 
-from blurr import paths
-from blurr.building import build
+from blurr.config import paths
+from blurr.config.building import build
 from blurr.errors import InputError, ResourceError
 from blurr.sweep.board import Board
 from blurr.sweep.export import experiment_yaml, note
-from blurr.sweep.goals import Goal, best, constant, goals
 from blurr.sweep.ledger import JOURNAL, Ledger, Trial, locked
+from blurr.sweep.objectives import Goal, best, constant, goals
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.resuming import expand
 from blurr.sweep.search import Search
@@ -245,12 +245,12 @@ class TestGoals:
         [
             ("valid/loss", "", "minimize"),
             ("time/epoch", "", "minimize"),
-            ("valid/m", "blurr.text.metrics.Accuracy", "maximize"),
-            ("valid/m", "blurr.text.metrics.RMSE", "minimize"),
-            ("valid/m", "blurr.text.metrics_language_modeling.Perplexity", "minimize"),
+            ("valid/m", "blurr.metrics.classification.Accuracy", "maximize"),
+            ("valid/m", "blurr.metrics.classification.RMSE", "minimize"),
+            ("valid/m", "blurr.text.language_modeling.metrics.Perplexity", "minimize"),
             ("valid/m", "torchmetrics.MeanSquaredError", "minimize"),
             ("valid/m", "torchmetrics.classification.BinaryF1Score", "maximize"),
-            ("valid/nothing", "blurr.text.metrics.RMSE", "maximize"),
+            ("valid/nothing", "blurr.metrics.classification.RMSE", "maximize"),
         ],
     )
     def test_a_metric_says_which_way_it_is_better(self, objective, target, direction):
@@ -321,7 +321,7 @@ class TestExport:
         }
 
     def test_the_file_composes_to_what_the_words_do(self, work):
-        from blurr import composing
+        from blurr.config import composing
 
         ledger = Ledger(work)
         fixed = ["task=summarization", "metrics=[rouge1]", "schedule.epochs=3"]

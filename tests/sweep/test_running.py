@@ -8,8 +8,8 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 
-from blurr import composing, explain, paths
-from blurr.sweep.running import run_sweep
+from blurr.config import composing, explain, paths
+from blurr.sweep.run import run_sweep
 from blurr.sweep.trial import Context
 
 

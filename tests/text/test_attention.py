@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from blurr.errors import InputError
-from blurr.text.attention import set_attention
-from blurr.text.hf_objects import build_model
+from blurr.models.attention import set_attention
+from blurr.models.objects import build_model
 
 TEXTS = ["a good film", "a bad plot and a dull film"]
 SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}

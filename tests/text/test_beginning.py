@@ -16,7 +16,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
 from blurr.errors import InputError
-from blurr.text.modeling.decoder import begin_as_in_training, decoder_inputs, end_as_in_training
+from blurr.models.decoder import begin_as_in_training, decoder_inputs, end_as_in_training
 from blurr.text.scratch import train_tokenizer
 
 TEXTS = ["das Haus ist alt .", "the house is old ."] * 20

@@ -16,10 +16,10 @@ from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from torch import nn
 from torchmetrics.classification import BinaryHammingDistance, BinaryNegativePredictiveValue
 
-from blurr.data.batching import IGNORED, Loader
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.text.hf_objects import build_model
+from blurr.loading.rows import IGNORED, Loader
+from blurr.models.objects import build_model
 from blurr.text.modeling.all import (
     Accuracy,
     Blearner,
@@ -29,14 +29,14 @@ from blurr.text.modeling.all import (
     TokenClassification,
     as_opt_func,
 )
-from blurr.training.accumulation import GradientAccumulation, count_targets
-from blurr.training.averaging import EMA
-from blurr.training.balance import ClassBalance, chances
-from blurr.training.memory import GradientCheckpointing
-from blurr.training.outputs import ModelOutputs
+from blurr.training.callbacks.class_balance import ClassBalance, chances
+from blurr.training.callbacks.ema import EMA
+from blurr.training.callbacks.gradient_accumulation import GradientAccumulation, count_targets
+from blurr.training.callbacks.gradient_checkpointing import GradientCheckpointing
+from blurr.training.callbacks.model_outputs import ModelOutputs
+from blurr.training.callbacks.save_best import EarlyStopping, SaveBest
 from blurr.training.precision import precision_callbacks, seed_everything
 from blurr.training.schedules import one_cycle
-from blurr.training.watching import EarlyStopping, SaveBest
 
 PLAIN = {  # without chance
     "hidden_dropout_prob": 0.0,

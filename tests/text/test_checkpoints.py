@@ -13,18 +13,18 @@ from checkpoints import HABITS, reversed_labels, stored_in, with_habit, without_
 from every_task import TASKS, items_of, objects_of, rows_of
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
 
-from blurr.data.batching import Loader
 from blurr.data.core import from_data
 from blurr.errors import InputError
+from blurr.loading.rows import Loader
+from blurr.models.heads import check_order, fit_head, label_parameters
+from blurr.models.objects import NLP, HFObjects, build_model
+from blurr.models.vocabulary import add_pad_token, counts_rows
 from blurr.report.overview import run_facts
 from blurr.report.record import Record
 from blurr.serve.predictor import Predictor
-from blurr.text.heads import check_order, fit_head, label_parameters
-from blurr.text.hf_objects import NLP, HFObjects, build_model
+from blurr.tasks.saved import SavedTask, save_model
 from blurr.text.modeling.all import BlearnerForSequenceClassification
-from blurr.text.tasks.saved import SavedTask, save_model
-from blurr.text.tasks.sequence_classification import weights_by_name
-from blurr.text.vocabulary import add_pad_token, counts_rows
+from blurr.text.sequence_classification import weights_by_name
 from blurr.training.precision import check_precision
 
 CLASSIFIER = "AutoModelForSequenceClassification"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, BertConfig, BertForTokenClassification
 
-from blurr.text.modeling.decoder import decoder_inputs
+from blurr.models.decoder import decoder_inputs
 
 SIZES = {
     "d_model": 16,

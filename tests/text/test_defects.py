@@ -10,16 +10,16 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from transformers import MarianTokenizer
 
 from blurr.errors import InputError
-from blurr.text.data.core import decode_ids
-from blurr.text.hf_objects import build_model
-from blurr.text.metrics_summarization import Rouge
+from blurr.loading.dataloader import decode_ids
+from blurr.metrics.rouge import Rouge
+from blurr.models.objects import build_model
 from blurr.text.modeling.all import (
     Blearner,
     BlearnerForSequenceClassification,
     BlearnerForSummarization,
     BlearnerForTranslation,
 )
-from blurr.text.tasks.summarization import Summarization
+from blurr.text.seq2seq.summarization import Summarization
 
 
 @pytest.fixture(scope="module")

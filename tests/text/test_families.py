@@ -7,7 +7,7 @@ import pytest
 from benchmarks.architectures import FAMILIES
 from benchmarks.families import BY_LENGTH, YES, check_falling, examine, heads, in_a_process, try_out
 from benchmarks.predictions import CheckError, check_alone, check_predictions
-from blurr import paths
+from blurr.config import paths
 
 UNLIKE = [
     ("canine", "sequence_classification"),  # letters for tokens

@@ -9,16 +9,16 @@ from torch import nn
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
-from blurr.data.batching import Loader
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.text.hf_objects import build_model
-from blurr.text.modeling.core import Blearner
-from blurr.text.tasks.question_answering import QuestionAnswering
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.text.tasks.token_classification import TokenClassification
-from blurr.training.features import CacheFrozenFeatures, body_of, fields_read
-from blurr.training.outputs import ModelOutputs
+from blurr.loading.rows import Loader
+from blurr.models.objects import build_model
+from blurr.text.question_answering.task import QuestionAnswering
+from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.token_classification.task import TokenClassification
+from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures, body_of, fields_read
+from blurr.training.callbacks.model_outputs import ModelOutputs
+from blurr.training.learner import Blearner
 from blurr.training.precision import seed_everything
 from blurr.training.schedules import constant, fine_tune
 

@@ -15,10 +15,10 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from blurr.data.batching import IGNORED, Loader
+from blurr.loading.dataloader import tokenize_texts
+from blurr.loading.rows import IGNORED, Loader
 from blurr.text.data.all import NLP, TextBlock
-from blurr.text.data.core import tokenize_texts
-from blurr.text.modeling.core import classification_results
+from blurr.training.learner import classification_results
 
 
 def test_figure_a_batch_of_two_padded_to_128_has_the_shape_2_by_128_and_two_targets(reviews: pd.DataFrame, tiny_bert):

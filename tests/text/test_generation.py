@@ -7,14 +7,14 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
-from blurr import paths, signatures
-from blurr.annotations import SettingsOf
-from blurr.composing import compose
+from blurr.config import paths, signatures
+from blurr.config.annotations import SettingsOf
+from blurr.config.composing import compose
 from blurr.errors import InputError
-from blurr.text.modeling.core import Blearner
-from blurr.text.modeling.generation import as_prompts, generate_texts, generation_config, own_settings
-from blurr.text.tasks.language_modeling import BlearnerForLM
-from blurr.text.tasks.summarization import BlearnerForSummarization
+from blurr.targets.generation import as_prompts, generate_texts, generation_config, own_settings
+from blurr.text.language_modeling.causal_lm import BlearnerForLM
+from blurr.text.seq2seq.summarization import BlearnerForSummarization
+from blurr.training.learner import Blearner
 
 OPTIONS = sorted(paths.options("generation"))
 

@@ -9,8 +9,8 @@ import torch
 from fastai.callback.core import Callback
 from transformers import BertConfig, BertForSequenceClassification
 
-from blurr.data.batching import TokenizedRows
 from blurr.errors import InputError, ResourceError
+from blurr.loading.rows import TokenizedRows
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training.guard import MAX_SKIPPED, Guard, check_ids, memory_watched
 

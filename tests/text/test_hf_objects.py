@@ -8,13 +8,14 @@ import pytest
 import torch
 import yaml
 
-from blurr import paths
+from blurr.config import paths
 from blurr.errors import InputError, ResourceError
-from blurr.text import hf_objects, weights
-from blurr.text.hf_objects import NLP, _readable, build_model
-from blurr.text.modeling.wrapper import blurr_splitter
+from blurr.models import objects as hf_objects
+from blurr.models import weights
+from blurr.models.objects import NLP, _readable, build_model
+from blurr.models.weights import choose_weights, is_at_hand
+from blurr.models.wrapper import blurr_splitter
 from blurr.text.scratch import train_tokenizer
-from blurr.text.weights import choose_weights, is_at_hand
 
 TEXTS = [f"a film number {i} was good, and number {i + 1} was bad." for i in range(60)]
 FAMILIES = [name for name in paths.options("model") if name != "auto"]

@@ -10,16 +10,16 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score
 
-from blurr import checks, composing
+from blurr.config import checks, composing
 from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.experiment import fitted_metrics, run_experiment
 from blurr.plan import plan
 from blurr.report.classes import confusion, per_class
+from blurr.runs.jsonlines import read_lines
 from blurr.serve.evaluating import evaluate
 from blurr.serve.predictor import Predictor
 from blurr.text.modeling.all import BlearnerForSequenceClassification, SequenceClassification
-from blurr.tracking.records import read_lines
 
 LABELS = [
     "007",

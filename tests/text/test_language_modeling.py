@@ -14,15 +14,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from blurr import checks
-from blurr.composing import compose
-from blurr.data.batching import IGNORED, Loader, TokenizedRows
+from blurr.config import checks
+from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
-from blurr.data.samples_language_modeling import TRADES
 from blurr.errors import InputError
 from blurr.experiment import build
-from blurr.text.data.chunking import (
+from blurr.loading.rows import IGNORED, Loader, TokenizedRows
+from blurr.models.objects import HFObjects, build_model, train_tokenizer
+from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
+from blurr.text.language_modeling.chunking import (
     Frame,
     cut,
     joined,
@@ -32,13 +33,12 @@ from blurr.text.data.chunking import (
     special_ids,
     word_numbers,
 )
-from blurr.text.data.language_modeling import CausalCollator, bracketed
-from blurr.text.data.masking import OBJECTIVES, Masking, MaskingCollator, choose, spans, whole_words
-from blurr.text.hf_objects import HFObjects, build_model, train_tokenizer
-from blurr.text.metrics_language_modeling import Perplexity, TokenAccuracy, TokenScores, score_tokens
+from blurr.text.language_modeling.masking import OBJECTIVES, Masking, MaskingCollator, choose, spans, whole_words
+from blurr.text.language_modeling.metrics import Perplexity, TokenAccuracy, TokenScores, score_tokens
+from blurr.text.language_modeling.rows import CausalCollator, bracketed
+from blurr.text.language_modeling.samples import TRADES
 from blurr.text.modeling.all import BlearnerForLM, BlearnerForMaskedLM
-from blurr.text.modeling.core import Blearner
-from blurr.text.tasks.language_modeling import CausalLM, MaskedLM
+from blurr.training.learner import Blearner
 
 # load_learner unpickles, and says so: the file is our own.
 pytestmark = pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle")
@@ -598,7 +598,7 @@ def test_b42_every_mask_has_its_own_answers_and_no_pieces_are_left(masked: Blear
 
 
 def test_a_piece_is_joined_to_the_word_before_its_mask(masked: Blearner):
-    from blurr.text.modeling.filling import _filled
+    from blurr.text.language_modeling.filling import _filled
 
     tokenizer = masked.dls.tokenizer
     vocab = tokenizer.get_vocab()

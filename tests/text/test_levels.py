@@ -11,8 +11,8 @@ from fastai.data.all import ColReader, ColSplitter, DataBlock, noop
 from fastai.learner import Learner, load_learner
 from torch.utils.data import DataLoader
 
-from blurr.data.batching import Loader, TokenizedRows
 from blurr.errors import InputError
+from blurr.loading.rows import Loader, TokenizedRows
 from blurr.text.data.all import (
     LMBatchTokenizeTransform,
     QABatchTokenizeTransform,

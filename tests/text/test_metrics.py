@@ -9,8 +9,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from blurr.errors import InputError
-from blurr.text.metrics import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Spearman
-from blurr.text.metrics_summarization import Rouge
+from blurr.metrics.classification import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Spearman
+from blurr.metrics.rouge import Rouge
 
 
 def batches(n_classes: int, rows: int = 90) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -10,8 +10,8 @@ from nltk.translate.bleu_score import corpus_bleu
 from sacrebleu.metrics.bleu import BLEU
 
 from blurr.errors import InputError
-from blurr.text.metrics_generation import BertScore, Meteor, has_wordnet
-from blurr.text.metrics_translation import Bleu
+from blurr.metrics.bleu import Bleu
+from blurr.metrics.meaning import BertScore, Meteor, has_wordnet
 
 TRUE = ["the film was great .", "a plot", "it is a film and a plot .", "the plot was dull and the film was poor ."]
 PREDICTED = ["the films was fine and it is great .", "a plot", "it was", "plot the . dull was"]
@@ -73,7 +73,7 @@ def test_meteor_is_that_of_nltk_where_wordnet_is_at_hand():
 
 
 def test_wordnet_that_is_demanded_and_not_there_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("blurr.text.metrics_generation.has_wordnet", lambda: False)
+    monkeypatch.setattr("blurr.metrics.meaning.has_wordnet", lambda: False)
     with pytest.raises(InputError, match=r"needs the WordNet data of nltk.*nltk\.downloader wordnet"):
         Meteor(synonyms=True)
 

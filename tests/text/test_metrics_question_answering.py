@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from blurr.text.metrics_question_answering import AnswerF1, ExactMatch, normalized
+from blurr.text.question_answering.metrics import AnswerF1, ExactMatch, normalized
 
 
 @dataclass

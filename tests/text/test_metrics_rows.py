@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from blurr.data.batching import Loader
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.text.hf_objects import build_model
-from blurr.text.metrics import Accuracy
-from blurr.text.metrics_rows import WorstGroup
-from blurr.text.tasks.sequence_classification import SequenceClassification
+from blurr.loading.rows import Loader
+from blurr.metrics.classification import Accuracy
+from blurr.metrics.rows import WorstGroup
+from blurr.models.objects import build_model
+from blurr.text.sequence_classification import SequenceClassification
 
 ROWS = [
     {"domain": "news", "target": "a", "prediction": "a"},

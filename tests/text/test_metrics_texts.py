@@ -5,11 +5,11 @@ import logging
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from blurr.text import metrics_texts
-from blurr.text.metrics_generation import Meteor
-from blurr.text.metrics_summarization import Rouge
-from blurr.text.metrics_texts import way_of, words_and_signs_of, words_of
-from blurr.text.metrics_translation import Bleu, tokenizer_for
+from blurr.metrics import texts as metrics_texts
+from blurr.metrics.bleu import Bleu, tokenizer_for
+from blurr.metrics.meaning import Meteor
+from blurr.metrics.rouge import Rouge
+from blurr.metrics.texts import way_of, words_and_signs_of, words_of
 
 ENGLISH = [
     ("The quick brown foxes' jumping isn't over.", "A quick fox jumped over the isn't."),
@@ -123,7 +123,7 @@ def test_bleu_takes_the_tokenizer_that_the_references_ask_for(references: list[s
 
 def test_bleu_of_japanese_needs_mecab_or_goes_by_characters(monkeypatch: pytest.MonkeyPatch):
     for found, tokenizer in ((None, "char"), (object(), "ja-mecab")):
-        monkeypatch.setattr("blurr.text.metrics_translation.find_spec", lambda name, found=found: found)
+        monkeypatch.setattr("blurr.metrics.bleu.find_spec", lambda name, found=found: found)
         assert tokenizer_for(["猫がマットの上に座った"]) == tokenizer
 
 

@@ -7,13 +7,13 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from blurr.data.batching import IGNORED, Loader
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
-from blurr.text.data.language_modeling import CausalCollator
-from blurr.text.data.packing import PACKED, first_position, kept_apart, packed, packs_of
-from blurr.text.hf_objects import HFObjects, build_model
-from blurr.text.tasks.language_modeling import CausalLM, MaskedLM
+from blurr.loading.rows import IGNORED, Loader
+from blurr.models.objects import HFObjects, build_model
+from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
+from blurr.text.language_modeling.packing import PACKED, first_position, kept_apart, packed, packs_of
+from blurr.text.language_modeling.rows import CausalCollator
 from blurr.training.schedules import constant
 
 TEXTS = [

@@ -5,13 +5,13 @@ import torch
 from every_task import SHORT, TASKS, items_of, learner_of
 from transformers import AutoModelForCausalLM, AutoTokenizer, BartConfig, FNetConfig, FNetForSequenceClassification
 
-from blurr.data.batching import Loader, TokenizedRows
 from blurr.data.core import from_data
-from blurr.text.data.core import TextDL
-from blurr.text.hf_objects import build_model
-from blurr.text.modeling.core import Blearner
-from blurr.text.tasks.language_modeling import CausalLM
-from blurr.text.tasks.sequence_classification import SequenceClassification
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import Loader, TokenizedRows
+from blurr.models.objects import build_model
+from blurr.text.language_modeling.causal_lm import CausalLM
+from blurr.text.sequence_classification import SequenceClassification
+from blurr.training.learner import Blearner
 
 
 def close(one, other) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blurr import composing
+from blurr.config import composing
 from blurr.plan import plan
 
 

@@ -11,14 +11,14 @@ from checkpoints import SIZES, word_tokenizer
 from every_task import TASKS, objects_of, rows_of
 from transformers import BertConfig, PretrainedConfig, ReformerConfig
 
-from blurr.data.batching import Loader
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.text.data.blocks import BatchTokenizeTransform
-from blurr.text.data.lengths import fitting
+from blurr.loading.lengths import fitting
+from blurr.loading.rows import Loader
+from blurr.models.positions import Positions, advice_of, length_limit, positions_of, set_advice
+from blurr.text.blocks import BatchTokenizeTransform
 from blurr.text.modeling.all import CausalLM, QuestionAnswering, SequenceClassification, Summarization
-from blurr.text.positions import Positions, advice_of, length_limit, positions_of, set_advice
-from blurr.text.tasks.blocks import TokenClassBatchTokenizeTransform
+from blurr.text.task_blocks import TokenClassBatchTokenizeTransform
 
 GRID = {"axial_pos_shape": [16, 32], "axial_pos_embds_dim": [32, 32], "hidden_size": 64}
 CHUNKS = {"axial_pos_embds": False, "local_attn_chunk_length": 16, "lsh_attn_chunk_length": 24}

@@ -21,12 +21,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from blurr.data.batching import Loader
 from blurr.data.core import from_data
 from blurr.data.files import load_files
 from blurr.errors import InputError
-from blurr.text.data.core import TextDL
-from blurr.text.data.question_answering import (
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import Loader
+from blurr.models.objects import HFObjects
+from blurr.text.modeling.all import BlearnerForQuestionAnswering
+from blurr.text.question_answering.rows import (
     Answer,
     QuestionCollator,
     QuestionRows,
@@ -35,10 +37,8 @@ from blurr.text.data.question_answering import (
     read_answers,
     tokenize_questions,
 )
-from blurr.text.hf_objects import HFObjects
-from blurr.text.modeling.all import BlearnerForQuestionAnswering
-from blurr.text.modeling.spans import SpanRules, Window, find_spans, rank_answers
-from blurr.text.tasks.question_answering import QuestionAnswering
+from blurr.text.question_answering.spans import SpanRules, Window, find_spans, rank_answers
+from blurr.text.question_answering.task import QuestionAnswering
 
 # load_learner unpickles, and says so: the file is our own.
 pytestmark = pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle")
@@ -396,7 +396,7 @@ def test_a_window_without_context_has_no_span():
 
 
 def window(spans: list[tuple[float, int, int]], none: float = 0.0, threshold: float = float("inf")) -> Window:
-    from blurr.text.modeling.spans import Span
+    from blurr.text.question_answering.spans import Span
 
     return Window(0, "anna lives in oslo", [Span(*span) for span in spans], none, threshold)
 

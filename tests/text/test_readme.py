@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from blurr import checks, composing
+from blurr.config import checks, composing
 from blurr.sweep.space import is_own, parse
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

@@ -6,11 +6,11 @@ from every_task import TASKS, rows_of
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.chrf import CHRF
 
-from blurr.data.batching import Loader
 from blurr.data.core import from_data
-from blurr.text.hf_objects import build_model
-from blurr.text.metrics_summarization import Rouge
-from blurr.text.metrics_translation import ChrF
+from blurr.loading.rows import Loader
+from blurr.metrics.bleu import ChrF
+from blurr.metrics.rouge import Rouge
+from blurr.models.objects import build_model
 from blurr.text.modeling.all import BlearnerForSummarization, BlearnerForTranslation
 
 # words that the tiny tokenizer knows, some that it does not, and another script; longer than `max_target_length`

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
 
-from blurr.text.data.blocks import BatchTokenizeTransform
-from blurr.text.data.chunking import plain_tokens, separator_ids
-from blurr.text.data.core import tokenize_texts
-from blurr.text.data.question_answering import tokenize_questions
-from blurr.text.data.seq2seq import tokenize_pairs
-from blurr.text.data.words import tokenize_words
-from blurr.text.hf_objects import HFObjects
+from blurr.loading.dataloader import tokenize_texts
+from blurr.models.objects import HFObjects
+from blurr.text.blocks import BatchTokenizeTransform
+from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
+from blurr.text.language_modeling.chunking import plain_tokens, separator_ids
+from blurr.text.question_answering.rows import tokenize_questions
 from blurr.text.scratch import train_tokenizer
+from blurr.text.seq2seq.rows import tokenize_pairs
 from blurr.text.special_tokens import note_own, reader_of, special_tokens
-from blurr.text.tasks.language_modeling import CausalLM, MaskedLM
+from blurr.text.token_classification.words import tokenize_words
 
 # the signs of special tokens are known, so that none of them becomes the unknown token
 TEXTS = [f"a film {i} was good and it is bad < s > / [ S E P ] C L K M A m a k p d u n e | _ X" for i in range(40)]

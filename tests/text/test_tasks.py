@@ -9,16 +9,16 @@ from datasets import Dataset
 from fastai.data.all import CategoryBlock, ColReader, ColSplitter, DataBlock
 from fastai.losses import CrossEntropyLossFlat
 
-from blurr.data.batching import Loader
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
+from blurr.loading.rows import Loader
+from blurr.metrics.classification import Accuracy
 from blurr.metrics.outcome import Evaluation
+from blurr.models.objects import HFObjects, build_model
+from blurr.tasks.base import Task
 from blurr.text.data.all import TextBlock
-from blurr.text.hf_objects import HFObjects, build_model
-from blurr.text.metrics import Accuracy
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.text.tasks.summarization import BlearnerForSummarization, Summarization
+from blurr.text.seq2seq.summarization import BlearnerForSummarization, Summarization
+from blurr.text.sequence_classification import SequenceClassification
 
 
 def built(task: Task, data, checkpoint: Path) -> tuple[RawData, HFObjects]:

@@ -11,10 +11,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BertCon
 
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
-from blurr.text.modeling.core import Blearner
-from blurr.text.modeling.threshold import around_threshold, best_threshold, threshold_of
-from blurr.text.tasks.base import ordered_splits
-from blurr.text.tasks.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
+from blurr.targets.threshold import around_threshold, best_threshold, threshold_of
+from blurr.tasks.base import ordered_splits
+from blurr.text.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
+from blurr.training.learner import Blearner
 
 # load_learner unpickles, and says so: the file is our own.
 pytestmark = pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle")

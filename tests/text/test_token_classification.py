@@ -22,15 +22,17 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from blurr.data.batching import IGNORED, Loader
 from blurr.data.core import RawData
 from blurr.data.core import from_data as rows_of
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
-from blurr.text.data.words import align_labels, cut_words, read_words, tokenize_words, word_starts
-from blurr.text.hf_objects import HFObjects, build_model, train_tokenizer
-from blurr.text.metrics import RMSE, Accuracy
-from blurr.text.metrics_token_classification import (
+from blurr.loading.rows import IGNORED, Loader
+from blurr.metrics.classification import RMSE, Accuracy
+from blurr.models.objects import HFObjects, build_model, train_tokenizer
+from blurr.runs.jsonlines import read_lines
+from blurr.text.modeling.all import BlearnerForTokenClassification
+from blurr.text.token_classification.learner import ScoredToken, aggregate
+from blurr.text.token_classification.metrics import (
     Seqeval,
     WordLabels,
     check_tags,
@@ -40,10 +42,8 @@ from blurr.text.metrics_token_classification import (
     inside_of,
     iobes,
 )
-from blurr.text.modeling.all import BlearnerForTokenClassification
-from blurr.text.modeling.tokens import ScoredToken, aggregate
-from blurr.text.tasks.token_classification import TokenClassification
-from blurr.tracking.records import read_lines
+from blurr.text.token_classification.task import TokenClassification
+from blurr.text.token_classification.words import align_labels, cut_words, read_words, tokenize_words, word_starts
 
 NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 SENTENCE = ["EU", "rejects", "German", "call", "to", "boycott", "British", "lamb", "."]
@@ -599,7 +599,7 @@ def test_sample_names_are_not_given_away_by_themselves():
 
 
 def test_a_run_learns_and_leaves_the_report_of_entities(work):
-    from blurr import composing
+    from blurr.config import composing
 
     hf_logging.disable_progress_bar()
     words = ["task=token_classification", "data.rows=1500", "tracking=none"]

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForSequenceClassification
 
-from blurr.data import cache
-from blurr.data.batching import Loader
 from blurr.data.core import RawData, from_data
-from blurr.text.hf_objects import HFObjects, get_hf_objects
-from blurr.text.tasks.sequence_classification import SequenceClassification
-from blurr.text.tasks.tokenized import ingredients_of, tokenized_rows
+from blurr.loading import cache
+from blurr.loading.rows import Loader
+from blurr.models.objects import HFObjects, get_hf_objects
+from blurr.tasks.encoding import ingredients_of, tokenized_rows
+from blurr.text.sequence_classification import SequenceClassification
 
 ROWS = [{"text": f"a {label} film{' and' * i}", "label": label} for i in range(5) for label in ("good", "bad")]
 

@@ -18,18 +18,18 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from blurr.data.batching import Loader
 from blurr.data.core import RawData, from_data
-from blurr.data.samples_translation import PEOPLE, sentences
 from blurr.errors import InputError
-from blurr.text.data.languages import check_language, language_codes, language_settings, set_languages
-from blurr.text.hf_objects import HFObjects, build_model
-from blurr.text.metrics_translation import Bleu, ChrF
+from blurr.loading.rows import Loader
+from blurr.metrics.bleu import Bleu, ChrF
+from blurr.models.objects import HFObjects, build_model
+from blurr.tasks.base import Task
 from blurr.text.modeling.all import BlearnerForTranslation
 from blurr.text.scratch import train_tokenizer
-from blurr.text.tasks.base import Task
-from blurr.text.tasks.summarization import Summarization
-from blurr.text.tasks.translation import Translation
+from blurr.text.seq2seq.languages import check_language, language_codes, language_settings, set_languages
+from blurr.text.seq2seq.samples import PEOPLE, sentences
+from blurr.text.seq2seq.summarization import Summarization
+from blurr.text.seq2seq.translation import Translation
 
 TEXTS = ["das Haus ist alt .", "the house is old ."] * 20
 

@@ -14,8 +14,8 @@ from fastai.learner import Callback, Learner, Recorder
 from fastai.metrics import mse
 from fastai.optimizer import OptimWrapper
 
+from blurr.runs.jsonlines import read_lines
 from blurr.tracking.callback import TrackingCallback, scores
-from blurr.tracking.records import read_lines
 from blurr.tracking.run import NoTracker, tracked_run
 
 ROWS, BATCH = 24, 4

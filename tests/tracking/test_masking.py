@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 import pytest
 
-from blurr.tracking.masking import mask_config, mask_overrides, mask_text
+from blurr.runs.secrets import mask_config, mask_overrides, mask_text
 from blurr.tracking.run import NoTracker, tracked_run
 
 

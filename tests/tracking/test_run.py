@@ -16,13 +16,13 @@ import yaml
 
 from blurr.data.core import RawData
 from blurr.errors import InputError, ResourceError
-from blurr.interruption import Interrupted
-from blurr.tracking.records import read_lines
+from blurr.process.signals import Interrupted
+from blurr.runs.jsonlines import read_lines
 from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
 from blurr.tracking.store import request_limits
 
 CONFIG = {
-    "task": {"_target_": "blurr.text.tasks.Task", "kind": "auto"},
+    "task": {"_target_": "blurr.text.mine.Task", "kind": "auto"},
     "optimizer": {"lr": 1e-05, "betas": [0.9, 0.99], "fused": True},
     "data": {"limit": None, "columns": {}},
     "note": "x" * 7000,

@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from blurr.cli import main
 from blurr.errors import InputError, ResourceError
-from blurr.tracking.journal import Journal, writing
+from blurr.runs.journal import Journal, writing
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
 from blurr.tracking.sink import PARENT, TRIAL

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 import torch
 
-from blurr.data.batching import Loader
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.text.hf_objects import build_model
-from blurr.text.modeling.core import Blearner
-from blurr.text.tasks.sequence_classification import SequenceClassification
+from blurr.loading.rows import Loader
+from blurr.models.objects import build_model
+from blurr.text.sequence_classification import SequenceClassification
 from blurr.training.compiling import CompileModel, compile_callbacks, for_compiling
+from blurr.training.learner import Blearner
 from blurr.training.precision import seed_everything
 from blurr.training.schedules import constant
 

@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from spoiling import SpoilAt
 from stopping import StopAt
 
-from blurr import checks, composing
+from blurr.config import checks, composing
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
-from blurr.tracking.records import read_lines
+from blurr.runs.jsonlines import read_lines
 from blurr.training.guard import MAX_ROLLBACKS
 
 SPOIL, STOP = "+callbacks.spoil={_target_: spoiling.SpoilAt}", "+callbacks.stopper={_target_: stopping.StopAt}"

@@ -17,7 +17,7 @@ from fastai.optimizer import Lamb, ranger
 from omegaconf import ListConfig
 from torch import nn
 
-from blurr import paths
+from blurr.config import paths
 from blurr.errors import InputError
 from blurr.training import schedules
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer, adamw, as_opt_func, learning_rate

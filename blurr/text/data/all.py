@@ -3,17 +3,16 @@
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
 from fastai.data.transforms import ColReader, ColSplitter, IndexSplitter, ItemGetter, RandomSplitter
 
-from blurr.data.batching import Loader, PaddingCollator, TokenizedRows
 from blurr.data.core import RawData, Schema, from_data
-from blurr.text.data.blocks import BatchTokenizeTransform, TextBlock, first_blurr_tfm
-from blurr.text.data.core import TextDL, collator_for, tokenize_texts
-from blurr.text.data.language_modeling import CausalCollator
-from blurr.text.data.masking import Masking, MaskingCollator
-from blurr.text.data.question_answering import QuestionCollator, QuestionRows, read_answers, tokenize_questions
-from blurr.text.data.seq2seq import tokenize_pairs
-from blurr.text.data.words import align_labels, read_words, tokenize_words
-from blurr.text.hf_objects import NLP, HFObjects, get_hf_objects
-from blurr.text.tasks.blocks import (
+from blurr.loading.dataloader import TextDL, collator_for, tokenize_texts
+from blurr.loading.rows import Loader, PaddingCollator, TokenizedRows
+from blurr.models.objects import NLP, HFObjects, get_hf_objects
+from blurr.text.blocks import BatchTokenizeTransform, TextBlock, first_blurr_tfm
+from blurr.text.language_modeling.masking import Masking, MaskingCollator
+from blurr.text.language_modeling.rows import CausalCollator
+from blurr.text.question_answering.rows import QuestionCollator, QuestionRows, read_answers, tokenize_questions
+from blurr.text.seq2seq.rows import tokenize_pairs
+from blurr.text.task_blocks import (
     LMBatchTokenizeTransform,
     QABatchTokenizeTransform,
     Seq2SeqBatchTokenizeTransform,
@@ -22,6 +21,7 @@ from blurr.text.tasks.blocks import (
     TokenCategoryBlock,
     TokenClassBatchTokenizeTransform,
 )
+from blurr.text.token_classification.words import align_labels, read_words, tokenize_words
 
 # fastai has a TextBlock of its own: whoever imports fastai.text.all later still has this name for ours
 BlurrTextBlock = TextBlock

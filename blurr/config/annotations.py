@@ -1,0 +1,97 @@
+"""The types of the knobs: what a number may be, said once where a function or dataclass declares it.
+
+`blurr.config.checks` reads these annotations from the source text and checks a composed config against them
+before anything heavy is imported.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Count = Annotated[int, Ge(1)]
+"""A whole number of at least one: epochs, batch sizes, layers."""
+
+Natural = Annotated[int, Ge(0)]
+"""A whole number of at least zero: warm-up steps, tokens of overlap."""
+
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
+"""A seed that the generators of Python, NumPy and torch all take; NumPy's is the narrowest."""
+
+CORES = os.cpu_count() or 1
+MOST_WORKERS = max(16, 4 * CORES)
+Workers = Annotated[int, Ge(0), Le(MOST_WORKERS)]
+"""Processes of this machine; more than four for each core only take its memory and time."""
+
+ThreadCount = Annotated[int, Ge(1), Le(MOST_WORKERS)]
+"""Threads of this machine."""
+
+BatchRows = Annotated[int, Ge(1), Le(1_000_000)]
+"""Rows of a batch."""
+
+Epochs = Annotated[int, Ge(1), Le(1_000_000)]
+"""Passes over the training rows."""
+
+Vocab = Annotated[int, Ge(10), Le(2_000_000)]
+"""Entries of a vocabulary; the largest of any published model has about a million."""
+
+Multiple = Annotated[int, Ge(1), Le(8192)]
+"""A number that lengths are rounded up to a multiple of."""
+
+Size = Annotated[int, Ge(0), Le(10_000_000)]
+"""A size of a model, such as its layers or the width of one."""
+
+Parts = Annotated[int, Ge(2)]
+"""A number of parts of which one is held out."""
+
+Positive = Annotated[float, Gt(0)]
+"""A number above zero: a learning rate, a temperature."""
+
+NonNegative = Annotated[float, Ge(0)]
+"""A number of at least zero: weight decay, a penalty."""
+
+Fraction = Annotated[float, Ge(0), Le(1)]
+"""A number from 0 to 1, both included: a share of the rows, a probability."""
+
+OpenFraction = Annotated[float, Gt(0), Lt(1)]
+"""A number between 0 and 1, both excluded: a decay factor, a split's share that must leave rows on both sides."""
+
+Decay = Annotated[float, Ge(0), Lt(1)]
+"""A share of a running mean that stays at each step: a momentum, a beta. At 1 nothing is ever learnt."""
+
+Smoothing = Annotated[float, Ge(0), Lt(1)]
+"""A share of the target that label smoothing spreads over all classes or tokens."""
+
+
+@dataclass(frozen=True)
+class SettingsOf:
+    """Marks a mapping whose keys are the attributes of a class of another library.
+
+    Args:
+        library: its package.
+        file: the module's path in it.
+        name: the class.
+        types: of the values of some keys; the others are left to the library.
+    """
+
+    library: str
+    file: str
+    name: str
+    types: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+TYPES_OF_GENERATION = {
+    **dict.fromkeys(("max_new_tokens", "max_length", "num_beams", "num_return_sequences"), Count | None),
+    **dict.fromkeys(("min_new_tokens", "min_length", "top_k", "no_repeat_ngram_size"), Natural | None),
+    **dict.fromkeys(("temperature", "repetition_penalty"), Positive | None),
+    **dict.fromkeys(("top_p", "typical_p", "min_p", "epsilon_cutoff", "eta_cutoff"), Fraction | None),
+    "length_penalty": float | None,  # below 0 it prefers short texts
+    "do_sample": bool | None,
+}
+GenerationSettings = Annotated[
+    dict[str, Any],
+    SettingsOf("transformers", "generation/configuration_utils.py", "GenerationConfig", types=TYPES_OF_GENERATION),
+]
+"""Settings of generation: a setting that transformers does not know is refused before anything loads."""

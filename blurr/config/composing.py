@@ -1,0 +1,157 @@
+"""What blurr adds to Hydra: options that lie beside the user's work, and checks before a run leaves a trace."""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.experimental.callback import Callback
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from yaml.reader import ReaderError
+
+from blurr.config import explain, paths
+from blurr.errors import InputError
+from blurr.process import garbage
+from blurr.runs import resume
+from blurr.sweep import resuming
+
+
+class OptionSource(ConfigSource):
+    """A folder in which only sub-folders named like an option group count, so that nothing else ever shows up."""
+
+    def __init__(self, provider: str, path: str) -> None:
+        super().__init__(provider=provider, path=path)
+        self.groups = set(paths.groups()) if Path(self.path) == paths.own_root() else {paths.EXPERIMENTS}
+
+    @staticmethod
+    def scheme() -> str:
+        """Return what stands before `://` in a search path that this source reads."""
+        return "options"
+
+    def available(self) -> bool:
+        """Return True: a folder without options is no mistake."""
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        """Is this the root, or a folder that is named like an option group?"""
+        return not config_path or (self._in_group(config_path) and (Path(self.path) / config_path).is_dir())
+
+    def is_config(self, config_path: str) -> bool:
+        """Is this the name of an option's file, inside a group?"""
+        return self._in_group(config_path) and self._file(config_path).is_file()
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return the groups (of the root) or options (of a group)."""
+        names: list[str] = []
+        folder = Path(self.path) / config_path
+        for name in sorted(child.name for child in folder.iterdir()):
+            self._list_add_result(names, f"{config_path}/{name}".lstrip("/"), name, results_filter)
+        return sorted(set(names))
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read one option's file, with its `@package` header."""
+        file = self._file(config_path)
+        if not self.is_config(config_path):
+            raise ConfigLoadError(f"There is no {file}")
+        try:
+            option = OmegaConf.load(file)
+        except (UnicodeDecodeError, ReaderError) as error:
+            raise InputError(f"{file} is not text in UTF-8 ({error}). Save it as that.") from error
+        except RecursionError as error:
+            raise InputError(f"{file} is nested too deeply, or includes itself by its defaults.") from error
+        except OSError as error:  # what OmegaConf says to a lone number
+            raise InputError(_no_mapping(file)) from error
+        # of a lone text, OmegaConf makes a key
+        if not isinstance(option, DictConfig) or list(option) == [" ".join(file.read_text(encoding="utf-8").split())]:
+            raise InputError(_no_mapping(file))
+        return ConfigResult(
+            provider=self.provider,
+            path=self.full_path(),
+            config=option,
+            header=self._get_header_dict(file.read_text(encoding="utf-8")[:512]),
+        )
+
+    def _file(self, config_path: str) -> Path:
+        return Path(self.path) / str(self._normalize_file_name(config_path))
+
+    def _in_group(self, config_path: str) -> bool:
+        return config_path.split("/")[0] in self.groups
+
+
+def _no_mapping(file: Path) -> str:
+    return f"{file} holds no mapping. An option is lines of the form `key: value`."
+
+
+class OptionSearchPath(SearchPathPlugin):
+    """Puts the user's own options before blurr's, and `experiments/` behind conf/."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the launch folder and the folder that holds `experiments/`."""
+        own = paths.own_root()
+        if own:
+            search_path.prepend(provider="own", path=f"{OptionSource.scheme()}://{own}")
+        search_path.append(
+            provider=paths.EXPERIMENTS,
+            path=f"{OptionSource.scheme()}://{paths.shipped_folder(paths.EXPERIMENTS).parent}",
+        )
+
+
+class BeforeRun(Callback):
+    """Checks a config before Hydra makes the run's folder, so that a mistake leaves nothing behind."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Stop, with one message and exit code 2, when a single run's config has a mistake."""
+        from blurr.config import checks
+
+        HydraConfig.instance().set_config(config)  # `${hydra:…}` is resolved from there
+        with explain.Answering():
+            checks.check(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Let `output_dir=…` name the folder of a whole sweep."""
+        if any(override.startswith("output_dir=") for override in config.hydra.overrides.task):
+            config.hydra.sweep.dir = config.output_dir
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{config.output_dir}'")  # each job composes anew
+
+
+def prepare_process() -> None:
+    """Set up a process that is blurr's own, rather than a notebook's, and complete its command line."""
+    garbage.collect_rarely()
+    sys.argv[1:] = resume.expand(resuming.expand(sys.argv[1:]))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down a busy machine several times
+    sys.path.append(os.getcwd())  # modules beside the user's work are importable from the console script, too
+    warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # caused by importing fastai
+    warnings.filterwarnings("ignore", message="The 'mode.chained_assignment' option")  # likewise
+    register()
+
+
+def register() -> None:
+    """Make Hydra know the sources and search paths above."""
+    Plugins.instance().register(OptionSource)
+    Plugins.instance().register(OptionSearchPath)
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """Compose the config that a command line would, for what does not run it.
+
+    Args:
+        overrides: words of the form `key=value`, as on the command line.
+
+    Returns:
+        The config without Hydra's own part.
+    """
+    register()
+    with hydra.initialize_config_dir(str(paths.config_root()), version_base="1.3", job_name="blurr"):
+        cfg = hydra.compose("config", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])

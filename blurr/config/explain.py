@@ -1,0 +1,272 @@
+"""Answer a mistake on the command line with one message: what is wrong, what there is, and what to do."""
+
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Any, TypeVar
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from blurr.config import paths
+from blurr.errors import BlurrError, InputError, nearest, resource_error
+
+USER_MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
+
+# The flags of a Hydra command line, https://hydra.cc/docs/advanced/hydra-command-line-flags/
+FLAGS = (
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun", "--info"),
+)
+
+
+Job = TypeVar("Job", bound=Callable[..., Any])
+JOBS: set[CodeType] = set()  # what runs once a config is composed: from there on, no library error is about words
+
+
+def job(function: Job) -> Job:
+    """Mark the function that Hydra calls with a composed config, and return it as it is."""
+    JOBS.add(function.__code__)
+    return function
+
+
+class Answering:
+    """Turns what is raised inside a `with` block into one message on stderr and an exit code (SystemExit).
+
+    The code is 2 for a mistake of the user's; 1 for a failure of the machine or a service, and for any other exception;
+    130 for Ctrl-C. The traceback of an InputError or ResourceError is shown only where the command line has
+    `debug=traceback`; another exception's always, from our code on.
+
+    The doors of the process use it (`cli.main`, `run.main`), and the two places whose exceptions Hydra would report in
+    its own words before they reach a door: the check before a run, and the job. A SystemExit passes through Hydra and
+    through an outer `Answering`, so that nesting them does no harm.
+    """
+
+    def __enter__(self) -> None:
+        """Begin to listen."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Answer, and leave a SystemExit in place of the exception; a SystemExit itself passes."""
+        if isinstance(error, KeyboardInterrupt):
+            sys.stderr.write("Interrupted.\n")
+            raise SystemExit(INTERRUPTED) from None
+        if isinstance(error, Exception):
+            raise SystemExit(_report(error, sys.argv[1:])) from None
+
+
+def check_flags(words: Sequence[str]) -> None:
+    """Answer `--lr=3`, which argparse would answer with a page of usage.
+
+    Raises:
+        InputError: one of the words is a flag that there is not.
+    """
+    for word in words:
+        flag = word.split("=")[0]
+        if flag.startswith("--") and flag != "--" and not any(known.startswith(flag) for known in FLAGS):
+            plain = word.lstrip("-")
+            near = "" if "=" in word else nearest(flag, FLAGS)
+            hint = near or f" Values are set without dashes: {plain if '=' in plain else plain + '=…'}."
+            raise InputError(f"There is no flag '{flag}'.{hint} `--help` shows the flags and the groups.")
+
+
+def answer_to(error: BaseException) -> BlurrError | None:
+    """Return the error whose message answers an exception, None where a traceback has to.
+
+    fastai and Hydra raise errors of their own from what a callback or a target raised: the causes count, too.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        An InputError (exit code 2) or a ResourceError (exit code 1).
+    """
+    for cause in _causes(error):
+        if isinstance(cause, BlurrError):
+            return cause
+    message = _mistake_of_words(error)
+    return resource_error(error) if message is None else InputError(message)
+
+
+def _mistake_of_words(error: BaseException) -> str | None:
+    """Return the answer to what Hydra or OmegaConf refused while composing, None for any other exception."""
+    if isinstance(error, RecursionError) and _is_hydras(error):
+        own = [str(file) for group in paths.groups() for file in paths.options(group).values() if paths.is_own(file)]
+        return f"An option's file includes itself, maybe by another: look at the defaults of {', '.join(own)}."
+    if not _while_composing(error):
+        return None
+    match error:
+        case MissingConfigException():
+            return _unknown_option(error)
+        case OverrideParseException():
+            return _bad_override(error)
+        case ConfigCompositionException():
+            return _bad_composition(error)
+        case MarkedYAMLError():
+            return f"This is not readable YAML: {error}"
+        case HydraException() | OmegaConfBaseException():
+            return _one_line(str(error))
+        case ValueError():
+            return f"{_one_line(str(error))} `--help` shows the groups and their options."
+        case _:
+            return None
+
+
+def _report(error: Exception, words: Sequence[str]) -> int:
+    if "-sc" in words or "--shell-completion" in words:  # a message would land in the middle of what the user types
+        return CRASH
+    wants_traceback = any(word.lstrip("+") in ("debug=traceback", "debug.traceback=true") for word in words)
+    answer = answer_to(error)
+    if answer is None or wants_traceback:
+        frames = error.__traceback__ if wants_traceback else _from_our_code(error.__traceback__)
+        traceback.print_exception(type(error), error, frames)
+    if answer is None:
+        return CRASH
+    sys.stderr.write(f"{answer}\n")
+    return USER_MISTAKE if isinstance(answer, InputError) else CRASH
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
+
+
+def _is_job(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code in JOBS
+
+
+def _is_hydras(error: BaseException) -> bool:
+    """Did Hydra call what raised this, before the job began?"""
+    trail = list(_frames(error.__traceback__))
+    callers = {trace.tb_frame.f_globals["__name__"].split(".")[0] for trace in trail}
+    return "hydra" in callers and not any(_is_job(trace) for trace in trail)
+
+
+def _while_composing(error: BaseException) -> bool:
+    """Was this raised by Hydra or OmegaConf, before the job began?"""
+    trail = list(_frames(error.__traceback__))
+    libraries = ("hydra", "omegaconf", "yaml", "antlr4")
+    raised_in = trail[-1].tb_frame.f_globals["__name__"].split(".")[0] if trail else "hydra"
+    return raised_in in libraries and not any(_is_job(trace) for trace in trail)
+
+
+def _from_our_code(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out Hydra's frames: they say nothing about what went wrong in an experiment."""
+    return next((inner for inner in _frames(trace) if _is_job(inner)), trace)
+
+
+def _one_line(text: str) -> str:
+    """Join a message's lines, without Hydra's advice to append what is more likely misspelt."""
+    lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*(To append to your|See http)", line)]
+    return " ".join(line for line in lines if line)
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file).partition("/")
+    if not option or group not in paths.groups():
+        return _one_line(str(error).split("\nConfig search path")[0])
+    names = list(paths.options(group))
+    hint = nearest(option, names) + _other_way(group, option)
+    return (
+        f"{group}={option}: there is no such option{_asked_by(option)}.{hint} "
+        f"{group} has: {', '.join(names) or 'none'}. `blurr ls {group}` describes them."
+    )
+
+
+def _asked_by(option: str) -> str:
+    """Name the chosen option's file that asks for what the command line itself does not."""
+    for word in sys.argv[1:]:
+        group, _, name = word.partition("=")
+        file = paths.options(group).get(name) if group in paths.groups() else None
+        if file and re.search(rf"\b{re.escape(option)}\b", file.read_text(encoding="utf-8")):
+            return f" (asked for by {file})"
+    return ""
+
+
+def _other_way(group: str, option: str) -> str:
+    """Say how to give a file or a checkpoint, where one was given in place of an option."""
+    if group == "data" and ("." in option or Path(option).exists()):
+        return f" To train on a file: data=files data.train={option}."
+    if group == "model" and ("/" in option or Path(option).exists()):
+        return f" To take a checkpoint of the Hub or of a folder: model=auto model.name={option}."
+    return ""
+
+
+def _bad_override(error: OverrideParseException) -> str:
+    word = str(error.override)
+    if "=" not in word:
+        options = {option: group for group in paths.groups() for option in paths.options(group)}
+        if word in options:
+            return f"'{word}' is not of the form key=value. Did you mean '{options[word]}={word}'?"
+        return (
+            f"'{word}' is not of the form key=value.{nearest(word, [*paths.groups(), *options])} No blanks around '='."
+        )
+    reason = re.sub(r"Error parsing override .*|\s*\^|expecting.*", "", str(error.message))
+    return (
+        f"{word}: this value cannot be read ({_one_line(reason)}). Quote a value that holds blanks, commas or any of "
+        "()[]{}:=\\ twice, once for the shell and once for blurr: 'key=\"my value\"'."
+    )
+
+
+def _bad_composition(error: ConfigCompositionException) -> str:
+    cause = error.__cause__
+    ambiguous = re.match(r"Ambiguous value for argument '(.+)'", str(error))
+    if ambiguous:
+        key, _, values = ambiguous[1].partition("=")
+        return (
+            f"{key} has several values, {values}. Add -m to run one experiment for each, "
+            f"or write '{key}=[{values}]' if it is one list."
+        )
+    taken = re.search(r"An item is already at '(.+)'", str(error))
+    if taken:
+        return f"{taken[1]} is there already: write {taken[1]}=… without the +."
+    if isinstance(cause, OmegaConfBaseException) and "Could not override" in str(error):
+        return _unknown_key(cause)
+    causes = [str(part) for part in _causes(error) if str(part)]
+    return _one_line("\n".join(causes))
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    """Answer a key that is not there, from what its neighbours and the whole config hold."""
+    node, key = error.parent_node, str(error.key)
+    if not isinstance(node, DictConfig):
+        return _one_line(str(error))
+    full = str(error.full_key)
+    place = full[: -len(key) - 1]
+    there = [str(name) for name in node if name != "hydra" and str(name)[0] != "_"]
+    there += [] if place else [group for group in paths.groups() if group not in there]
+    elsewhere = [path for path in _keys(node._get_root()) if path.split(".")[-1] == key]
+    near = nearest(key, there)
+    if place:
+        near = near.replace(" mean '", f" mean '{place}.")
+    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere and not near else near
+    # A node that is no target of its own, such as `tags`, may be free to take any key.
+    add = f" To add it: +{full}=…" if place and "_target_" not in node and not hint else ""
+    return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}.{add}"
+
+
+def _keys(node: object, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted key of every value below a node, Hydra's own aside."""
+    if isinstance(node, DictConfig) and not node._is_missing():
+        for key in node:
+            if key != "hydra":
+                yield f"{prefix}{key!s}"
+                yield from _keys(node._get_node(key), f"{prefix}{key!s}.")

@@ -1,0 +1,65 @@
+"""Where the options are: conf/ and experiments/, in a checkout, in an installed wheel, and beside the user's work."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+EXPERIMENTS = "experiments"
+
+
+def config_root() -> Path:
+    """Return the folder that holds config.yaml: beside the package in a checkout, inside it in a wheel.
+
+    Raises:
+        FileNotFoundError: the installation is broken, neither place has it.
+    """
+    places = [PACKAGE.parent / "conf", PACKAGE / "conf"]
+    for place in places:
+        if (place / "config.yaml").is_file():
+            return place
+    raise FileNotFoundError(f"blurr is installed without its options: no config.yaml in {places}. Install blurr again.")
+
+
+def groups() -> list[str]:
+    """Return the names of the option groups: conf/'s folders and `experiments`."""
+    return sorted([folder.name for folder in config_root().iterdir() if folder.is_dir()] + [EXPERIMENTS])
+
+
+def own_root() -> Path | None:
+    """Return the folder where the user's own options may lie, None when it is the one where blurr's lie."""
+    here = Path.cwd()
+    return None if here in (config_root(), config_root().parent) else here
+
+
+def shipped_folder(group: str) -> Path:
+    """Return the folder of the options of a group that come with blurr."""
+    return config_root().parent / EXPERIMENTS if group == EXPERIMENTS else config_root() / group
+
+
+def options(group: str) -> dict[str, Path]:
+    """Return a group's options and their files; an option of the user's own hides a shipped one of its name."""
+    own = own_root()
+    folders = [shipped_folder(group)] + ([own / group] if own else [])
+    files = {file.stem: file for folder in folders for file in folder.glob("*.yaml")}
+    return dict(sorted(files.items()))
+
+
+def is_own(file: Path) -> bool:
+    """Is this option's file one of the user's own, rather than one that comes with blurr?"""
+    return file.parent != shipped_folder(file.parent.name)
+
+
+def headline(file: Path) -> str:
+    """Return the comment that opens an option's file, without Hydra's `@package` line; '' where there is none."""
+    for line in _opening_comments(file):
+        text = line.lstrip("# ").strip()
+        if text and not text.startswith("@"):
+            return text
+    return ""
+
+
+def _opening_comments(file: Path) -> Iterator[str]:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            return
+        yield line

@@ -1,0 +1,1 @@
+"""Encoded rows: kept on disk, put into batches of similar length, padded."""

@@ -1,0 +1,181 @@
+"""Keep tokenized rows on disk, found again by what they were made of, and shared by all runs and trials."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blurr.loading.columns import Column, Ragged, as_column
+from blurr.runs.checksums import flush, seal, verify
+
+log = logging.getLogger(__name__)
+
+FOLDER = "BLURR_CACHE"
+ABOUT = "about.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Tokenized rows on disk.
+
+    Args:
+        key: hash of what they were made of.
+        folder: where they are.
+        about: what they are, in words.
+        rows: how many.
+        size: in bytes.
+        used: when last, in seconds since 1970.
+    """
+
+    key: str
+    folder: Path
+    about: str
+    rows: int
+    size: int
+    used: float
+
+    def __str__(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.used))
+        return f"{self.about}: {self.rows} rows, {self.size / 1e6:.1f} MB, used {when}"
+
+
+def root() -> Path:
+    """Give the cache's folder: `$BLURR_CACHE`, or `blurr` in the user's folder for caches."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(FOLDER) or Path(caches) / "blurr")
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Give the key of rows that are made of these parts; the same in every process and on every machine."""
+    text = json.dumps(parts, sort_keys=True, default=repr)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def hash_of_code(*folders: Path) -> str:
+    """Hash the Python files of folders, so that rows made by other code are never taken."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(file for folder in folders for file in folder.glob("*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]) -> dict[str, Any]:
+    """Give the columns of a key from the disk, or make them and leave them there.
+
+    Two processes that make the same rows write each into a folder of its own; the first to finish names it. A disk that
+    cannot be written costs a warning, not the run.
+
+    Args:
+        key: see `key_of`.
+        about: what the rows are, for `blurr cache ls`.
+        make: makes the columns: numbers, or sequences of numbers, one per row.
+    """
+    folder = root() / key[:2] / key
+    found = _read(folder)
+    if found is not None:
+        return found
+    columns = {name: as_column(values) for name, values in make().items()}
+    try:
+        _write(folder, about, columns)
+    except OSError as error:
+        log.warning("The tokenized rows could not be kept in %s: %s", root(), error)
+    return columns
+
+
+def entries() -> list[Entry]:
+    """List what is on disk, the last used first."""
+    found = [_entry(about) for about in root().glob(f"*/*/{ABOUT}") if not about.parent.name.startswith(".")]
+    return sorted(found, key=lambda entry: -entry.used)
+
+
+def prune(*, days: float | None = None, gigabytes: float | None = None) -> list[Entry]:
+    """Delete what was not used for so many days, and then the longest unused until the rest fits.
+
+    Returns:
+        What was deleted.
+    """
+    deleted: list[Entry] = []
+    size = 0
+    for entry in entries():
+        size += entry.size
+        is_old = days is not None and time.time() - entry.used > days * 86_400
+        if is_old or (gigabytes is not None and size > gigabytes * 1e9):
+            deleted.append(entry)
+    for entry in deleted:
+        shutil.rmtree(entry.folder, ignore_errors=True)  # another process may be deleting it, too
+    for left in _unfinished(older_than=86_400):
+        shutil.rmtree(left, ignore_errors=True)
+    return deleted
+
+
+def _write(folder: Path, about: str, columns: Mapping[str, Column]) -> None:
+    unfinished = folder.parent / f".{uuid.uuid4().hex}"
+    unfinished.mkdir(parents=True)
+    try:
+        for name, column in columns.items():
+            for part, values in _parts(column).items():
+                np.save(unfinished / f"{name}.{part}.npy", values, allow_pickle=False)
+        rows = len(next(iter(columns.values()), ()))
+        (unfinished / ABOUT).write_text(json.dumps({"about": about, "rows": rows, "columns": list(columns)}))
+        seal(unfinished)  # flushed: a name that outlives a power failure stands for rows that do, too
+        unfinished.rename(folder)
+        flush(folder.parent)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if not folder.exists():  # else another process was faster
+            raise
+
+
+def _parts(column: Column) -> dict[str, NDArray[Any]]:
+    return {"flat": column.flat, "offsets": column.offsets} if isinstance(column, Ragged) else {"values": column}
+
+
+def _read(folder: Path) -> dict[str, Column] | None:
+    """Map an entry into memory; `None` where there is none, or one that is not as it was written."""
+    if not folder.exists():
+        return None
+    try:
+        verify(folder)
+        names = json.loads((folder / ABOUT).read_text())["columns"]
+        columns = {name: _read_column(folder, name) for name in names}
+        os.utime(folder / ABOUT)
+    except (OSError, ValueError) as error:
+        log.warning("The tokenized rows are made anew: %s", error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return columns
+
+
+def _read_column(folder: Path, name: str) -> Column:
+    if (folder / f"{name}.values.npy").exists():
+        return _mapped(folder / f"{name}.values.npy")
+    return Ragged(_mapped(folder / f"{name}.flat.npy"), _mapped(folder / f"{name}.offsets.npy"))
+
+
+def _mapped(file: Path) -> NDArray[Any]:
+    if not np.load(file, mmap_mode="r", allow_pickle=False).size:
+        return np.load(file, allow_pickle=False)  # type: ignore[no-any-return]  # nothing to map
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))  # a plain view: faster to slice than a memmap
+
+
+def _entry(file: Path) -> Entry:
+    about: dict[str, Any] = {"about": "a broken entry", "rows": 0}
+    with suppress(ValueError):  # it is listed and pruned all the same
+        about |= json.loads(file.read_text())
+    size = sum(part.stat().st_size for part in file.parent.iterdir())
+    return Entry(file.parent.name, file.parent, about["about"], about["rows"], size, file.stat().st_mtime)
+
+
+def _unfinished(*, older_than: float) -> list[Path]:
+    return [folder for folder in root().glob("*/.*") if time.time() - folder.stat().st_mtime > older_than]

@@ -1,0 +1,304 @@
+"""Tokenize texts, batch them for fastai, and show what is in a batch."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.core import TfmdDL
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from blurr.loading.bucketing import BatchSize, Buckets, Order
+from blurr.loading.rows import IGNORED, Batch, PaddingCollator, TokenizedRows
+from blurr.models.positions import length_limit
+from blurr.text.special_tokens import SpecialTokens, reader_of
+
+Inputs = dict[str, torch.Tensor]
+Table = list[dict[str, Any]]
+
+
+def tokenize_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[Any],
+    pairs: Sequence[str] | None = None,
+    *,
+    max_length: int | None = None,
+    is_split_into_words: bool = False,
+    special_tokens: SpecialTokens = "text",
+    parsed: Collection[str] = (),
+    **options: Any,
+) -> dict[str, list[list[int]]]:
+    """Tokenize a list of texts, or of sentence pairs, without padding.
+
+    Args:
+        tokenizer: turns text into ids.
+        texts: one string each, or one list of words each with `is_split_into_words`.
+        pairs: the second texts, for sentence pairs.
+        max_length: longest result in tokens, special tokens included; `None` takes the tokenizer's limit, if any.
+        is_split_into_words: each text is a list of words.
+        special_tokens: what a special token is that is written in a text, see `reader_of`.
+        parsed: special tokens that are parsed whatever `special_tokens` says.
+        options: passed to the tokenizer.
+
+    Returns:
+        `input_ids`, and `token_type_ids` where the tokenizer makes them. An attention mask says nothing that padding
+        does not, so the collator makes it.
+    """
+    limit = length_limit(tokenizer, max_length)
+    written = chain(chain.from_iterable(texts) if is_split_into_words else texts, pairs or ())
+    encoded = reader_of(tokenizer, written, special_tokens, parsed=parsed)(
+        list(texts),
+        None if pairs is None else list(pairs),
+        **{"truncation": limit is not None, "max_length": limit, **options},
+        is_split_into_words=is_split_into_words,
+        return_attention_mask=False,
+    )
+    return {k: encoded[k] for k in ("input_ids", "token_type_ids") if k in encoded}
+
+
+def collator_for(tokenizer: PreTrainedTokenizerBase, pad_to_multiple_of: int | None = None) -> PaddingCollator:
+    """Make the collator that pads as the tokenizer does."""
+    return PaddingCollator(
+        tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
+    )
+
+
+def decode_ids(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, *, of_source: bool = True) -> list[str]:
+    """Turn ids of shape `(batch, sequence)`, -100 and special tokens left out, back into texts.
+
+    Args:
+        tokenizer: which made them.
+        ids: the ids.
+        of_source: they were read, not written; the tokenizers of Marian have a model for each.
+    """
+    rows = [[int(i) for i in row if i != IGNORED] for row in ids]
+    options = {"clean_up_tokenization_spaces": False, "use_source_tokenizer": of_source}
+    texts: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True, **options)
+    return [text.strip() for text in texts]
+
+
+def shorten(text: str, trunc_at: int | None) -> str:
+    """Cut a text for display."""
+    return text if trunc_at is None or len(text) <= trunc_at else text[:trunc_at] + " …"
+
+
+class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
+    """A fastai DataLoader of tokenized text, in batches of similar length, that can show itself.
+
+    A batch is `(inputs, targets)`, see `PaddingCollator`.
+
+    Args:
+        dataset: `TokenizedRows`, or a fastai `Datasets` of `(text, target)`.
+        tokenizer: turns ids back into text.
+        show_rows: `(dl, inputs, targets, predictions, **options) -> table`, what `show_batch` and `show_results` show.
+        encode: turns raw items into `TokenizedRows`, for `test_dl`; `None` where the dataset does that itself.
+        lengths: of each row, by which rows are bucketed; `None` takes the dataset's, or counts characters.
+        seed: seed of the order of the batches.
+        bucket: put rows of similar length together.
+        max_tokens: instead of `bs` rows, the tokens of a batch, padding included.
+        kwargs: as for fastai's `TfmdDL`.
+
+    Attributes:
+        epoch: of the coming pass over the training rows; with `seed` it decides their order.
+        first: the batch of that pass to begin with, to go on within an epoch.
+        by_length: only rows of one length make a batch, see `batch_by_length`.
+        chances: of each row to be drawn in an epoch of training, with replacement; `None` takes each row once.
+    """
+
+    chances: NDArray[Any] | None = None
+    by_length = False
+
+    def __init__(
+        self,
+        dataset: Any = None,
+        *,
+        tokenizer: PreTrainedTokenizerBase,
+        show_rows: Callable[..., Table],
+        encode: Callable[[Any], TokenizedRows] | None = None,
+        lengths: NDArray[Any] | None = None,
+        seed: int = 42,
+        bucket: bool = True,
+        max_tokens: int | None = None,
+        num_workers: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.own = {
+            "tokenizer": tokenizer,
+            "show_rows": show_rows,
+            "encode": encode,
+            "seed": seed,
+            "bucket": bucket,
+            "max_tokens": max_tokens,
+        }
+        self.tokenizer, self.show_rows, self.encode, self.seed, self.bucket = tokenizer, show_rows, encode, seed, bucket
+        self.max_tokens, self.epoch, self.first = max_tokens, 0, 0
+        super().__init__(dataset, num_workers=num_workers, **kwargs)
+        # torch draws a seed for its workers at each pass; from the global generator, a resumed run would draw one more
+        self.fake_l.generator = torch.Generator().manual_seed(seed)
+        self.lengths = _lengths(self) if lengths is None and bucket and self.n else lengths
+        self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
+
+    def batches(self) -> list[Order]:
+        """Give the batches of the coming pass, each the numbers of its rows."""
+        if self.planned is None or self.planned[0] != self.epoch or self.planned[1] is not self.chances:
+            self.planned = (self.epoch, self.chances, self._plan())
+        return self.planned[2]
+
+    def batch_by_length(self) -> None:
+        """Put only rows of one length into a batch from now on, so that none is padded."""
+        if not self.by_length:
+            self.by_length, self.planned = True, None
+
+    def row_lengths(self) -> NDArray[Any]:
+        """Return each row's length, `(rows,)`, whether or not rows are bucketed by it; see `lengths`."""
+        lengths = _lengths(self) if self.lengths is None else self.lengths
+        return lengths if lengths.ndim == 1 else lengths[:, 0]
+
+    def _plan(self) -> list[Order]:
+        size = BatchSize(self.bs, self.max_tokens)
+        rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
+        if self.by_length and isinstance(self.dataset, TokenizedRows):
+            batches = Buckets(self.row_lengths(), size).of_one_length()
+        elif self.by_length:  # texts that are tokenized later, of which only the letters can be counted
+            batches = list(rows[:, None])
+        elif self.lengths is None:
+            batches = np.split(rows, range(self.bs, self.n, self.bs)) if self.n else []
+        else:
+            buckets = Buckets(self.lengths[rows], size)
+            chosen = buckets.training(seed=self.seed, epoch=self.epoch) if self.shuffle else buckets.evaluation()
+            batches = [rows[batch] for batch in chosen]
+        whole = self.drop_last and self.max_tokens is None
+        return [batch for batch in batches if len(batch) == self.bs] if whole else batches
+
+    def _rows_of_an_epoch(self) -> Order:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        rows = np.arange(self.n)
+        drawn: Order = rng.permutation(rows) if self.chances is None else rng.choice(rows, self.n, p=self.chances)
+        return drawn
+
+    def in_one_order(self) -> "TextDL":
+        """Return the loader, or one of the same rows whose order stays the same from pass to pass."""
+        return self.new(shuffle=False, drop_last=False) if self.shuffle else self
+
+    # -- the methods by which fastai's DataLoader iterates
+
+    def __len__(self) -> int:
+        return len(self.batches()) if self.n else 0
+
+    def get_idxs(self) -> list[int]:
+        """Give the numbers of the rows in the order of the batches."""
+        return [int(i) for batch in self.batches() for i in batch]
+
+    def sample(self) -> Iterator[Order]:
+        """Give the batches that this process makes; each worker has its share."""
+        return (b for i, b in enumerate(self.batches()[self.first :]) if i % self.num_workers == self.offs)
+
+    def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
+        for batch in samps:
+            if isinstance(self.dataset, TokenizedRows):  # they have been through every transform of an item
+                yield self.do_batch([self.dataset[i] for i in batch])
+            else:
+                yield self.do_batch([self.do_item(int(i)) for i in batch])
+
+    def after_iter(self) -> None:
+        """Go on to the next epoch; a pass that was broken off is begun again."""
+        super().after_iter()
+        self.first = 0
+        if self.shuffle:
+            self.epoch += 1
+
+    def retain(self, res: Any, b: Any) -> Any:
+        """Leave a batch as the collator made it, its type is no row's; a device without doubles gets floats."""
+        if self.device is None or torch.device(self.device).type != "mps":
+            return res
+        inputs, targets = res
+        return {name: _single(values) for name, values in inputs.items()}, _single(targets)
+
+    def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "TextDL":
+        """Make a loader like this one, of other rows: tokenized ones, a fastai dataset, or raw items."""
+        raw = dataset is not None and self.encode is not None and not isinstance(dataset, TokenizedRows)
+        rows = self.encode(dataset) if raw and self.encode else dataset
+        lengths = self.lengths if dataset is None else None
+        self._n_inp, self._types = 1, (dict, torch.Tensor)  # fastai would take a batch apart to learn them
+        return super().new(rows, cls, **{**self.own, "lengths": lengths, **kwargs})  # type: ignore[no-any-return]
+
+    def show_batch(self, b: Batch | None = None, max_n: int = 6, show: bool = True, **options: Any) -> Table | None:
+        """Show the first rows of a batch as a table; with `show=False`, return the table's rows.
+
+        Args:
+            b: the batch; `None` takes the first.
+            max_n: rows at the most.
+            show: display it; `False` returns it.
+            options: `trunc_at` cuts texts; `dataloaders`, which blurr 1.x needed, changes nothing.
+        """
+        inputs, targets = self.one_batch() if b is None else b
+        return self._display(inputs, targets, None, max_n, show, options)
+
+    def show_results(self, b: Batch, out: Any, max_n: int = 6, show: bool = True, **options: Any) -> Table | None:
+        """Show rows of a batch beside what the model predicts for them; `out` as `Learner.get_preds` gives it."""
+        return self._display(*b, out, max_n, show, options)
+
+    def _display(
+        self, inputs: Inputs, targets: torch.Tensor, out: Any, max_n: int, show: bool, options: dict[str, Any]
+    ) -> Table | None:
+        options = {k: v for k, v in options.items() if k not in {"dataloaders", "learner", "ctxs", "unique"}}
+        few = {k: v[:max_n] for k, v in inputs.items()}
+        table = self.show_rows(self, few, targets[:max_n], None if out is None else out[:max_n], **options)
+        if not show:
+            return table
+        _show_table(table)
+        return None
+
+
+def _single(values: torch.Tensor) -> torch.Tensor:
+    return values.float() if values.dtype == torch.float64 else values
+
+
+def _lengths(dl: TextDL) -> NDArray[Any]:
+    """Return each row's length: in tokens where they are known, else in characters of all its texts."""
+    if isinstance(dl.dataset, TokenizedRows):
+        return dl.dataset.lengths
+    return np.array([_characters(dl.do_item(i)[0]) for i in range(len(dl.dataset))])
+
+
+def _characters(item: Any) -> int:
+    if isinstance(item, str):
+        return len(item)
+    if isinstance(item, Mapping):
+        return _characters(item["text"])
+    return sum(_characters(part) for part in item)
+
+
+def _show_table(table: Table) -> None:
+    from fastai.torch_core import display_df
+
+    with pd.option_context("display.max_colwidth", None):
+        display_df(pd.DataFrame(table))
+
+
+def show_classification(
+    dl: TextDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
+) -> Table:
+    """Give rows of text, target and, where there is one, prediction, by their names."""
+    texts = decode_ids(dl.tokenizer, inputs["input_ids"])
+    table: Table = [{"text": shorten(text, trunc_at)} for text in texts]
+    vocab = getattr(dl, "vocab", None)
+    for name, values in (("target", targets), ("prediction", predictions)):
+        if values is None or not len(values) or torch.is_tensor(values) and not values.numel():
+            continue
+        for row, value in zip(table, values, strict=False):
+            row[name] = label_name(value, vocab)
+    return table
+
+
+def label_name(value: torch.Tensor, vocab: Sequence[str] | None) -> Any:
+    """Name a target or decoded prediction: a class, several classes (a 0/1 vector), or a number."""
+    if value.ndim:
+        chosen = [i for i, x in enumerate(value.tolist()) if x > 0.5]
+        return [vocab[i] if vocab else i for i in chosen]
+    if value.is_floating_point():
+        return round(float(value), 4)
+    return vocab[int(value)] if vocab is not None else int(value)

@@ -1,0 +1,103 @@
+"""Losses that take the value the model has computed already, and can compute it themselves where that does not do."""
+
+from typing import Any
+
+import torch
+from fastai.learner import AvgLoss, Learner
+from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+
+from blurr.loading.rows import IGNORED
+
+
+class PreCalculatedCrossEntropyLoss(CrossEntropyLossFlat):  # type: ignore[misc]  # fastai is not typed
+    """Cross-entropy that the model computed; `BaseModelCallback` hands its value over in `precalculated`.
+
+    Where there is no such value, or a loss per item is asked for (`reduction="none"`), it is computed from the logits.
+    """
+
+    precalculated: Any = None
+
+    def __call__(self, inp: torch.Tensor, targ: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        value: torch.Tensor = super().__call__(inp, targ, **kwargs) if _must_compute(self) else self.precalculated
+        return value
+
+
+class PreCalculatedBCELoss(BCEWithLogitsLossFlat):  # type: ignore[misc]
+    """Binary cross-entropy that the model computed, for multi-label classification."""
+
+    precalculated: Any = None
+
+    def __call__(self, inp: torch.Tensor, targ: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        value: torch.Tensor = super().__call__(inp, targ, **kwargs) if _must_compute(self) else self.precalculated
+        return value
+
+
+class PreCalculatedMSELoss:
+    """Mean squared error that the model computed, for regression."""
+
+    precalculated: Any = None
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.func = MSELossFlat()
+        self.reduction = reduction
+
+    @property
+    def reduction(self) -> str:
+        return str(self.func.reduction)
+
+    @reduction.setter
+    def reduction(self, value: str) -> None:
+        self.func.reduction = value
+
+    def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = self.func(inp.float(), targ.float()) if _must_compute(self) else self.precalculated
+        return value
+
+    def activation(self, out: torch.Tensor) -> torch.Tensor:
+        """Give the prediction, `(batch,)`, of logits `(batch, 1)`."""
+        return out.squeeze(-1)
+
+    def decodes(self, out: torch.Tensor) -> torch.Tensor:
+        """Leave a prediction as it is."""
+        return out
+
+
+class LossPerTarget(AvgLoss):  # type: ignore[misc]
+    """The mean loss of a validation, in which every target weighs the same, whatever batch it is in.
+
+    fastai's own weighs rows. Where a row has several targets, as in language models, and a batch more of them than
+    another, that is another number than the mean over the targets.
+    """
+
+    def accumulate(self, learn: Learner) -> None:
+        targets = int((learn.y != IGNORED).sum())
+        self.total += learn.to_detach(learn.loss.mean()).double() * targets
+        self.count += targets
+
+
+PRECALCULATED = (PreCalculatedCrossEntropyLoss, PreCalculatedBCELoss, PreCalculatedMSELoss)
+
+
+def _must_compute(loss: Any) -> bool:
+    return loss.precalculated is None or loss.reduction != "mean"
+
+
+def loss_per_row(loss_func: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Give the loss of each row, `(batch,)`, averaged over its real targets where it has several.
+
+    Args:
+        loss_func: a fastai loss, or a torch loss module, with a `reduction` that can be set.
+        logits: `(batch, …)`.
+        targets: `(batch,)` or `(batch, n)`; -100 is left out.
+    """
+    before = loss_func.reduction
+    loss_func.reduction = "none"
+    try:
+        values = loss_func(logits, targets)
+    finally:
+        loss_func.reduction = before
+    values = values.reshape(len(targets), -1)
+    real = (targets != IGNORED).reshape(len(targets), -1)
+    if real.shape != values.shape:
+        return torch.as_tensor(values.mean(1))
+    return torch.as_tensor((values * real).sum(1) / real.sum(1).clamp(min=1))

@@ -1,0 +1,335 @@
+"""Build the four Hugging Face objects of an experiment: architecture, config, tokenizer and model."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal
+
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from blurr.config.annotations import Vocab
+from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
+from blurr.models.attention import Attention, set_attention
+from blurr.models.heads import fit_head, head_of_another_task, in_stored_order
+from blurr.models.positions import Positions, positions_of, set_advice
+from blurr.models.tensors import check_new
+from blurr.models.vocabulary import add_pad_token
+from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
+from blurr.process.quiet import quiet
+from blurr.text.scratch import train_tokenizer
+from blurr.text.special_tokens import note_own
+
+log = logging.getLogger(__name__)
+DType = Literal["auto", "float32", "bfloat16", "float16", "stored"]
+
+WHERE = ("cache_dir", "revision", "trust_remote_code")  # what says where a config is, among what changes it
+# blurr says what they would, in a line; the last one speaks because the first is asked not to
+CHATTY = ("transformers.modeling_utils", "transformers.configuration_utils", "transformers.distributed.tensor_parallel")
+
+# What transformers lets through of a folder that is broken; RuntimeError where sizes do not fit.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
+
+
+@dataclass(frozen=True)
+class HFObjects:
+    """What blurr knows of a model; unpacks as `arch, config, tokenizer, model`, as in blurr 1.x.
+
+    Args:
+        arch: Hugging Face's name of the architecture, such as `bart`.
+        weights: `pretrained` or `scratch`: what the weights really are.
+        positions: the longest texts that the model has positions for.
+        stored: the type of numbers in which the checkpoint has its weights, such as `bfloat16`; `None` where it does
+            not say, or the weights are from scratch.
+    """
+
+    arch: str
+    config: Any  # each architecture's config has attributes of its own, which no type tells
+    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel
+    weights: str = "pretrained"
+    positions: Positions = Positions()
+    stored: str | None = None
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the labels, in the order of their ids."""
+        return [self.config.id2label[i] for i in range(self.config.num_labels)]
+
+    def __str__(self) -> str:
+        return f"Model: {self.arch}, {self.weights}, {self.model.num_parameters():,} parameters."
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.arch, self.config, self.tokenizer, self.model))
+
+
+def get_hf_objects(
+    pretrained_model_name_or_path: str | Path,
+    model_cls: Any,
+    config: PretrainedConfig | None = None,
+    tokenizer_cls: Any = AutoTokenizer,
+    *,
+    config_kwargs: Mapping[str, Any] | None = None,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    cache_dir: str | Path | None = None,
+    dtype: DType = "auto",
+    allow_missing: Sequence[str] = (),
+    complete: bool = False,
+) -> HFObjects:
+    """Load a checkpoint from a local folder, the cache or the Hub.
+
+    Args:
+        pretrained_model_name_or_path: Hub id or local folder.
+        model_cls: the class whose `from_pretrained` makes the model, such as `AutoModelForSequenceClassification`.
+        config: used as it is; `config_kwargs` change it all the same.
+        tokenizer_cls: the class whose `from_pretrained` makes the tokenizer.
+        config_kwargs: values of the config, such as `{"num_labels": 3}`. Labels that the checkpoint has, too, keep the
+            order that they have there.
+        tokenizer_kwargs: passed to the tokenizer.
+        model_kwargs: passed to the model.
+        cache_dir: where downloads are kept.
+        dtype: of the weights, see `torch_dtype`.
+        allow_missing: regular expressions for tensors that the checkpoint lacks and that may be made anew, besides
+            those of the head and the pooler.
+        complete: refuse any tensor that is missing or of another size, for the model is not to be trained.
+
+    Raises:
+        InputError: nothing can be loaded from there, or weights are missing.
+        ResourceError: the Hub does not answer, or memory or disk do not suffice.
+    """
+    name = str(pretrained_model_name_or_path)
+    # a head of another size is the normal case of fine-tuning: it is made anew, and `check_new` says so
+    options = {"ignore_mismatched_sizes": not complete, "trust_remote_code": False, **(model_kwargs or {})}
+    options = {"dtype": torch_dtype(dtype), "output_loading_info": True, **options}
+    common = {"cache_dir": cache_dir, "trust_remote_code": options["trust_remote_code"]}
+    values = dict(config_kwargs or {})
+    with _readable(name, model_cls), quiet(*CHATTY, level=logging.ERROR):
+        stored = AutoConfig.from_pretrained(name, **{k: v for k, v in {**common, **values}.items() if k in WHERE})
+        values = in_stored_order(values, stored)
+        if config is None:
+            config = AutoConfig.from_pretrained(name, **{**common, **values})
+        else:
+            config.update(values)
+        tokenizer = tokenizer_cls.from_pretrained(name, **{**common, **(tokenizer_kwargs or {})})
+        model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
+    missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
+    check_new(model, missing | resized, name, allowed=allow_missing, complete=complete)
+    theirs = head_of_another_task(model, stored)
+    if complete and theirs is not None:
+        raise InputError(
+            f"The head of {name!r} is that of a {theirs}, and not of a {type(model).__name__}: its answers would mean "
+            "nothing. Choose the task that it was trained for, or train it (`blurr run`)."
+        )
+    if "id2label" in values or "num_labels" in values:
+        fit_head(model, stored, missing=missing, resized=resized)
+    note_own(tokenizer, (tokenizer_kwargs or {}).values())
+    add_pad_token(tokenizer, model)
+    return _described(tokenizer, model, stored=stored)
+
+
+@contextmanager
+def _readable(name: str, model_cls: Any) -> Iterator[None]:
+    """Say what is wrong with a checkpoint that transformers does not load.
+
+    Raises:
+        InputError: it is broken or of another kind.
+        ResourceError: the Hub does not answer, or memory or disk do not suffice.
+    """
+    try:
+        yield
+    except UnpicklingError as e:  # torch's own words advise to run what is in it
+        raise InputError(
+            f"The weights of the model {name!r} are a pickle that holds more than numbers, which is not read: it would "
+            "run whatever is in it. Take weights in the form safetensors."
+        ) from e
+    except UNREADABLE as e:
+        failure = resource_error(e)
+        if failure is not None:
+            raise failure from e
+        if not is_offline() and any(map(is_no_answer, chain(e))):
+            raise ResourceError(f"The Hugging Face Hub does not give the model {name!r}: {e} Try again later.") from e
+        if "trust_remote_code" in str(e):
+            raise InputError(
+                f"The model {name!r} brings Python code of its own, which is not run. If you have read that code and "
+                "trust it: +model.model_kwargs.trust_remote_code=true"
+            ) from e
+        raise InputError(
+            f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
+            "Give a Hub id, or a folder that save_pretrained wrote, of a model that can do this task."
+        ) from e
+
+
+def torch_dtype(dtype: DType) -> torch.dtype | Literal["auto"]:
+    """Return the type of the numbers that weights are held in.
+
+    Args:
+        dtype: `auto` is float32, whatever the checkpoint was stored in: in 16 bits most steps of training are rounded
+            away. `stored` is what the checkpoint has.
+    """
+    if dtype == "stored":
+        return "auto"  # as transformers calls it
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(dtype, torch.float32)
+
+
+def _described(
+    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, stored: PretrainedConfig | None, **known: Any
+) -> HFObjects:
+    """Make the record of a model, and have its tokenizer know how long a text the model can read."""
+    positions = positions_of(model)
+    set_advice(tokenizer, model.config, positions)
+    dtype = None if stored is None or stored.dtype is None else str(stored.dtype).removeprefix("torch.")
+    return HFObjects(
+        **{"arch": str(model.config.model_type), **known},
+        config=model.config,
+        tokenizer=tokenizer,
+        model=model,
+        positions=positions,
+        stored=dtype,
+    )
+
+
+class NLP:
+    """The door to Hugging Face's models, under the name that blurr 1.x gave it."""
+
+    get_hf_objects = staticmethod(get_hf_objects)
+
+    @staticmethod
+    def get_architectures() -> list[str]:
+        """Names of all architectures that the installed transformers knows."""
+        return sorted(CONFIG_MAPPING.keys())
+
+
+# -- weights: pretrained where they can be had, from scratch where not
+
+
+def build_model(
+    name: str,
+    *,
+    model_cls: str,
+    config: Mapping[str, Any],
+    corpus: Callable[[], Iterable[str]],
+    load_weights: bool,
+    arch: str | None = None,
+    weights: Weights = "auto",
+    scratch: Mapping[str, Any] | None = None,
+    scratch_tokenizer: str | None = None,
+    scratch_vocab: Vocab = 4000,
+    revision: str | None = None,
+    dtype: DType = "auto",
+    allow_missing: Sequence[str] = (),
+    attention: Attention | None = None,
+    config_kwargs: Mapping[str, Any] | None = None,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> HFObjects:
+    """Build tokenizer, config and model as `model=` of the configuration asks for.
+
+    Args:
+        name: Hub id or local folder of the checkpoint.
+        model_cls: name of a transformers auto class, given by the task.
+        config: values that the task asks for, such as the label names.
+        load_weights: `False` makes a model without memory for its weights, of which only the shapes can be read.
+        corpus: gives the texts of the training split, to train the tokenizer of a model from scratch.
+        arch: Hugging Face's name of the architecture; `None` takes it from the checkpoint.
+        weights: `pretrained` loads the checkpoint or stops; `scratch` builds a small model of the same architecture;
+            `auto` takes the checkpoint where it can be had and otherwise falls back to scratch with a warning.
+        scratch: sizes of the model from scratch, in the words of its Hugging Face config.
+        scratch_tokenizer: class of the tokenizer from scratch; `None` takes the architecture's own.
+        scratch_vocab: largest size of the vocabulary trained for a model from scratch.
+        revision: branch, tag or commit on the Hub.
+        dtype: of the weights in training and in what is saved: `float32` (which is `auto`), `bfloat16`, `float16`, or
+            `stored`: as the checkpoint has them.
+        allow_missing: regular expressions for tensors that the checkpoint may lack, see `get_hf_objects`.
+        attention: see `blurr.models.attention.set_attention`; `None` leaves the choice to transformers.
+        config_kwargs: the user's values of the config; they win.
+        tokenizer_kwargs: passed to the tokenizer.
+        model_kwargs: passed to `from_pretrained`.
+
+    Raises:
+        InputError: the checkpoint cannot be had and `weights` does not allow to do without it; or the attention cannot.
+    """
+    auto_cls = getattr(transformers, model_cls)
+    at = {} if revision is None else {"revision": revision}
+    values = {**config, **(config_kwargs or {})}
+    tokenizer_values = {**at, **(tokenizer_kwargs or {})}
+    chosen = choose_weights(name, weights, arch)
+    device = nullcontext() if load_weights else torch.device("meta")
+    if chosen == "pretrained" and load_weights:
+        hf = get_hf_objects(
+            name,
+            auto_cls,
+            config_kwargs={**at, **values},
+            tokenizer_kwargs=tokenizer_values,
+            model_kwargs={**at, **(model_kwargs or {})},
+            dtype=dtype,
+            allow_missing=allow_missing,
+        )
+    elif chosen == "pretrained" or Path(name).is_dir():
+        with device:
+            remote = {"trust_remote_code": (model_kwargs or {}).get("trust_remote_code", False)}
+            given = {**remote, **at, **values}, {**remote, **tokenizer_values}
+            hf = replace(_reinitialized(name, auto_cls, *given, dtype), weights=chosen)
+    elif arch is not None:
+        tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
+        with device:
+            hf = _from_sizes(arch, auto_cls, tokenizer, {**(scratch or {}), **values}, dtype)
+    else:
+        raise InputError(f"model={name!r} cannot be reached to learn its architecture. {REMEDY}")
+    if attention is not None:
+        set_attention(hf.model, attention)
+    if hf.model.dtype != torch.float32:
+        log.warning("Weights are trained in %s: steps that are small beside a weight are rounded away.", hf.model.dtype)
+    return hf
+
+
+# -- from scratch
+
+
+def _from_sizes(
+    arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any], dtype: DType
+) -> HFObjects:
+    """Make a model with random weights, its special ids taken from the tokenizer."""
+    bos, pad = tokenizer.bos_token_id, tokenizer.pad_token_id
+    ids = {
+        "pad_token_id": pad,
+        "bos_token_id": bos,
+        "eos_token_id": tokenizer.eos_token_id,
+        "sep_token_id": tokenizer.sep_token_id,  # by which BigBird and Longformer find the question
+        "decoder_start_token_id": pad if bos is None else bos,
+        "forced_eos_token_id": None,
+    }
+    known = {k: v for k, v in ids.items() if v is not None}
+    config = AutoConfig.for_model(arch, vocab_size=len(tokenizer), **{**known, **values})
+    model = auto_cls.from_config(config, trust_remote_code=False, **_dtype_of_new(dtype))
+    note_own(tokenizer)
+    tokenizer.model_max_length = int(values.get("max_position_embeddings", values.get("n_positions", 512)))
+    return _described(tokenizer, model, stored=None, arch=arch, weights="scratch")
+
+
+def _reinitialized(
+    name: str, auto_cls: Any, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any], dtype: DType
+) -> HFObjects:
+    """Make a model with random weights, of the size and with the tokenizer of a checkpoint."""
+    with _readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
+        stored = AutoConfig.from_pretrained(name, **{k: v for k, v in values.items() if k in WHERE})
+        config = AutoConfig.from_pretrained(name, **in_stored_order(values, stored))
+        tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_kwargs)
+        remote = {"trust_remote_code": values["trust_remote_code"]}
+        model = auto_cls.from_config(config, **remote, **_dtype_of_new(dtype))
+    note_own(tokenizer, tokenizer_kwargs.values())
+    add_pad_token(tokenizer, model)
+    return _described(tokenizer, model, stored=stored)
+
+
+def _dtype_of_new(dtype: DType) -> dict[str, torch.dtype]:
+    """Return the argument of `from_config`, which takes the type that the config names where it gets none."""
+    known = torch_dtype(dtype)
+    return {"dtype": known} if isinstance(known, torch.dtype) else {}

@@ -1,0 +1,99 @@
+"""Wrap a Hugging Face model for fastai: what goes in, what comes out, and its parameters in groups."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from blurr.errors import InputError
+
+
+class BaseModelWrapper(nn.Module):
+    """Let a Hugging Face model take a batch as one dict, of which it reads the keys it knows.
+
+    Args:
+        hf_model: the model.
+        output_hidden_states: ask for the hidden states; they are in `learn.blurr_model_outputs`.
+        output_attentions: ask for the attentions, likewise.
+        hf_model_kwargs: passed to every call of the model.
+
+    Attributes:
+        reads_pads: the model makes something else of a row beside a longer one, see `blurr.training.padding`.
+        tried_length: of the longest row by which that was tried.
+        rounding: share of its largest logit by which the model's own arithmetic may move one from batch to batch.
+    """
+
+    reads_pads = False
+    tried_length = 0
+    rounding = 1e-3
+
+    def __init__(
+        self,
+        hf_model: PreTrainedModel,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        hf_model_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.hf_model = hf_model
+        self.options = dict(hf_model_kwargs or {})
+        self.known = frozenset(inspect.signature(hf_model.forward).parameters)
+        self.ask(hidden_states=output_hidden_states, attentions=output_attentions)
+
+    def ask(self, *, hidden_states: bool = False, attentions: bool = False) -> None:
+        """Have hidden states and attentions put into each output."""
+        asked = {"output_hidden_states": hidden_states, "output_attentions": attentions}
+        self.options = {k: True for k, wanted in asked.items() if wanted} | self.options
+        if attentions:
+            self.hf_model.set_attn_implementation("eager")  # the faster kinds never hold them
+
+    def forward(self, x: Mapping[str, Any]) -> ModelOutput:
+        """Call the model; the batch is left as it is."""
+        output: ModelOutput = self.hf_model(
+            **{k: v for k, v in x.items() if k in self.known}, **self.options, return_dict=True
+        )
+        return output
+
+
+def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the logits of an output in float32; those of start and end of a span side by side, `(batch, sequence, 2)`.
+
+    Losses and metrics are computed from them; in 16 bits, as weights of 16 bits give them, neither can be.
+
+    Raises:
+        InputError: it has neither.
+    """
+    if "logits" in output:
+        return output["logits"].float()
+    if "start_logits" not in output:
+        raise InputError(
+            f"The model gives {sorted(output)}, and no logits. Heads that search by beams, such as "
+            "XLNetForQuestionAnswering, do so: take the class whose name ends in Simple, as "
+            "AutoModelForQuestionAnswering does."
+        )
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1).float()
+
+
+def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
+    """Split a model into parameter groups: embeddings first, then the parts of the body in order, the head last.
+
+    Works for any architecture, by its modules: a weight that two parts share belongs to the first of them.
+    """
+    hf_model = m.hf_model if isinstance(m, BaseModelWrapper) else m
+    body = hf_model.base_model if isinstance(hf_model, PreTrainedModel) else hf_model
+    embeddings = [x for name, x in body.named_modules() if isinstance(x, nn.Embedding) or name.endswith("embeddings")]
+    parts: list[Iterable[nn.Module]] = [embeddings, *([child] for child in body.children()), [body], [hf_model]]
+    groups, seen = [], set()
+    for part in parts:
+        group = []
+        for parameter in (p for module in part for p in module.parameters()):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                group.append(parameter)
+        if group:
+            groups.append(group)
+    return groups

@@ -1,0 +1,40 @@
+"""Show where the start of a run goes: what is loaded before the first row is read, and how long each part takes."""
+
+import json
+import subprocess
+import sys
+import time
+
+# In the order in which a run loads them. What two parts need counts for the first.
+PARTS = {
+    "Hydra and the options": "from blurr.config import composing as c; c.prepare_process(); c.compose([])",
+    "torch": "import torch",
+    "transformers": "from transformers import PreTrainedModel, AutoTokenizer",
+    "datasets": "import datasets",
+    "fastai": "import fastai.learner",
+    "blurr": "import blurr.experiment",
+    "MLflow": "import blurr.tracking.mlflow_sink",
+}
+PROBE = """
+import json, sys, time
+for name, code in json.loads(sys.argv[1]).items():
+    clock, processor = time.perf_counter(), time.process_time()
+    exec(code, {})
+    print(json.dumps([name, time.perf_counter() - clock, time.process_time() - processor]))
+"""
+
+
+def startup_times() -> list[tuple[str, float, float]]:
+    """Load everything once more, in a process of its own.
+
+    Returns:
+        Part, seconds by the clock, seconds for which it had a processor. The clock says more where files are read from
+        a slow disk or other programs are busy.
+    """
+    begun = time.perf_counter()
+    command = [sys.executable, "-W", "ignore", "-c", PROBE, json.dumps(PARTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    whole = time.perf_counter() - begun
+    parts = [(name, clock, cpu) for name, clock, cpu in map(json.loads, done.stdout.splitlines())]
+    rest = whole - sum(clock for _, clock, _ in parts)
+    return [("Python, and leaving it", rest, rest), *parts]

@@ -1,0 +1,40 @@
+"""Decide how many threads torch computes with, before it loads; imports nothing heavy."""
+
+import os
+import sys
+from typing import Literal
+
+import psutil  # type: ignore[import-untyped]
+
+from blurr.config.annotations import ThreadCount
+
+Threads = ThreadCount | Literal["auto"]
+VARIABLE = "OMP_NUM_THREADS"
+
+
+def set_threads(wish: Threads) -> None:
+    """Have torch compute with so many threads, unless the user's environment says with how many.
+
+    Args:
+        wish: a number, or `auto`, see `free_cores`.
+    """
+    if VARIABLE in os.environ:
+        return
+    number = free_cores() if wish == "auto" else wish
+    os.environ[VARIABLE] = str(number)
+    torch = sys.modules.get("torch")
+    if torch is not None:  # it reads the variable when it is loaded, and never again
+        torch.set_num_threads(number)
+
+
+def free_cores() -> int:
+    """Give half of the physical cores that this process may use, at least one.
+
+    Threads that wait for a core which others keep busy hold up all the rest: on two busy cores two threads were three
+    to seven times slower than one, and a small model was slower with them on idle cores, too. The rule asks for what
+    the machine has, not for what it is doing: the last digits of a result depend on the number of threads, so a run
+    must have the same number each time.
+    """
+    physical = psutil.cpu_count(logical=False) or 1
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else physical
+    return max(1, min(physical, allowed) // 2)

@@ -1,0 +1,116 @@
+"""Find the folder of a trained model: a run's, a model's own, or one that MLflow keeps."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blurr.errors import InputError
+from blurr.runs.checksums import SEAL, Damaged, verify_if_sealed
+from blurr.tasks.saved import FILE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+VERSION = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
+KINDS = "the folder of a run, the id of an MLflow run, runs:/<id>/model, models:/<name>/<version> or …@<alias>"
+DEFAULT_STORE = "sqlite:///mlflow.db"  # where tracking=local keeps its runs
+
+
+def is_model_folder(where: str | Path) -> bool:
+    """Return whether this is the local folder of a run or of its model."""
+    path = Path(where).expanduser()
+    return any((folder / FILE).is_file() for folder in (path, path / "model"))
+
+
+def model_folder(where: str | Path) -> Path:
+    """Find the folder that holds weights and `blurr.json`; what MLflow keeps elsewhere is downloaded.
+
+    The store is that of the environment variable MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder.
+
+    Args:
+        where: see `Predictor.load`.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(where).expanduser()
+    for folder in (path, path / "model"):
+        if (folder / FILE).is_file():
+            return folder
+    if (path / "config.json").is_file():
+        raise InputError(
+            f"{path} has no file {FILE}, which a run of blurr leaves beside its model. To take the checkpoint as it "
+            f"is, say the task that its head is for, as in: {path} task=sequence_classification"
+        )
+    if path.is_dir():
+        raise InputError(
+            f"{path} holds no trained model: neither it nor its folder model/ has a file {FILE}, which a run of blurr "
+            "leaves at its end."
+        )
+    text = str(where)
+    uri = f"runs:/{text}/model" if RUN_ID.fullmatch(text) else text
+    if not uri.startswith(("runs:/", "models:/")):
+        raise InputError(
+            f"There is no folder {where}, looked for in {Path.cwd()}. Give {KINDS}. A Hub id needs its task, too, as "
+            f"in: {where} task=summarization"
+        )
+    folder = Path(_downloaded(uri))
+    if not (folder / FILE).is_file():
+        raise InputError(f"{where} has no file {FILE}: it is no model that a run of blurr has left. Give {KINDS}.")
+    return folder
+
+
+def check_model(folder: Path) -> None:
+    """Compare the files of a model with their checksums, so that no flipped bit of a weight makes an answer.
+
+    Raises:
+        InputError: one is not as it was written.
+    """
+    try:
+        verify_if_sealed(folder)
+    except Damaged as error:
+        raise InputError(
+            f"{error} Take the model from elsewhere (MLflow keeps one with its run), or go on with its run, which "
+            f"writes it anew: blurr run resume={folder.parent}. If you changed the file yourself, delete "
+            f"{folder / SEAL}."
+        ) from error
+
+
+def _downloaded(uri: str) -> str:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, when MLflow is imported
+    import mlflow.artifacts
+    from mlflow import MlflowClient
+
+    from blurr.runs.secrets import mask_text
+    from blurr.tracking.store import SQLITE, STORE_ERRORS, request_limits, resolve_uri, store_failure
+
+    store = resolve_uri(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE))
+    if store.startswith(SQLITE) and not Path(store.removeprefix(SQLITE)).is_file():
+        raise InputError(
+            f"{uri} is looked for in MLflow's store {store}, which does not exist. Set MLFLOW_TRACKING_URI to the "
+            f"store that has it, or give {KINDS}."
+        )
+    try:
+        with request_limits(retries=1, seconds=10):
+            source = _source(MlflowClient(store, store), uri)
+        return str(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=store))
+    except STORE_ERRORS as error:
+        first = str(error).partition("\n")[0]
+        said = f"MLflow at {mask_text(store)} cannot give {uri}: {mask_text(first)}"
+        raise store_failure(error, said) from error
+
+
+def _source(client: "MlflowClient", uri: str) -> str:
+    """Give the address of a model's files; MLflow would look for a registry in settings of the whole process."""
+    if uri.startswith("runs:/"):
+        run, _, place = uri.removeprefix("runs:/").partition("/")
+        return f"{client.get_run(run).info.artifact_uri}/{place or 'model'}"
+    found = VERSION.fullmatch(uri)
+    if found is None:
+        raise InputError(f"{uri} names no version of a model. Give models:/<name>/<version> or models:/<name>@<alias>.")
+    if found["alias"] is None:
+        return str(client.get_model_version_download_uri(found["name"], found["version"]))
+    version = client.get_model_version_by_alias(found["name"], found["alias"])
+    return str(client.get_model_version_download_uri(found["name"], version.version))

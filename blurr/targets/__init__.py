@@ -1,0 +1,1 @@
+"""What a task learns to give: classes, texts; shared by all modalities."""

@@ -1,0 +1,104 @@
+"""A learner whose predictions are generated texts."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from fastai.learner import Learner
+from transformers import GenerationConfig
+
+from blurr.models.decoder import begin_as_in_training, end_as_in_training
+from blurr.targets.generation import generate_texts, generation_config, own_settings
+from blurr.training.learner import Blearner, Result, infer
+
+log = logging.getLogger(__name__)
+
+
+def blurr_generate(
+    learn: Learner,
+    items: Any,
+    *,
+    key: str = "generated_texts",
+    bs: int | None = None,
+    seed: int | None = None,
+    **settings: Any,
+) -> list[Result]:
+    """Generate a text for one item or many.
+
+    Args:
+        learn: a learner whose model can generate.
+        items: a text, a dict of the columns, or a list, DataFrame, Series, Dataset of them.
+        key: under which a result's text stands.
+        bs: rows in a batch.
+        seed: of sampling; the same items in the same batches then get the same texts. `None` goes on drawing by chance.
+        settings: generation settings; they win over the model's.
+
+    Returns:
+        One dict per item: its text, or list of texts where `num_return_sequences` is above 1, under `key`.
+    """
+    model, tokenizer = learn.model.hf_model, learn.dls.tokenizer
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        texts = infer(learn, items, lambda x: generate_texts(model, tokenizer, x, settings), bs=bs)
+    return [{key: text} for text in texts]
+
+
+def generated(learn: Learner) -> list[Any]:
+    """Return the text that the model generates for each row of the batch it has just run.
+
+    The encoder's output is at hand from computing the loss, so the source is not encoded again.
+    """
+    encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
+    one = {"num_return_sequences": 1}  # a metric compares one text with one
+    return generate_texts(learn.model.hf_model, learn.dls.tokenizer, learn.xb[0], one, encoded=encoded)
+
+
+def tell_settings(settings: GenerationConfig, asked: Mapping[str, Any]) -> None:
+    """Say which settings are in force that nobody has asked for, and which is not that somebody has."""
+    stay = ", ".join(f"{name}={value}" for name, value in own_settings(settings, asked).items())
+    if stay:
+        log.info("Of the model's own generation settings these stay in force: %s.", stay)
+    if asked.get("max_length") is not None and asked.get("max_new_tokens") is not None:
+        log.info("Texts end by max_length=%s, not by max_new_tokens=%s.", asked["max_length"], asked["max_new_tokens"])
+
+
+class BlearnerForGeneration(Blearner):
+    """A `Blearner` whose predictions are generated texts.
+
+    Args:
+        generation: generation settings, see `generation_config`. The model takes them over: whatever generates with it,
+            here or where it has been saved and loaded, does so alike.
+        args, kwargs: as for `Blearner`.
+    """
+
+    key: ClassVar[str] = "generated_texts"  # under which the text of a prediction stands
+
+    def __init__(self, *args: Any, generation: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        hf_model, tokenizer, asked = self.model.hf_model, self.dls.tokenizer, dict(generation or {})
+        settings = generation_config(hf_model, {"pad_token_id": tokenizer.pad_token_id, **asked})
+        if hf_model.config.is_encoder_decoder:
+            begin_as_in_training(hf_model, tokenizer, settings, frozenset(asked))
+        end_as_in_training(tokenizer, settings)
+        hf_model.generation_config = settings
+        tell_settings(settings, asked)
+
+    def blurr_generate(self, items: Any, **options: Any) -> list[Result]:
+        """Generate a text for one item or many; see `blurr.targets.generation.blurr_generate`."""
+        return blurr_generate(self, items, **options)
+
+    def predict(self, items: Any, **options: Any) -> list[Result]:
+        """Generate a text for one item or many, under the `key` of this class; see `blurr_generate`."""
+        return self.blurr_generate(items, **{"key": self.key, **options})
+
+    def decoded_predictions(self, batch: Any, **options: Any) -> Any:
+        """Generate a text for each row of a batch."""
+        was_training = self.model.training
+        self.model.eval()
+        inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
+        wished = options.get("text_gen_kwargs", {})
+        texts = generate_texts(self.model.hf_model, self.dls.tokenizer, inputs, wished)
+        self.model.train(was_training)
+        return texts

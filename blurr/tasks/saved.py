@@ -1,0 +1,110 @@
+"""Keep a task beside its trained model, as a small JSON file, so that predicting needs no config and no pickle."""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from blurr import __version__
+from blurr.config import signatures
+from blurr.config.building import build
+from blurr.config.checks import check_part
+from blurr.config.trust import TRUST, check_config, is_listed
+from blurr.errors import InputError
+from blurr.models.objects import HFObjects
+from blurr.tasks.base import Task
+
+log = logging.getLogger(__name__)
+
+FILE = "blurr.json"
+OURS = re.compile(r"blurr\.text\.tasks\.\w+\.\w+")  # nothing else is ever called that a model folder names
+
+
+@dataclass(frozen=True)
+class SavedTask:
+    """What is known of a trained model besides its weights.
+
+    Attributes:
+        task: as training has settled it.
+        columns: role to column, or columns, of the rows it was trained on.
+        choices: the options of the groups `task` and `data` that it was trained with.
+        metrics: the config of the metrics that it was evaluated by, by their names.
+    """
+
+    task: Task
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_model(folder: Path, saved: SavedTask, hf: HFObjects) -> None:
+    """Write a trained model with its tokenizer and task, as `from_pretrained` and a Predictor read it."""
+    hf.model.save_pretrained(folder)
+    hf.tokenizer.save_pretrained(folder)
+    save_task(folder, saved)
+
+
+def save_task(folder: Path, saved: SavedTask) -> None:
+    """Write the task into the folder of its model.
+
+    A function among the task's settings has no place in a file of plain values: it is left out, and a warning says so.
+    """
+    kind = type(saved.task)
+    settings = asdict(saved.task)
+    functions = sorted(name for name, value in settings.items() if callable(value))
+    if functions:
+        log.warning("%s cannot hold functions: %s of the task is left out.", FILE, functions)
+    node = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
+    node |= {name: value for name, value in settings.items() if name not in functions}
+    parts = {"task": node, "columns": saved.columns, "choices": saved.choices, "metrics": saved.metrics}
+    text = json.dumps({"blurr": __version__, **parts}, indent=2, ensure_ascii=False, default=str)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
+    """Read what `save_task` has written.
+
+    Args:
+        folder: of the model.
+        trusted: packages that the file may name functions and classes of, besides what `blurr.config.trust` lists.
+
+    Raises:
+        InputError: it is not readable, or names what is no task of blurr's or has other settings.
+    """
+    file = folder / FILE
+    try:
+        parts = json.loads(file.read_text(encoding="utf-8"))
+        node = dict(parts["task"])
+        target = str(node["_target_"])
+        rest = {name: dict(parts[name]) for name in ("columns", "choices", "metrics")}
+        _check_names(rest["choices"].values())
+        _check_names(rest["columns"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file} is not the file that a run of blurr leaves beside its model ({type(error).__name__}: {error}). "
+            "Give the folder of a run, or its folder model/."
+        ) from error
+    is_own = not signatures.is_ours(target)
+    is_task = OURS.fullmatch(target) and signatures.class_attribute(target, "model_cls")
+    if not (is_listed(target, trusted) if is_own else is_task):
+        raise InputError(f"{file} names the task {target!r}, which is none of blurr's. {TRUST}")
+    check_config({"task": node, "columns": rest["columns"]}, where=str(file), remedy=TRUST, trusted=trusted)
+    config = OmegaConf.create({"task": node})
+    if not is_own:
+        check_part("task", config.task)
+    task = build(config.task)
+    if not isinstance(task, Task):
+        raise InputError(f"{file} names {target!r}, which makes a {type(task).__name__} and no task.")
+    return SavedTask(task=task, **rest)
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    """Refuse what is no name of a role or option: these become words of a command line."""
+    for name in names:
+        if not re.fullmatch(r"[\w.-]+", str(name)):
+            raise ValueError(f"{name!r} is no name")

@@ -1,0 +1,1 @@
+"""Learn to go on with texts, or to find hidden tokens."""

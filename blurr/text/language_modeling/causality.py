@@ -1,0 +1,72 @@
+"""Find out what a model looks at: the tokens that it is to predict, or the other texts of its row."""
+
+import torch
+from transformers import PreTrainedModel
+
+from blurr.errors import InputError
+from blurr.loading.dataloader import Inputs
+from blurr.models.objects import HFObjects
+from blurr.text.language_modeling.chunking import special_ids
+from blurr.text.language_modeling.packing import PACKED, first_position, kept_apart
+
+LENGTHS = [5, 3]  # of the two texts by which packing is tried
+SHARE = 1e-3  # of the largest logit, by which rounding may move one; another position or text moves it by far more
+
+
+def check_causal(hf: HFObjects) -> None:
+    """Refuse a model whose logits for a token change with the tokens after it: it would copy, and learn nothing.
+
+    XLM and XLNet have a head for language modelling, but read in both directions, and predict a token from itself.
+
+    Raises:
+        InputError: the model is such a one.
+    """
+    ids = torch.arange(8, device=hf.model.device)[None] % len(hf.tokenizer)
+    other = ids.clone()
+    other[0, -1] = 0
+    before, after = (_logits(hf.model, {"input_ids": x})[0, :-1] for x in (ids, other))
+    if not torch.allclose(before, after, rtol=0, atol=1e-6):  # what is masked has no weight at all
+        raise InputError(
+            f"{hf.arch} reads the tokens that it is to predict, so it cannot learn to go on with texts. Choose a "
+            "model that reads from left to right, such as model=gpt2, or task=masked_lm."
+        )
+
+
+def check_packing(hf: HFObjects, *, causal: bool) -> None:
+    """Refuse a model that makes something else of packed texts than of the same texts one by one.
+
+    Args:
+        hf: the model; two short texts are put through it.
+        causal: it reads from left to right.
+
+    Raises:
+        InputError: it takes no mask between texts or no positions, or goes by others.
+    """
+    ordinary = [i for i in range(len(hf.tokenizer)) if i not in set(special_ids(hf.tokenizer).tolist())]
+    ids = torch.tensor([[ordinary[i % len(ordinary)] for i in range(sum(LENGTHS))]])
+    numbers = torch.repeat_interleave(torch.tensor([1, 2]), torch.tensor(LENGTHS))[None]
+    inputs = {"input_ids": ids, PACKED: numbers}
+    together = kept_apart(inputs, first_position=first_position(hf.model), causal=causal)
+    alone = torch.cat([_logits(hf.model, {"input_ids": text}) for text in torch.split(ids, LENGTHS, dim=1)], dim=1)
+    try:
+        packed = _logits(hf.model, together)
+        reason = f"moves its logits by {float((packed - alone).abs().max()):.2g}"
+        fits = torch.allclose(packed, alone, rtol=0, atol=SHARE * float(alone.abs().max()))
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # each architecture has its own way to refuse
+        reason, fits = f"ends in {type(error).__name__}: {error}", False
+    if not fits:
+        raise InputError(
+            f"{hf.arch} cannot keep packed texts apart: to pack two of them {reason}. Set task.packing=false, with "
+            "task.chunk=false for a row per text, or choose another model or model.attention=sdpa."
+        )
+
+
+def _logits(model: PreTrainedModel, inputs: Inputs) -> torch.Tensor:
+    was_training = model.training
+    model.train(False)
+    try:
+        with torch.no_grad():
+            logits: torch.Tensor = model(**{name: values.to(model.device) for name, values in inputs.items()}).logits
+    finally:
+        model.train(was_training)
+    return logits

@@ -1,0 +1,210 @@
+"""Hide tokens for a masked language model to find: which ones, by three objectives, and what stands in their place.
+
+All is vectorised over a batch. `words` is `(batch, sequence)` and holds for each token the number of its word, -1 for
+special tokens and pads. `noise` is of the same shape, uniform in [0, 1); all chance is in it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from blurr.errors import InputError
+from blurr.loading.rows import IGNORED, Batch, PaddingCollator, Row
+from blurr.text.language_modeling.chunking import NO_WORD, special_ids
+from blurr.text.language_modeling.packing import PACKED, kept_apart
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Groups = tuple[Ints, Ints]
+ObjectiveName = Literal["bert", "whole_word", "span"]
+Objective = Callable[[Ints, Floats], Groups]  # of `words` and `noise`, both `(batch, sequence)`
+
+SPAN_P, LONGEST_SPAN = 0.2, 10  # SpanBERT's: the mean is 3.8 words
+VALIDATION_SEED = 0  # not the run's: runs with different seeds are scored on the same masks
+
+
+# -- objectives: what is hidden together, and what is never cut
+
+
+def single_tokens(words: Ints, noise: Floats) -> Groups:
+    """Hide tokens one by one (Devlin et al. 2019, arXiv:1810.04805)."""
+    tokens = np.where(words >= 0, np.arange(words.shape[1]), NO_WORD)
+    return tokens, tokens
+
+
+def whole_words(words: Ints, noise: Floats) -> Groups:
+    """Hide all tokens of a word together (whole word masking of Google's BERT)."""
+    units = _first_of_run(words)
+    return units, units
+
+
+def spans(words: Ints, noise: Floats) -> Groups:
+    """Hide runs of words, their lengths geometric (Joshi et al. 2020, SpanBERT, arXiv:1907.10529).
+
+    The row is cut into runs of such lengths, of which some are then hidden: that gives the lengths of SpanBERT, which
+    draws runs until it has enough, and no two that overlap. A special token ends a run.
+    """
+    units = _first_of_run(words)
+    starts = units == np.arange(words.shape[1])
+    draws = np.take_along_axis(noise, np.argsort(~starts, axis=1, kind="stable"), axis=1)  # one of each word
+    odds = SPAN_P * (1 - SPAN_P) ** np.arange(LONGEST_SPAN)
+    lengths = 1 + np.searchsorted(np.cumsum(odds / odds.sum())[:-1], draws, side="right")
+    first_words = np.zeros((len(words), words.shape[1] + 1), dtype=np.int64)
+    np.put_along_axis(first_words, np.minimum(lengths.cumsum(1), words.shape[1]), 1, axis=1)
+    span_of_word = first_words.cumsum(1)
+    word = np.maximum(starts.cumsum(1) - 1, 0)
+    span = np.where(words >= 0, np.take_along_axis(span_of_word, word, axis=1), NO_WORD)
+    return _first_of_run(span), units
+
+
+OBJECTIVES: dict[ObjectiveName, Objective] = {
+    "bert": single_tokens,
+    "whole_word": whole_words,
+    "span": spans,
+}
+
+
+def _first_of_run(numbers: Ints) -> Ints:
+    """Give for each token the position of the first token of its run of equal numbers; -1 where there is no number."""
+    positions = np.arange(numbers.shape[1])
+    starts = np.ones(numbers.shape, dtype=bool)
+    starts[:, 1:] = numbers[:, 1:] != numbers[:, :-1]
+    first = np.maximum.accumulate(np.where(starts, positions, 0), axis=1)
+    return np.where(numbers >= 0, first, NO_WORD)
+
+
+# -- choosing and replacing
+
+
+def choose(groups: Ints, units: Ints, noise: Floats, share: float) -> NDArray[np.bool_]:
+    """Choose the given share of the real tokens of each row, at least one: group by group, no unit cut in two.
+
+    A unit is taken where its middle still lies within the share, so that units of several tokens neither exceed nor
+    miss it on average.
+
+    Args:
+        groups: for each token, the position of the first token of its group; -1 for special tokens and pads.
+        units: likewise for the units that groups are made of.
+        noise: decides the order in which groups are taken.
+        share: of the real tokens of each row.
+
+    Returns:
+        What is chosen, `(batch, sequence)`.
+    """
+    real = units >= 0
+    budget = np.maximum(1, np.rint(share * real.sum(1, keepdims=True)))
+    order = np.argsort(np.where(real, _of(groups, noise), 2.0), axis=1, kind="stable")
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.broadcast_to(np.arange(order.shape[1]), order.shape), axis=1)
+    sizes = np.zeros(units.shape, dtype=np.int64)
+    np.add.at(sizes, (np.nonzero(real)[0], units[real]), 1)
+    first = _of(units, place)
+    chosen: NDArray[np.bool_] = real & ((first + _of(units, sizes) / 2 <= budget) | (first == 0))
+    return chosen
+
+
+def _of(units: Ints, values: NDArray[Any]) -> NDArray[Any]:
+    """Give each token the value of the first token of its unit."""
+    return np.take_along_axis(values, np.maximum(units, 0), axis=1)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are hidden.
+
+    Args:
+        objective: which are hidden together: a name of `OBJECTIVES`, or a function of one's own that gives, as those
+            do, `groups` and `units`, see `choose`.
+        share: of the real tokens, that are hidden.
+        as_mask: share of these that the mask token stands for.
+        as_random: share of these that a random token stands for; the rest stays, and is a target all the same.
+        seed: of the masks in training; those of validation are the same in all runs.
+    """
+
+    objective: ObjectiveName | Objective = "bert"
+    share: float = 0.15
+    as_mask: float = 0.8
+    as_random: float = 0.1
+    seed: int = 42
+
+
+class MaskingCollator(PaddingCollator):
+    """Pad rows, and hide tokens of those that have `words`; works in any `torch.utils.data.DataLoader`.
+
+    In training the masks follow from the seed and the numbers of the rows in the batch: another epoch, with other
+    batches, has others, and a resumed run or a worker process the same. In evaluation they follow from each row's
+    number alone. Rows without `words`, such as items to predict on, are only padded.
+
+    Returns of a call: `(inputs, targets)`, see `PaddingCollator`; targets are -100 where nothing is hidden.
+
+    Args:
+        tokenizer: has the mask token and the other tokens.
+        masking: how tokens are hidden.
+        train: whether this is for training.
+        pad_to_multiple_of: round the padded length up to a multiple of this.
+        first_position: of a text among packed ones, see `blurr.text.language_modeling.packing.first_position`.
+
+    Raises:
+        InputError: the tokenizer has no mask token.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        masking: Masking,
+        *,
+        train: bool,
+        pad_to_multiple_of: int | None = None,
+        first_position: int = 0,
+    ) -> None:
+        if tokenizer.mask_token_id is None:
+            raise InputError(
+                "The tokenizer has no mask token, so it cannot hide words. Choose a model that was made for it, such "
+                "as model=bert, or task=causal_lm."
+            )
+        super().__init__(
+            tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
+        )
+        self.pad_values["words"] = NO_WORD
+        self.first_position = first_position
+        self.masking, self.train, self.mask_id = masking, train, tokenizer.mask_token_id
+        self.ordinary = np.setdiff1d(np.arange(len(tokenizer)), special_ids(tokenizer))
+
+    def __call__(self, rows: Sequence[Row]) -> Batch:
+        inputs, targets = super().__call__(rows)
+        if "words" not in inputs:
+            return inputs, targets
+        words, numbers = inputs.pop("words").numpy(), inputs.pop("number").numpy()
+        ids, labels = self.hidden(inputs["input_ids"].numpy(), words, self._noise(words, numbers))
+        inputs["input_ids"], inputs["labels"] = torch.from_numpy(ids), torch.from_numpy(labels)
+        if PACKED in inputs:
+            inputs = kept_apart(inputs, first_position=self.first_position, causal=False)
+        return inputs, inputs["labels"]
+
+    def hidden(self, ids: Ints, words: Ints, noise: Floats) -> tuple[Ints, Ints]:
+        """Give `(ids, labels)` with tokens hidden; all is `(batch, sequence)`, `noise` has four of that."""
+        masking = self.masking
+        lengths, order, fate, draw = noise
+        objective = masking.objective
+        groups, units = (OBJECTIVES[objective] if isinstance(objective, str) else objective)(words, lengths)
+        chosen = choose(groups, units, order, masking.share)
+        fate = _of(groups, fate)  # one for all tokens of a group
+        random_ids = self.ordinary[(draw * len(self.ordinary)).astype(np.int64)]
+        replaced = np.where(fate < masking.as_mask, self.mask_id, random_ids)
+        kept = ~chosen | (fate >= masking.as_mask + masking.as_random)
+        return np.where(kept, ids, replaced), np.where(chosen, ids, IGNORED)
+
+    def _noise(self, words: Ints, numbers: Ints) -> Floats:
+        """Draw `(4, batch, sequence)`; in evaluation a row's own draws do not depend on how it is padded."""
+        if self.train:
+            return np.random.default_rng([self.masking.seed, *numbers]).random((4, *words.shape))
+        noise = np.zeros((4, *words.shape))
+        for i, number in enumerate(numbers):
+            real = np.flatnonzero(words[i] >= 0)
+            noise[:, i, real] = np.random.default_rng([VALIDATION_SEED, number]).random((4, len(real)))
+        return noise

@@ -1,0 +1,81 @@
+"""Metrics of language models: of real target tokens only, summed batch by batch, so that no logits are kept."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from blurr.loading.rows import IGNORED
+
+
+class TokenScores(NamedTuple):
+    """What a model says of the real targets of a batch.
+
+    Args:
+        predicted: the likeliest token of each target, `(targets,)`.
+        losses: the negative log likelihood of each target, `(targets,)`.
+    """
+
+    predicted: torch.Tensor
+    losses: torch.Tensor
+
+
+def score_tokens(logits: torch.Tensor, targets: torch.Tensor) -> tuple[TokenScores, torch.Tensor]:
+    """Score a batch row by row, so that only one row's logits are copied at a time.
+
+    Args:
+        logits: `(batch, sequence, vocabulary)`, in line with the targets.
+        targets: `(batch, sequence)`; -100 is left out.
+
+    Returns:
+        The scores, and the real targets, `(targets,)`.
+    """
+    predicted, losses = [], []
+    for row, ids in zip(logits.detach(), targets, strict=True):
+        real = ids != IGNORED
+        predicted.append(row[real].argmax(-1))
+        losses.append(functional.cross_entropy(row[real].float(), ids[real], reduction="none"))
+    return TokenScores(torch.cat(predicted), torch.cat(losses)), targets[targets != IGNORED]
+
+
+class Perplexity:
+    """Exponential of the mean negative log likelihood of the target tokens of the whole split.
+
+    Every token weighs the same, whatever batch it is in: a mean of the batches' means would not be the same number.
+    """
+
+    reads: ClassVar[str] = "tokens"
+    direction: ClassVar[str] = "minimize"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.tokens = torch.zeros((), dtype=torch.float64), 0
+
+    def update(self, predictions: TokenScores, targets: Any) -> None:
+        self.total = self.total + predictions.losses.cpu().double().sum()
+        self.tokens += len(predictions.losses)
+
+    def compute(self) -> torch.Tensor:
+        return (self.total / max(self.tokens, 1)).exp()
+
+
+class TokenAccuracy:
+    """Share of target tokens that are the model's likeliest token."""
+
+    reads: ClassVar[str] = "tokens"
+    direction: ClassVar[str] = "maximize"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.right, self.tokens = 0, 0
+
+    def update(self, predictions: TokenScores, targets: torch.Tensor) -> None:
+        self.right += int((predictions.predicted == targets).sum())
+        self.tokens += len(targets)
+
+    def compute(self) -> float:
+        return self.right / max(self.tokens, 1)

@@ -1,0 +1,335 @@
+"""Read question-answering rows, and turn long contexts into windows and answers into token positions."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+from blurr.data.core import RawData
+from blurr.errors import InputError
+from blurr.loading.dataloader import Inputs, Table, TextDL, shorten
+from blurr.loading.rows import Batch, PaddingCollator, Row, TokenizedRows
+from blurr.models.positions import length_limit
+from blurr.text.special_tokens import SpecialTokens, reader_of
+
+log = logging.getLogger(__name__)
+
+UNKNOWN = -(1 << 31)  # the place of an answer of which the data gives the text alone
+WINDOW = 384  # tokens, as in the first results on SQuAD
+ROWS_AT_ONCE = 1000  # offsets are Python tuples until they are packed, so no more of them than this
+
+
+class Answer(NamedTuple):
+    """An answer, and the number of its first character in the context."""
+
+    text: str
+    start: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The characters of the answer, end exclusive, without white space at either end."""
+        start = self.start + len(self.text) - len(self.text.lstrip())
+        return start, start + len(self.text.strip())
+
+
+def read_answers(value: Any, start: Any = None) -> list[Answer]:
+    """Read the answers of a row, none where the question has no answer.
+
+    Args:
+        value: `{"text": [...], "answer_start": [...]}`, a list of `{"text": ..., "answer_start": ...}`, a text, or a
+            list of texts; nothing, or an empty text or list, where there is no answer.
+        start: the number of the first character, where `value` is a text or a list of texts; `UNKNOWN` where no number
+            is given.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    try:
+        return list(_answers(value, start))
+    except (KeyError, TypeError, ValueError) as e:
+        raise InputError(
+            f"The answer {value!r} that starts at {start!r} cannot be read ({type(e).__name__}: {e}). Give a column "
+            '{"text": [...], "answer_start": [...]}, or name a column of texts and one of character numbers by '
+            "data.columns.answers and data.columns.answer_start."
+        ) from e
+
+
+def _answers(value: Any, start: Any) -> Iterator[Answer]:
+    if isinstance(value, Mapping):
+        yield from _answers(value["text"], value.get("answer_start"))
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for each in value:
+            yield from _answers(each, None)
+    else:
+        texts = value if isinstance(value, list) else [value]
+        starts = start if isinstance(start, list) else [start] * (len(texts) if start is None else 1)
+        for text, first in zip(texts, starts, strict=True):
+            if text is not None and str(text).strip():
+                yield Answer(str(text), _number(first))
+
+
+def _number(start: Any) -> int:
+    """Read the number of a character; csv files know no numbers but text, and a column with gaps holds fractions."""
+    if start is None or start != start or (isinstance(start, str) and not start.strip()):
+        return UNKNOWN
+    return int(float(start))
+
+
+def answers_of(rows: Mapping[str, Sequence[Any]]) -> list[list[Answer]]:
+    """Read the answers of columns of rows; one whose place is not given is where it first stands in its context."""
+    starts = rows["answer_start"] if "answer_start" in rows else [None] * len(rows["answers"])
+    return [
+        [answer if answer.start != UNKNOWN else Answer(answer.text, context.find(answer.text)) for answer in answers]
+        for answers, context in zip(map(read_answers, rows["answers"], starts), rows["context"], strict=True)
+    ]
+
+
+def check_answers(raw: RawData) -> None:
+    """Refuse answers that do not stand in the context where their rows say, or that do not stand in it at all.
+
+    Raises:
+        InputError: names the first such row, what stands there instead, and how many there are.
+    """
+    for name, split in raw.splits.items():
+        columns = {role: split[role][:] for role in ("answers", "answer_start", "context") if role in split.features}
+        wrong = list(_misplaced(columns))
+        if wrong:
+            raise InputError(
+                f"{raw.source} ({name}) has {len(wrong)} answers that are not where they should be, of {len(split)} "
+                f"rows: {_said(*wrong[0])}. Correct the numbers (the first character is 0), or leave these rows out."
+            )
+        found = sum(answer.start == UNKNOWN for answers in _given(columns) for answer in answers)
+        if found:
+            said = "%s (%s): %d answers have no answer_start; each is taken where it first stands in its context."
+            log.info(said, raw.source, name, found)
+
+
+def _given(columns: Mapping[str, Sequence[Any]]) -> Iterator[list[Answer]]:
+    starts = columns.get("answer_start", [None] * len(columns["answers"]))
+    yield from map(read_answers, columns["answers"], starts)
+
+
+def _misplaced(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, Answer, str]]:
+    for number, (answers, context) in enumerate(zip(answers_of(columns), columns["context"], strict=True), start=1):
+        for answer in answers:
+            if answer.start < 0 or not context.startswith(answer.text, answer.start):
+                yield number, answer, context
+
+
+def _said(number: int, answer: Answer, context: str) -> str:
+    """Say of a misplaced answer what stands in its place, and where it stands."""
+    row, near = f"row {number} (counted from 1)", context.find(answer.text)
+    if near < 0 and answer.start < 0:
+        return f"{row} has the answer {answer.text!r:.80}, which does not stand in its context, {context!r:.80}"
+    there = context[max(answer.start, 0) : max(answer.start, 0) + len(answer.text)]
+    place = "it stands nowhere in the context" if near < 0 else f"it first stands at {near}"
+    return (
+        f"{row} says that {answer.text!r:.80} starts at character {answer.start} of the context, but {there!r:.80} "
+        f"stands there; {place}"
+    )
+
+
+# -- windows
+
+
+def tokenize_questions(
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    answers: Sequence[Sequence[Answer]] | None = None,
+    *,
+    max_length: int | None = WINDOW,
+    stride: int = 128,
+    max_question_length: int = 64,
+    special_tokens: SpecialTokens = "text",
+) -> dict[str, list[Any]]:
+    """Tokenize questions with their contexts; a context that is too long becomes several windows.
+
+    Args:
+        tokenizer: a fast one: turns text into ids, and knows from which characters they come.
+        questions: one per row.
+        contexts: one per row.
+        answers: of each row, where they are known.
+        max_length: longest window in tokens, question and special tokens included; `None` takes the tokenizer's limit,
+            which also counts where it is shorter than the usual 384.
+        stride: tokens of the context that neighbouring windows share; at most half of a window.
+        max_question_length: what is longer, in tokens, loses its end; a question takes a third of a window at most.
+        special_tokens: what a special token is that is written in a text, see `reader_of`.
+
+    Returns:
+        Columns with an entry per window: `row` (the number of its row), `input_ids`, maybe `token_type_ids`;
+        `char_start` and `char_end` of each token in the context, both 0 where a token is none of the context;
+        `no_answer` (the token that stands for "no answer"), and, with answers, `first` and `last` token of the answer,
+        both `no_answer` where the window does not hold it all.
+
+    Raises:
+        InputError: the tokenizer is a slow one, or `max_length` leaves no room for a context.
+    """
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"Question answering needs to know where tokens stand in the text, which {type(tokenizer).__name__} cannot "
+            "tell. Choose a model with a fast tokenizer."
+        )
+    columns: dict[str, list[Any]] = {}
+    for begin in range(0, len(questions), ROWS_AT_ONCE):
+        rows = slice(begin, begin + ROWS_AT_ONCE)
+        reader = reader_of(tokenizer, chain(questions[rows], contexts[rows]), special_tokens)
+        encoded = _encode(reader, questions[rows], contexts[rows], max_length, stride, max_question_length)
+        part = _columns(tokenizer, encoded, None if answers is None else answers[rows])
+        part["row"] = [row + begin for row in part["row"]]
+        for name, values in part.items():
+            columns.setdefault(name, []).extend(values)
+    return columns
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    max_length: int | None,
+    stride: int,
+    max_question_length: int,
+) -> BatchEncoding:
+    limit = length_limit(tokenizer, max_length, usual=WINDOW)
+    options: dict[str, Any] = {"return_offsets_mapping": True, "return_attention_mask": False}
+    context_first = tokenizer.padding_side == "left"
+    if limit is not None:
+        room = limit - tokenizer.num_special_tokens_to_add(pair=True)
+        longest = min(max_question_length, room // 3)
+        if longest < 1:
+            raise InputError(f"task.max_length={limit} leaves no room for a question and a context; give at least 32.")
+        questions = _cut(tokenizer, questions, longest)
+        options |= {"truncation": "only_first" if context_first else "only_second", "max_length": limit}
+        options |= {"stride": min(stride, limit // 2, room - longest - 1), "return_overflowing_tokens": True}
+    pair = (contexts, questions) if context_first else (questions, contexts)
+    encoded: BatchEncoding = tokenizer(*(list(texts) for texts in pair), **options)
+    return encoded
+
+
+def _cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int) -> list[str]:
+    """Cut texts after so many tokens."""
+    offsets = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return [t[: o[longest - 1][1]] if len(o) > longest else t for t, o in zip(texts, offsets, strict=True)]
+
+
+def _columns(
+    tokenizer: PreTrainedTokenizerBase, encoded: BatchEncoding, answers: Sequence[Sequence[Answer]] | None
+) -> dict[str, list[Any]]:
+    """Give the columns of a few rows; see `tokenize_questions`."""
+    columns: dict[str, list[Any]] = {k: encoded[k] for k in ("input_ids", "token_type_ids") if k in encoded}
+    columns = {name: [np.array(ids, dtype=np.int32) for ids in values] for name, values in columns.items()}
+    windows = range(len(encoded["input_ids"]))
+    columns["row"] = list(encoded.get("overflow_to_sample_mapping", windows))
+    context = int(tokenizer.padding_side != "left")
+    offsets = [_of_context(encoded, window, context) for window in windows]
+    columns["char_start"] = [pair[:, 0] for pair in offsets]
+    columns["char_end"] = [pair[:, 1] for pair in offsets]
+    columns["no_answer"] = [_no_answer(tokenizer, ids) for ids in encoded["input_ids"]]
+    if answers is not None:
+        held = [answer_tokens(pair, answers[row]) for pair, row in zip(offsets, columns["row"], strict=True)]
+        spans = [(a, b - 1) if b else (n, n) for (a, b), n in zip(held, columns["no_answer"], strict=True)]
+        columns["first"], columns["last"] = [a for a, _ in spans], [b for _, b in spans]
+    return columns
+
+
+def _of_context(encoded: BatchEncoding, window: int, context: int) -> NDArray[np.int32]:
+    """Give first and last character, `(tokens, 2)`, end exclusive, of the tokens of the context; 0 for all others."""
+    sequence = np.array([-1 if s is None else s for s in encoded.sequence_ids(window)])
+    offsets = np.array(encoded["offset_mapping"][window], dtype=np.int32).reshape(-1, 2)
+    offsets[sequence != context] = 0
+    return offsets
+
+
+def _no_answer(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> int:
+    """Find the token that stands for "no answer": the one that a classifier reads, or the first."""
+    known = [special for special in (tokenizer.cls_token_id, tokenizer.bos_token_id) if special in ids]
+    return ids.index(known[0]) if known else 0
+
+
+def answer_tokens(offsets: NDArray[np.int32], answers: Sequence[Answer]) -> tuple[int, int]:
+    """Find the tokens of the first answer that a window holds whole, by the numbers of its characters.
+
+    Args:
+        offsets: first and last character of each token, end exclusive, `(tokens, 2)`; equal for tokens of no context.
+        answers: in the order in which they are tried.
+
+    Returns:
+        First and last token, end exclusive; `(0, 0)` where the window holds no answer.
+    """
+    inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    for start, end in (answer.span for answer in answers):
+        if len(inside) and offsets[inside[0], 0] <= start < end <= offsets[inside[-1], 1]:
+            touched = inside[(offsets[inside, 1] > start) & (offsets[inside, 0] < end)]
+            if len(touched):
+                return int(touched[0]), int(touched[-1]) + 1
+    return 0, 0
+
+
+class QuestionRows(TokenizedRows):
+    """Tokenized windows, and the texts that they come from.
+
+    Args:
+        columns: see `tokenize_questions`.
+        questions, contexts: one text per row.
+        answers: of each row; `None` where they are not known.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        questions: Sequence[str],
+        contexts: Sequence[str],
+        answers: Sequence[Sequence[Answer]] | None = None,
+    ) -> None:
+        super().__init__(columns)
+        self.questions, self.contexts, self.answers = questions, contexts, answers
+
+    @property
+    def has_unanswerable(self) -> bool:
+        """Whether there is a question without an answer."""
+        return self.answers is not None and not all(self.answers)
+
+    def new_empty(self) -> "QuestionRows":
+        return QuestionRows({}, [], [])
+
+
+class QuestionCollator(PaddingCollator):
+    """Pad windows; the targets, `(batch, 2)`, are the first and the last token of the answer, or both `no_answer`."""
+
+    def __call__(self, rows: Sequence[Row]) -> Batch:
+        inputs, _ = super().__call__(rows)
+        padding = inputs["attention_mask"].argmax(1)  # before the first token, where padding stands on the left
+        inputs["no_answer"] = inputs["no_answer"] + padding
+        if "first" not in inputs:
+            return inputs, torch.empty(len(rows), 0)
+        # not among the inputs: an encoder-decoder would take them for what its decoder is to write
+        return inputs, torch.stack([inputs.pop("first"), inputs.pop("last")], 1) + padding[:, None]
+
+
+def show_questions(
+    dl: TextDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
+) -> Table:
+    """Give rows of question, the context that the window holds, its answer and, where there is one, the predicted one.
+
+    `found` says whether the window holds the answer, and `start/end` its tokens, end exclusive.
+    """
+    rows: QuestionRows = dl.dataset
+    table: Table = []
+    for i, row in enumerate(inputs["row"].tolist()):
+        starts, ends, context = inputs["char_start"][i].tolist(), inputs["char_end"][i].tolist(), rows.contexts[row]
+        begin = min((s for s, e in zip(starts, ends, strict=True) if e > s), default=0)
+        shown = {"question": rows.questions[row], "context": shorten(context[begin : max(ends)].strip(), trunc_at)}
+        if targets.numel():
+            first, last = targets[i].tolist()
+            found = ends[first] > starts[first]
+            shown |= {"found": found, "start/end": (first, last + 1) if found else (0, 0)}
+            shown["answer"] = context[starts[first] : ends[last]].strip() if found else ""
+        if predictions is not None:
+            shown["prediction"] = predictions[i]
+        table.append(shown)
+    return table

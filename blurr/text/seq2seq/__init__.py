@@ -1,0 +1,1 @@
+"""Write texts from texts: summaries, translations."""

@@ -1,0 +1,98 @@
+"""Summarization: a short text for a long one, by a model with an encoder and a decoder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformers import PretrainedConfig
+
+from blurr.data import samples
+from blurr.data.core import Schema
+from blurr.metrics.base import Metric
+from blurr.metrics.rouge import Rouge
+from blurr.targets.texts import BlearnerForGeneration
+from blurr.tasks.base import from_data
+from blurr.text.seq2seq.languages import Languages
+from blurr.text.seq2seq.task import Seq2Seq
+from blurr.training.learner import Blearner, Result
+
+
+class BlearnerForSummarization(BlearnerForGeneration):
+    """A `Blearner` for summarization; `from_data` makes one of rows in one line."""
+
+    key: ClassVar[str] = "summary_texts"
+
+    def blurr_summarize(self, items: Any, **options: Any) -> list[Result]:
+        """Summarize one item or many; the results stand under `summary_texts`, see `blurr_generate`."""
+        return self.predict(items, **options)
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Any,
+        pretrained_model_name_or_path: str | Path,
+        text_attr: str = "text",
+        summary_attr: str = "summary",
+        *,
+        max_length: int | None = None,
+        max_target_length: int | None = None,
+        language: str | None = None,
+        text_gen_kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Blearner:
+        """Make a learner with a frozen body.
+
+        Args:
+            data: a DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file; a column `is_valid` marks the
+                validation rows.
+            pretrained_model_name_or_path: Hub id or local folder.
+            text_attr: column of the text.
+            summary_attr: column of the summary.
+            max_length: longest text in tokens.
+            max_target_length: longest summary in tokens.
+            language: of texts and summaries, for models of many languages; see `Summarization`.
+            text_gen_kwargs: generation settings; they win over the model's.
+            options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
+                `blurr.tasks.base.from_data`.
+        """
+        settings = dict(text_gen_kwargs or {})
+        task = Summarization(
+            max_length=max_length, max_target_length=max_target_length, language=language, generation=settings
+        )
+        columns = {"text": text_attr, "summary": summary_attr}
+        return from_data(
+            task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
+        )
+
+
+def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
+    return {kind: Rouge(kind) for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
+
+
+@dataclass
+class Summarization(Seq2Seq):
+    """Summarize texts: the source is a long text, the target a short one, and T5's prefix `summarize: `.
+
+    Args: those of `Seq2Seq`, and
+        language: of texts and summaries, by the tokenizer's code for families of many languages (`de_DE` for mBART,
+            `de` for M2M100, `deu_Latn` for NLLB); `None` for other models, and for the language that such a tokenizer
+            names first.
+    """
+
+    schema: ClassVar[Schema] = Schema(
+        required=("text", "summary"),
+        optional=(),
+        label="summary",
+        sample=samples.meeting_notes,
+        sample_rows=4000,
+        writes_labels=True,
+    )
+    learner_cls: ClassVar[type[Blearner]] = BlearnerForSummarization
+    named_prefix: ClassVar[str] = "summarize: "
+    language_keys: ClassVar[Sequence[str]] = ("task.language", "task.language")
+
+    language: str | None = None
+
+    def languages(self, arch: str) -> Languages:
+        return self.language, self.language

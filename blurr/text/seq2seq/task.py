@@ -1,0 +1,106 @@
+"""What tasks have in common that write a text for a text, by a model with an encoder and a decoder."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from fastai.learner import Learner
+
+from blurr.config.annotations import Count, GenerationSettings, Smoothing
+from blurr.data.core import RawData
+from blurr.loading.dataloader import Table
+from blurr.loading.rows import TokenizedRows
+from blurr.models.objects import HFObjects
+from blurr.models.positions import advice_of, check_length
+from blurr.targets.generation import OPTIONS
+from blurr.targets.texts import generated
+from blurr.tasks.base import Loss, Task, weighted_cross_entropy
+from blurr.text.seq2seq.languages import KEYS, Languages, check_language, language_settings, set_languages
+from blurr.text.seq2seq.rows import PairRows, prefix_for, show_seq2seq, tokenize_pairs
+
+
+@dataclass
+class Seq2Seq(Task):
+    """Write the second role that the schema requires, for the first.
+
+    Args:
+        max_length: longest source in tokens; `None` takes the model's limit.
+        max_target_length: longest target in tokens, in training; generation has its own lengths.
+        prefix: put before each source; `auto` is what `named_prefix` says for T5 and its kin, and nothing for others.
+        loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
+            smoothing is asked for.
+        label_smoothing: share of the target that is spread over all tokens.
+        generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
+    """
+
+    model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    predicts: ClassVar[str] = "texts"
+    show_rows = staticmethod(show_seq2seq)
+    options: ClassVar[Mapping[str, type]] = OPTIONS
+
+    max_length: Count | None = None
+    max_target_length: Count | None = None
+    prefix: str = "auto"
+    loss: Loss = "auto"
+    label_smoothing: Smoothing = 0.0
+    generation: GenerationSettings = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def named_prefix(self) -> str:
+        """What T5 wants to stand before each source of this task."""
+
+    language_keys: ClassVar[Sequence[str]] = KEYS
+
+    def languages(self, arch: str) -> Languages:
+        """Return the languages of sources and targets, by the codes of a tokenizer that has several."""
+        return None, None
+
+    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+        source, target = self.schema.required
+        set_languages(hf.tokenizer, *self.languages(hf.arch), self.language_keys)
+        return dict(
+            tokenize_pairs(
+                hf.tokenizer,
+                rows[source],
+                rows.get(target),
+                max_length=self.max_length,
+                max_target_length=self.max_target_length or longest_target(hf),
+                prefix=prefix_for(hf.arch, self.prefix, self.named_prefix),
+                special_tokens=self.special_tokens,
+            )
+        )
+
+    def hold(self, tokenized: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
+        return PairRows(tokenized, rows, self.schema.required[1])
+
+    def check_lengths(self, hf: HFObjects) -> None:
+        super().check_lengths(hf)
+        limit = hf.positions.target
+        check_length("task.max_target_length", self.max_target_length, limit, None)
+        for name in ("max_new_tokens", "max_length"):
+            check_length(f"task.generation.{name}", self.generation.get(name), limit, None)
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
+
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
+        languages = self.languages(hf.arch)
+        set_languages(hf.tokenizer, *languages, self.language_keys)
+        marks = language_settings(hf.tokenizer)
+        if languages == (None, None):
+            check_language(hf.tokenizer, hf.model.generation_config, marks, self.language_keys)
+        return {"generation": {**marks, **self.generation}}
+
+    def decode(self, learner: Learner) -> tuple[Any, Any]:
+        rows: PairRows = learner.dl.dataset
+        return generated(learner), rows.references(learner.dl.batches()[learner.iter])
+
+    def describe(self, learner: Learner) -> Table:
+        return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]
+
+
+def longest_target(hf: HFObjects) -> int | None:
+    """Return how long a target may be where nobody has said it: as the tokenizer advises and the decoder can write."""
+    return min((n for n in (advice_of(hf.tokenizer), hf.positions.target) if n is not None), default=None)

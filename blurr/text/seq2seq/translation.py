@@ -1,0 +1,107 @@
+"""Translation: a text in another language, by a model with an encoder and a decoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformers import PretrainedConfig
+
+from blurr.data.core import Schema
+from blurr.metrics.base import Metric
+from blurr.metrics.bleu import Bleu, ChrF
+from blurr.targets.texts import BlearnerForGeneration
+from blurr.tasks.base import from_data
+from blurr.text.seq2seq import samples as samples_translation
+from blurr.text.seq2seq.languages import Languages
+from blurr.text.seq2seq.rows import T5_STYLE
+from blurr.text.seq2seq.task import Seq2Seq
+from blurr.training.learner import Blearner, Result
+
+
+class BlearnerForTranslation(BlearnerForGeneration):
+    """A `Blearner` for translation; `from_data` makes one of rows in one line."""
+
+    key: ClassVar[str] = "translation_texts"
+
+    def blurr_translate(self, items: Any, **options: Any) -> list[Result]:
+        """Translate one item or many; the results stand under `translation_texts`, see `blurr_generate`."""
+        return self.predict(items, **options)
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Any,
+        pretrained_model_name_or_path: str | Path,
+        src_lang_name: str | None = None,
+        src_lang_attr: str = "source",
+        trg_lang_name: str | None = None,
+        trg_lang_attr: str = "target",
+        *,
+        max_length: int | None = None,
+        max_target_length: int | None = None,
+        text_gen_kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Blearner:
+        """Make a learner with a frozen body.
+
+        Args:
+            data: a DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file; a column `is_valid` marks the
+                validation rows.
+            pretrained_model_name_or_path: Hub id or local folder.
+            src_lang_name: language of the sources: a name for T5 (`German`), a code for the others (`de_DE`).
+            src_lang_attr: column of the sources; a dot reaches into a dict (`translation.de`).
+            trg_lang_name: language of the targets, likewise.
+            trg_lang_attr: column of the targets.
+            max_length: longest source in tokens.
+            max_target_length: longest target in tokens.
+            text_gen_kwargs: generation settings; they win over the model's.
+            options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
+                `blurr.tasks.base.from_data`.
+        """
+        task = Translation(
+            src_lang=src_lang_name,
+            tgt_lang=trg_lang_name,
+            max_length=max_length,
+            max_target_length=max_target_length,
+            generation=dict(text_gen_kwargs or {}),
+        )
+        columns = {"source": src_lang_attr, "target": trg_lang_attr}
+        return from_data(
+            task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
+        )
+
+
+def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
+    return {"bleu": Bleu(), "chrf": ChrF()}
+
+
+@dataclass
+class Translation(Seq2Seq):
+    """Translate texts; T5's prefix is `translate German to English: `, where the languages are given.
+
+    Args: those of `Seq2Seq`, and
+        src_lang: language of the sources: a name for T5 (`German`), the tokenizer's code for families of many languages
+            (`de_DE` for mBART, `de` for M2M100, `deu_Latn` for NLLB); `None` for models of one pair, such as Marian.
+        tgt_lang: language of the targets, likewise.
+    """
+
+    schema: ClassVar[Schema] = Schema(
+        required=("source", "target"),
+        optional=(),
+        label="target",
+        sample=samples_translation.sentences,
+        sample_rows=4000,
+        writes_labels=True,
+    )
+    learner_cls: ClassVar[type[Blearner]] = BlearnerForTranslation
+
+    src_lang: str | None = None
+    tgt_lang: str | None = None
+
+    @property
+    def named_prefix(self) -> str:
+        return f"translate {self.src_lang} to {self.tgt_lang}: " if self.src_lang and self.tgt_lang else ""
+
+    def languages(self, arch: str) -> Languages:
+        return (None, None) if arch in T5_STYLE else (self.src_lang, self.tgt_lang)

@@ -1,1 +1,0 @@
-"""One file per task: read it, and you know the task."""

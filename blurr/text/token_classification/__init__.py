@@ -1,0 +1,1 @@
+"""Give each word of a text a tag."""

@@ -1,0 +1,89 @@
+"""Take one optimizer step for several batches, as if they were one, whatever number of tokens each of them holds."""
+
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback, CancelBatchException
+from fastai.callback.training import GradientAccumulation as FastaiAccumulation
+from fastai.losses import BaseLoss
+from torch import nn
+
+from blurr.config.annotations import Count
+from blurr.loading.rows import IGNORED
+
+
+class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typed
+    """Add up the gradients of `batches` batches before each step.
+
+    A loss is a mean over the real targets of its batch, so each gradient counts by the number of these: four batches
+    of 8 rows move the weights as one of 32 does, for losses over rows and over tokens. The last step of an epoch takes
+    the batches that are left. Schedules go on by optimizer steps, and `after_step` comes once for each.
+
+    Args:
+        batches: how many make one step.
+
+    Attributes:
+        taken: optimizer steps taken in this fit.
+    """
+
+    # Before mixed precision scales, and before clipping looks at the gradients.
+    order = FastaiAccumulation.order
+    run_valid = False
+
+    def __init__(self, batches: Count = 4) -> None:
+        self.batches = batches
+
+    def before_fit(self) -> None:
+        self.taken = self.held = 0
+
+    def before_train(self) -> None:
+        self.per_epoch = -(-len(self.dls.train) // self.batches)
+
+    def after_loss(self) -> None:
+        targets = count_targets(self.loss_func, self.y)
+        if self.held == 0:
+            self.first = self.total = targets  # the unit of all that follow, so that fp16 neither over- nor underflows
+        else:
+            self.learn.loss_grad = self.loss_grad * (targets / self.first)
+            self.total = self.total + targets
+        self.held += 1
+
+    def before_step(self) -> None:
+        if self.held < self.batches and self.iter + 1 < self.n_iter:
+            raise CancelBatchException  # the gradients stay, and the next batch adds its own
+        scale = self.first / self.total
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
+        self.held = 0
+        self.taken += 1
+
+    def state(self) -> dict[str, Any]:
+        return {"taken": self.taken}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.taken = state["taken"]
+
+    def after_fit(self) -> None:
+        if self.held:  # the fit was broken off between two steps
+            self.opt.zero_grad()
+
+    def after_batch(self) -> None:
+        # fastai has just counted the batch: a schedule must stand still until the step
+        self.learn.pct_train = self.taken / (self.per_epoch * self.n_epoch)
+
+
+def count_targets(loss_func: Any, targets: torch.Tensor) -> torch.Tensor:
+    """Give what a loss divides by to be a mean, as a number on the targets' device.
+
+    Args:
+        loss_func: a fastai or torch loss, or one of the `PreCalculated…` losses.
+        targets: class ids of any shape, of which -100 is left out and each counts by its class's weight where the loss
+            has such weights; or fractions, which all count.
+    """
+    if targets.is_floating_point():
+        return torch.tensor(float(targets.numel()), device=targets.device)
+    real = targets[targets != IGNORED]
+    inner = loss_func.func if isinstance(loss_func, BaseLoss) else loss_func
+    weights = inner.weight if isinstance(inner, nn.CrossEntropyLoss | nn.NLLLoss) else None
+    return torch.tensor(float(real.numel()), device=targets.device) if weights is None else weights[real].sum()

@@ -1,0 +1,87 @@
+"""Find out whether pads change what a model makes of a row, and batch rows of one length where they do."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.learner import Learner
+
+from blurr.loading.dataloader import Inputs, TextDL
+from blurr.models.wrapper import BaseModelWrapper, logits_of
+from blurr.targets.generation import first_steps
+
+log = logging.getLogger(__name__)
+ROUNDINGS = 8  # by so many of its own roundings may a model of 16 bits move a logit
+GROWTH = 2  # rows that are so many times as long as those that were tried are tried, too
+
+
+def batch_fairly(learn: Learner, dl: Any) -> None:
+    """Batch rows of one length where pads change the model's answers, so that a row has the same alone and in a batch.
+
+    Some models read pads (FNet mixes all tokens), others count positions from the first column (BART as a causal
+    language model, whose prompts are padded on the left). The shortest and the longest row of the first loader show it.
+
+    Args:
+        learn: whose model is tried; it must be in eval mode.
+        dl: a loader of rows to evaluate or predict on; other loaders, and lists of batches, are left as they are.
+    """
+    wrapper = learn.model
+    if not isinstance(dl, TextDL) or not isinstance(wrapper, BaseModelWrapper) or dl.shuffle or not dl.n:
+        return
+    if not wrapper.reads_pads:
+        lengths = dl.row_lengths()
+        short, long = int(lengths.argmin()), int(lengths.argmax())
+        if lengths[short] < lengths[long] > GROWTH * wrapper.tried_length:
+            wrapper.reads_pads = _reads_pads(wrapper, dl, short, long)
+            wrapper.tried_length = int(lengths[long])
+    if wrapper.reads_pads:
+        dl.batch_by_length()
+
+
+def _reads_pads(wrapper: BaseModelWrapper, dl: TextDL, short: int, long: int) -> bool:
+    """Compare what the model makes of the shorter of two rows alone and beside the longer."""
+    device = next(wrapper.parameters()).device
+    alone, together = (_inputs(dl, rows, device) for rows in ([short], [short, long]))
+    if together["attention_mask"].ndim != 2:
+        return False  # several texts to a row: they are kept apart by masks of another form, see `check_packing`
+    # masks of a masked language model may fall on other tokens in another batch
+    alone["input_ids"][alone["attention_mask"].bool()] = together["input_ids"][0][together["attention_mask"][0].bool()]
+    moved = _moved(wrapper, dl.tokenizer, alone, together)
+    # pads that are read move a logit by far more than rounding does
+    if moved <= max(wrapper.rounding, ROUNDINGS * torch.finfo(wrapper.hf_model.dtype).eps):
+        return False
+    log.warning(
+        "%s reads the pads of a batch: they move its logits by %.1g of the largest. So rows of one length make a batch "
+        "in evaluation and prediction, and a row has the same answer alone and in a batch.",
+        type(wrapper.hf_model).__name__,
+        moved,
+    )
+    return True
+
+
+def _inputs(dl: TextDL, rows: list[int], device: torch.device) -> Inputs:
+    batch = next(iter(dl.create_batches(iter([np.array(rows, dtype=np.int64)]))))[0]
+    return {name: values.to(device) for name, values in batch.items() if name != "labels" and torch.is_tensor(values)}
+
+
+def _moved(wrapper: BaseModelWrapper, tokenizer: Any, alone: Inputs, together: Inputs) -> float:
+    """Return the largest difference of two logits of the first row, as a share of its largest logit."""
+    if wrapper.hf_model.can_generate():
+        steps = [first_steps(wrapper.hf_model, tokenizer, x) for x in (alone, together)]
+    else:
+        steps = [[_logits_of_first(wrapper, x)] for x in (alone, together)]
+    largest = 0.0
+    for one, other in zip(*steps, strict=False):
+        largest = max(largest, float((one - other).abs().max() / one.abs().max().clamp(min=1e-9)))
+        if not torch.equal(one.argmax(-1), other.argmax(-1)):
+            break  # what follows another token says nothing of pads
+    return largest
+
+
+def _logits_of_first(wrapper: BaseModelWrapper, x: Inputs) -> torch.Tensor:
+    """Give the logits of a batch's first row, of its real tokens where there is one for each."""
+    known = {name: values for name, values in x.items() if name in wrapper.known}
+    logits = logits_of(wrapper.hf_model(**known, return_dict=True))[0].float()
+    mask = x["attention_mask"][0].bool()
+    return logits[mask] if logits.ndim == 2 and len(logits) == len(mask) else logits
