@@ -22,7 +22,7 @@ from benchmarks.commands import ROOT, run, show
 from benchmarks.servers import SECONDS, free_port
 from blurr.config import paths
 from blurr.report.page import write_report
-from blurr.report.record import read_record
+from blurr.runs.record import read_record
 
 PICTURES = ROOT / "docs" / "pictures"
 PROFILE = Path(tempfile.gettempdir(), "blurr-pictures-chromium")

@@ -23,14 +23,13 @@ from blurr.loading.rows import Loader
 from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects
-from blurr.report.card import write_card
 from blurr.report.facts import facts_of
-from blurr.report.overview import note
+from blurr.report.overview import note, write_card
 from blurr.report.page import write_report
-from blurr.report.record import read_record
 from blurr.runs.checksums import put, seal
 from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, MODEL, MODEL_ASIDE, check_log, claimed
 from blurr.runs.journal import writing
+from blurr.runs.record import read_record
 from blurr.runs.resume import begins_anew, check_same, may_go_on
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask, save_model

@@ -16,12 +16,12 @@ from stopping import StopAt
 from blurr.config import checks, composing
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
-from blurr.report.record import read_record
 from blurr.runs import folder as files
 from blurr.runs import resume
 from blurr.runs.checksums import SEAL, sealed_by
 from blurr.runs.folder import claimed, identity_of
 from blurr.runs.jsonlines import read_lines
+from blurr.runs.record import read_record
 from blurr.serve.model_folder import check_model
 from blurr.serve.predictor import Predictor
 from blurr.tracking.run import Run

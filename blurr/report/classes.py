@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, pre
 
 from blurr.data.known_labels import sorted_labels
 from blurr.report.parts import COLOURS, GREY, ORANGE, Part, bars, cells, grid
-from blurr.report.record import Rows
+from blurr.runs.record import Rows
 
 BINS = 10
 MOST = 12  # classes in a plot; tables have all

@@ -34,7 +34,7 @@ def add_reviewing(commands: Any) -> None:
 def _report(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
     from blurr.report.page import write_report
-    from blurr.report.record import read_record
+    from blurr.runs.record import read_record
 
     record = read_record(arguments.run, uri=arguments.uri)
     page, plots = write_report(record)
@@ -49,7 +49,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     from blurr.process.terminal import terminal
     from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
-    from blurr.report.record import read_record
+    from blurr.runs.record import read_record
 
     first, *others = records = [read_record(run, uri=arguments.uri) for run in arguments.runs]
     for record in records:

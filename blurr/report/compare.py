@@ -9,10 +9,10 @@ import pandas as pd
 from blurr.errors import InputError
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
-from blurr.report.directions import Declared, better_or_none, of_record
-from blurr.report.record import Record, Rows
+from blurr.report.leaderboard import Declared, better_or_none, of_record
 from blurr.report.texts import is_written, word_f1
 from blurr.runs.jsonlines import flatten
+from blurr.runs.record import Record, Rows
 
 SAMPLES = 2000  # of the bootstrap
 OWN = ("output_dir", "resume", "overwrite", "tracking.run_name")  # differs always, and says nothing

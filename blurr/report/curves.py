@@ -1,10 +1,11 @@
-"""How a training went: losses, learning rate, metrics by epoch, and speed."""
+"""How a training went: losses, learning rate, metrics by epoch, speed, and the tokens of its rows."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from blurr.report.parts import BLUE, COLOURS, GREY, ORANGE, Part, grid
-from blurr.report.record import Record
+from blurr.runs.record import Record
 
 POINTS = 400  # of a curve; more would only make the page larger
 APART = 10  # times as high, and a metric gets a plot of its own
@@ -116,4 +117,64 @@ def _metrics(axes: Axes, frame: pd.DataFrame) -> None:
     axes.set_xlabel("epoch")
     axes.set_xticks(frame["epoch"][:: max(1, len(frame) // 12)])
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    grid(axes)
+
+
+PASS = (
+    "Of one pass; padding as a share of what is computed on. A row at the limit has lost its end, unless the task cuts "
+    "rows into windows or blocks."
+)
+
+
+def length_parts(record: Record) -> list[Part]:
+    """Give what is known of the tokens of a run's splits."""
+    if "tokens" not in record.facts:
+        return []
+    return [
+        Part("token_lengths", "Tokens of a row", histogram(record), "Of the source, where a target is apart.", _drawn),
+        Part("tokens", "Tokens and padding", lengths(record), PASS),
+    ]
+
+
+def lengths(record: Record) -> pd.DataFrame:
+    """Give each split's rows, tokens, share of padding, rows at the limit, and quantiles of the rows' lengths."""
+    rows = []
+    for split, figures in record.facts["tokens"].items():
+        whole = figures["tokens"] + figures["padding"]
+        named = {"0.0": "shortest", "0.5": "median", "0.95": "95 %", "1.0": "longest"}
+        rows.append(
+            {
+                "split": split,
+                "rows": figures["rows"],
+                "batches": figures["batches"],
+                "tokens": figures["tokens"],
+                "padding": figures["padding"] / max(1, whole),
+                "limit": "—" if figures["limit"] is None else str(figures["limit"]),
+                "rows at the limit": figures["at_limit"],
+                **{name: figures["quantiles"][key] for key, name in named.items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def histogram(record: Record) -> pd.DataFrame:
+    """Give, for each split, the share of its rows between two lengths: `split`, `from`, `to`, `share`."""
+    frames = []
+    for split, figures in record.facts["tokens"].items():
+        edges, counts = (np.array(figures["histogram"][key]) for key in ("edges", "counts"))
+        share = counts / max(1, counts.sum())
+        frames.append(pd.DataFrame({"split": split, "from": edges[:-1], "to": edges[1:], "share": share}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _drawn(axes: Axes, frame: pd.DataFrame) -> None:
+    for (split, part), colour in zip(frame.groupby("split", sort=False), COLOURS, strict=False):
+        density = part["share"] / (part["to"] - part["from"])  # splits may have bins of different widths
+        edges = [*part["from"], part["to"].iloc[-1]]
+        axes.stairs(
+            density, edges, color=colour, fill=colour == BLUE, alpha=0.6 if colour == BLUE else 1, label=str(split)
+        )
+    axes.set(xlabel="tokens", ylabel="share of the rows")
+    axes.set_yticks([])
+    axes.legend()
     grid(axes)

@@ -1,18 +1,22 @@
 """Keep of a run what its other files do not tell: weights, labels, sizes, and the tokens of each split."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from fastai.learner import Learner
+from numpy.typing import NDArray
 
 from blurr.data.core import RawData
 from blurr.metrics.outcome import Outcome
 from blurr.models.objects import HFObjects
 from blurr.models.positions import length_limit
-from blurr.report.lengths import token_figures
 from blurr.tasks.encoding import ordered_splits
 from blurr.tasks.saved import SavedTask
 
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+BINS = 30
 LONGEST = ("max_length", "block_size")  # what tasks call their longest row
 
 
@@ -35,4 +39,35 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "doubts": outcome.doubts,
         "labels": saved.task.vocab(hf),
         "tokens": {split: token_figures(dl.dataset.lengths, dl.batches(), limit) for split, dl in loaders},
+    }
+
+
+def token_figures(
+    lengths: NDArray[np.int64], batches: Sequence[NDArray[np.int64]], limit: int | None
+) -> dict[str, Any]:
+    """Sum up how long the tokenized rows of a split are, and what it costs to make batches of them.
+
+    Args:
+        lengths: tokens, `(rows,)`; `(rows, 2)` where the target is padded apart from the source.
+        batches: the numbers of the rows of each batch of one pass.
+        limit: tokens at which a row ends, if there is such a limit.
+
+    Returns:
+        `rows`, `tokens` and `padding` (tokens of one pass, of pads), `quantiles` and `histogram` of the sources'
+        lengths, and `at_limit`: rows with exactly `limit` tokens, most of which have lost their end.
+    """
+    columns = lengths.reshape(len(lengths), -1)
+    source = columns[:, 0]
+    padded = sum(int(len(batch) * columns[batch].max(axis=0).sum()) for batch in batches)
+    real = sum(int(columns[batch].sum()) for batch in batches)
+    counts, edges = np.histogram(source, bins=min(BINS, max(1, int(np.ptp(source)))))
+    return {
+        "rows": len(columns),
+        "tokens": int(columns.sum()),
+        "padding": padded - real,
+        "batches": len(batches),
+        "limit": limit,
+        "at_limit": int((source == limit).sum()) if limit else 0,
+        "quantiles": dict(zip(map(str, QUANTILES), np.quantile(source, QUANTILES).tolist(), strict=True)),
+        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
     }

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from blurr.report.overview import command
 from blurr.report.parts import INK, LINE, Part, Passage
-from blurr.report.record import Record
+from blurr.runs.record import Record
 
 STYLE = Path(__file__).with_name("style.css")
 OPEN = ("Scores", "Run")  # at the head; the rest is folded

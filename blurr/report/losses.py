@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from blurr.data.own_columns import FIELDS
 from blurr.report.parts import BLUE, Part, bars
-from blurr.report.record import Rows
+from blurr.runs.record import Rows
 
 SHOWN = 20  # rows in the table of top losses
 CHARACTERS = 400  # of a text in it

@@ -7,20 +7,17 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from blurr.errors import writing
-from blurr.report.answers import answer_parts
 from blurr.report.classes import class_parts
-from blurr.report.curves import curve_parts
-from blurr.report.entities import entity_parts
+from blurr.report.curves import curve_parts, length_parts
 from blurr.report.html import page, svg
-from blurr.report.lengths import length_parts
 from blurr.report.losses import loss_parts
-from blurr.report.numbers import number_parts
+from blurr.report.numbers import number_parts, perplexity_parts
 from blurr.report.overview import overview
 from blurr.report.parts import Part
-from blurr.report.perplexity import perplexity_parts
-from blurr.report.record import Record, Rows
+from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
 from blurr.runs.folder import PLOTS, REPORT
+from blurr.runs.record import Record, Rows
 
 NAMES = {"valid": "Validation", "test": "Test"}
 # Each looks at the rows, and says nothing of rows that are not of its kind.

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from blurr.metrics.texts import CHARACTER
 from blurr.report.parts import BLUE, GREY, ORANGE, Mark, Part, Passage, framed, grid
-from blurr.report.record import Rows
+from blurr.runs.record import Rows
 
 WORD = CHARACTER  # a word, or a character of a script without spaces
 SHOWN = 600  # characters of a source

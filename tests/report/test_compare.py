@@ -8,12 +8,11 @@ import yaml
 
 from blurr import cli
 from blurr.errors import InputError, ResourceError
-from blurr.report.card import write_card
 from blurr.report.compare import changed_predictions, config_differences, measures, metric_differences, significance
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
-from blurr.report.overview import note
+from blurr.report.overview import note, write_card
 from blurr.report.page import write_report
-from blurr.report.record import read_record
+from blurr.runs.record import read_record
 
 from .conftest import ROWS
 

@@ -9,18 +9,17 @@ import pytest
 
 from blurr.errors import InputError
 from blurr.report.classes import calibration, confused, confusion, expected_calibration_error, per_class
-from blurr.report.curves import by_scale, losses, speed
-from blurr.report.entities import error_types
-from blurr.report.lengths import lengths, token_figures
+from blurr.report.curves import by_scale, lengths, losses, speed
+from blurr.report.facts import token_figures
 from blurr.report.losses import slices, top_losses
-from blurr.report.numbers import by_target, errors
+from blurr.report.numbers import by_length, by_target, errors
 from blurr.report.overview import command, run_facts
 from blurr.report.page import frames, parts_of, write_report
 from blurr.report.parts import Mark, Passage
-from blurr.report.perplexity import by_length
-from blurr.report.record import find_run, read_record, runs_in
+from blurr.report.spans import error_types
 from blurr.report.texts import word_f1, worst_texts
 from blurr.runs.folder import written
+from blurr.runs.record import find_run, read_record, runs_in
 
 from .conftest import FACTS, ROWS
 

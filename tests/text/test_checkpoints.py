@@ -20,7 +20,7 @@ from blurr.models.heads import check_order, fit_head, label_parameters
 from blurr.models.objects import NLP, HFObjects, build_model
 from blurr.models.vocabulary import add_pad_token, counts_rows
 from blurr.report.overview import run_facts
-from blurr.report.record import Record
+from blurr.runs.record import Record
 from blurr.serve.predictor import Predictor
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.text.modeling.all import BlearnerForSequenceClassification
