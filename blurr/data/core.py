@@ -13,6 +13,7 @@ import datasets
 import pandas as pd
 
 from blurr.config.annotations import Count
+from blurr.data.formats.tables import as_rows
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.readers import FileOptions, read_files
@@ -27,7 +28,6 @@ from blurr.data.roles import (
     under_roles,
 )
 from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
-from blurr.data.tables import as_rows
 from blurr.errors import InputError
 
 __all__ = [

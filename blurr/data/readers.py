@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from blurr.data.conll import parse_conll
-from blurr.data.decoding import bytes_of, json_of, lines_of, suffix_of, text_of
-from blurr.data.delimited import (
+from blurr.data.formats.conll import parse_conll
+from blurr.data.formats.content import bytes_of, json_of, lines_of, suffix_of, text_of
+from blurr.data.formats.delimited import (
     LONGEST_CELL,
     check_closed,
     delimiter_of,
@@ -28,10 +28,10 @@ from blurr.data.delimited import (
     ragged,
     without_mark,
 )
+from blurr.data.formats.squad import is_squad, squad_rows
+from blurr.data.formats.tables import alike, as_rows, by_rows, check_names, records
 from blurr.data.spelling import spell
 from blurr.data.splits import FILE_COLUMN, split_name
-from blurr.data.squad import is_squad, squad_rows
-from blurr.data.tables import alike, as_rows, by_rows, check_names, records
 from blurr.errors import InputError, nearest
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blurr.data.formats.printed import with_lists
 from blurr.data.known_labels import NUMBER
 from blurr.data.labels import LabelOptions
 from blurr.data.own_columns import free_name, names_apart
-from blurr.data.printed import with_lists
 from blurr.errors import InputError, nearest
 
 Columns = Mapping[str, str | Sequence[str] | None]

@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from blurr.data.formats.printed import NotPrintedError, looks_printed, read_printed
 from blurr.data.own_columns import names_apart
-from blurr.data.printed import NotPrintedError, looks_printed, read_printed
 from blurr.data.readers import FileOptions
 from blurr.errors import InputError, nearest, writing
 from blurr.runs.jsonlines import to_json

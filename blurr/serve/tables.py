@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Literal, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blurr.data.decoding import GZIP, json_of, suffix_of
-from blurr.data.delimited import LONGEST_CELL, SAMPLE, delimiter_of, has_quoted_cells, named, without_mark
+from blurr.data.formats.content import GZIP, json_of, suffix_of
+from blurr.data.formats.delimited import LONGEST_CELL, SAMPLE, delimiter_of, has_quoted_cells, named, without_mark
 from blurr.data.readers import FORMATS, FileOptions, read_files
 from blurr.errors import InputError, nearest, writing
 

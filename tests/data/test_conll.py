@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from blurr.data.conll import parse_conll
 from blurr.data.core import Schema, from_data
 from blurr.data.files import load_files
+from blurr.data.formats.conll import parse_conll
 from blurr.data.readers import FileOptions, read_files
 from blurr.data.splits import Splits
 from blurr.errors import InputError

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from blurr.data.files import load_files
-from blurr.data.printed import NotPrintedError, read_printed, with_lists
+from blurr.data.formats.printed import NotPrintedError, read_printed, with_lists
 from blurr.errors import InputError
 from blurr.text.question_answering.task import QuestionAnswering
 from blurr.text.token_classification.task import TokenClassification

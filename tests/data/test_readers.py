@@ -8,7 +8,7 @@ import datasets
 import pandas as pd
 import pytest
 
-from blurr.data.delimited import SIGNS
+from blurr.data.formats.delimited import SIGNS
 from blurr.data.readers import FORMATS, READERS, FileOptions, Format, find_files, read_files
 from blurr.errors import InputError
 

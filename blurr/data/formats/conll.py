@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from blurr.data.decoding import lines_of
+from blurr.data.formats.content import lines_of
 from blurr.errors import InputError
 
 Lines = list[tuple[int, list[str]]]
