@@ -21,7 +21,7 @@ from blurr.models.objects import HFObjects
 from blurr.models.positions import length_limit
 from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.base import Task
-from blurr.tasks.encoding import ordered_splits, tokenized_splits
+from blurr.tasks.encoding import tokenized_splits
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
 
 Facts = list[tuple[str, str]]
@@ -73,7 +73,7 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     cfg = fitted(cfg, task.predicted(raw), words, reason=reason)
     hf = build_hf(cfg, task, raw, load_weights=False)
     loader: Loader = build(cfg.loader)
-    splits = dict(ordered_splits(raw))
+    splits = raw.ordered_splits
     encoded = tokenized_splits(task, raw, hf, cache=loader.cache)
     return {
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],

@@ -87,6 +87,11 @@ class RawData:
         """The rows held back until the end, if there are any."""
         return self.splits.get("test")
 
+    @property
+    def ordered_splits(self) -> dict[str, datasets.Dataset]:
+        """The splits in the order of the loaders: `train`, `valid`, `test`, and `tune`, which a task sets aside."""
+        return {name: self.splits[name] for name in ("train", "valid", "test", "tune") if name in self.splits}
+
     def where(self, split: str) -> str:
         """Name a split and where its rows are from, for messages."""
         return f"{self.sources.get(split, self.source)} ({split})"

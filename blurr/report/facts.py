@@ -12,7 +12,6 @@ from blurr.data.core import RawData
 from blurr.metrics.outcome import Outcome
 from blurr.models.objects import HFObjects
 from blurr.models.positions import length_limit
-from blurr.tasks.encoding import ordered_splits
 from blurr.tasks.saved import SavedTask
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -23,7 +22,7 @@ LONGEST = ("max_length", "block_size")  # what tasks call their longest row
 def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, outcome: Outcome) -> dict[str, Any]:
     """Gather the facts of a run: its task and options, rows, model, loaders, and what its scores ask for."""
     settings = asdict(saved.task)
-    loaders = zip((name for name, _ in ordered_splits(raw)), learner.dls.loaders, strict=True)
+    loaders = zip(raw.ordered_splits, learner.dls.loaders, strict=True)
     limit = length_limit(hf.tokenizer, min((settings[k] for k in LONGEST if settings.get(k)), default=None))
     return {
         "choices": dict(saved.choices),

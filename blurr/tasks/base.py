@@ -31,7 +31,7 @@ from blurr.metrics.worthless import doubts
 from blurr.models.losses import loss_per_row
 from blurr.models.objects import HFObjects, build_model
 from blurr.models.positions import advice_of, check_length
-from blurr.tasks.encoding import ordered_splits, tokenized_splits, with_token_counts
+from blurr.tasks.encoding import tokenized_splits, with_token_counts
 from blurr.text.special_tokens import SpecialTokens
 from blurr.training.interpretation import EvaluationCallback
 from blurr.training.learner import Blearner, as_items
@@ -177,7 +177,7 @@ class Task(ABC):
             check_length(f"task.{name}", chosen.get(name), hf.positions.source, advice, usual=self.usual_length)
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
-        """Tokenize every split once, and make one loader each, in the order of `ordered_splits`."""
+        """Tokenize every split once, and make one loader each, in the order of `raw.ordered_splits`."""
         fits = fitting(loader, hf.config)
         splits = tokenized_splits(self, raw, hf, cache=loader.cache)
         loaders = [self.loader(rows, hf, fits, train=name == "train") for name, rows in splits.items()]
@@ -237,7 +237,7 @@ class Task(ABC):
 
     def evaluate(self, learner: Learner, raw: RawData, split: str = "valid") -> Evaluation:
         """Score a split in a stream, and describe each of its rows."""
-        names = [name for name, _ in ordered_splits(raw)]
+        names = list(raw.ordered_splits)
         dl = learner.dls[names.index(split)]
         values, windows = self._stream(learner, dl, self._described)
         rows = with_token_counts(self.aligned(raw.splits[split].to_list(), dl.dataset, windows), dl.dataset)

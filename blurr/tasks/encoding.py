@@ -52,11 +52,6 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
         return len(self.rows.column_names)
 
 
-def ordered_splits(raw: RawData) -> list[tuple[str, Dataset]]:
-    """Give the splits in the order of the loaders: `train`, `valid`, `test`, and what a task has set aside."""
-    return [(name, raw.splits[name]) for name in ("train", "valid", "test", "tune") if name in raw.splits]
-
-
 def ingredients_of(task: "Task", raw: RawData, hf: HFObjects) -> dict[str, Any] | None:
     """Give all that the tokenized rows of all splits are made of; `None` where that cannot be told."""
     settings = json.dumps(asdict(task), sort_keys=True, default=repr)
@@ -93,7 +88,7 @@ def tokenized_rows(
 
 
 def tokenized_splits(task: "Task", raw: RawData, hf: HFObjects, *, cache: bool) -> dict[str, TokenizedRows]:
-    """Tokenize every split once, in the order of `ordered_splits`.
+    """Tokenize every split once, in the order of `raw.ordered_splits`.
 
     Args:
         task: whose `tokenize` is asked.
@@ -106,7 +101,7 @@ def tokenized_splits(task: "Task", raw: RawData, hf: HFObjects, *, cache: bool) 
     """
     task.check_lengths(hf)
     ingredients = ingredients_of(task, raw, hf) if cache else None
-    return {split: tokenized_rows(task, raw, split, hf, ingredients=ingredients) for split, _ in ordered_splits(raw)}
+    return {split: tokenized_rows(task, raw, split, hf, ingredients=ingredients) for split in raw.ordered_splits}
 
 
 def description_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BertCon
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
 from blurr.targets.threshold import around_threshold, best_threshold, threshold_of
-from blurr.tasks.base import ordered_splits
 from blurr.text.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
 from blurr.training.learner import Blearner
 
@@ -82,7 +81,7 @@ def test_logits_are_moved_so_that_zero_is_the_threshold():
 def test_a_tenth_of_the_training_rows_is_set_aside(tiny_bert: Path):
     raw = from_data(SequenceClassification.schema, rows())
     held = SequenceClassification(threshold="auto").prepare(raw)
-    assert {name: len(part) for name, part in ordered_splits(held)} == {"train": 45, "valid": 10, "tune": 5}
+    assert {name: len(part) for name, part in held.ordered_splits.items()} == {"train": 45, "valid": 10, "tune": 5}
     assert sorted([*held.train["text"], *held.splits["tune"]["text"]]) == sorted(raw.train["text"])
     assert held.valid["text"][:] == raw.valid["text"][:]
 
