@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import datasets
 import pandas as pd
+from datasets.features.features import require_decoding
 
 from blurr.config.annotations import Count
 from blurr.data.formats.tables import as_rows
@@ -102,13 +103,33 @@ class RawData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the contents, 32 hexadecimal digits, the same on every machine."""
+        """Hash of the contents, 32 hexadecimal digits, the same on every machine.
+
+        Images and sounds count by their bytes, or by their path where they stay in a file of their own.
+        """
         digest = hashlib.blake2b(json.dumps(self.label_names).encode(), digest_size=16)
         for name in sorted(self.splits):
             digest.update(name.encode())
-            for batch in self.splits[name].with_format(None).iter(batch_size=FINGERPRINT_ROWS):
+            rows, media = self.splits[name], _media(self.splits[name])
+            for batch in rows.remove_columns(media).with_format(None).iter(FINGERPRINT_ROWS):
                 digest.update(json.dumps(batch, sort_keys=True, default=repr).encode())
+            # as stored: the repr of a decoded image holds an address, another one in each process
+            for stored in rows.select_columns(media).with_format("arrow").iter(FINGERPRINT_ROWS) if media else ():
+                digest.update(json.dumps(stored.to_pydict(), sort_keys=True, default=_hash_or_repr).encode())
         return digest.hexdigest()
+
+
+def _media(rows: datasets.Dataset) -> list[str]:
+    """Name the columns of bytes that are decoded when they are read, such as images and sounds."""
+    return [
+        field.name
+        for field in rows.features.arrow_schema
+        if "binary" in str(field.type) and require_decoding(rows.features[field.name])
+    ]
+
+
+def _hash_or_repr(value: Any) -> str:
+    return hashlib.blake2b(value, digest_size=16).hexdigest() if isinstance(value, bytes) else repr(value)
 
 
 def raw_data(
@@ -163,7 +184,8 @@ def raw_data(
         inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")
     if limit is not None:
-        named = {name: _limited(part, _rows_of(limit, name), schema.label, seed) for name, part in named.items()}
+        limits = limit if isinstance(limit, dict) else dict.fromkeys(named, limit)
+        named = {name: _limited(part, limits.get(name), schema.label, seed) for name, part in named.items()}
     raw = RawData(datasets.DatasetDict(named), None, source, sources=sources or {})
     if labels is None:
         return raw
@@ -294,10 +316,6 @@ def _check_not_split(splits: Splits, source: str) -> None:
 
 def _without(parts: Mapping[str, datasets.Dataset], name: str) -> dict[str, datasets.Dataset]:
     return {other: rows for other, rows in parts.items() if other != name}
-
-
-def _rows_of(limit: Limit, split: str) -> int | None:
-    return next((rows for name, rows in limit.items() if name == split), None) if isinstance(limit, dict) else limit
 
 
 def _limited(rows: datasets.Dataset, limit: int | None, label: str | None, seed: int) -> datasets.Dataset:

@@ -1,5 +1,6 @@
 """Rows from anywhere come under the names of the task's roles, checked and split."""
 
+import io
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import datasets
 import pandas as pd
 import pytest
+from PIL import Image
 
 from blurr.data.core import RawData, Schema, from_data, raw_data
 from blurr.data.files import load_files, named
@@ -181,6 +183,26 @@ def test_the_fingerprint_follows_the_contents_alone() -> None:
         == "856a21019f003ede88e4c8f77baffdcf"
     )
     assert from_data(SCHEMA, [row | {"label": "a"} for row in ROWS]).fingerprint != raw.fingerprint
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [datasets.Image(), datasets.List(datasets.Image()), {"shown": datasets.Image()}, datasets.Audio()],
+    ids=["images", "lists of images", "images in a field", "sounds"],
+)
+def test_equal_images_and_sounds_have_equal_fingerprints(feature: Any) -> None:
+    """The text that Python shows of a decoded image holds its address, which differs from one to the next."""
+
+    def fingerprint(color: int) -> str:
+        (file := io.BytesIO()).name = "a.png"
+        Image.new("L", (2, 2), color).save(file)
+        cell: Any = {"bytes": file.getvalue(), "path": None}
+        cell = [cell] if isinstance(feature, datasets.List) else {"shown": cell} if isinstance(feature, dict) else cell
+        columns = {name: [row[name] for row in ROWS] for name in ROWS[0]} | {"media": [cell] * SIZE}
+        features = datasets.Features(datasets.Dataset.from_list(ROWS).features | {"media": feature})
+        return from_data(SCHEMA, datasets.Dataset.from_dict(columns).cast(features)).fingerprint
+
+    assert fingerprint(0) == fingerprint(0) != fingerprint(255)
 
 
 WRONG_ROWS = {
