@@ -184,7 +184,7 @@ def raw_data(
         inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")
     if limit is not None:
-        limits = limit if isinstance(limit, dict) else dict.fromkeys(named, limit)
+        limits: dict[str, int | None] = dict(limit.items()) if isinstance(limit, dict) else dict.fromkeys(named, limit)
         named = {name: _limited(part, limits.get(name), schema.label, seed) for name, part in named.items()}
     raw = RawData(datasets.DatasetDict(named), None, source, sources=sources or {})
     if labels is None:
