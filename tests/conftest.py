@@ -3,13 +3,12 @@
 import atexit
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import Forked, door
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -18,8 +17,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["BLURR_CACHE"] = tempfile.mkdtemp(prefix="blurr-cache-")  # every process of the tests its own
 atexit.register(shutil.rmtree, os.environ["BLURR_CACHE"], ignore_errors=True)
 
-ROOT = Path(__file__).parents[1]
-Blurr = Callable[..., subprocess.CompletedProcess[str]]
+Blurr = Callable[..., Forked]
 Answer = Callable[..., str]
 
 
@@ -34,16 +32,10 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def blurr(work: Path) -> Blurr:
     """Call `blurr` with these words in a process of its own, in the empty folder."""
 
-    def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "blurr.cli", *words],
-            cwd=work,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+    def call(*words: str, **environment: str) -> Forked:
+        process = Forked(door, "blurr.cli", *words, cwd=work, **environment)
+        process.wait()
+        return process
 
     return call
 

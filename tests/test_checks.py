@@ -1,6 +1,7 @@
 """Mistakes that are found before anything heavy loads: each ends in one message that helps."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Gt, Lt
+from forked import PATH
 
 from blurr.config import architectures, checks, composing, paths
 from blurr.config.annotations import Count, Fraction
@@ -80,14 +82,20 @@ def test_a_fitting_value_passes(work, override):
         ("model=bart3", "Did you mean 'bart'?"),
     ],
 )
-def test_a_mistake_ends_within_three_seconds_in_one_line_and_leaves_nothing(blurr, work, override, expected):
-    start = time.perf_counter()
+def test_a_mistake_ends_in_one_line_and_leaves_nothing(blurr, work, override, expected):
     done = blurr("run", override)
-    assert time.perf_counter() - start < 3 * patience()
     assert done.returncode == 2
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not list(work.iterdir())
+
+
+def test_a_mistake_is_answered_within_three_seconds(work):
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "blurr.cli", "run", "schedule.epochs=abc"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": PATH}, capture_output=True)
+    assert time.perf_counter() - start < 3 * patience()
+    assert done.returncode == 2
 
 
 def patience() -> float:

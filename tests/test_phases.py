@@ -1,18 +1,13 @@
 """SIGTERM in every phase of a run: the status is KILLED, the exit code 143, and the run can be gone on with."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from forked import Forked, door
 
-from blurr.config import paths
-
-ROOT = paths.PACKAGE.parent
 WORDS = [
     *("task._target_=phases.Waiting", "tracking._target_=phases.WaitingTracker", "loader.cache=false", "report=false"),
     "+callbacks.waiting={_target_: phases.WaitingCallback}",
@@ -20,23 +15,16 @@ WORDS = [
 ]
 
 
-def start(folder: Path, store_uri: str, *words: str, stay_in: str = "") -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "shared")])
-    return subprocess.Popen(
-        [sys.executable, "-m", "blurr.run", *WORDS, f"tracking.uri={store_uri}", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "STAY_IN": stay_in},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(folder: Path, store_uri: str, *words: str, stay_in: str = "") -> Forked:
+    everything = (*WORDS, f"tracking.uri={store_uri}", *words)
+    return Forked(door, "blurr.run", *everything, cwd=folder, STAY_IN=stay_in)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, store_uri: str) -> str:
     folder = tmp_path_factory.mktemp("undisturbed")
     process = start(folder, store_uri)
-    said, _ = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     return (folder / "out" / "metrics.json").read_text()
 
@@ -47,19 +35,19 @@ def test_sigterm_in_any_phase_kills_the_run_and_it_can_be_gone_on_with(phase, wo
     process = start(work, store_uri, stay_in=phase)
     end = time.monotonic() + 300
     while not (work / "reached").exists():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.stderr
         assert time.monotonic() < end
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 143, said
     assert "Traceback" not in said
     journal = json.loads((work / "out" / "run.json").read_text())
     assert journal["status"] == client.get_run(journal["run_id"]).info.status == "KILLED"
 
     process = start(work, store_uri, "resume=auto")
-    said, _ = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert (work / "out" / "metrics.json").read_text() == undisturbed
     again = json.loads((work / "out" / "run.json").read_text())

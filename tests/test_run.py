@@ -1,18 +1,15 @@
 """Contract 3, the second half: what a mistake on the command line is answered with; and what Hydra leaves behind."""
 
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from forked import Forked, door, door_with
 
 from blurr.config import paths
 
-ROOT = Path(__file__).parents[1]
 MISTAKES = {
     "option": (
         "model=brt",
@@ -96,9 +93,8 @@ def test_a_traceback_is_shown_only_where_it_is_asked_for(blurr, extra):
 
 
 def test_both_doors_answer_alike(blurr, work):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "blurr.run", "schedule.epochs=abc"]
-    module = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
+    module = Forked(door, "blurr.run", "schedule.epochs=abc", cwd=work)
+    module.wait()
     script = blurr("run", "schedule.epochs=abc")
     assert (module.returncode, module.stderr) == (script.returncode, script.stderr)
 
@@ -179,47 +175,38 @@ class TestOwnOptions:
 SWEPT = ("model.weights=scratch", "tracking=none")
 
 
+EXPERIMENT = """
+import logging, os, time
+from blurr.errors import InputError
+
+def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):
+    do = os.environ.get("DO", "")
+    if do == "fail" and cfg.seed != 2: raise RuntimeError("it failed")
+    if do == "refuse": raise InputError("a column is missing")
+    if do == "import": import mine
+    if do == "wait":
+        (folder / "waiting").touch()
+        time.sleep(60)
+    if do == "log": logging.getLogger("blurr.x").info("a line"); logging.getLogger("other").info("noise")
+    (folder / "done").write_text(cfg.output_dir)
+    return 1.0
+"""
+
+
 @pytest.fixture
 def stub(work):
-    """A copy of the package whose experiment does what an environment variable says, in no time."""
-    import shutil
-
-    for name in ("conf", "experiments", "blurr", "hydra_plugins"):
-        shutil.copytree(ROOT / name, work / "copy" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (work / "copy" / "blurr" / "experiment.py").write_text(
-        "import logging, os, time\n"
-        "from blurr.errors import InputError\n"
-        "def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):\n"
-        "    do = os.environ.get('DO', '')\n"
-        "    if do == 'fail' and cfg.seed != 2: raise RuntimeError('it failed')\n"
-        "    if do == 'refuse': raise InputError('a column is missing')\n"
-        "    if do == 'import': import mine\n"
-        "    if do == 'wait':\n"
-        "        (folder / 'waiting').touch()\n"
-        "        time.sleep(60)\n"
-        "    if do == 'log': logging.getLogger('blurr.x').info('a line'); logging.getLogger('other').info('noise')\n"
-        "    (folder / 'done').write_text(cfg.output_dir)\n"
-        "    return 1.0\n"
-    )
+    """Calls `python -m blurr.run` with an experiment that does what an environment variable says, in no time."""
+    experiment = work / "experiment.py"
+    experiment.write_text(EXPERIMENT)
     (work / "here").mkdir()
 
-    def start(*words, script=False, **environment):
-        program = ["-c", "from blurr import run; run.main()"] if script else ["-m", "blurr.run"]
-        return subprocess.Popen(
-            [sys.executable, *(["-P"] if script else []), *program, *words],
-            cwd=work / "here",
-            env={**os.environ, "PYTHONPATH": str(work / "copy"), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # a shell starts what runs in its background with Ctrl-C ignored, and children inherit that
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+    def start(*words, **environment):
+        return Forked(door_with, experiment, "blurr.run", *words, cwd=work / "here", **environment)
 
     def run(*words, **environment):
         process = start(*words, **environment)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
+        process.wait()
+        return process
 
     run.start = start
     run.folder = work / "here"
@@ -263,7 +250,7 @@ class TestFolders:
 def test_an_own_module_is_importable(stub):
     """As with `python -m`, which puts the launch folder on the path; a console script does not."""
     (stub.folder / "mine.py").write_text("raise RuntimeError('mine was imported')\n")
-    assert "mine was imported" in stub(DO="import", script=True).stderr
+    assert "mine was imported" in stub(DO="import", PYTHONSAFEPATH="1").stderr
 
 
 class TestExitCodes:
@@ -290,5 +277,5 @@ class TestExitCodes:
         while process.poll() is None and not list(stub.folder.rglob("waiting")):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (130, "Interrupted.\n")
+        process.wait(30)
+        assert (process.returncode, process.stderr) == (130, "Interrupted.\n")

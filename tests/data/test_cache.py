@@ -2,13 +2,12 @@
 
 import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import Forked, code
 
 from blurr.loading import cache
 from blurr.loading.columns import Ragged, as_column
@@ -91,14 +90,14 @@ def test_a_disk_that_cannot_be_written_costs_a_warning_and_not_the_run(folder: P
 
 
 def test_processes_that_make_the_same_rows_do_not_harm_each_other(folder: Path):
-    code = (
+    program = (
         "from blurr.loading.cache import cached\n"
         "for i in range(20):\n"
         "    made = cached(f'{i:032d}', 'rows', lambda: {'input_ids': [[i] * 50] * 2000})\n"
         "    assert made['input_ids'][1999].tolist() == [i] * 50\n"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
-    assert [process.communicate()[1] for process in processes] == [b""] * 3
+    processes = [Forked(code, program, cwd=folder.parent) for _ in range(3)]
+    assert [process.communicate()[1] for process in processes] == [""] * 3
     assert len(cache.entries()) == 20
     assert not list(folder.glob("*/.*"))
 

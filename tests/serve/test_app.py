@@ -2,21 +2,18 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from every_task import TASKS, items_of
+from forked import Forked, code
 from starlette.testclient import TestClient
 
 from blurr.serve.app import Limits, make_app
@@ -162,18 +159,14 @@ def test_a_stop_first_answers_what_is_being_answered(saved, work):
         opened.bind(("127.0.0.1", 0))
         port = opened.getsockname()[1]
     folder = saved("sequence_classification")[1]
-    server = subprocess.Popen(
-        [sys.executable, "-c", program, str(folder), str(port)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stderr=subprocess.DEVNULL,
-    )
+    server = Forked(code, program, str(folder), str(port), cwd=work)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        for _ in range(1200):
             with suppress(httpx.TransportError):
                 httpx.get(f"{url}/ready")
                 break
-            time.sleep(0.25)
+            time.sleep(0.05)
         with ThreadPoolExecutor(2) as threads:
             asked = []
             for text in ("good", "bad"):
@@ -186,4 +179,3 @@ def test_a_stop_first_answers_what_is_being_answered(saved, work):
             httpx.get(f"{url}/health")
     finally:
         server.kill()
-        server.wait()

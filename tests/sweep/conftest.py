@@ -1,19 +1,15 @@
 """A sweep of experiments that take no time: real processes, a real ledger, and an experiment that is a few lines."""
 
-import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from forked import Forked, door_with
 
 from blurr.sweep.ledger import Ledger
 
-ROOT = Path(__file__).parents[2]
 EXPERIMENT = """
 import ctypes, json, os, sys, time
 from blurr.errors import InputError, ResourceError
@@ -57,28 +53,21 @@ PLAIN = ("-m", "model.weights=scratch", "tracking=none", "schedule.epochs=1", "s
 class Sweeping:
     """Calls `python -m blurr.run` in a folder, with that experiment in place of the real one."""
 
-    def __init__(self, folder: Path, package: Path) -> None:
-        self.folder, self.package = folder, package
+    def __init__(self, folder: Path, experiment: Path) -> None:
+        self.folder, self.experiment = folder, experiment
 
-    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "blurr.run", *words],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.package), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *words: str, **environment: str) -> Forked:
+        return Forked(door_with, self.experiment, "blurr.run", *words, cwd=self.folder, **environment)
 
-    def start_sweep(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+    def start_sweep(self, *words: str, **environment: str) -> Forked:
         return self.start(*PLAIN, *words, **environment)
 
-    def call(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def call(self, *words: str, **environment: str) -> Forked:
         process = self.start(*words, **environment)
-        out, err = process.communicate(timeout=100)
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
+        process.wait(100)
+        return process
 
-    def sweep(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def sweep(self, *words: str, **environment: str) -> Forked:
         return self.call(*PLAIN, *words, **environment)
 
     def worker(self) -> int:
@@ -104,25 +93,18 @@ class Sweeping:
         return file.read_text().split() if file.exists() else []
 
 
-@pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    copy = tmp_path_factory.mktemp("package")
-    for name in ("conf", "experiments", "blurr", "hydra_plugins"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "blurr" / "experiment.py").write_text(EXPERIMENT)
-    return copy
-
-
 @pytest.fixture
-def sweeping(work: Path, package: Path) -> Sweeping:
-    return Sweeping(work, package)
+def sweeping(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Sweeping:
+    experiment = tmp_path_factory.mktemp("stub") / "experiment.py"
+    experiment.write_text(EXPERIMENT)
+    return Sweeping(work, experiment)
 
 
 @pytest.fixture
 def wait_until() -> Callable[..., None]:
     """Wait until something is so, while a process lives."""
 
-    def wait(is_so: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 60) -> None:
+    def wait(is_so: Callable[[], bool], process: Forked, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not is_so():
             assert process.poll() is None, process.communicate()

@@ -2,12 +2,25 @@
 
 import os
 import re
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
+from forked import ROOT
 
 pytestmark = pytest.mark.slow
 RAY = ("sweep/executor=ray", "sweep.workers=2")
+
+
+@pytest.fixture(autouse=True)
+def package(sweeping, tmp_path_factory, monkeypatch) -> Path:
+    """The package with that experiment in it, for the processes that Ray starts."""
+    copy = tmp_path_factory.mktemp("package")
+    for name in ("conf", "experiments", "blurr", "hydra_plugins"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(sweeping.experiment, copy / "blurr" / "experiment.py")
+    monkeypatch.setattr("forked.PATH", str(copy))
 
 
 def test_the_trials_and_the_best_are_those_of_local_processes(sweeping):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from faulty_server import before
+from forked import Forked, code
 from mlflow import MlflowClient
 
 from blurr.tracking.run import MLflowTracker, tracked_run
@@ -33,24 +34,24 @@ with tracked_run(MLflowTracker(uri=uri), folder=Path(folder), config={}, overrid
 """
 
 
-def child(uri, folder, seconds, **options):
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, uri, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True, **options
-    )
+def child(uri, folder, seconds):
+    return Forked(code, CHILD, uri, str(folder), str(seconds), cwd=folder.parent)
 
 
 def in_shell_terms(code):
     return 128 - code if code < 0 else code
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
-def test_a_stopped_process_leaves_a_killed_run_with_its_values(sent, code, store_uri, client, folder):
-    process = child(store_uri, folder, 60, stderr=subprocess.DEVNULL)
-    run_id = process.stdout.readline().strip()
+@pytest.mark.parametrize(("sent", "left"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
+def test_a_stopped_process_leaves_a_killed_run_with_its_values(sent, left, store_uri, client, folder):
+    process = child(store_uri, folder, 60)
+    while not process.stdout.endswith("\n"):
+        assert process.poll() is None, process.stderr
+        time.sleep(0.02)
     process.send_signal(sent)
-    process.communicate(timeout=60)
-    assert in_shell_terms(process.returncode) == code
-    run = client.get_run(run_id)
+    process.wait(60)
+    assert in_shell_terms(process.returncode) == left
+    run = client.get_run(process.stdout.strip())
     assert run.info.status == "KILLED"
     assert run.data.metrics["train/loss"] == 0.5
     assert json.loads((folder / "metrics.jsonl").read_text())["train/loss"] == 0.5
@@ -65,7 +66,7 @@ def test_the_handler_of_sigterm_is_put_back(tracker, folder):
 
 def test_processes_that_use_a_fresh_store_at_once_all_survive(tmp_path):
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
-    children = [child(uri, tmp_path / str(i), 0, stderr=subprocess.PIPE) for i in range(2)]
+    children = [child(uri, tmp_path / str(i), 0) for i in range(2)]
     outputs = [process.communicate(timeout=120) for process in children]
     assert [process.returncode for process in children] == [0, 0], outputs
     client = MlflowClient(tracking_uri=uri)

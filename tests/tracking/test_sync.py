@@ -1,10 +1,10 @@
 """What never reached MLflow lies in the run's folder and can be sent; dead runs are closed."""
 
 import json
-import subprocess
 import sys
 
 import pytest
+from forked import ROOT, Forked, code
 from mlflow.exceptions import MlflowException
 
 from blurr.cli import main
@@ -121,8 +121,8 @@ def test_a_resumed_run_sends_what_its_first_life_did_not(cut_off, store_uri, cli
 
 
 def dead_process():
-    code = "from blurr.tracking.processes import *; print(this_process()[PROCESS])"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    program = "from blurr.tracking.processes import *; print(this_process()[PROCESS])"
+    return Forked(code, program, cwd=ROOT).communicate()[0].strip()
 
 
 def test_a_process_is_dead_when_it_has_ended_or_its_number_is_anothers():
