@@ -20,8 +20,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PATH = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
 LOADED = [
-    *("blurr.cli", "blurr.run", "blurr.checks", "blurr.experiment", "blurr.plan", "blurr.reproduce", "blurr.doctor"),
-    *("blurr.text.modeling.all", "blurr.serve.app", "blurr.report.html", "mlflow.store.tracking.sqlalchemy_store"),
+    *("blurr.cli", "blurr.run", "blurr.experiment", "blurr.plan", "blurr.reproduce", "blurr.doctor", "blurr.sweep.run"),
+    *("blurr.report.page", "blurr.report.leaderboard", "blurr.serve.app", "blurr.serve.files", "blurr.serve.pushing"),
+    *("blurr.text.modeling.all", "blurr.tracking.sync", "mlflow.store.tracking.sqlalchemy_store"),
 ]
 OUTPUTS = Path(tempfile.mkdtemp(prefix="blurr-forked-"))
 atexit.register(shutil.rmtree, OUTPUTS, ignore_errors=True)
@@ -87,6 +88,9 @@ def start_server() -> None:
 
 def enter(call: Callable[..., object], given: Any, cwd: Path, settings: dict[str, str], files: list[Path]) -> None:
     """Be a process that has just been started, and call a function."""
+    missing = set(LOADED) - set(sys.modules)
+    if missing:  # the server passes over what it cannot import
+        raise ImportError(f"not loaded: {sorted(missing)}")
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(settings)

@@ -27,7 +27,7 @@ ENDS = {
     "memory": r"Out of memory: MemoryError",
     "segfault": "died of SIGSEGV",
     "exit": r"left without a word, with exit code 3 \(os._exit\?\)",
-    "hang": r"it took longer than sweep.trial_timeout=3 seconds",
+    "hang": r"it took longer than sweep.trial_timeout=6 seconds",
     "leave": r"sys.exit\(4\) was called",
     "kill": "died of SIGKILL, as when the system runs out of memory",
     "nan": "the objective is nan",
@@ -36,7 +36,7 @@ ENDS = {
 
 def test_a_trial_that_fails_in_whatever_way_ends_alone_and_says_why(sweeping):
     fates = {f"FATE_{seed}": fate for seed, fate in enumerate(ENDS)}
-    done = sweeping.sweep("seed=range(0,11)", "sweep.workers=2", "sweep.trial_timeout=3", "sweep.memory=4", **fates)
+    done = sweeping.sweep("seed=range(0,11)", "sweep.workers=2", "sweep.trial_timeout=6", "sweep.memory=4", **fates)
     assert done.returncode == 1
     trials = sweeping.ledger().trials
     assert [trial.state for trial in trials.values()] == ["failed"] * len(ENDS) + ["finished"] * 3
