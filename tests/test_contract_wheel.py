@@ -62,7 +62,7 @@ def test_the_wheel_holds_options_licence_and_types_but_no_tests(wheel):
     for group in paths.groups():
         for file in paths.options(group).values():
             assert f"blurr/{file.relative_to(paths.config_root().parent)}" in names
-    assert "blurr/py.typed" in names
+    assert {"blurr/py.typed", "blurr/report/report.html.jinja", "blurr/report/style.css"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("tests") or name.endswith(".pyc")]
 

@@ -14,24 +14,9 @@ from blurr.runs.record import Record
 
 
 def overview(record: Record) -> dict[str, pd.DataFrame]:
-    """Give the tables at the head of a report: `Scores`, `Run`, `Environment`, `Config`."""
-    return {
-        "Scores": scores(record),
-        "Run": _table(run_facts(record)),
-        "Environment": _table(environment(record)),
-        "Config": _table(flatten(record.config)),
-    }
-
-
-def scores(record: Record) -> pd.DataFrame:
-    """Return the final metrics: `metric`, a column for each split, and what is to be said beside them, if anything."""
-    notes = {key.partition("/")[2]: note for key, note in record.notes.items()}
-    rows: dict[str, dict[str, Any]] = {}
-    for key, value in record.scores.items():
-        split, _, name = key.partition("/")
-        rows.setdefault(name, {})[split] = value
-    said = {name: {"note": notes.get(name, "")} if notes else {} for name in rows}
-    return pd.DataFrame([{"metric": name, **values, **said[name]} for name, values in rows.items()])
+    """Return the tables at the head of a report."""
+    said = {"run": run_facts(record), "environment": environment(record), "config": flatten(record.config)}
+    return {name: pd.DataFrame({"name": list(of), "value": list(of.values())}) for name, of in said.items()}
 
 
 def command(record: Record) -> str:
@@ -87,10 +72,6 @@ def environment(record: Record) -> dict[str, str]:
         "git": f"{git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else "",
     }
     return {key: value for key, value in said.items() if value}
-
-
-def _table(values: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({"name": list(values), "value": list(values.values())})
 
 
 # The Hub's names of tasks; a task of one's own goes without.

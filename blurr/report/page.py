@@ -1,25 +1,32 @@
 """Put all that there is to say of a run on one page, and its plots into files."""
 
-from collections.abc import Callable
+import io
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
 from blurr.errors import writing
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts, length_parts
-from blurr.report.html import page, svg
 from blurr.report.losses import loss_parts
 from blurr.report.numbers import number_parts, perplexity_parts
-from blurr.report.overview import overview
-from blurr.report.parts import Part
+from blurr.report.overview import command, overview
+from blurr.report.parts import INK, LINE, Part, Passage
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
 from blurr.runs.folder import PLOTS, REPORT
 from blurr.runs.record import Record, Rows
 
 NAMES = {"valid": "Validation", "test": "Test"}
+LONG = 60  # characters of a text that gets a wide column
 # Each looks at the rows, and says nothing of rows that are not of its kind.
 KINDS: tuple[Callable[[Rows], list[Part]], ...] = (
     class_parts,
@@ -59,6 +66,8 @@ def frames(record: Record) -> dict[str, pd.DataFrame]:
 def write_report(record: Record) -> list[Path]:
     """Write `report.html` and `plots/*.png` into a run's folder.
 
+    The page needs nothing but itself: its plots are drawn as vectors, light or dark as the reader's system is.
+
     Returns:
         The page, and the folder of the plots.
 
@@ -71,16 +80,64 @@ def write_report(record: Record) -> list[Path]:
 
 def _write(record: Record) -> list[Path]:
     made = sections(record)
-    plots = record.folder / PLOTS
-    plots.mkdir(exist_ok=True)
-    drawn: dict[str, str] = {}
-    for heading, parts in made.items():
-        for part in parts:
-            if part.draw is not None:
-                figure = part.figure()
-                drawn[f"{heading}/{part.name}"] = svg(figure)
-                prefix = "" if heading in ("Training", "Tokens") else f"{heading.lower()}_"
-                FigureCanvasAgg(figure).print_figure(plots / f"{prefix}{part.name}.png", dpi=100)
-    report = record.folder / REPORT
-    report.write_text(page(record, overview(record), made, drawn), encoding="utf-8")
-    return [report, plots]
+    folder = record.folder / PLOTS
+    folder.mkdir(exist_ok=True)
+    plots: dict[tuple[str, str], str] = {}
+    for heading, part in ((heading, part) for heading, parts in made.items() for part in parts if not part.is_table):
+        figure = part.figure()
+        plots[heading, part.name] = svg(figure)
+        prefix = "" if heading in ("Training", "Tokens") else f"{heading.lower()}_"
+        FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{part.name}.png", dpi=100)
+    template = _templates().get_template(f"{REPORT}.jinja")
+    page = template.render(record=record, command=command(record), sections=made, plots=plots, **overview(record))
+    (record.folder / REPORT).write_text(page, encoding="utf-8")
+    return [record.folder / REPORT, folder]
+
+
+def _templates() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"cells": cells, "number": number}
+    return made
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as SVG whose text and rules take the colours of the page."""
+    out = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "blurr"}):
+        FigureCanvasSVG(figure).print_figure(
+            out, format="svg", facecolor="none", metadata={"Date": None, "Creator": None}
+        )
+    text = out.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
+    return re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+
+
+def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], ...]]:
+    """Yield the rows of a table, its head first; each cell is its class in the style sheet, and its text."""
+    named = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    columns = []
+    for name in named:
+        is_number = pd.api.types.is_numeric_dtype(named[name])
+        values = [("number", number(value)) if is_number else _cell(value) for value in named[name].tolist()]
+        columns.append([("number" if is_number else "", str(name)), *values])
+    return zip(*columns, strict=True)
+
+
+def _cell(value: Any) -> tuple[str, str]:
+    if isinstance(value, Passage):
+        return "long", value
+    text = "" if value is None or value != value else str(value)  # NaN: a row has not what others have
+    return "long" if len(text) > LONG else "", text
+
+
+def number(value: float) -> str:
+    """Write a number with four digits, an integer with all; nothing for NaN."""
+    if value != value:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"

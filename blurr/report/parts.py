@@ -43,8 +43,8 @@ class Passage(str):
         made.marks = tuple(kept)
         return made
 
-    def to_html(self) -> str:
-        """Give it with `<mark>` elements."""
+    def __html__(self) -> str:
+        """Return the text with `<mark>` elements, as a template puts it into a page."""
         parts, done = [], 0
         for start, end, kind in self.marks:
             parts += [html.escape(self[done:start]), f'<mark class="{kind}">{html.escape(self[start:end])}</mark>']
@@ -78,6 +78,11 @@ class Part:
     note: str = ""
     draw: Draw | None = None
     size: tuple[float, float] = (6.0, 3.2)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is shown as a table, and not drawn."""
+        return self.draw is None
 
     def figure(self) -> Figure:
         """Draw it; with no state of pyplot's, so that nothing is left open."""

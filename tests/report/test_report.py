@@ -98,7 +98,7 @@ def test_what_was_run_stands_at_the_head_with_the_command_to_run_it_again(make_r
     assert facts["parameters"] == "1,234,567"
     assert facts["rows"] == "train 40, valid 24"
     text = write_report(record)[0].read_text()
-    assert "python -m blurr.run model=bert &#x27;data.name=a b&#x27;" in text
+    assert "python -m blurr.run model=bert &#39;data.name=a b&#39;" in text
 
 
 def test_the_numbers_behind_a_report_are_data_frames(make_run):
@@ -209,7 +209,7 @@ def test_the_table_of_tokens_gives_padding_as_a_share(make_run):
 
 def test_marks_that_overlap_are_left_out():
     text = Passage.of("abcdef", [Mark(0, 3, "good"), Mark(2, 4, "bad"), Mark(4, 6, "true")])
-    assert text.to_html() == '<mark class="good">abc</mark>d<mark class="true">ef</mark>'
+    assert text.__html__() == '<mark class="good">abc</mark>d<mark class="true">ef</mark>'
 
 
 def test_a_folder_that_holds_no_run_is_refused(tmp_path):
