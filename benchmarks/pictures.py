@@ -22,7 +22,7 @@ from benchmarks.commands import ROOT, run, show
 from benchmarks.servers import SECONDS, free_port
 from blurr.config import paths
 from blurr.report.page import write_report
-from blurr.runs.record import read_record
+from blurr.runs.record import Record
 
 PICTURES = ROOT / "docs" / "pictures"
 PROFILE = Path(tempfile.gettempdir(), "blurr-pictures-chromium")
@@ -128,7 +128,7 @@ def main() -> None:
         store = f"sqlite:///{work}/mlflow.db"
         folders = runs(work)
         for task, folder in folders.items():
-            page, _ = write_report(read_record(folder))
+            page, _ = write_report(Record(folder))
             take(task, page.as_uri(), REPORT, is_dark=task == DARK)
         picture_mlflow(store)
         picture_server(folders["sequence_classification"])

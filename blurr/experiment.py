@@ -29,7 +29,7 @@ from blurr.report.page import write_report
 from blurr.runs.checksums import put, seal
 from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, MODEL, MODEL_ASIDE, check_log, claimed
 from blurr.runs.journal import writing
-from blurr.runs.record import read_record
+from blurr.runs.record import Record
 from blurr.runs.resume import begins_anew, check_same, may_go_on
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask, save_model
@@ -320,7 +320,7 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
 def review(run: Run, facts: dict[str, Any], *, report: bool) -> None:
     """Leave the facts of a run, its description, the card of its model, and its report where one is wanted."""
     run.facts(facts)
-    record = read_record(run.folder)
+    record = Record(run.folder)
     run.tag(**{"mlflow.note.content": note(record)})
     run.artifact(write_card(record), "model")
     if report:

@@ -1,17 +1,11 @@
 """Run a recorded run again: say what is different now, and compare what comes out."""
 
-import json
 import math
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import yaml
-from mlflow import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config.building import build
@@ -20,46 +14,15 @@ from blurr.errors import InputError
 from blurr.experiment import build_raw, run_experiment
 from blurr.process.terminal import terminal
 from blurr.process.threads import set_threads
-from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, OVERRIDES, SCORES, identity_of
-from blurr.runs.jsonlines import flatten, read_whole
+from blurr.runs.folder import CONFIG
+from blurr.runs.jsonlines import flatten
+from blurr.runs.record import Record
 from blurr.runs.secrets import MASK, mask_text
 from blurr.tracking.environment import describe_environment, git_state
-from blurr.tracking.sink import IDENTITY_TAG
-from blurr.tracking.store import SQLITE, STORE_ERRORS, resolve_uri, store_failure
+from blurr.tracking.finding import recorded
 
-FILES = (CONFIG, OVERRIDES, ENVIRONMENT, SCORES, DIFF)
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
 Difference = tuple[str, str, str]  # what, then, now
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of a run that was recorded.
-
-    Attributes:
-        name: id of the MLflow run, or its folder.
-        identity: of the run; None where an earlier blurr has recorded it.
-        config: resolved.
-        overrides: what the command line changed.
-        environment: versions, machine and git state.
-        metrics: final scores; empty where the run did not finish.
-        tags: of the MLflow run; empty where only the folder is known.
-        fingerprint: of the data; None where it is not known.
-        diff: the uncommitted changes of the code.
-    """
-
-    name: str
-    config: dict[str, Any]
-    overrides: list[str]
-    environment: dict[str, Any]
-    metrics: dict[str, float]
-    tags: Mapping[str, str] = field(default_factory=dict)
-    fingerprint: str | None = None
-    diff: str = ""
-    identity: str | None = None
-
-    def __str__(self) -> str:
-        return f"the run {self.identity} of {self.name}" if self.identity else self.name
 
 
 def reproduce(
@@ -79,61 +42,22 @@ def reproduce(
     Raises:
         InputError: there is no such run, or its record holds no config, or one that would run code of its own.
     """
-    record = read_folder(Path(run), run) if Path(run).is_dir() else read_run(run, uri)
-    check_config(record.config, where=f"The config of {run}", remedy=TRUST, trusted=trusted)
-    cfg = config_of(record, changes)
-    if record.environment.get("threads"):
-        set_threads(record.environment["threads"])
-    raw = build_raw(cfg, build(cfg.task))
-    before = list(differences(record, raw.fingerprint))
-    folder = Path(cfg.output_dir)
-    choices = {group: record.tags.get(f"blurr.{group}") for group in ("task", "model", "data")}
-    terminal().print(f"Running again, in {folder}: {record}", soft_wrap=True)
-    words = [*record.overrides, *changes]
-    run_experiment(cfg, folder=folder, overrides=words, choices=choices, tags={"blurr.reproduces": str(record)})
-    now = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-    return before, list(compare(record.metrics, now))
-
-
-def read_run(run: str, uri: str) -> Record:
-    """Read what MLflow has of a run."""
-    uri = resolve_uri(uri)
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
-        raise InputError(f"There is no folder {run}, and no MLflow store {uri}. Give the store with --uri.")
-    client = MlflowClient(tracking_uri=uri)
-    try:
-        found = client.get_run(run)
-        with tempfile.TemporaryDirectory() as folder:
-            there = {file.path for file in client.list_artifacts(run)}
-            for name in there.intersection(FILES):
-                client.download_artifacts(run, name, folder)
-            record = read_folder(Path(folder), run)
-    except STORE_ERRORS as error:
-        raise store_failure(
-            error, f"MLflow at {mask_text(uri)} has no run {run}, or does not give it: {error}"
-        ) from error
-    digests = [each.dataset.digest for each in found.inputs.dataset_inputs] if found.inputs else []
-    known = {"tags": found.data.tags, "identity": found.data.tags.get(IDENTITY_TAG)}
-    return Record(**{**vars(record), **known, "fingerprint": digests[0] if digests else None})
-
-
-def read_folder(folder: Path, name: str) -> Record:
-    """Read what a run left in its output folder."""
-    if not (folder / CONFIG).is_file():
-        raise InputError(f"{name} recorded no config.yaml, so it cannot be run again.")
-
-    def read(file: str, parse: Callable[[str], Any], kind: type) -> Any:
-        return read_whole(folder / file, parse, kind) if (folder / file).exists() else kind()
-
-    return Record(
-        name,
-        config=read(CONFIG, yaml.safe_load, dict),
-        overrides=read(OVERRIDES, yaml.safe_load, list),
-        environment=read(ENVIRONMENT, json.loads, dict),
-        metrics={key: float(value) for key, value in read(SCORES, json.loads, dict).items()},
-        diff=read(DIFF, str, str),
-        identity=identity_of(folder),
-    )
+    with recorded(run, uri=uri) as record:
+        if not (record.folder / CONFIG).is_file():
+            raise InputError(f"{run} recorded no config.yaml, so it cannot be run again.")
+        check_config(record.config, where=f"The config of {run}", remedy=TRUST, trusted=trusted)
+        cfg = config_of(record, changes)
+        if record.environment.get("threads"):
+            set_threads(record.environment["threads"])
+        raw = build_raw(cfg, build(cfg.task))
+        before = list(differences(record, raw.fingerprint))
+        folder = Path(cfg.output_dir)
+        choices = {group: record.tags.get(f"blurr.{group}") for group in ("task", "model", "data")}
+        said = f"the run {record.identity} of {run}" if record.identity else run
+        terminal().print(f"Running again, in {folder}: {said}", soft_wrap=True)
+        words = [*record.overrides, *changes]
+        run_experiment(cfg, folder=folder, overrides=words, choices=choices, tags={"blurr.reproduces": said})
+        return before, list(compare(record.scores, Record(folder).scores))
 
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
@@ -162,8 +86,9 @@ def differences(record: Record, fingerprint: str) -> Iterator[Difference]:
     for key in sorted(then.keys() | now.keys()):
         if then.get(key) != now.get(key):
             yield key, then.get(key, "none"), now.get(key, "none")
-    if record.fingerprint is not None and record.fingerprint != fingerprint[: len(record.fingerprint)]:
-        yield "data", record.fingerprint, fingerprint
+    recorded_data = record.facts.get("fingerprint", "")  # MLflow has only its beginning; a run that failed early none
+    if not fingerprint.startswith(recorded_data):
+        yield "data", recorded_data, fingerprint
     if (mask_text(git.diff) if git else "") != record.diff:
         yield "code", "its own uncommitted changes (git.diff)", "others, or none"
 

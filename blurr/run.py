@@ -12,6 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import composing, explain, paths
 from blurr.process import garbage, threads
+from blurr.runs import resume
+from blurr.sweep import resuming
+from blurr.tracking.finding import find_run
 
 
 @explain.job
@@ -37,6 +40,7 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
 def hand_to_hydra() -> None:
     """Let Hydra compose the command line's config and run it, or a sweep of it."""
     explain.check_flags(sys.argv[1:])
+    sys.argv[1:] = resume.expand(resuming.expand(sys.argv[1:]), find_run)
     composing.prepare_process()
     hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()
 

@@ -21,9 +21,10 @@ from blurr.runs import resume
 from blurr.runs.checksums import SEAL, sealed_by
 from blurr.runs.folder import claimed, identity_of
 from blurr.runs.jsonlines import read_lines
-from blurr.runs.record import read_record
+from blurr.runs.record import Record
 from blurr.serve.model_folder import check_model
 from blurr.serve.predictor import Predictor
+from blurr.tracking.finding import find_run
 from blurr.tracking.run import Run
 from blurr.tracking.sink import Sink
 from blurr.training.checkpoints import Checkpointing, Checkpoints, latest
@@ -82,8 +83,8 @@ def test_the_identity_stands_in_all_that_a_run_leaves_and_a_resumed_run_keeps_it
         for place in (folder / "checkpoints").glob("step-*/place.json"):
             assert json.loads(place.read_text())["identity"] == identity
     assert sealed_by(finished / "model") == identity
-    assert read_record(finished).identity == identity
-    assert identity in read_record(finished).name
+    assert Record(finished).identity == identity
+    assert identity in Record(finished).name
     assert (finished / files.METRICS).read_text().count("identity") == 1
 
 
@@ -302,22 +303,22 @@ def test_last_takes_the_last_unfinished_run_whatever_its_words(runs):
     second = runs("2", "seed=2")
     (runs("3", "seed=3") / files.SCORES).write_text("{}")
     with claimed(runs("4", "seed=4"), goes_on=True):
-        assert resume.expand(["resume=last"]) == ["seed=2", f"output_dir='{second}'", "resume=auto"]
+        assert resume.expand(["resume=last"], find_run) == ["seed=2", f"output_dir='{second}'", "resume=auto"]
 
 
 def test_last_refuses_where_there_is_none_and_where_a_folder_is_named(work: Path, runs):
     with pytest.raises(InputError, match=r"resume=last: there is no unfinished run in .*outputs"):
-        resume.expand(["resume=last"])
+        resume.expand(["resume=last"], find_run)
     runs("1")
     with pytest.raises(InputError, match=r"resume=last finds the folder itself, and output_dir=x names one"):
-        resume.expand(["resume=last", "output_dir=x"])
+        resume.expand(["resume=last", "output_dir=x"], find_run)
 
 
 def test_auto_leaves_a_run_alone_that_is_alive(runs):
     folder = runs("1", "seed=1")
     with claimed(folder, goes_on=True):
-        assert resume.expand(["seed=1", "resume=auto"]) == ["seed=1", "resume=auto"]
-    assert f"output_dir='{folder}'" in resume.expand(["seed=1", "resume=auto"])
+        assert resume.expand(["seed=1", "resume=auto"], find_run) == ["seed=1", "resume=auto"]
+    assert f"output_dir='{folder}'" in resume.expand(["seed=1", "resume=auto"], find_run)
 
 
 def test_auto_that_begins_anew_says_so_and_names_the_last_unfinished_run(work: Path, runs):
@@ -333,8 +334,8 @@ def test_auto_that_begins_anew_says_so_and_names_the_last_unfinished_run(work: P
 def test_an_identity_names_its_run(runs):
     runs("1", "seed=1", identity="one")
     other = runs("2", "seed=2", identity="other")
-    assert resume.find("other", []) == other
-    assert "seed=1" in resume.expand(["resume=one"])
+    assert find_run("other") == other
+    assert "seed=1" in resume.expand(["resume=one"], find_run)
 
 
 def test_an_id_whose_folder_holds_another_run_now_is_refused(work: Path, runs, store_uri: str, client):
@@ -343,7 +344,7 @@ def test_an_id_whose_folder_holds_another_run_now_is_refused(work: Path, runs, s
     made = client.create_run(client.get_experiment_by_name("blurr").experiment_id, tags=tags)
     for name in (made.info.run_id, "gone"):
         with pytest.raises(InputError, match=rf"The run {name} was in .*, which holds the run other now"):
-            resume.find(name, [f"tracking.uri={store_uri}"])
+            find_run(name, uri=store_uri)
 
 
 def test_a_folder_without_a_run_is_gone_on_with_by_auto_alone(work: Path):
@@ -354,8 +355,14 @@ def test_a_folder_without_a_run_is_gone_on_with_by_auto_alone(work: Path):
 
 def test_an_id_is_not_taken_for_the_run_in_the_launch_folder(work: Path):
     (work / files.CHECKPOINTS).mkdir()
-    with pytest.raises(InputError, match="there is no run folder and no MLflow run of that name"):
-        resume.find("0123", [])
+    with pytest.raises(InputError, match="There is no run 0123: no folder of that name"):
+        find_run("0123")
+
+
+def test_a_config_of_something_else_is_not_gone_on_with(work: Path):
+    (work / files.CONFIG).write_text("mine: 1\n")
+    with pytest.raises(InputError, match=r"holds no run to go on with: it has no overrides\.yaml"):
+        resume.expand([f"resume={work}"], find_run)
 
 
 def test_a_run_that_made_no_step_begins_anew_with_another_config(runs):

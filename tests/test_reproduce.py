@@ -2,30 +2,47 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 from mlflow import MlflowClient
 
 from blurr.errors import InputError
-from blurr.reproduce import Record, compare, config_of, differences, read_folder, read_run
+from blurr.reproduce import compare, config_of, differences, reproduce
+from blurr.runs.record import Record
 from blurr.tracking.environment import describe_environment, git_state
+from blurr.tracking.finding import recorded
+
+
+def leave(folder: Path, **files: object) -> Record:
+    """Write the files of a run that was recorded here and now; `files` replace some."""
+    usual = {
+        "config.yaml": {"model": {"weights": "auto"}, "output_dir": "x", "seed": 1},
+        "overrides.yaml": ["seed=1"],
+        "environment.json": describe_environment(git_state(folder)),
+        "metrics.json": {"valid/f1": 0.5},
+        "run.json": {"tags": {"blurr.weights": "scratch"}},
+        "facts.json": {"fingerprint": "abc"},
+    }
+    for name, content in {**usual, **files}.items():
+        (folder / name).write_text(json.dumps(content))
+    return Record(folder)
 
 
 @pytest.fixture
 def record(work):
-    """A run that was recorded here and now."""
-    environment = json.loads(json.dumps(describe_environment(git_state(work))))
-    config = {"model": {"weights": "auto"}, "output_dir": "x", "seed": 1}
-    return Record("a run", config, ["seed=1"], environment, {"valid/f1": 0.5}, {"blurr.weights": "scratch"}, "abc")
+    return leave(work)
 
 
 def test_nothing_is_different_here_and_now(record):
-    assert list(differences(record, "abc")) == []
+    assert list(differences(record, "abcdef")) == []
 
 
-def test_other_versions_and_other_data_are_named(record):
-    record.environment["packages"]["torch"] = "1.0"
+def test_other_versions_and_other_data_are_named(work):
+    environment = json.loads(json.dumps(describe_environment(git_state(work))))
+    environment["packages"]["torch"] = "1.0"
+    record = leave(work, **{"environment.json": environment})
     found = {what: then for what, then, _ in differences(record, "xyz")}
     assert found == {"packages.torch": "1.0", "data": "abc"}
 
@@ -36,8 +53,8 @@ def test_the_weights_are_those_that_were_used_and_the_folder_is_a_new_one(record
     assert "outputs/reproduced-" in cfg.output_dir
 
 
-def test_what_was_hidden_must_be_given(record):
-    record.config["data"] = {"token": "***"}
+def test_what_was_hidden_must_be_given(work):
+    record = leave(work, **{"config.yaml": {"data": {"token": "***"}, "model": {}}})
     with pytest.raises(InputError, match=r"data\.token were hidden in the record\. Give them: .*data\.token=…"):
         config_of(record, [])
     assert config_of(record, ["data.token=x"]).data.token == "x"
@@ -49,18 +66,30 @@ def test_metrics_are_compared_up_to_the_last_digits():
     assert list(compare({"a": 0.5}, {"a": 0.6, "b": 1.0})) == [("a", "0.5", "0.6"), ("b", "nan", "1")]
 
 
-def test_a_folder_without_a_config_is_refused(work):
+def test_a_run_without_a_config_is_refused(work, store_uri):
+    (work / "overrides.yaml").write_text("[]")
     with pytest.raises(InputError, match=r"recorded no config\.yaml, so it cannot be run again"):
-        read_folder(work, "it")
+        reproduce(str(work), uri=store_uri)
 
 
 def test_a_run_that_there_is_not_is_refused(work, store_uri):
-    with pytest.raises(
-        InputError, match=r"There is no folder nothing, and no MLflow store .*Give the store with --uri"
-    ):
-        read_run("nothing", "sqlite:///nowhere.db")
-    with pytest.raises(InputError, match="has no run nothing"):
-        read_run("nothing", store_uri)
+    with pytest.raises(InputError, match=r"no run nothing: .*no MLflow store sqlite:///nowhere.db \(--uri"):
+        reproduce("nothing", uri="sqlite:///nowhere.db")
+    with pytest.raises(InputError, match="no run nothing: no folder .*, and no run of that id or identity in"):
+        reproduce("nothing", uri=store_uri)
+
+
+def test_mlflow_has_a_copy_of_what_a_run_is_run_again_by(work, store_uri, client):
+    experiment = client.get_experiment_by_name("blurr").experiment_id
+    run = client.create_run(experiment, tags={"blurr.identity": "it", "blurr.weights": "scratch"}).info.run_id
+    client.log_text(run, "seed: 1\n", "config.yaml")
+    client.log_text(run, "a log", "blurr.log")
+    for name in (run, "it"):
+        with recorded(name, uri=store_uri) as record:
+            assert (record.config, record.identity) == ({"seed": 1}, "it")
+            assert record.tags["blurr.weights"] == "scratch"
+            assert {file.name for file in record.folder.iterdir()} == {"config.yaml", "run.json"}
+    assert not record.folder.exists()
 
 
 @pytest.mark.slow

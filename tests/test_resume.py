@@ -19,6 +19,7 @@ from blurr.experiment import run_experiment
 from blurr.process.signals import Interrupted
 from blurr.runs import resume
 from blurr.runs.checksums import seal
+from blurr.tracking.finding import find_run
 from blurr.training.checkpoints import STATE, WEIGHTS, Checkpointing, latest
 
 STOPPER = "+callbacks.stopper={_target_: stopping.StopAt}"
@@ -213,7 +214,7 @@ def leave_a_run(folder: Path, *words: str) -> Path:
 
 def test_a_folder_brings_its_words_and_later_ones_win(work: Path):
     folder = leave_a_run(work / "mine", "task=summarization", "seed=3", "output_dir=elsewhere")
-    expanded = resume.expand(["resume=mine", "tracking=none"])
+    expanded = resume.expand(["resume=mine", "tracking=none"], find_run)
     assert expanded == ["task=summarization", "seed=3", "tracking=none", f"output_dir='{folder}'", "resume=auto"]
 
 
@@ -222,7 +223,7 @@ def test_auto_takes_the_last_unfinished_run_with_the_same_words(work: Path):
     finished = leave_a_run(work / "outputs/summarization-bart/2", "task=summarization")
     (finished / "metrics.json").write_text("{}")
     leave_a_run(work / "outputs/summarization-bart/3", "task=summarization", "seed=3")
-    assert f"output_dir='{begun}'" in resume.expand(["task=summarization", "resume=auto"])
+    assert f"output_dir='{begun}'" in resume.expand(["task=summarization", "resume=auto"], find_run)
 
 
 @pytest.mark.parametrize(
@@ -231,17 +232,17 @@ def test_auto_takes_the_last_unfinished_run_with_the_same_words(work: Path):
     ids=["no resume", "null", "nothing to go on with", "a folder of one's own", "a sweep"],
 )
 def test_other_words_stay_as_they_are(work: Path, words: list[str]):
-    assert resume.expand(words) == words
+    assert resume.expand(words, find_run) == words
 
 
 def test_a_run_id_is_found_in_mlflow(work: Path, store_uri: str, client):
     folder = leave_a_run(work / "mine", "seed=3")
     experiment = client.get_experiment_by_name("blurr").experiment_id
     made = client.create_run(experiment, tags={"blurr.output_dir": str(folder)})
-    assert "seed=3" in resume.expand([f"resume={made.info.run_id}", f"tracking.uri={store_uri}"])
+    assert "seed=3" in resume.expand([f"resume={made.info.run_id}", f"tracking.uri={store_uri}"], find_run)
 
 
 def test_a_run_that_is_not_there_is_named_with_those_that_are(work: Path):
     leave_a_run(work / "outputs/a/b")
-    with pytest.raises(InputError, match=r"resume=nowhere: there is no run folder .*outputs/a/b"):
-        resume.expand(["resume=nowhere"])
+    with pytest.raises(InputError, match=r"There is no run nowhere: no folder of that name, .*outputs/a/b"):
+        resume.expand(["resume=nowhere"], find_run)

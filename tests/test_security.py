@@ -39,6 +39,7 @@ from blurr.sweep.space import Axis, Space
 from blurr.tasks.saved import FILE, SavedTask, load_task, save_task
 from blurr.text.seq2seq.summarization import Summarization
 from blurr.text.sequence_classification import SequenceClassification
+from blurr.tracking.finding import find_run
 
 MARK = "was-here"
 TOUCH = f"touch {MARK}"
@@ -173,7 +174,7 @@ def test_a_run_that_is_gone_on_with_brings_no_code(work: Path, word: str):
     (work / "out").mkdir()
     (work / "out" / "overrides.yaml").write_text(yaml.safe_dump(["seed=3", word]))
     with pytest.raises(Exception, match="out says|token recognition error|no viable alternative|mismatched input"):
-        resume.expand(["resume=out"])
+        resume.expand(["resume=out"], find_run)
 
 
 def test_words_that_blurr_records_pass_and_those_of_the_user_are_her_own(work: Path):
@@ -182,17 +183,17 @@ def test_words_that_blurr_records_pass_and_those_of_the_user_are_her_own(work: P
     own = "+callbacks.mine={_target_: my_module.Mine}"
     (work / "out" / "overrides.yaml").write_text(yaml.safe_dump([*good, own]))
     with pytest.raises(InputError, match="If this is what you want, say the word yourself"):
-        resume.expand(["resume=out"])
-    assert resume.expand(["resume=out", own])[:-2] == [*good, own]
-    assert resume.expand([*good, own, "resume=auto"]) == [*good, own, "resume=auto"]
+        resume.expand(["resume=out"], find_run)
+    assert resume.expand(["resume=out", own], find_run)[:-2] == [*good, own]
+    assert resume.expand([*good, own, "resume=auto"], find_run) == [*good, own, "resume=auto"]
 
 
 def test_a_word_that_was_hidden_must_be_given_again(work: Path):
     (work / "out").mkdir()
     (work / "out" / "overrides.yaml").write_text(yaml.safe_dump(["tracking.uri=http://me:***@host"]))
     with pytest.raises(InputError, match=r"was hidden in the record .*Give it: tracking\.uri=…"):
-        resume.expand(["resume=out"])
-    assert "tracking.uri=http://me:x@host" in resume.expand(["resume=out", "tracking.uri=http://me:x@host"])
+        resume.expand(["resume=out"], find_run)
+    assert "tracking.uri=http://me:x@host" in resume.expand(["resume=out", "tracking.uri=http://me:x@host"], find_run)
 
 
 @pytest.mark.parametrize("text", ["seed=3", "- {a: b}", "!!python/object/apply:os.system ['touch was-here']"])
@@ -200,7 +201,7 @@ def test_words_that_are_none_are_refused(work: Path, text: str):
     (work / "out").mkdir()
     (work / "out" / "overrides.yaml").write_text(text)
     with pytest.raises((InputError, yaml.YAMLError)):
-        resume.expand(["resume=out"])
+        resume.expand(["resume=out"], find_run)
 
 
 def test_the_journal_of_a_sweep_brings_no_code(work: Path):

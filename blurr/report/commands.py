@@ -4,6 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from blurr.runs.record import Record
+from blurr.tracking.finding import find_run
+
 NAMES = ("report", "compare", "leaderboard")
 SHOWN = 20  # changed predictions
 
@@ -34,9 +37,8 @@ def add_reviewing(commands: Any) -> None:
 def _report(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
     from blurr.report.page import write_report
-    from blurr.runs.record import read_record
 
-    record = read_record(arguments.run, uri=arguments.uri)
+    record = Record(find_run(arguments.run, uri=arguments.uri))
     page, plots = write_report(record)
     out = terminal()
     out.print(f"of the run {record.name}", soft_wrap=True)
@@ -49,9 +51,8 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     from blurr.process.terminal import terminal
     from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
-    from blurr.runs.record import read_record
 
-    first, *others = records = [read_record(run, uri=arguments.uri) for run in arguments.runs]
+    first, *others = records = [Record(find_run(run, uri=arguments.uri)) for run in arguments.runs]
     for record in records:
         terminal().print(f"{record.name}: {record.folder}", soft_wrap=True)
     _show("config", config_differences(records))

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from blurr.config import paths, signatures
 from blurr.errors import InputError, nearest
 from blurr.metrics.base import MINIMIZE, Direction, direction_of, known_direction
-from blurr.runs.record import Record, read_record, runs_in
+from blurr.runs.record import Record, runs_in
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +46,22 @@ def leaderboard(folder: Path, *, by: str | None = None, direction: Direction | N
     Raises:
         InputError: there are no such runs, none has that metric, or it is not known which way that is better.
     """
-    records = [record for run in runs_in(folder) if (record := _whole(run)) and record.scores]
-    if not records:
+    rows: list[Row] = []
+    declared: dict[str, Said | str] = {}
+    for record in map(Record, runs_in(folder.absolute())):
+        try:
+            said, objective = of_record(record), record.config.get("objective")
+            row = {"run": str(record.folder.relative_to(folder.absolute())), "what": record.title, **record.scores}
+        except InputError as error:
+            log.warning("%s is left out: %s", record.folder, error)
+            continue
+        if record.scores:
+            rows.append(row)
+            declared |= said
+            of_latest = objective
+    if not rows:
         raise InputError(f"There are no runs with final scores below {folder}. Give the folder that they are in.")
-    rows = [{"run": str(r.folder.relative_to(folder.absolute())), "what": r.title, **r.scores} for r in records]
-    declared = {name: said for record in records for name, said in of_record(record).items()}
-    return _ranked(rows, by, records[-1].config.get("objective"), direction, declared)
-
-
-def _whole(run: Path) -> Record | None:
-    """Read a run; one with a broken file is named, and left out."""
-    try:
-        return read_record(run)
-    except InputError as error:
-        log.warning("%s is left out: %s", run, error)
-        return None
+    return _ranked(rows, by, of_latest, direction, declared)
 
 
 def leaderboard_of_experiment(

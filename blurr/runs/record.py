@@ -1,142 +1,189 @@
-"""Read what a run has left in its folder."""
+"""Read what a run has left in its folder, and find that folder by its path or by the run's identity."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from blurr.errors import InputError
-from blurr.runs.folder import CONFIG, ENVIRONMENT, FACTS, METRICS, OVERRIDES, SCORES, TABLES, identity_of, of_line
+from blurr.runs.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    DIFF,
+    ENVIRONMENT,
+    FACTS,
+    METRICS,
+    OVERRIDES,
+    RECORD,
+    SCORES,
+    TABLES,
+    identity_of,
+    of_line,
+)
 from blurr.runs.jsonlines import read_lines, read_whole
-from blurr.runs.resume import check_holds
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTPUTS = Path("outputs")  # conf/config.yaml puts runs there
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run, as its folder tells it; what it did not come to write is empty.
+    """A run, as its folder tells it.
 
-    Attributes:
+    Each file is read when it is first asked for; what the run did not come to write is empty. A file that is broken
+    raises an InputError that names it.
+
+    Args:
         folder: of the run.
-        identity: of the run; None where an earlier blurr has written it.
-        config: resolved.
-        overrides: the words of its command line.
-        environment: versions, machine, git.
-        facts: options, weights, parameters, rows and tokens of each split; see `blurr.report.facts`.
-        scores: final metrics.
-        log: every logged value; columns `step`, `time` and the metrics' names, in the order they were logged.
-        tables: split to its described rows.
-        texts: what the task reported besides, by the name of the file.
     """
 
     folder: Path
-    identity: str | None
-    config: dict[str, Any]
-    overrides: list[str]
-    environment: dict[str, Any]
-    facts: dict[str, Any]
-    scores: dict[str, float]
-    log: pd.DataFrame
-    tables: dict[str, Rows]
-    texts: dict[str, str]
+
+    @cached_property
+    def identity(self) -> str | None:
+        """The run's identity; None if an early version of blurr wrote the run."""
+        return identity_of(self.folder)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        return dict(read_whole(self.folder / CONFIG, yaml.safe_load, dict))
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What the command line changed."""
+        found: list[str] = self._read(OVERRIDES, yaml.safe_load, list)
+        if not all(isinstance(word, str) for word in found):
+            raise InputError(f"{self.folder / OVERRIDES} is not a list of words, as a run of blurr leaves it.")
+        return found
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, machine and the state of git."""
+        return dict(self._read(ENVIRONMENT, json.loads, dict))
+
+    @cached_property
+    def diff(self) -> str:
+        """The uncommitted changes of the code."""
+        return str(self._read(DIFF, str, str))
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Options, weights, parameters, and the rows and tokens of each split; see `blurr.report.facts`."""
+        return dict(self._read(FACTS, json.loads, dict))
+
+    @cached_property
+    def tags(self) -> dict[str, str]:
+        """The tags of the run, as MLflow has them."""
+        return dict(self._read(RECORD, json.loads, dict).get("tags", {}))
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """The final metrics."""
+        return _numbers(self._read(SCORES, json.loads, dict))
+
+    @cached_property
+    def log(self) -> "pd.DataFrame":
+        """Every logged value, in the order of logging; columns `step`, `time` and the names of the metrics."""
+        import pandas as pd  # takes too long for the command line, which only looks for a run
+
+        return pd.DataFrame([_numbers(of_line(row)[1]) for row in self._lines(METRICS)])
+
+    @cached_property
+    def tables(self) -> dict[str, Rows]:
+        """The described rows of each split."""
+        return {split: rows for split, name in TABLES.items() if (rows := self._lines(name))}
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """What the task reported besides, by the name of the file."""
+        files = [file for split in TABLES for file in sorted(self.folder.glob(f"{split}_*.txt"))]
+        return {file.name: self._read(file.name, str, str) for file in files}
 
     @property
     def title(self) -> str:
-        """The options that the run was made of, or the name of its folder."""
-        choices = self.facts.get("choices", {})
-        return " · ".join(choices.values()) or self.folder.name
+        """The options that the run was composed of, or the name of its folder."""
+        return " · ".join(self.facts.get("choices", {}).values()) or self.folder.name
 
     @property
     def name(self) -> str:
-        """What tells it from other runs: its folder's name and its identity."""
+        """The name of its folder and its identity, which tell it from other runs."""
         return self.folder.name if self.identity is None else f"{self.folder.name} ({self.identity})"
 
     @property
+    def predicts(self) -> str:
+        """What the task predicts, see `Scored.kind`; empty if the run did not say it."""
+        return str(self.facts.get("predicts", ""))
+
+    @property
     def notes(self) -> dict[str, str]:
-        """What is to be said beside a score, by its key."""
+        """Remarks on single scores, by the keys of the scores."""
         return dict(self.facts.get("notes", {}))
 
     @property
     def doubts(self) -> list[str]:
-        """Why its scores may be worth nothing."""
+        """Reasons why the scores may be worth nothing."""
         return list(self.facts.get("doubts", []))
 
     @property
-    def epochs(self) -> pd.DataFrame:
-        """What was measured at the end of each epoch: a row each, without what was logged at each step."""
+    def epochs(self) -> "pd.DataFrame":
+        """What was measured at the end of each epoch, one row per epoch, without the values of single steps."""
         if "time/epoch" not in self.log:
-            return pd.DataFrame()
+            return self.log.iloc[:0, :0]
         rows = self.log[self.log["time/epoch"].notna()].dropna(axis=1, how="all").drop(columns="time")
         return rows.reset_index(drop=True)
 
+    def _read(self, name: str, parse: Callable[[str], Any], kind: type) -> Any:
+        file = self.folder / name
+        return read_whole(file, parse, kind) if file.is_file() else kind()
 
-def read_record(place: str | Path, *, uri: str | None = None) -> Record:
-    """Read a run.
+    def _lines(self, name: str) -> Rows:
+        file = self.folder / name
+        return read_lines(file) if file.is_file() else []
+
+
+def find_folder(name: str | Path) -> Path | None:
+    """Find the folder of a run on this machine.
 
     Args:
-        place: its folder, or the id of its MLflow run.
-        uri: of the MLflow store; `None` takes `mlflow.db` in the current folder.
+        name: the path of the folder or of one of its checkpoints, or the identity of a run in outputs/.
+
+    Returns:
+        The folder; None if there is neither a folder nor a run of that name.
 
     Raises:
-        InputError: there is no such run, or one of its files is broken.
+        InputError: the folder is there, and is not that of a run.
     """
-    folder = find_run(place, uri=uri)
-    return Record(
-        folder=folder,
-        identity=identity_of(folder),
-        config=read_whole(folder / CONFIG, yaml.safe_load, dict),
-        overrides=_read(folder / OVERRIDES, yaml.safe_load, list),
-        environment=_read(folder / ENVIRONMENT, json.loads, dict),
-        facts=_read(folder / FACTS, json.loads, dict),
-        scores=_numbers(_read(folder / SCORES, json.loads, dict)),
-        log=pd.DataFrame([_numbers(of_line(row)[1]) for row in _rows(folder / METRICS)]),
-        tables={split: rows for split, name in TABLES.items() if (rows := _rows(folder / name))},
-        texts={path.name: _text(path) for split in TABLES for path in sorted(folder.glob(f"{split}_*.txt"))},
-    )
+    given = Path(name).expanduser().absolute()
+    if not given.is_dir():
+        return next((run.absolute() for run in runs_in(OUTPUTS) if identity_of(run) == str(name)), None)
+    for folder in (given, *given.parents[:2]):
+        if given.relative_to(folder).parts[:1] in ((), (CHECKPOINTS,)) and is_run(folder):
+            return folder
+    raise InputError(f"{name} is not the folder of a run: it has no {CONFIG}. Name one of {latest_runs()}.")
 
 
-def find_run(place: str | Path, *, uri: str | None = None) -> Path:
-    """Find the folder of a run; see `read_record`."""
-    folder = Path(place).expanduser()
-    if (folder / CONFIG).is_file():
-        return folder.absolute()
-    if folder.is_dir():
-        raise InputError(f"{folder} is no folder of a run: it has no config.yaml. Give one of {_some()}.")
-    from blurr.tracking.store import folder_of  # MLflow takes seconds to import
-
-    found = folder_of(str(place), uri)
-    if found is None or not (found / CONFIG).is_file():
-        gone = f" Its folder {found} is gone." if found else ""
-        raise InputError(f"There is no run {place}, neither a folder nor in MLflow.{gone} There are {_some()}.")
-    check_holds(found, str(place))
-    return found.absolute()
+def is_run(folder: Path) -> bool:
+    """Return whether this is the folder of a run, in whatever state."""
+    return any((folder / name).is_file() for name in (CONFIG, OVERRIDES, RECORD))
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """Give the folders of all runs below a folder, the oldest first."""
-    found = [file.parent for file in folder.rglob(CONFIG) if (file.parent / METRICS).is_file()]
-    return sorted(found, key=lambda run: (run / CONFIG).stat().st_mtime)
+    """Return the folders of all runs below a folder, the one begun last at the end."""
+    found = sorted(folder.rglob(OVERRIDES), key=lambda file: file.stat().st_mtime)
+    return [file.parent for file in found]
 
 
-def _some() -> list[str]:
-    return [str(run) for run in runs_in(Path("outputs"))[-5:]]
-
-
-def _read(file: Path, parse: Callable[[str], Any], kind: type) -> Any:
-    return read_whole(file, parse, kind) if file.is_file() else kind()
-
-
-def _text(file: Path) -> str:
-    return str(_read(file, str, str))
-
-
-def _rows(file: Path) -> Rows:
-    return read_lines(file) if file.is_file() else []
+def latest_runs() -> list[str]:
+    """Return the last runs in outputs/, for a message that names what there is."""
+    return [str(run) for run in runs_in(OUTPUTS)[-5:]]
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -1,27 +1,14 @@
 """Find the run that `resume=…` names, and make sure that it goes on with the config that it was begun with."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from blurr.config.trust import MULTIRUN, check_words
 from blurr.errors import InputError
-from blurr.runs.folder import (
-    CHECKPOINTS,
-    CONFIG,
-    IDENTITY,
-    OVERRIDES,
-    RECORD,
-    SCORES,
-    has_steps,
-    holds_run,
-    identity_of,
-    is_alive,
-)
+from blurr.runs.folder import CONFIG, OVERRIDES, SCORES, has_steps, holds_run, is_alive
 from blurr.runs.jsonlines import flatten
+from blurr.runs.record import OUTPUTS, Record, latest_runs, runs_in
 from blurr.runs.secrets import MASK, mask_config, mask_overrides
 
 RESUME, OUTPUT = "resume=", "output_dir="
@@ -34,12 +21,13 @@ SAY_IT = (
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
 
 
-def expand(words: Sequence[str]) -> list[str]:
+def expand(words: Sequence[str], find_run: Callable[..., Path]) -> list[str]:
     """Put the words that a run was begun with in the place of `resume=…`, and its folder; later words win.
 
     Args:
         words: of the command line. `resume=auto` takes the last unfinished run in outputs/ that was begun with the
             same words; where there is none, the run begins anew. `resume=last` takes the last unfinished one.
+        find_run: `tracking.finding.find_run`.
 
     Raises:
         InputError: there is no such run.
@@ -51,7 +39,10 @@ def expand(words: Sequence[str]) -> list[str]:
     if named[-1] == "last":
         folder = _last(rest)
     elif named[-1] != "auto":
-        folder = find(named[-1], rest)
+        uris = [word.partition("=")[2] for word in rest if word.startswith("tracking.uri=")]
+        folder = find_run(named[-1], uri=uris[-1] if uris else None)
+        if not (folder / OVERRIDES).is_file():
+            raise InputError(f"{folder} holds no run to go on with: it has no {OVERRIDES}, which says how it began.")
     elif any(word.startswith(OUTPUT) for word in rest):
         return list(words)  # the run looks into that folder itself
     else:
@@ -80,61 +71,6 @@ def recorded(begun: Sequence[str], given: Sequence[str], *, where: Path) -> list
         raise InputError(f"{hidden[0]} was hidden in the record {where}. Give it: {hidden[0].partition('=')[0]}=…")
     check_words(kept, where=str(where), remedy=SAY_IT)
     return kept
-
-
-def find(name: str, words: Sequence[str]) -> Path:
-    """Find the folder of a run.
-
-    Args:
-        name: the folder, the identity of the run, or the id of its MLflow run.
-        words: of the command line, which may name another MLflow.
-
-    Raises:
-        InputError: there is none, or its folder holds another run now.
-    """
-    given = Path(name).absolute()
-    for folder in (given, *given.parents[:2]) if given.is_dir() else ():  # a checkpoint stands for its run
-        if given.relative_to(folder).parts[:1] in ((), (CHECKPOINTS,)) and _is_run(folder):
-            return folder
-    for folder in _runs():
-        if identity_of(folder) == name:
-            return folder.absolute()
-    from blurr.tracking.store import folder_of  # MLflow takes seconds to import
-
-    uri = next((word.partition("=")[2] for word in reversed(words) if word.startswith("tracking.uri=")), None)
-    found = folder_of(name, uri)
-    if found is None or not found.is_dir():
-        raise InputError(
-            f"resume={name}: there is no run folder and no MLflow run of that name"
-            + (f"; the run's folder {found} is gone." if found else ".")
-            + f" There are {[str(path) for path in _runs()][-5:]}."
-        )
-    check_holds(found, name)
-    return found.absolute()
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / CHECKPOINTS).is_dir() or (folder / OVERRIDES).is_file()
-
-
-def check_holds(folder: Path, name: str) -> None:
-    """Check that a folder still holds the run that MLflow says it does.
-
-    Args:
-        folder: as MLflow has it.
-        name: MLflow's id of the run, or its identity.
-
-    Raises:
-        InputError: it holds another one.
-    """
-    if not (folder / RECORD).is_file():
-        return
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    if name not in (record.get(IDENTITY), record["run_id"]):
-        raise InputError(
-            f"The run {name} was in {folder}, which holds the run {record.get(IDENTITY) or record['run_id']} now. Its "
-            "checkpoints are gone; begin anew, in a folder of its own."
-        )
 
 
 def may_go_on(folder: Path, config: Mapping[str, Any], resume: str) -> bool:
@@ -181,8 +117,7 @@ def check_same(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _changes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
-    begun = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    before, now = (_binding(each) for each in (begun, mask_config(dict(config))))
+    before, now = (_binding(each) for each in (Record(folder).config, mask_config(dict(config))))
     pairs = {key: (before.get(key), now.get(key)) for key in sorted({*before, *now})}
     return {key: (old, new) for key, (old, new) in pairs.items() if old != new}
 
@@ -194,17 +129,7 @@ def _binding(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _begun_with(folder: Path) -> list[str]:
-    file = folder / OVERRIDES
-    words = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise InputError(f"{file} is not a list of words, as a run of blurr leaves it. Begin anew without resume.")
-    return [word for word in words if not word.startswith((RESUME, OUTPUT))]
-
-
-def _runs() -> list[Path]:
-    """Return the folders of the runs in outputs/, the last begun last."""
-    found = Path("outputs").glob(f"*/*/{OVERRIDES}")
-    return [file.parent for file in sorted(found, key=lambda file: file.stat().st_mtime)]
+    return [word for word in Record(folder).overrides if not word.startswith((RESUME, OUTPUT))]
 
 
 def _unfinished(words: Sequence[str] | None = None) -> list[Path]:
@@ -214,7 +139,7 @@ def _unfinished(words: Sequence[str] | None = None) -> list[Path]:
         words: that they were begun with; None takes any.
     """
     given = None if words is None else mask_overrides(words)
-    runs = [run for run in _runs() if not (run / SCORES).exists() and not is_alive(run)]
+    runs = [run for run in runs_in(OUTPUTS) if not (run / SCORES).exists() and not is_alive(run)]
     return [run.absolute() for run in runs if given is None or _begun_with(run) == given]
 
 
@@ -230,7 +155,7 @@ def _last(words: Sequence[str]) -> Path:
     left = _unfinished()
     if not left:
         raise InputError(
-            f"resume=last: there is no unfinished run in {Path('outputs').absolute()}. There are "
-            f"{[str(path) for path in _runs()][-5:]}. Begin one, or name a run: resume=<folder or id>."
+            f"resume=last: there is no unfinished run in {OUTPUTS.absolute()}. There are {latest_runs()}. "
+            "Begin one, or name a run: resume=<folder or id>."
         )
     return left[-1]

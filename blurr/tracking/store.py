@@ -6,7 +6,7 @@ This module loads MLflow; import it only where a run is opened.
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -96,40 +96,56 @@ def _status(error: MlflowException) -> int:
     return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
 
 
-def folder_of(name: str, uri: str | None) -> Path | None:
-    """Find the output folder of a run by its id; None where this MLflow has no such run of blurr's.
+@contextmanager
+def asked(uri: str | None) -> Iterator[MlflowClient]:
+    """Yield a client of a store that is read and not written.
 
     Args:
-        name: MLflow's id, or the identity of the run.
-        uri: as `tracking.uri`; None takes the default of `tracking=local`.
+        uri: as `tracking.uri`; None takes `mlflow.db` in the current folder.
 
     Raises:
+        InputError: the address is not one of MLflow's, or MLflow refuses this user.
         ResourceError: MLflow does not answer.
     """
-    found = run_with(name, uri or DEFAULT)
-    return Path(found.data.tags["blurr.output_dir"]) if found and "blurr.output_dir" in found.data.tags else None
+    resolved = resolve_uri(uri or DEFAULT)
+    try:
+        with request_limits(retries=1, seconds=10):
+            yield MlflowClient(tracking_uri=resolved)
+    except STORE_ERRORS as error:
+        raise store_failure(error, _refusal(resolved, str(error))) from error
 
 
-def run_with(name: str, uri: str) -> Run | None:
-    """Find a run by MLflow's id of it, or by its identity; None where this MLflow has none.
+def is_missing(uri: str | None) -> bool:
+    """Return whether a store is a file that does not exist; MLflow would create it."""
+    resolved = resolve_uri(uri or DEFAULT)
+    return resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists()
+
+
+def run_with(name: str, uri: str | None) -> Run | None:
+    """Find a run by the id that MLflow gave it, or by its identity; return None if this store has none.
 
     Args:
         name: MLflow's id, or the identity, see `runs.folder`.
-        uri: as `tracking.uri`.
-
-    Raises:
-        InputError: the address is of no MLflow, or MLflow refuses this user.
-        ResourceError: MLflow does not answer.
+        uri: see `asked`, also for what is raised.
     """
-    resolved = resolve_uri(uri)
-    if resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists():
-        return None  # MLflow would make it
-    client = MlflowClient(tracking_uri=resolved)
-    try:
-        with request_limits(retries=1, seconds=10):
-            return _with_id(client, name) or _with_identity(client, name)
-    except STORE_ERRORS as error:
-        raise store_failure(error, _refusal(resolved, str(error))) from error
+    if is_missing(uri):
+        return None
+    with asked(uri) as client:
+        return _with_id(client, name) or _with_identity(client, name)
+
+
+def download_files(run: Run, names: Collection[str], folder: Path, uri: str | None) -> None:
+    """Download those of the named artifacts that a run has.
+
+    Args:
+        run: the run.
+        names: of the files, at the top of the run's artifacts.
+        folder: where they go; it exists.
+        uri: see `asked`, also for what is raised.
+    """
+    with asked(uri) as client:
+        for name in {file.path for file in client.list_artifacts(run.info.run_id)}.intersection(names):
+            client.download_artifacts(run.info.run_id, name, str(folder))
 
 
 def _with_id(client: MlflowClient, name: str) -> Run | None:
@@ -148,29 +164,24 @@ def _with_identity(client: MlflowClient, name: str) -> Run | None:
 
 
 def finished_runs(experiment: str, uri: str | None) -> list[Run]:
-    """Give the runs of an experiment that have come to their end, the oldest first.
+    """Return the finished runs of an experiment, the oldest first.
 
     Args:
         experiment: its name.
-        uri: see `folder_of`.
+        uri: see `asked`, also for what else is raised.
 
     Raises:
-        InputError: MLflow has no such experiment.
-        ResourceError: MLflow does not answer.
+        InputError: there is no such store, or MLflow has no such experiment.
     """
-    resolved = resolve_uri(uri or DEFAULT)
-    if resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists():
-        raise InputError(f"There is no MLflow store {resolved}. Name the one that has the runs: --uri sqlite:///…")
-    client = MlflowClient(tracking_uri=resolved)
-    try:
-        with request_limits(retries=1, seconds=10):
-            there = {each.name: each.experiment_id for each in client.search_experiments()}
-            if experiment in there:
-                words = "attributes.status = 'FINISHED'"
-                found = client.search_runs([there[experiment]], words, order_by=["attributes.start_time ASC"])
-                return list(found)
-    except STORE_ERRORS as error:
-        raise store_failure(error, _refusal(resolved, str(error))) from error
+    if is_missing(uri):
+        raise InputError(
+            f"There is no MLflow store {resolve_uri(uri or DEFAULT)}. Name the one that has the runs: --uri sqlite:///…"
+        )
+    with asked(uri) as client:
+        there = {each.name: each.experiment_id for each in client.search_experiments()}
+        if experiment in there:
+            words = "attributes.status = 'FINISHED'"
+            return list(client.search_runs([there[experiment]], words, order_by=["attributes.start_time ASC"]))
     raise InputError(f"MLflow has no experiment {experiment!r}.{nearest(experiment, there)} There are {sorted(there)}.")
 
 

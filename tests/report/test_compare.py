@@ -12,7 +12,7 @@ from blurr.report.compare import changed_predictions, config_differences, measur
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 from blurr.report.overview import note, write_card
 from blurr.report.page import write_report
-from blurr.runs.record import read_record
+from blurr.runs.record import Record
 
 from .conftest import ROWS
 
@@ -23,7 +23,7 @@ def two(make_run):
     better = [{**row, "prediction": row["target"], "loss": row["loss"] / 2} for row in ROWS["classes"]]
     first, second = make_run(name="a"), make_run(name="b", rows=better, optimizer={"lr": 1e-4})
     (second / "metrics.json").write_text(json.dumps({"valid/loss": 0.2, "valid/accuracy": 1.0}))
-    return read_record(first), read_record(second)
+    return Record(first), Record(second)
 
 
 def test_only_the_keys_that_differ_are_shown(two):
@@ -37,7 +37,7 @@ def test_runs_in_folders_of_one_name_are_told_apart_and_named(make_run, tmp_path
         (tmp_path / name).mkdir()
         folders.append(make_run(name=f"{name}/out", optimizer={"lr": lr}))
         (folders[-1] / "run.json").write_text(json.dumps({"identity": f"id of {name}", "run_id": None}))
-    records = [read_record(folder) for folder in folders]
+    records = [Record(folder) for folder in folders]
     (difference,) = config_differences(records).to_dict("records")
     assert difference == {"key": "optimizer.lr", "out (id of one)": "0.001", "out (id of other)": "0.0001"}
     arguments = cli._parser().parse_args(["compare", *map(str, folders)])
@@ -70,12 +70,12 @@ def test_a_difference_of_few_rows_may_be_chance(make_run):
     runs = []
     for name in "cd":
         rows = [{**row, "loss": float(rng.random())} for row in ROWS["classes"]]
-        runs.append(read_record(make_run(name=name, rows=rows)))
+        runs.append(Record(make_run(name=name, rows=rows)))
     assert significance(*runs).set_index("measure").loc["loss", "p"] > 0.02
 
 
 def test_runs_on_other_rows_are_not_compared(two, make_run):
-    other = read_record(make_run("numbers", name="c"))
+    other = Record(make_run("numbers", name="c"))
     with pytest.raises(InputError, match="a and c cannot be compared row by row: they have 24 and 20 rows"):
         significance(two[0], other)
 
@@ -98,14 +98,14 @@ def test_a_run_says_which_way_its_metrics_are_better(make_run, tmp_path):
     with_direction(make_run, "c", float("nan"))
     assert leaderboard(tmp_path, by="valid/wer")["run"].tolist() == ["b", "a", "c"]
     assert leaderboard(tmp_path, by="valid/wer", direction="maximize")["run"].tolist() == ["a", "b", "c"]
-    assert metric_differences([read_record(run) for run in runs])["best"].tolist() == ["b"]
+    assert metric_differences([Record(run) for run in runs])["best"].tolist() == ["b"]
 
 
 def test_a_metric_of_which_nobody_knows_that_is_asked_for(make_run, tmp_path, capsys):
     runs = [with_direction(make_run, "a", 0.2), with_direction(make_run, "b", 0.1, directions={"wer": None})]
     with pytest.raises(InputError, match="Whether valid/wer is better high or low .* --direction minimize"):
         leaderboard(tmp_path, by="valid/wer")
-    assert metric_differences([read_record(run) for run in runs])["best"].tolist() == [""]
+    assert metric_differences([Record(run) for run in runs])["best"].tolist() == [""]
     arguments = cli._parser().parse_args(["leaderboard", str(tmp_path), "--by", "valid/wer", "--direction", "minimize"])
     assert arguments.command(arguments) == 0
     assert "0.1" in capsys.readouterr().out
@@ -121,7 +121,7 @@ def test_what_is_to_be_said_of_a_score_stands_in_report_card_and_note(make_run):
     run = make_run()
     facts = json.loads((run / "facts.json").read_text())
     (run / "facts.json").write_text(json.dumps({**facts, "doubts": [doubt], "notes": beside}))
-    record = read_record(run)
+    record = Record(run)
     page = write_report(record)[0].read_text()
     assert f"<b>Worth nothing?</b> {doubt}" in page
     assert "valid/accuracy of spam" in page
@@ -187,13 +187,12 @@ class TestExperiment:
 @pytest.mark.parametrize(
     ("row", "names", "worth"),
     [
-        ({"prediction": "a", "target": ["b"], "exact_match": 0.0, "f1": 0.5}, ["exact_match", "f1"], [0.0, 0.5]),
-        ({"prediction": "a b", "target": "a b", "right_count": 1, "target_count": 4}, ["token_accuracy"], [0.25]),
-        ({"prediction": "a red hat", "target": "a hat"}, ["word_f1", "rougeL"], [0.8, 0.8]),
-        ({"prediction": "up", "target": "down", "probs": [0.1]}, ["right"], [0.0]),
-        ({"prediction": ["O", "B-X"], "target": ["O", "B-X"]}, ["right"], [1.0]),
+        ("answers", {"prediction": "a", "target": ["b"], "exact_match": 0.0, "f1": 0.5}, {"exact_match": 0, "f1": 0.5}),
+        ("tokens", {"prediction": "a b", "target": "a b", "right_count": 1, "target_count": 4}, {"token_accuracy": 0.25}),
+        ("texts", {"prediction": "a red hat", "target": "a hat"}, {"word_f1": 0.8, "rougeL": 0.8}),
+        ("classes", {"prediction": "up", "target": "down", "probs": [0.1]}, {"right": 0}),
+        ("words", {"prediction": ["O", "B-X"], "target": ["O", "B-X"]}, {"right": 1}),
     ],
-    ids=["answer", "tokens", "text", "class", "words"],
 )
 def test_rows_are_compared_by_the_scores_of_their_kind(row, names, worth):
     found = measures([{**row, "loss": 0.1}])
@@ -220,7 +219,7 @@ def test_compare_and_leaderboard_print_tables(two, blurr, tmp_path):
 
 
 def test_a_card_has_the_header_of_the_hub_and_says_what_it_is(make_run):
-    text = write_card(read_record(make_run())).read_text()
+    text = write_card(Record(make_run())).read_text()
     header = yaml.safe_load(text.split("---")[1])
     assert header["pipeline_tag"] == "text-classification"
     assert header["license"] == "unknown"
@@ -231,6 +230,6 @@ def test_a_card_has_the_header_of_the_hub_and_says_what_it_is(make_run):
 
 
 def test_a_description_has_scores_and_the_command(make_run):
-    text = note(read_record(make_run()))
+    text = note(Record(make_run()))
     assert "- **valid/accuracy** 0.6" in text
     assert "`python -m blurr.run model=bert 'data.name=a b'`" in text

@@ -19,7 +19,8 @@ from blurr.report.parts import Mark, Passage
 from blurr.report.spans import error_types
 from blurr.report.texts import word_f1, worst_texts
 from blurr.runs.folder import written
-from blurr.runs.record import find_run, read_record, runs_in
+from blurr.runs.record import Record, runs_in
+from blurr.tracking.finding import find_run
 
 from .conftest import FACTS, ROWS
 
@@ -85,13 +86,13 @@ def test_a_run_that_ended_early_has_a_report_of_what_there_is(make_run):
     for name in ("facts.json", "metrics.json", "predictions.jsonl", "environment.json", "overrides.yaml"):
         (folder / name).unlink()
     (folder / "metrics.jsonl").write_text("")
-    record = read_record(folder)
+    record = Record(folder)
     assert record.title == "run"
     assert write_report(record)[0].is_file()
 
 
 def test_what_was_run_stands_at_the_head_with_the_command_to_run_it_again(make_run):
-    record = read_record(make_run())
+    record = Record(make_run())
     assert command(record) == "python -m blurr.run model=bert 'data.name=a b'"
     facts = run_facts(record)
     assert facts["weights"] == "scratch (bert-base)"
@@ -102,13 +103,13 @@ def test_what_was_run_stands_at_the_head_with_the_command_to_run_it_again(make_r
 
 
 def test_the_numbers_behind_a_report_are_data_frames(make_run):
-    found = frames(read_record(make_run()))
+    found = frames(Record(make_run()))
     assert {"training/loss", "tokens/tokens", "valid/classes", "valid/top_losses"} <= set(found)
     assert all(isinstance(frame, pd.DataFrame) for frame in found.values())
 
 
 def test_losses_are_by_step_and_speed_is_of_the_training_rows(make_run):
-    record = read_record(make_run())
+    record = Record(make_run())
     assert losses(record)["train"].tolist() == [1.0, 0.8]
     assert losses(record)["valid"].dropna().tolist() == [0.7]
     table = speed(record)
@@ -145,7 +146,7 @@ def test_each_entity_is_right_or_wrong_in_one_way():
 
 
 def test_an_answer_is_marked_in_its_context_and_text_is_escaped(make_run):
-    text = write_report(read_record(make_run("answers")))[0].read_text()
+    text = write_report(Record(make_run("answers")))[0].read_text()
     assert 'in <mark class="true">Riga</mark> &amp; not in <mark class="bad">Oslo</mark>' in text
     assert "Riga (0.30)" in text
 
@@ -202,7 +203,7 @@ def test_padding_is_what_the_batches_hold_besides_tokens():
 
 
 def test_the_table_of_tokens_gives_padding_as_a_share(make_run):
-    table = lengths(read_record(make_run()))
+    table = lengths(Record(make_run()))
     assert table["padding"].tolist() == [0.2]
     assert table["rows at the limit"].tolist() == [FACTS["tokens"]["train"]["at_limit"]]
 
@@ -213,12 +214,14 @@ def test_marks_that_overlap_are_left_out():
 
 
 def test_a_folder_that_holds_no_run_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"is no folder of a run: it has no config\.yaml"):
+    with pytest.raises(InputError, match=r"is not the folder of a run: it has no config\.yaml"):
         find_run(tmp_path)
 
 
 def test_a_run_that_is_nowhere_is_refused(work):
-    with pytest.raises(InputError, match="There is no run 123, neither a folder nor in MLflow"):
+    with pytest.raises(
+        InputError, match="There is no run 123: no folder of that name, and no MLflow store sqlite:///mlflow.db"
+    ):
         find_run("123")
 
 

@@ -1,11 +1,11 @@
 """A checkpoint is a guest with habits of its own: each is respected or refused, in every task."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import transformers
@@ -179,9 +179,9 @@ def test_scaled_gradients_of_fp16_weights_are_refused():
 
 def test_the_card_says_in_which_numbers_the_weights_are(tmp_path: Path):
     facts = {"numbers": {"trained": "float32", "stored": "bfloat16"}}
-    rest: dict[str, Any] = {name: {} for name in ("environment", "scores", "tables", "texts")}
-    record = Record(folder=tmp_path, identity=None, facts=facts, config={}, overrides=[], log=pd.DataFrame(), **rest)
-    assert run_facts(record)["numbers"] == "float32 (the checkpoint has bfloat16)"
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    (tmp_path / "config.yaml").write_text("{}")
+    assert run_facts(Record(tmp_path))["numbers"] == "float32 (the checkpoint has bfloat16)"
 
 
 # -- labels
