@@ -16,9 +16,7 @@ MOST = 12  # classes in a plot; tables have all
 
 
 def class_parts(rows: Rows) -> list[Part]:
-    """Give what there is to say of rows with probabilities, `probs`: of one class each, or of several labels."""
-    if "probs" not in rows[0]:
-        return []
+    """Return the parts that show a classifier's errors: of one class per row, or of several labels."""
     several = isinstance(rows[0]["target"], list)
     parts = [] if several else [_confusion(rows)]
     table = per_class(rows)

@@ -10,7 +10,8 @@ from blurr.errors import InputError
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
 from blurr.report.leaderboard import Declared, better_or_none, of_record
-from blurr.report.texts import is_written, word_f1
+from blurr.report.parts import predicted
+from blurr.report.texts import word_f1
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record, Rows
 
@@ -91,7 +92,8 @@ def significance(first: Record, second: Record, split: str = "valid", *, seed: i
         InputError: they were not evaluated on the same rows.
     """
     pairs = paired(first, second, split)
-    one, other = (measures(rows) for rows in pairs)
+    kind = predicted(pairs[0][0], first.predicts)
+    one, other = (measures(rows, kind) for rows in pairs)
     drawn = np.random.default_rng(seed).integers(0, len(pairs[0]), (SAMPLES, len(pairs[0])))
     found = []
     for name, values in one.items():
@@ -103,19 +105,23 @@ def significance(first: Record, second: Record, split: str = "valid", *, seed: i
     return pd.DataFrame(found)
 
 
-def measures(rows: Rows) -> dict[str, list[float]]:
-    """Give what each row is worth, by what there is in it.
+def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
+    """Score each row by itself.
+
+    Args:
+        rows: described rows of a split.
+        kind: what was predicted, see `predicted`.
 
     Returns:
         `loss`; and `exact_match` and `f1` of answers, the share of right tokens (`token_accuracy`) of a language model,
         the F1 of words and ROUGE-L of written texts, or whether a row is `right`.
     """
-    first, found = rows[0], {"loss": [float(row["loss"]) for row in rows]}
-    if "exact_match" in first:
+    found = {"loss": [float(row["loss"]) for row in rows]}
+    if kind == "answers":
         return found | {name: [float(row[name]) for row in rows] for name in ("exact_match", "f1")}
-    if "right_count" in first:
+    if kind == "tokens":
         return found | {"token_accuracy": [row["right_count"] / max(1, row["target_count"]) for row in rows]}
-    if is_written(first):
+    if kind == "texts":
         pairs = [(row["prediction"], row["target"]) for row in rows]
         rouge = list(Rouge("rougeL").scores(*zip(*pairs, strict=True)))  # as the metric of the run
         return found | {"word_f1": [word_f1(*pair) for pair in pairs], "rougeL": rouge}

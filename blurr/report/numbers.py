@@ -11,9 +11,7 @@ POINTS = 600  # dots in a plot
 
 
 def number_parts(rows: Rows) -> list[Part]:
-    """Give what there is to say of rows whose targets and predictions are numbers."""
-    if not all(isinstance(rows[0][key], int | float) for key in ("target", "prediction")):
-        return []
+    """Return the parts that show the errors of a regression."""
     frame = errors(rows)
     mean, spread = frame["error"].mean(), frame["error"].abs().mean()
     some = frame.iloc[:: max(1, len(frame) // POINTS)]
@@ -65,9 +63,7 @@ PARTS = 8
 
 
 def perplexity_parts(rows: Rows) -> list[Part]:
-    """Give what there is to say of rows of which single tokens were predicted."""
-    if not {"target_count", "right_count"} <= set(rows[0]):
-        return []
+    """Return the parts that show how well single tokens were predicted."""
     note = "The exponential of the mean loss per predicted token; rows in parts of about equal size."
     return [
         Part("perplexity", "Perplexity by length", by_length(rows), note, _by_length),

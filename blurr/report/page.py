@@ -19,7 +19,7 @@ from blurr.report.curves import curve_parts, length_parts
 from blurr.report.losses import loss_parts
 from blurr.report.numbers import number_parts, perplexity_parts
 from blurr.report.overview import command, overview
-from blurr.report.parts import INK, LINE, Part, Passage
+from blurr.report.parts import INK, LINE, Part, Passage, predicted
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
 from blurr.runs.folder import PLOTS, REPORT
@@ -27,35 +27,41 @@ from blurr.runs.record import Record, Rows
 
 NAMES = {"valid": "Validation", "test": "Test"}
 LONG = 60  # characters of a text that gets a wide column
-# Each looks at the rows, and says nothing of rows that are not of its kind.
-KINDS: tuple[Callable[[Rows], list[Part]], ...] = (
-    class_parts,
-    number_parts,
-    entity_parts,
-    answer_parts,
-    text_parts,
-    perplexity_parts,
-    loss_parts,
-)
+# What a task predicts, and what shows it.
+KINDS: dict[str, Callable[[Rows], list[Part]]] = {
+    "classes": class_parts,
+    "labels": class_parts,
+    "numbers": number_parts,
+    "words": entity_parts,
+    "answers": answer_parts,
+    "texts": text_parts,
+    "tokens": perplexity_parts,
+}
 
 
 def sections(record: Record) -> dict[str, list[Part]]:
-    """Give the parts of a run's report under the headings of the page."""
+    """Return the parts of a run's report by the headings of the page."""
     made = {"Training": curve_parts(record), "Tokens": length_parts(record)}
     for split, rows in record.tables.items():
-        made[NAMES[split]] = parts_of(rows)
+        made[NAMES[split]] = parts_of(rows, record.predicts)
     return {heading: parts for heading, parts in made.items() if parts}
 
 
-def parts_of(rows: Rows) -> list[Part]:
-    """Give what there is to say of the described rows of a split, such as `Task.evaluate` makes them."""
+def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
+    """Return the parts that show the described rows of a split.
+
+    Args:
+        rows: as `Task.evaluate` describes them.
+        recorded: what the run says that its task predicts, see `predicted`.
+    """
     if not {"target", "prediction", "loss"} <= set(rows[0]):
         return []
-    return [part for kind in KINDS for part in kind(rows)]
+    kind = predicted(rows[0], recorded)
+    return [*(KINDS[kind](rows) if kind else []), *loss_parts(rows)]
 
 
 def frames(record: Record) -> dict[str, pd.DataFrame]:
-    """Give the numbers behind a report: name of a part, such as `valid/classes`, to its table."""
+    """Return the numbers behind a report: a table for each name of a part, such as `valid/classes`."""
     made = sections(record)
     splits = {NAMES[split]: split for split in record.tables}
     return {

@@ -14,10 +14,7 @@ INVENTED = "invented"
 
 
 def entity_parts(rows: Rows) -> list[Part]:
-    """Give what there is to say of rows whose words have labels."""
-    row = rows[0]
-    if not isinstance(row["target"], list) or not isinstance(row["prediction"], list) or "tokens" not in row:
-        return []
+    """Return the parts that show which entities are wrong."""
     note = (
         "Of each true entity whether it was found; `wrong ends` overlaps a prediction of its type. Invented: predicted "
         "and no true entity overlaps it. Kinds after Chinchor and Sundheim 1993 (MUC-5 evaluation metrics)."
@@ -125,9 +122,7 @@ AROUND = 160  # characters of the context to show on each side of what is marked
 
 
 def answer_parts(rows: Rows) -> list[Part]:
-    """Give what there is to say of rows with a context and the answer found in it."""
-    if not {"context", "question", "start", "end", "exact_match"} <= set(rows[0]):
-        return []
+    """Return the parts that show which answers are wrong."""
     outcomes_ = outcomes(rows)
     said = "The worst first. Green is right, red wrong, underlined a true answer; `others` are the next best."
     return [

@@ -1,7 +1,6 @@
 """Generated texts beside their references, the worst first, and how long they are."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,9 +15,7 @@ SHOWN = 600  # characters of a source
 
 
 def text_parts(rows: Rows) -> list[Part]:
-    """Give what there is to say of rows with texts that a model wrote."""
-    if not is_written(rows[0]):
-        return []
+    """Return the parts that show texts which a model wrote."""
     note = (
         "By the F1 of their words, the worst first; green words stand in the reference, too, red ones do not. "
         "The run's own metrics stand above."
@@ -31,12 +28,6 @@ def text_parts(rows: Rows) -> list[Part]:
             "lengths_written", "Lengths", frame[["written", "reference"]], "Words of each text.", _lengths, (4.6, 3.4)
         ),
     ]
-
-
-def is_written(row: Mapping[str, Any]) -> bool:
-    """Has a model written the row's prediction, and not chosen it or filled it in?"""
-    are_texts = all(isinstance(row[key], str) for key in ("target", "prediction"))
-    return are_texts and not {"probs", "target_count"} & set(row)
 
 
 def word_f1(prediction: str, target: str) -> float:

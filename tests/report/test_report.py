@@ -44,7 +44,7 @@ class Balanced(HTMLParser):
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_every_kind_of_rows_gives_a_page_that_needs_nothing_else_and_plots(kind, make_run):
-    page, plots = write_report(read_record(make_run(kind)))
+    page, plots = write_report(Record(make_run(kind)))
     text = page.read_text()
     parser = Balanced()
     parser.feed(text)
@@ -74,6 +74,14 @@ PARTS = {
 def test_rows_get_the_parts_of_their_own_kind_and_the_top_losses(kind):
     names = {part.name for part in parts_of(ROWS[kind])}
     assert names - {"slices"} == {*PARTS[kind], "top_losses"}
+
+
+def test_what_the_task_predicts_goes_before_what_rows_look_like():
+    rows = [{"target": "up", "prediction": "down", "loss": 1.0}]
+    assert "texts" in {part.name for part in parts_of(rows)}
+    assert "texts" in {part.name for part in parts_of(rows, "a word of another task")}
+    assert [part.name for part in parts_of(rows, "classes")] == ["top_losses"]
+    assert "classes" in {part.name for part in parts_of(ROWS["classes"], "classes")}
 
 
 def test_rows_of_an_unknown_kind_are_left_to_the_top_losses():
