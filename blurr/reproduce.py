@@ -31,16 +31,16 @@ def reproduce(
     """Run a recorded run again in a new output folder, tracked as it was.
 
     Args:
-        run: id of an MLflow run, or an output folder.
-        uri: of the MLflow store, where `run` is an id.
-        changes: words of the form `key=value`, for what cannot or is not to be as it was.
+        run: the folder of a run, its identity, or the id of its MLflow run.
+        uri: the address of the MLflow store that has the run, if there is no folder.
+        changes: overrides (`key=value`) for what cannot or should not be as it was.
         trusted: packages that the record may name functions and classes of, besides what `blurr.config.trust` lists.
 
     Returns:
-        What is different of code, machine and data, and of the metrics.
+        The differences of code, machine and data, and those of the metrics.
 
     Raises:
-        InputError: there is no such run, or its record holds no config, or one that would run code of its own.
+        InputError: there is no such run, it recorded no config, or its config would run code of its own.
     """
     with recorded(run, uri=uri) as record:
         if not (record.folder / CONFIG).is_file():
@@ -61,7 +61,7 @@ def reproduce(
 
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
-    """Give the config to be run: as it was, in a new folder, with the weights and batches that were really used."""
+    """Return the config to run: as recorded, in a new folder, with the weights and batch size that `auto` became."""
     cfg = OmegaConf.create(record.config)
     weights = record.tags.get("blurr.weights")
     if weights and OmegaConf.select(cfg, "model.weights") == "auto":
@@ -79,7 +79,7 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
 
 
 def differences(record: Record, fingerprint: str) -> Iterator[Difference]:
-    """Say what of code, versions, machine and data is not as it was."""
+    """Yield what has changed of code, versions, machine and data."""
     git = git_state(Path.cwd())
     now = flatten(describe_environment(git))
     then = flatten(record.environment)
@@ -94,7 +94,7 @@ def differences(record: Record, fingerprint: str) -> Iterator[Difference]:
 
 
 def compare(then: Mapping[str, float], now: Mapping[str, float]) -> Iterator[Difference]:
-    """Say which metrics came out otherwise."""
+    """Yield the metrics that came out differently."""
     for key in sorted(then.keys() | now.keys()):
         old, new = float(then.get(key, math.nan)), float(now.get(key, math.nan))
         if not (math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=sys.float_info.epsilon) or old != old and new != new):

@@ -1,4 +1,4 @@
-"""Errors of a classifier: classes taken for one another, precision and recall, and what its probabilities are worth."""
+"""Show the errors of a classifier: confused classes, precision and recall, and the calibration of probabilities."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from blurr.report.parts import COLOURS, GREY, ORANGE, Part, bars, cells, grid
 from blurr.runs.record import Rows
 
 BINS = 10
-MOST = 12  # classes in a plot; tables have all
+MOST = 12  # classes in a plot; tables list all
 
 
 def class_parts(rows: Rows) -> list[Part]:
@@ -41,14 +41,14 @@ def confusion(rows: Rows) -> pd.DataFrame:
 
 
 def confused(rows: Rows) -> pd.DataFrame:
-    """Give the pairs of classes taken for one another, the most frequent first."""
+    """Return the pairs of classes that were confused, the most frequent first."""
     frame = confusion(rows).reset_index().melt("target", var_name="prediction", value_name="rows")
     wrong = frame[(frame["target"] != frame["prediction"]) & (frame["rows"] > 0)]
     return wrong.sort_values("rows", ascending=False).reset_index(drop=True)
 
 
 def per_class(rows: Rows) -> pd.DataFrame:
-    """Give precision, recall, F1, average precision and the number of true rows of each class."""
+    """Return precision, recall, F1, average precision and the number of true rows for each class."""
     names, true, predicted, scores = _arrays(rows)
     figures = precision_recall_fscore_support(true, predicted, zero_division=0)
     frame = pd.DataFrame(dict(zip(("precision", "recall", "f1", "rows"), figures, strict=True)))
@@ -59,7 +59,7 @@ def per_class(rows: Rows) -> pd.DataFrame:
 
 
 def curves(rows: Rows) -> pd.DataFrame:
-    """Give precision and recall at every threshold, of the twelve most frequent classes."""
+    """Return precision and recall at every threshold for the twelve most frequent classes."""
     names, true, _, scores = _arrays(rows)
     chosen = np.argsort(-true.sum(0), kind="stable")[:MOST]
     frames = []
@@ -71,12 +71,12 @@ def curves(rows: Rows) -> pd.DataFrame:
 
 
 def calibration(rows: Rows) -> pd.DataFrame:
-    """Compare probabilities with how often they are right, in ten bins.
+    """Compare probabilities with the share of right predictions, in ten bins.
 
-    Of one class, the probability is that of the prediction; of several labels, each label's counts.
+    With one class per row, the probability of the predicted class counts; with several labels, that of every label.
 
     Returns:
-        `from`, `to`, `confidence` and `accuracy` (their means), `rows`; only bins that hold any.
+        `from`, `to`, the means of `confidence` and `accuracy`, and `rows`; bins without rows are left out.
     """
     if isinstance(rows[0]["target"], list):
         _, true, _, scores = _arrays(rows)
@@ -93,7 +93,7 @@ def calibration(rows: Rows) -> pd.DataFrame:
 
 
 def expected_calibration_error(bins: pd.DataFrame) -> float:
-    """Give the mean distance of confidence and accuracy, weighted by the rows of each bin.
+    """Return the mean distance between confidence and accuracy, weighted by the rows of each bin.
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks (arXiv:1706.04599), equation 3.
 
@@ -105,7 +105,7 @@ def expected_calibration_error(bins: pd.DataFrame) -> float:
 
 
 def _arrays(rows: Rows) -> tuple[list[str], Any, Any, Any]:
-    """Give the names of the classes; targets and predictions as 0/1, and probabilities, `(rows, classes)` each."""
+    """Return the class names, and as `(rows, classes)` the targets and predictions (0/1) and the probabilities."""
     seen = {name for row in rows for name in (*_several(row["target"]), *_several(row["prediction"]), *row["probs"])}
     names = sorted_labels(seen)
     true, predicted = (
@@ -122,8 +122,8 @@ def _several(value: Any) -> list[str]:
 def _confusion(rows: Rows) -> Part:
     frame = confusion(rows)
     if len(frame) > MOST:
-        return Part("confusion", "Classes taken for one another", confused(rows)[: 2 * MOST], "", _pairs, (6.0, 4.5))
-    note = "Rows; shaded by their share of the class."
+        return Part("confusion", "Confused classes", confused(rows)[: 2 * MOST], "", _pairs, (6.0, 4.5))
+    note = "Rows, shaded by their share of the true class."
     side = 1.6 + 0.5 * len(frame)
     return Part("confusion", "Confusion matrix", frame, note, _squares, (max(3.4, side + 1), max(2.6, side)))
 

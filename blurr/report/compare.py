@@ -1,4 +1,4 @@
-"""Compare runs: what differs in their configs, their scores, what they predict, and whether that is chance."""
+"""Compare runs: their configs, scores and predictions, and whether a difference may be chance."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from blurr.report.texts import word_f1
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record, Rows
 
-SAMPLES = 2000  # of the bootstrap
-OWN = ("output_dir", "resume", "overwrite", "tracking.run_name")  # differs always, and says nothing
+SAMPLES = 2000  # draws of the bootstrap
+OWN = ("output_dir", "resume", "overwrite", "tracking.run_name")  # always differ, and mean nothing
 
 
 def config_differences(records: Sequence[Record]) -> pd.DataFrame:
-    """Give the keys whose values differ: `key`, and a column for each run."""
+    """Return the config keys whose values differ: `key`, and a column for each run."""
     flat = [flatten(record.config) for record in records]
     keys = sorted({key for each in flat for key in each if key not in OWN})
     rows = [{"key": key, **{r.name: f.get(key, "—") for r, f in zip(records, flat, strict=True)}} for key in keys]
@@ -30,7 +30,7 @@ def config_differences(records: Sequence[Record]) -> pd.DataFrame:
 def metric_differences(records: Sequence[Record]) -> pd.DataFrame:
     """Return the final metrics: `metric`, a column for each run, and `best`, the run with the best value.
 
-    There is no best where values are equal, or where it is not known which way the metric is better.
+    `best` is empty if all values are equal, or if it is unknown which way the metric is better.
     """
     names = dict.fromkeys(name for record in records for name in record.scores)
     declared = {name: said for record in records for name, said in of_record(record).items()}
@@ -51,10 +51,10 @@ def _best(name: str, records: Sequence[Record], declared: Declared) -> str:
 
 
 def changed_predictions(first: Record, second: Record, split: str = "valid") -> pd.DataFrame:
-    """Give the rows of a split that two runs predict differently, those first whose loss rose most.
+    """Return the rows of a split that two runs predict differently, sorted by how much the loss rose.
 
     Raises:
-        InputError: they were not evaluated on the same rows.
+        InputError: the runs were not evaluated on the same rows.
     """
     a, b = paired(first, second, split)
     found = [
@@ -73,23 +73,23 @@ def changed_predictions(first: Record, second: Record, split: str = "valid") -> 
 
 
 def significance(first: Record, second: Record, split: str = "valid", *, seed: int = 0) -> pd.DataFrame:
-    """Tell by a paired bootstrap whether a difference may be chance.
+    """Test with a paired bootstrap whether the difference of two runs may be chance.
 
     Source: Koehn 2004, Statistical Significance Tests for Machine Translation Evaluation (aclanthology.org/W04-3250):
-    rows are drawn with replacement 2000 times, the same for both runs; `p` is the share of the draws in which the
-    difference has not the sign that it has on all rows.
+    rows are drawn with replacement 2000 times, the same ones for both runs; `p` is the share of draws in which the
+    difference does not have the sign that it has on all rows.
 
     Args:
-        first: a run.
-        second: the run that is compared with it.
-        split: of both.
-        seed: of the draws.
+        first: the run to compare with.
+        second: the run that is compared.
+        split: the split whose rows are drawn, of both runs.
+        seed: seeds the draws.
 
     Returns:
         `measure` (see `measures`), `difference` (second less first), its 95 % interval `from` and `to`, and `p`.
 
     Raises:
-        InputError: they were not evaluated on the same rows.
+        InputError: the runs were not evaluated on the same rows.
     """
     pairs = paired(first, second, split)
     kind = predicted(pairs[0][0], first.predicts)
@@ -113,8 +113,8 @@ def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
         kind: what was predicted, see `predicted`.
 
     Returns:
-        `loss`; and `exact_match` and `f1` of answers, the share of right tokens (`token_accuracy`) of a language model,
-        the F1 of words and ROUGE-L of written texts, or whether a row is `right`.
+        `loss`, and for answers `exact_match` and `f1`, for tokens the share of right ones (`token_accuracy`), for texts
+        `word_f1` and `rougeL`, and for all else whether the row is `right`.
     """
     found = {"loss": [float(row["loss"]) for row in rows]}
     if kind == "answers":
@@ -123,16 +123,16 @@ def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
         return found | {"token_accuracy": [row["right_count"] / max(1, row["target_count"]) for row in rows]}
     if kind == "texts":
         pairs = [(row["prediction"], row["target"]) for row in rows]
-        rouge = list(Rouge("rougeL").scores(*zip(*pairs, strict=True)))  # as the metric of the run
+        rouge = list(Rouge("rougeL").scores(*zip(*pairs, strict=True)))  # the run's own metric
         return found | {"word_f1": [word_f1(*pair) for pair in pairs], "rougeL": rouge}
     return found | {"right": [float(row["prediction"] == row["target"]) for row in rows]}
 
 
 def paired(first: Record, second: Record, split: str) -> tuple[Rows, Rows]:
-    """Give the described rows of two runs, the same rows in the same order.
+    """Return the described rows of two runs.
 
     Raises:
-        InputError: they are not.
+        InputError: they are not the same rows in the same order.
     """
     a, b = (record.tables.get(split, []) for record in (first, second))
     if not a or [row["target"] for row in a] != [row["target"] for row in b]:

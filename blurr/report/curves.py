@@ -1,4 +1,4 @@
-"""How a training went: losses, learning rate, metrics by epoch, speed, and the tokens of its rows."""
+"""Show how a training went: losses, learning rate, metrics by epoch, speed, and the tokens of its rows."""
 
 import numpy as np
 import pandas as pd
@@ -7,28 +7,28 @@ from matplotlib.axes import Axes
 from blurr.report.parts import BLUE, COLOURS, GREY, ORANGE, Part, grid
 from blurr.runs.record import Record
 
-POINTS = 400  # of a curve; more would only make the page larger
-APART = 10  # times as high, and a metric gets a plot of its own
+POINTS = 400  # of a curve; more would make the page larger and look the same
+APART = 10  # a metric that is so many times higher gets its own plot
 SMOOTHING = 0.1  # weight of the newest value in the smoothed loss
 
 
 def curve_parts(record: Record) -> list[Part]:
-    """Give what is known of the training."""
+    """Return the parts that show the training."""
     parts = []
     if "train/loss" in record.log:
-        parts.append(Part("loss", "Loss", losses(record), "Of training, each step and smoothed; of validation.", _loss))
+        parts.append(Part("loss", "Loss", losses(record), "Training, each step and smoothed; validation.", _loss))
     if "train/lr" in record.log:
         parts.append(Part("learning_rate", "Learning rate", learning_rates(record), "", _rates))
     for number, metrics in enumerate(by_scale(epoch_metrics(record)), start=1):
         name, height = "metrics" if number == 1 else f"metrics_{number}", 1.1 + 1.3 * min(2, len(metrics.columns) - 1)
         parts.append(Part(name, "Metrics by epoch", metrics, "", _metrics, (6.0, height)))
     if len(record.epochs):
-        parts.append(Part("epochs", "Epochs", speed(record), "Seconds by the clock, validation included."))
+        parts.append(Part("epochs", "Epochs", speed(record), "Wall-clock seconds, validation included."))
     return parts
 
 
 def losses(record: Record) -> pd.DataFrame:
-    """Give the losses by step: `train` (some 400 steps at most), `smoothed`, and `valid` where it was measured."""
+    """Return the losses by step: `train` (about 400 steps at most), `smoothed`, and `valid` where it was measured."""
     log = record.log
     train = log.loc[log["train/loss"].notna(), ["step", "train/loss"]].rename(columns={"train/loss": "train"})
     train["smoothed"] = train["train"].ewm(alpha=SMOOTHING).mean()
@@ -40,7 +40,7 @@ def losses(record: Record) -> pd.DataFrame:
 
 
 def learning_rates(record: Record) -> pd.DataFrame:
-    """Give the learning rate by step, of each group of layers where they differ."""
+    """Return the learning rate by step, for each group of layers if they differ."""
     columns = [name for name in map(str, record.log) if name.startswith("train/lr")]
     groups = [name for name in columns if "_" in name] or columns
     frame = record.log.loc[record.log["train/lr"].notna(), ["step", *groups]]
@@ -49,7 +49,7 @@ def learning_rates(record: Record) -> pd.DataFrame:
 
 
 def epoch_metrics(record: Record) -> pd.DataFrame:
-    """Give the metrics of each epoch, without losses and times."""
+    """Return the metrics of each epoch, without losses and times."""
     columns = [name for name in map(str, record.epochs) if name.startswith("valid/") and name != "valid/loss"]
     frame = record.epochs[columns].rename(columns=lambda name: name.removeprefix("valid/"))
     frame.insert(0, "epoch", range(1, len(frame) + 1))
@@ -57,7 +57,7 @@ def epoch_metrics(record: Record) -> pd.DataFrame:
 
 
 def by_scale(metrics: pd.DataFrame) -> list[pd.DataFrame]:
-    """Part metrics that would flatten each other in one plot: a perplexity of 60, an accuracy below 1."""
+    """Separate metrics of different scales, which would flatten each other: a perplexity of 60, an accuracy below 1."""
     heights = metrics.drop(columns="epoch").abs().max().sort_values()
     groups: list[list[str]] = []
     for name, height in heights.items():
@@ -68,7 +68,7 @@ def by_scale(metrics: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def speed(record: Record) -> pd.DataFrame:
-    """Give each epoch's losses and metrics, its seconds, and how much was learnt from in a second."""
+    """Return each epoch's losses and metrics, its seconds, and the rows and tokens trained on per second."""
     frame = record.epochs.copy()
     frame.insert(0, "epoch", range(1, len(frame) + 1))
     train = record.facts.get("tokens", {}).get("train")
@@ -121,23 +121,29 @@ def _metrics(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 PASS = (
-    "Of one pass; padding as a share of what is computed on. A row at the limit has lost its end, unless the task cuts "
-    "rows into windows or blocks."
+    "In one pass. Padding is its share of all positions that are computed. A row at the limit has lost its end, unless "
+    "the task cuts rows into windows or blocks."
 )
 
 
 def length_parts(record: Record) -> list[Part]:
-    """Give what is known of the tokens of a run's splits."""
+    """Return the parts that show the tokens of a run's splits."""
     if "tokens" not in record.facts:
         return []
     return [
-        Part("token_lengths", "Tokens of a row", histogram(record), "Of the source, where a target is apart.", _drawn),
+        Part(
+            "token_lengths",
+            "Tokens of a row",
+            histogram(record),
+            "Of the source, if targets are separate.",
+            _drawn,
+        ),
         Part("tokens", "Tokens and padding", lengths(record), PASS),
     ]
 
 
 def lengths(record: Record) -> pd.DataFrame:
-    """Give each split's rows, tokens, share of padding, rows at the limit, and quantiles of the rows' lengths."""
+    """Return each split's rows, tokens, share of padding, rows at the limit, and quantiles of the rows' lengths."""
     rows = []
     for split, figures in record.facts["tokens"].items():
         whole = figures["tokens"] + figures["padding"]
@@ -158,7 +164,7 @@ def lengths(record: Record) -> pd.DataFrame:
 
 
 def histogram(record: Record) -> pd.DataFrame:
-    """Give, for each split, the share of its rows between two lengths: `split`, `from`, `to`, `share`."""
+    """Return the share of each split's rows between two lengths: `split`, `from`, `to`, `share`."""
     frames = []
     for split, figures in record.facts["tokens"].items():
         edges, counts = (np.array(figures["histogram"][key]) for key in ("edges", "counts"))

@@ -1,4 +1,4 @@
-"""Keep of a run what its other files do not tell: weights, labels, sizes, and the tokens of each split."""
+"""Gather facts of a run that its other files do not tell: weights, labels, sizes, and the tokens of each split."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,11 +16,11 @@ from blurr.tasks.saved import SavedTask
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 BINS = 30
-LONGEST = ("max_length", "block_size")  # what tasks call their longest row
+LONGEST = ("max_length", "block_size")  # the fields by which tasks limit the length of a row
 
 
 def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, outcome: Outcome) -> dict[str, Any]:
-    """Gather the facts of a run: its task and options, rows, model, loaders, and what its scores ask for."""
+    """Return the facts of a run: its options, weights, model and rows, and what is needed to read its scores."""
     settings = asdict(saved.task)
     loaders = zip(raw.ordered_splits, learner.dls.loaders, strict=True)
     limit = length_limit(hf.tokenizer, min((settings[k] for k in LONGEST if settings.get(k)), default=None))
@@ -45,16 +45,16 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
 def token_figures(
     lengths: NDArray[np.int64], batches: Sequence[NDArray[np.int64]], limit: int | None
 ) -> dict[str, Any]:
-    """Sum up how long the tokenized rows of a split are, and what it costs to make batches of them.
+    """Summarize the lengths of a split's tokenized rows, and the padding of its batches.
 
     Args:
-        lengths: tokens, `(rows,)`; `(rows, 2)` where the target is padded apart from the source.
-        batches: the numbers of the rows of each batch of one pass.
-        limit: tokens at which a row ends, if there is such a limit.
+        lengths: tokens, `(rows,)`; `(rows, 2)` if targets are padded separately from sources.
+        batches: indices of the rows of each batch of one pass.
+        limit: tokens at which rows are cut; None if they are not.
 
     Returns:
-        `rows`, `tokens` and `padding` (tokens of one pass, of pads), `quantiles` and `histogram` of the sources'
-        lengths, and `at_limit`: rows with exactly `limit` tokens, most of which have lost their end.
+        `rows`, `tokens` and `padding` (real tokens and pads of one pass), `batches`, `limit`, `quantiles` and
+        `histogram` of the sources' lengths, and `at_limit`: rows with exactly `limit` tokens, most of them cut.
     """
     columns = lengths.reshape(len(lengths), -1)
     source = columns[:, 0]

@@ -1,4 +1,4 @@
-"""The rows that a model is worst at, and the kinds of rows that it fares worse with."""
+"""Show the rows with the highest losses, and the slices of rows that a model does worse on."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from blurr.report.parts import BLUE, Part, bars
 from blurr.runs.record import Rows
 
 SHOWN = 20  # rows in the table of top losses
-CHARACTERS = 400  # of a text in it
-VALUES = 12  # different values of a column that is worth slicing by
+CHARACTERS = 400  # of a text in that table
+VALUES = 12  # more distinct values make slices that are too small to mean anything
 FEWEST = 5  # rows in a slice
 
 
 def loss_parts(rows: Rows) -> list[Part]:
-    """Give the top losses, and slices by target, length and the columns of the data."""
+    """Return the parts that show the top losses, and slices by target, length and the columns of the data."""
     slices_ = slices(rows)
     drawn = slices_[:VALUES]
     note = f"Mean loss of slices of at least {FEWEST} rows; all rows: {pd.Series(_losses(rows)).mean():.3g}."
@@ -26,24 +26,24 @@ def loss_parts(rows: Rows) -> list[Part]:
 
 
 def top_losses(rows: Rows, k: int = SHOWN) -> pd.DataFrame:
-    """Give the rows with the largest losses, texts cut to 400 characters."""
+    """Return the rows with the highest losses, their texts cut to 400 characters."""
     worst = sorted(rows, key=lambda row: -float(row["loss"]))[:k]
     hidden = {"probs", "others", "token_count", "target_token_count"}
     frame = pd.DataFrame([{k: _short(v) for k, v in row.items() if k not in hidden} for row in worst])
-    again = [name for name in frame if name != "target" and frame[name].equals(frame["target"])]  # under its own name
+    again = [name for name in frame if name != "target" and frame[name].equals(frame["target"])]  # own column
     frame = frame.drop(columns=again)
     first = [name for name in ("loss", "target", "prediction") if name in frame]
     return frame[[*first, *(name for name in frame if name not in first)]]
 
 
 def slices(rows: Rows) -> pd.DataFrame:
-    """Give the mean loss, and the share of right rows where a row is right or wrong, of many slices of the rows.
+    """Return the mean loss of slices of the rows, and their accuracy if a row is either right or wrong.
 
-    A slice is all rows of one target, of one value of a column of the data with at most 12 different values, or of a
+    A slice is all rows with the same target, with the same value of a column (of at most 12 values), or in the same
     quarter of the lengths.
 
     Returns:
-        `slice`, `rows`, `loss` and maybe `accuracy`; the highest loss first.
+        `slice`, `rows`, `loss`, and `accuracy` if there is one; the highest loss first.
     """
     frame = pd.DataFrame({"loss": _losses(rows)})
     if all(type(row["target"]) is str for row in rows) and "probs" in rows[0]:
@@ -61,7 +61,7 @@ def slices(rows: Rows) -> pd.DataFrame:
 
 
 def _keys(rows: Rows) -> dict[str, list[Any]]:
-    """Name what rows are sliced by: to each name a value for each row."""
+    """Return what rows are sliced by: name to the value of each row."""
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
     keys: dict[str, list[Any]] = {}
     for name, values in columns.items():

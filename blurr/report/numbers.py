@@ -1,4 +1,4 @@
-"""Errors of a regression, and how a language model fares with rows of different lengths."""
+"""Show the errors of a regression, and a language model's perplexity by the length of rows."""
 
 import numpy as np
 import pandas as pd
@@ -16,27 +16,27 @@ def number_parts(rows: Rows) -> list[Part]:
     mean, spread = frame["error"].mean(), frame["error"].abs().mean()
     some = frame.iloc[:: max(1, len(frame) // POINTS)]
     return [
-        Part("predicted", "Predicted and true", some, "On the line a prediction is right.", _dots, (4.6, 3.6)),
+        Part("predicted", "Predicted and true", some, "Predictions on the line are right.", _dots, (4.6, 3.6)),
         Part(
             "errors",
             "Errors",
             frame[["error"]],
-            f"Prediction less target: {mean:+.3g} on the average, {spread:.3g} without the sign.",
+            f"Prediction less target: {mean:+.3g} on average, {spread:.3g} in absolute value.",
             _spread,
         ),
-        Part("errors_by_target", "Errors by target", by_target(frame), "Targets in five parts of equal size."),
+        Part("errors_by_target", "Errors by target", by_target(frame), "Five groups of targets of equal size."),
     ]
 
 
 def errors(rows: Rows) -> pd.DataFrame:
-    """Give target, prediction and their difference."""
+    """Return target, prediction and their difference."""
     frame = pd.DataFrame([{key: float(row[key]) for key in ("target", "prediction")} for row in rows])
     frame["error"] = frame["prediction"] - frame["target"]
     return frame
 
 
 def by_target(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give the errors' mean and root mean square for low and high targets."""
+    """Return the mean and the root mean square of the errors, from low to high targets."""
     parts = pd.qcut(frame["target"], 5, duplicates="drop")
     grouped = frame.groupby(parts, observed=True)["error"]
     found = pd.DataFrame({"rows": grouped.size(), "mean error": grouped.mean()})
@@ -64,7 +64,7 @@ PARTS = 8
 
 def perplexity_parts(rows: Rows) -> list[Part]:
     """Return the parts that show how well single tokens were predicted."""
-    note = "The exponential of the mean loss per predicted token; rows in parts of about equal size."
+    note = "The exponential of the mean loss per predicted token; rows in groups of about equal size."
     return [
         Part("perplexity", "Perplexity by length", by_length(rows), note, _by_length),
         Part(
@@ -78,10 +78,10 @@ def perplexity_parts(rows: Rows) -> list[Part]:
 
 
 def by_length(rows: Rows) -> pd.DataFrame:
-    """Give perplexity and share of right tokens, from the shortest to the longest rows.
+    """Return perplexity and token accuracy, from the shortest to the longest rows.
 
     Returns:
-        `tokens` (predicted ones in a row: from–to), `rows`, `perplexity`, `token_accuracy`.
+        `tokens` (predicted tokens of a row, from–to), `rows`, `perplexity`, `token_accuracy`.
     """
     counts = np.array([row["target_count"] for row in rows])
     parts = pd.qcut(counts, PARTS, duplicates="drop") if len(set(counts)) > 1 else pd.Categorical(counts)

@@ -1,4 +1,4 @@
-"""Say what was run: at the head of a report, on the page of a run in MLflow, and on the card of a model."""
+"""Describe a run: at the head of its report, on its page in MLflow, and on the card of its model."""
 
 import shlex
 from pathlib import Path
@@ -20,22 +20,22 @@ def overview(record: Record) -> dict[str, pd.DataFrame]:
 
 
 def command(record: Record) -> str:
-    """Give the command that runs it again, in a folder of its own."""
+    """Return the command that runs it again, in a new folder."""
     words = [word for word in record.overrides if not word.startswith(("output_dir=", "resume=", "overwrite="))]
     return f"python -m blurr.run {shlex.join(words)}".strip()
 
 
 def note(record: Record) -> str:
-    """Describe the run in Markdown, as the page of a run in MLflow shows it."""
+    """Return the description of a run in Markdown, which its page in MLflow shows."""
     notes = record.notes
     lines = [f"- **{name}** {value:.4g} {notes.get(name, '')}".rstrip() for name, value in record.scores.items()]
     lines += [f"- **Worth nothing?** {line}" for line in record.doubts]
     facts = [f"- {name}: {value}" for name, value in run_facts(record).items()]
-    return "\n".join([*lines, "", *facts, "", f"`{command(record)}`", "", "All of it: the artifact `report.html`."])
+    return "\n".join([*lines, "", *facts, "", f"`{command(record)}`", "", "The report: the artifact `report.html`."])
 
 
 def run_facts(record: Record) -> dict[str, str]:
-    """Say what went in."""
+    """Return what the run was made of: label to text."""
     facts, config = record.facts, record.config
     said = {
         "run": record.identity or "",
@@ -52,13 +52,13 @@ def run_facts(record: Record) -> dict[str, str]:
 
 
 def _numbers(facts: dict[str, str | None]) -> str:
-    """Say in which type of numbers the weights were trained and are saved, and in which the checkpoint had them."""
+    """Return the dtype that the weights were trained in, and that of the checkpoint if it differs."""
     trained, stored = facts.get("trained"), facts.get("stored")
     return f"{trained} (the checkpoint has {stored})" if stored not in (None, trained) else trained or ""
 
 
 def environment(record: Record) -> dict[str, str]:
-    """Say where it ran."""
+    """Return where the run ran: label to text."""
     found = record.environment
     git = found.get("git") or {}
     said = {
@@ -74,7 +74,7 @@ def environment(record: Record) -> dict[str, str]:
     return {key: value for key, value in said.items() if value}
 
 
-# The Hub's names of tasks; a task of one's own goes without.
+# The Hub's names of tasks; a user's own task has none.
 PIPELINES = {
     "sequence_classification": "text-classification",
     "token_classification": "token-classification",
@@ -85,20 +85,21 @@ PIPELINES = {
     "masked_lm": "fill-mask",
 }
 SETTINGS = ("optimizer", "schedule", "loader", "seed", "precision")
-LIMITS = """- It knows what the rows that it was trained on show, and nothing of other languages, fields and times.
-- The metrics are of the split named below; on other data it may do worse.
-- It may have taken over what is one-sided in its training data or in the weights it started from. Look at the report of
-  the run, at its slices and its worst rows, before you rely on it."""
+LIMITS = """- It has learned from the rows it was trained on, and may fail on other languages, domains and times.
+- The metrics above were measured on the split that each names; on other data it may do worse.
+- It may repeat biases of its training data or of the weights it started from. Read the report of the run, with its
+  slices and worst rows, before you rely on it."""
+LICENCE = "Fill in `license` and `language` above; the licences of the weights and of the data bind this model, too."
 
 
 def write_card(record: Record) -> Path:
-    """Write `model/README.md` into a run's folder; licence and language are for the author to fill in.
+    """Write `model/README.md` into a run's folder; the author fills in licence and language.
 
     Returns:
-        The file.
+        The path of the card.
 
     Raises:
-        ResourceError: it cannot be written.
+        ResourceError: the card cannot be written.
     """
     file = record.folder / MODEL / CARD
     with writing(file):
@@ -108,14 +109,14 @@ def write_card(record: Record) -> Path:
 
 
 def card(record: Record) -> str:
-    """Give the card: the Hub's YAML header, and Markdown."""
+    """Return the card: the Hub's YAML header, and Markdown."""
     settings = {key: record.config[key] for key in SETTINGS if key in record.config}
     sections = {
         "What it is": _list(run_facts(record)),
         "How well it does": _scores(record),
         "How it was trained": f"```bash\n{command(record)}\n```\n\n{_list(flatten(settings))}",
         "Limits": LIMITS,
-        "Licence": "Fill in `license` and `language` above: those of the weights and of the data bind this model, too.",
+        "Licence": LICENCE,
         "Versions": _list(environment(record)),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())

@@ -1,4 +1,4 @@
-"""Put all that there is to say of a run on one page, and its plots into files."""
+"""Write the report of a run: one page with all tables and plots, and the plots as files."""
 
 import io
 import re
@@ -25,9 +25,9 @@ from blurr.report.texts import text_parts
 from blurr.runs.folder import PLOTS, REPORT
 from blurr.runs.record import Record, Rows
 
-NAMES = {"valid": "Validation", "test": "Test"}
-LONG = 60  # characters of a text that gets a wide column
-# What a task predicts, and what shows it.
+HEADINGS = {"valid": "Validation", "test": "Test"}
+LONG = 60  # characters from which a text gets a wide column
+# What a task predicts, see `predicted`, and the function that shows it.
 KINDS: dict[str, Callable[[Rows], list[Part]]] = {
     "classes": class_parts,
     "labels": class_parts,
@@ -43,7 +43,7 @@ def sections(record: Record) -> dict[str, list[Part]]:
     """Return the parts of a run's report by the headings of the page."""
     made = {"Training": curve_parts(record), "Tokens": length_parts(record)}
     for split, rows in record.tables.items():
-        made[NAMES[split]] = parts_of(rows, record.predicts)
+        made[HEADINGS[split]] = parts_of(rows, record.predicts)
     return {heading: parts for heading, parts in made.items() if parts}
 
 
@@ -63,7 +63,7 @@ def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
 def frames(record: Record) -> dict[str, pd.DataFrame]:
     """Return the numbers behind a report: a table for each name of a part, such as `valid/classes`."""
     made = sections(record)
-    splits = {NAMES[split]: split for split in record.tables}
+    splits = {HEADINGS[split]: split for split in record.tables}
     return {
         f"{splits.get(heading, heading.lower())}/{p.name}": p.frame for heading, parts in made.items() for p in parts
     }
@@ -72,13 +72,13 @@ def frames(record: Record) -> dict[str, pd.DataFrame]:
 def write_report(record: Record) -> list[Path]:
     """Write `report.html` and `plots/*.png` into a run's folder.
 
-    The page needs nothing but itself: its plots are drawn as vectors, light or dark as the reader's system is.
+    The page is a single file that loads nothing: style and plots are part of it, light or dark as the reader's system.
 
     Returns:
-        The page, and the folder of the plots.
+        The paths of the page and of the folder of the plots.
 
     Raises:
-        ResourceError: they cannot be written.
+        ResourceError: a file cannot be written.
     """
     with writing(record.folder):
         return _write(record)
@@ -125,7 +125,7 @@ def svg(figure: Figure) -> str:
 
 
 def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], ...]]:
-    """Yield the rows of a table, its head first; each cell is its class in the style sheet, and its text."""
+    """Yield the rows of a table, the header first; a cell is the CSS class and the text."""
     named = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
     columns = []
     for name in named:
@@ -138,12 +138,12 @@ def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], ...]]:
 def _cell(value: Any) -> tuple[str, str]:
     if isinstance(value, Passage):
         return "long", value
-    text = "" if value is None or value != value else str(value)  # NaN: a row has not what others have
+    text = "" if value is None or value != value else str(value)  # NaN: this row lacks the field
     return "long" if len(text) > LONG else "", text
 
 
 def number(value: float) -> str:
-    """Write a number with four digits, an integer with all; nothing for NaN."""
+    """Return a number with four digits, an integer with all of them; an empty text for NaN."""
     if value != value:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"

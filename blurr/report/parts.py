@@ -1,4 +1,4 @@
-"""What a report is made of: a table with its title, and how to draw it."""
+"""The pieces of a report: tables, marked texts, and how to draw them."""
 
 import html
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-INK, LINE = "#20262e", "#d3d8df"  # text and rules; the page replaces them by colours of its light or dark style
+INK, LINE = "#20262e", "#d3d8df"  # text and lines; the page replaces both by the colours of its light or dark style
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3d7fc1", "#dd8c1f", "#2f9e77", "#cf4b4b", "#8a6fc0", "#8a94a0"
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
 SHADES = LinearSegmentedColormap.from_list("shades", [(0.24, 0.5, 0.76, 0.0), (0.24, 0.5, 0.76, 0.8)])
 Draw = Callable[[Axes, pd.DataFrame], None]
-# What a task may predict (see `Scored.kind`): the fields by which a row shows it, and the type of target and prediction.
-# The most telling comes first.
+# What a task may predict (see `Scored.kind`), and how a row shows it: by its fields, and the type of its target and
+# prediction. The most telling comes first.
 SHOWS: dict[str, tuple[set[str], Any]] = {
     "labels": ({"probs"}, list),
     "classes": ({"probs"}, object),
@@ -53,13 +53,13 @@ class Mark(NamedTuple):
 
 
 class Passage(str):
-    """A text with marks in it, which a report shows in colour; elsewhere a text like any other."""
+    """A text with marks, which a page shows in colour; elsewhere it is an ordinary text."""
 
     marks: tuple[Mark, ...] = ()
 
     @classmethod
     def of(cls, text: str, marks: list[Mark]) -> "Passage":
-        """Mark a text; marks that overlap an earlier one are left out."""
+        """Return a marked text; marks that overlap an earlier one are dropped."""
         made, end = cls(text), 0
         kept = []
         for mark in sorted(marks):
@@ -79,7 +79,7 @@ class Passage(str):
 
 
 def framed(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Make a table of rows that keeps its passages: pandas would make plain texts of them."""
+    """Return a table of rows that keeps its passages, which pandas would turn into plain texts."""
     columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else [])}
     kinds = {name: object if isinstance(values[0], Passage) else None for name, values in columns.items()}
     return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns.items()})
@@ -90,12 +90,12 @@ class Part:
     """A piece of a report.
 
     Attributes:
-        name: of the file of its plot, without ending.
-        title: what it shows.
+        name: its key, and the name of its plot's file without the suffix.
+        title: its heading.
         frame: its numbers or texts.
-        note: how to read it, and where a formula is from.
-        draw: draws the frame; None shows it as a table.
-        size: of the plot, in inches.
+        note: how to read it, and the source of a formula.
+        draw: draws the frame; None shows the frame as a table.
+        size: width and height of the plot in inches.
     """
 
     name: str
@@ -107,11 +107,11 @@ class Part:
 
     @property
     def is_table(self) -> bool:
-        """Whether it is shown as a table, and not drawn."""
+        """Whether it is shown as a table instead of a plot."""
         return self.draw is None
 
     def figure(self) -> Figure:
-        """Draw it; with no state of pyplot's, so that nothing is left open."""
+        """Return the plot, made without pyplot, which would keep it open."""
         with mpl.rc_context({"font.size": 9, "font.family": "sans-serif", "axes.titlesize": 10, "text.color": INK}):
             made = Figure(figsize=self.size, layout="constrained")
             axes = made.add_subplot()
@@ -135,21 +135,13 @@ def _style(axes: Axes) -> None:
 
 
 def grid(axes: Axes, axis: Any = "y") -> None:
-    """Put thin rules behind what is drawn."""
+    """Draw thin grid lines behind the plot."""
     axes.grid(axis=axis, color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
 def bars(axes: Axes, names: list[str], values: list[float], *, label: str, colour: str = BLUE) -> None:
-    """Draw bars from left to right, the first name on top, each with its value.
-
-    Args:
-        axes: where to draw.
-        names: of the bars.
-        values: their lengths.
-        label: what the lengths are.
-        colour: of the bars.
-    """
+    """Draw horizontal bars, the first on top, each with its value; `label` says what the values are."""
     places = range(len(names))
     axes.barh(places, values, color=colour, height=0.7)
     axes.set_yticks(places, [name if len(name) <= 28 else f"{name[:27]}…" for name in names])
@@ -161,13 +153,13 @@ def bars(axes: Axes, names: list[str], values: list[float], *, label: str, colou
 
 
 def cells(axes: Axes, frame: pd.DataFrame, *, across: str, down: str) -> None:
-    """Draw a table of counts as shaded squares, shaded by their share of their row.
+    """Draw a table of counts as squares, shaded by their share of the row.
 
     Args:
         axes: where to draw.
-        frame: of counts.
-        across: what the columns are.
-        down: what the rows are.
+        frame: the counts.
+        across: label of the columns.
+        down: label of the rows.
     """
     across_names, down_names = [str(name) for name in frame.columns], [str(name) for name in frame.index]
     counts = frame.to_numpy()

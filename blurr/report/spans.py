@@ -1,4 +1,4 @@
-"""Errors of words and answers, marked in their texts: entities missed, invented or cut wrongly, and wrong answers."""
+"""Show wrong entities and wrong answers, marked in their texts."""
 
 from collections import Counter, defaultdict
 
@@ -16,21 +16,21 @@ INVENTED = "invented"
 def entity_parts(rows: Rows) -> list[Part]:
     """Return the parts that show which entities are wrong."""
     note = (
-        "Of each true entity whether it was found; `wrong ends` overlaps a prediction of its type. Invented: predicted "
-        "and no true entity overlaps it. Kinds after Chinchor and Sundheim 1993 (MUC-5 evaluation metrics)."
+        "How each true entity was predicted; `wrong ends` overlaps a prediction of its type. An invented entity was "
+        "predicted and overlaps no true one. Kinds after Chinchor and Sundheim 1993 (MUC-5 evaluation metrics)."
     )
     frame = error_types(rows)
     parts = [Part("entities", "Entities, right and wrong", frame, note, _stacked)] if len(frame) else []
     wrong = wrong_sentences(rows)
-    said = "The most wrong ones first; green is right, red predicted wrongly, underlined missed."
+    said = "Those with the most errors first. Green is right, red is wrong, underlined is missed."
     return [*parts, Part("sentences", "Sentences", wrong, said)] if len(wrong) else parts
 
 
 def error_types(rows: Rows) -> pd.DataFrame:
-    """Count, for each type of entity, how it was predicted.
+    """Count how the entities of each type were predicted.
 
     Returns:
-        `type`, a column each for `right`, `wrong type`, `wrong ends`, `both wrong`, `missed` and `invented`.
+        The columns `type`, `right`, `wrong type`, `wrong ends`, `both wrong`, `missed` and `invented`.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
@@ -44,7 +44,7 @@ def error_types(rows: Rows) -> pd.DataFrame:
 
 
 def wrong_sentences(rows: Rows, k: int = 20) -> pd.DataFrame:
-    """Give the sentences with the most wrong entities, the entities marked."""
+    """Return the sentences with the most wrong entities, the entities marked."""
     found = []
     for row in rows:
         true, predicted = set(_entities(row["target"])), set(_entities(row["prediction"]))
@@ -90,7 +90,7 @@ def _marked(words: list[str], true: set[Entity], predicted: set[Entity]) -> Pass
     for word in words:
         starts.append(starts[-1] + len(word) + 1)
     kinds = {e: "good" if e in true else "bad" for e in predicted} | dict.fromkeys(true - predicted, "true")
-    # a wrong prediction hides the true entity that it overlaps; what was said of both stands beside the text
+    # a wrong prediction hides the true entity that it overlaps; both are named beside the text
     ordered = sorted(kinds.items(), key=lambda each: each[1] == "true")
     marks: list[Mark] = []
     for (_, first, last), kind in ordered:
@@ -124,7 +124,7 @@ AROUND = 160  # characters of the context to show on each side of what is marked
 def answer_parts(rows: Rows) -> list[Part]:
     """Return the parts that show which answers are wrong."""
     outcomes_ = outcomes(rows)
-    said = "The worst first. Green is right, red wrong, underlined a true answer; `others` are the next best."
+    said = "The worst first. Green is right, red is wrong, underlined is a true answer; `others` are the next best."
     return [
         Part("outcomes", "Answers", outcomes_, "Questions with and without an answer.", _outcomes, (6.0, 2.4)),
         Part("questions", "Questions", worst_answers(rows), said),
@@ -133,7 +133,7 @@ def answer_parts(rows: Rows) -> list[Part]:
 
 
 def outcomes(rows: Rows) -> pd.DataFrame:
-    """Count what came of questions that have an answer, and of those that have none."""
+    """Count how questions with and without an answer were answered."""
     kinds = []
     for row in rows:
         asked = "with an answer" if row["target"] else "without"
@@ -148,7 +148,7 @@ def outcomes(rows: Rows) -> pd.DataFrame:
 
 
 def worst_answers(rows: Rows, k: int = 25) -> pd.DataFrame:
-    """Give the questions with the lowest F1, and of these the highest losses, with answers marked in the context."""
+    """Return the questions with the lowest F1, then the highest loss, their answers marked in the context."""
     worst = sorted(rows, key=lambda row: (row["f1"], -row["loss"]))[:k]
     return framed(
         [
@@ -167,7 +167,7 @@ def worst_answers(rows: Rows, k: int = 25) -> pd.DataFrame:
 
 
 def by_first_word(rows: Rows, most: int = 12) -> pd.DataFrame:
-    """Give the scores of questions by their first word, the most frequent first."""
+    """Return the scores of questions by their first word, the most frequent first."""
     words = [(row["question"].split() or ["—"])[0].strip("¿¡\"'").lower() for row in rows]
     frame = pd.DataFrame({"first word": words, **{key: [row[key] for row in rows] for key in ("exact_match", "f1")}})
     grouped = frame.groupby("first word").agg(
@@ -188,7 +188,7 @@ def _answers_marked(row: dict[str, object]) -> Passage:
 
 
 def _excerpt(context: str, marks: list[Mark]) -> Passage:
-    """Cut a context to what is around its marks."""
+    """Cut a context to the surroundings of its marks."""
     first = max(0, min((m.start for m in marks), default=0) - AROUND)
     last = min(len(context), max((m.end for m in marks), default=2 * AROUND) + AROUND)
     before, after = "… " if first else "", " …" if last < len(context) else ""

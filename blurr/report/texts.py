@@ -1,4 +1,4 @@
-"""Generated texts beside their references, the worst first, and how long they are."""
+"""Show generated texts beside their references, and their lengths."""
 
 from collections import Counter
 from typing import Any
@@ -17,8 +17,8 @@ SHOWN = 600  # characters of a source
 def text_parts(rows: Rows) -> list[Part]:
     """Return the parts that show texts which a model wrote."""
     note = (
-        "By the F1 of their words, the worst first; green words stand in the reference, too, red ones do not. "
-        "The run's own metrics stand above."
+        "Sorted by the F1 of their words, the worst first. Green words are in the reference, red ones are not. "
+        "The run's own metrics are at the top of the page."
     )
     frame = overlaps(rows)
     return [
@@ -31,7 +31,7 @@ def text_parts(rows: Rows) -> list[Part]:
 
 
 def word_f1(prediction: str, target: str) -> float:
-    """Give the F1 of the words that two texts have in common, whatever their order.
+    """Return the F1 of the words that two texts have in common, in any order.
 
     Source: ROUGE-1 (Lin 2004, aclanthology.org/W04-1013), without stemming.
     """
@@ -41,7 +41,7 @@ def word_f1(prediction: str, target: str) -> float:
 
 
 def overlaps(rows: Rows) -> pd.DataFrame:
-    """Give each row's F1 of words, and how many words were written and wanted."""
+    """Return each row's F1 of words, and the number of words written and in the reference."""
     return pd.DataFrame(
         {
             "f1": [word_f1(row["prediction"], row["target"]) for row in rows],
@@ -52,7 +52,7 @@ def overlaps(rows: Rows) -> pd.DataFrame:
 
 
 def worst_texts(rows: Rows, k: int = 25) -> pd.DataFrame:
-    """Give the rows whose texts have the fewest words in common with their references."""
+    """Return the rows whose texts have the fewest words in common with their references."""
     scored = sorted(((word_f1(row["prediction"], row["target"]), row) for row in rows), key=lambda each: each[0])
     return framed(
         [
@@ -79,7 +79,7 @@ def _compared(written: str, wanted: str) -> Passage:
 
 
 def _source(row: dict[str, Any]) -> str:
-    """Give the longest text of a row that is neither what was written nor what was wanted: what the model read."""
+    """Return the longest text of a row besides prediction and target: what the model read."""
     texts = [v for k, v in row.items() if isinstance(v, str) and k != "prediction" and v != row["target"]]
     longest = max(texts, key=len, default="")
     return longest if len(longest) <= SHOWN else f"{longest[:SHOWN]} …"

@@ -1,4 +1,4 @@
-"""Find the run that `resume=…` names, and make sure that it goes on with the config that it was begun with."""
+"""Find the run that `resume=…` names, and make sure that it goes on with the config that it began with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
 
 
 def expand(words: Sequence[str], find_run: Callable[..., Path]) -> list[str]:
-    """Put the words that a run was begun with in the place of `resume=…`, and its folder; later words win.
+    """Replace `resume=…` by the overrides that the run began with, and its folder; the command line's own win.
 
     Args:
         words: of the command line. `resume=auto` takes the last unfinished run in outputs/ that was begun with the
@@ -54,7 +54,7 @@ def expand(words: Sequence[str], find_run: Callable[..., Path]) -> list[str]:
 
 
 def recorded(begun: Sequence[str], given: Sequence[str], *, where: Path) -> list[str]:
-    """Give the words of a record that the command line does not say itself.
+    """Return the recorded overrides that the command line does not give itself.
 
     Args:
         begun: the words that were recorded.

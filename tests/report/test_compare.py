@@ -188,7 +188,11 @@ class TestExperiment:
     ("kind", "row", "scores"),
     [
         ("answers", {"prediction": "a", "target": ["b"], "exact_match": 0.0, "f1": 0.5}, {"exact_match": 0, "f1": 0.5}),
-        ("tokens", {"prediction": "a b", "target": "a b", "right_count": 1, "target_count": 4}, {"token_accuracy": 0.25}),
+        (
+            "tokens",
+            {"prediction": "a b", "target": "a b", "right_count": 1, "target_count": 4},
+            {"token_accuracy": 0.25},
+        ),
         ("texts", {"prediction": "a red hat", "target": "a hat"}, {"word_f1": 0.8, "rougeL": 0.8}),
         ("classes", {"prediction": "up", "target": "down", "probs": [0.1]}, {"right": 0}),
         ("words", {"prediction": ["O", "B-X"], "target": ["O", "B-X"]}, {"right": 1}),
