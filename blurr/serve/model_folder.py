@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from blurr.errors import InputError
 from blurr.runs.checksums import SEAL, Damaged, verify_if_sealed
+from blurr.runs.folder import MODEL
+from blurr.runs.record import find_folder
 from blurr.tasks.saved import FILE
 
 if TYPE_CHECKING:
@@ -14,14 +16,17 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>\d+))")
-KINDS = "the folder of a run, the id of an MLflow run, runs:/<id>/model, models:/<name>/<version> or …@<alias>"
+KINDS = (
+    "the folder or the identity of a run, the id of an MLflow run, runs:/<id>/model, models:/<name>/<version> or "
+    "…@<alias>"
+)
 DEFAULT_STORE = "sqlite:///mlflow.db"  # where tracking=local keeps its runs
 
 
 def is_model_folder(where: str | Path) -> bool:
     """Return whether this is the local folder of a run or of its model."""
     path = Path(where).expanduser()
-    return any((folder / FILE).is_file() for folder in (path, path / "model"))
+    return any((folder / FILE).is_file() for folder in (path, path / MODEL))
 
 
 def model_folder(where: str | Path) -> Path:
@@ -36,7 +41,9 @@ def model_folder(where: str | Path) -> Path:
         InputError: there is none.
     """
     path = Path(where).expanduser()
-    for folder in (path, path / "model"):
+    if not path.exists():
+        path = find_folder(where) or path
+    for folder in (path, path / MODEL):
         if (folder / FILE).is_file():
             return folder
     if (path / "config.json").is_file():

@@ -184,6 +184,13 @@ class TestPlaces:
         _, folder = saved("causal_lm")
         assert model_folder(folder) == model_folder(folder.parent) == folder
 
+    def test_a_run_is_found_by_its_identity(self, work: Path):
+        run = work / "outputs" / "any" / "day"
+        (run / "model").mkdir(parents=True)
+        for name, text in (("run.json", '{"identity": "it"}'), ("overrides.yaml", "[]"), (f"model/{FILE}", "{}")):
+            (run / name).write_text(text)
+        assert model_folder("it") == run / "model"
+
     def test_a_folder_without_a_model_is_named(self, tmp_path: Path):
         with pytest.raises(InputError, match="holds no trained model"):
             model_folder(tmp_path)
