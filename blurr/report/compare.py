@@ -9,7 +9,7 @@ import pandas as pd
 from blurr.errors import InputError
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
-from blurr.report.leaderboard import Declared, better_or_none, of_record
+from blurr.report.leaderboard import Directions, better_of, directions_of
 from blurr.report.parts import predicted
 from blurr.report.texts import word_f1
 from blurr.runs.jsonlines import flatten
@@ -33,17 +33,17 @@ def metric_differences(records: Sequence[Record]) -> pd.DataFrame:
     `best` is empty if all values are equal, or if it is unknown which way the metric is better.
     """
     names = dict.fromkeys(name for record in records for name in record.scores)
-    declared = {name: said for record in records for name, said in of_record(record).items()}
+    directions = {name: said for record in records for name, said in directions_of(record).items()}
     return pd.DataFrame(
         [
-            {"metric": n, **{r.name: r.scores.get(n) for r in records}, "best": _best(n, records, declared)}
+            {"metric": n, **{r.name: r.scores.get(n) for r in records}, "best": _best(n, records, directions)}
             for n in names
         ]
     )
 
 
-def _best(name: str, records: Sequence[Record], declared: Declared) -> str:
-    better = better_or_none(name, declared)
+def _best(name: str, records: Sequence[Record], directions: Directions) -> str:
+    better = better_of(name, directions)
     values = {r.name: r.scores[name] for r in records if name in r.scores and not math.isnan(r.scores[name])}
     if better is None or len(set(values.values())) < 2:
         return ""
