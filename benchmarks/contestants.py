@@ -32,7 +32,8 @@ from transformers import (
 
 from benchmarks.measuring import seconds, timed
 from blurr.data.core import RawData
-from blurr.loading.rows import IGNORED, Loader, TokenizedRows
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED, TokenizedRows
 from blurr.models.objects import HFObjects
 from blurr.tasks.base import Task
 from blurr.tracking.callback import TrackingCallback

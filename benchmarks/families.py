@@ -32,7 +32,7 @@ from blurr.config import composing, paths
 from blurr.data.core import RawData
 from blurr.data.samples import load_samples
 from blurr.experiment import build
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
 

@@ -17,8 +17,8 @@ from benchmarks.commands import markdown, show
 from blurr.config.composing import compose
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.loading.rows import Loader
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.loading.loader import Loader
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
 from blurr.training.precision import seed_everything
 from blurr.training.schedules import constant

@@ -23,7 +23,7 @@ from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
 from blurr.text.seq2seq.summarization import Summarization
 

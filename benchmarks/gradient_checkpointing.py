@@ -24,8 +24,9 @@ def train(checkpointing: bool) -> dict[str, float]:
     from fastai.data.core import DataLoaders
     from transformers import BertConfig, BertForSequenceClassification
 
+    from blurr.loading.collate import PaddingCollator
     from blurr.loading.dataloader import TextDL
-    from blurr.loading.rows import PaddingCollator, TokenizedRows
+    from blurr.loading.rows import TokenizedRows
     from blurr.tasks.base import default_device
     from blurr.training.callbacks.gradient_checkpointing import GradientCheckpointing
     from blurr.training.learner import Blearner

@@ -48,8 +48,9 @@ def train_by_blurr() -> float:
     from fastai.data.core import DataLoaders
     from transformers import BertConfig, BertForSequenceClassification
 
+    from blurr.loading.collate import PaddingCollator
     from blurr.loading.dataloader import TextDL
-    from blurr.loading.rows import PaddingCollator, TokenizedRows
+    from blurr.loading.rows import TokenizedRows
     from blurr.training.learner import Blearner
     from blurr.training.schedules import one_cycle
 
@@ -71,7 +72,7 @@ def evaluate(rows: int) -> float:
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
     from blurr.data.core import from_data
-    from blurr.loading.rows import Loader
+    from blurr.loading.loader import Loader
     from blurr.models.objects import HFObjects
     from blurr.text.language_modeling.causal_lm import CausalLM
     from blurr.text.language_modeling.metrics import Perplexity

@@ -21,7 +21,7 @@ from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.tasks.base import Task
 from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
 from blurr.training.optimizers import adamw

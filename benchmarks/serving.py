@@ -28,7 +28,7 @@ from benchmarks.commands import ROOT, markdown, run, show
 from benchmarks.measuring import machine
 from benchmarks.plain_app import FOLDER
 from benchmarks.servers import SECONDS, free_port
-from blurr.data.samples import reviews
+from blurr.text.sequence_classification.samples import reviews
 
 CLIENTS = (1, 8, 32)
 REQUESTS, LONG = 600, 10_000

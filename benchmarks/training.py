@@ -31,7 +31,7 @@ from blurr.experiment import build_hf
 from blurr.loading.cache import FOLDER
 from blurr.tasks.base import Task
 from blurr.text.seq2seq.summarization import Summarization
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.tracking.run import MLflowTracker, NoTracker
 
 SHORTEST, LONGEST, VALID = 100, 300, 96

@@ -19,7 +19,7 @@ from blurr.config.building import build
 from blurr.config.objectives import fitted, fitted_as_said
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects

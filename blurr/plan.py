@@ -16,12 +16,14 @@ from blurr.data.core import RawData
 from blurr.experiment import build_hf, build_raw
 from blurr.loading.bucketing import Buckets
 from blurr.loading.columns import Ragged
-from blurr.loading.rows import Loader, TokenizedRows
+from blurr.loading.loader import Loader
+from blurr.loading.rows import TokenizedRows
 from blurr.models.objects import HFObjects
-from blurr.models.positions import length_limit
 from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.base import Task
 from blurr.tasks.encoding import tokenized_splits
+from blurr.tasks.encoding import ordered_splits, tokenized_splits
+from blurr.text.lengths import length_limit
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
 
 Facts = list[tuple[str, str]]

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
 from blurr.loading.bucketing import BatchSize, Buckets
-from blurr.loading.dataloader import TextDL, show_classification
-from blurr.loading.rows import PaddingCollator, TokenizedRows
+from blurr.loading.collate import PaddingCollator
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import TokenizedRows
+from blurr.text.inputs import show_classification
 from blurr.text.language_modeling.chunking import cut, joined, pieces
 from blurr.text.language_modeling.packing import PACKED, kept_apart, packed, packs_of
 from blurr.text.question_answering.rows import Answer, tokenize_questions

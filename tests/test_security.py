@@ -40,6 +40,7 @@ from blurr.tasks.saved import FILE, SavedTask, load_task, save_task
 from blurr.text.seq2seq.summarization import Summarization
 from blurr.text.sequence_classification import SequenceClassification
 from blurr.tracking.finding import find_run
+from blurr.text.sequence_classification.task import SequenceClassification
 
 MARK = "was-here"
 TOUCH = f"touch {MARK}"

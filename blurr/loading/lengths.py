@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from transformers import PretrainedConfig
 
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 
 
 def fitting(loader: Loader, config: PretrainedConfig) -> Loader:

@@ -1,60 +1,17 @@
 """Put tokenized rows into padded batches of similar length."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blurr.config.annotations import BatchRows, Count, Multiple, Seed, Workers
-from blurr.errors import InputError
-from blurr.loading.bucketing import BatchSize
 from blurr.loading.columns import Ragged, as_column
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 Row = Mapping[str, Any]
 Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Loader:
-    """How rows become batches.
-
-    Args:
-        batch_size: rows in a training batch; `auto` finds out how many the memory holds, see
-            `blurr.training.batch_size`.
-        eval_batch_size: rows in a validation or test batch; `None` means twice `batch_size`.
-        max_tokens: instead of a number of rows, the tokens of a batch, padding included; `null` counts rows.
-        num_workers: processes that collate; 0 is the fastest for tokenized text.
-        pin_memory: collate into memory from which a GPU copies without waiting.
-        pad_to_multiple_of: round the padded length up to a multiple of this, for tensor cores.
-        bucket: put rows of similar length together; `False` gives plain random batches.
-        seed: seed of the order of the batches.
-        cache: keep what the tokenizer made, for the next run on the same texts; see `blurr.loading.cache`.
-    """
-
-    batch_size: BatchRows | Literal["auto"] = 16
-    eval_batch_size: BatchRows | None = None
-    max_tokens: Count | None = None
-    num_workers: Workers = 0
-    pin_memory: bool = False
-    pad_to_multiple_of: Multiple | None = None
-    bucket: bool = True
-    seed: Seed = 42
-    cache: bool = True
-
-    def size(self, *, train: bool) -> BatchSize:
-        """Say how much makes a batch of training or of evaluation.
-
-        Raises:
-            InputError: it has not been found out yet.
-        """
-        if self.batch_size == "auto":
-            raise InputError("batch_size=auto is found out by `blurr run`, in its training alone; give a number here.")
-        rows = self.batch_size if train else self.eval_batch_size or 2 * self.batch_size
-        return BatchSize(rows, self.max_tokens)
 
 
 class TokenizedRows:
@@ -109,41 +66,7 @@ def by_row(rows: TokenizedRows, values: Sequence[Any], n: int) -> list[list[Any]
     return groups
 
 
-class PaddingCollator:
-    """Pad tokenized rows to the longest of the batch; works in any `torch.utils.data.DataLoader`.
+Inputs = dict[str, torch.Tensor]
 
-    Returns of a call: `(inputs, targets)`; `inputs` holds `input_ids` and `attention_mask`, both `(batch, sequence)`,
-    whatever else the rows have, and `labels`, equal to the targets: `(batch,)` or `(batch, sequence)`, padded by -100.
 
-    Args:
-        pad_token_id: what pads `input_ids`.
-        padding_side: `right` or `left`.
-        pad_to_multiple_of: round the padded length up to a multiple of this.
-    """
-
-    def __init__(
-        self, pad_token_id: int, *, padding_side: str = "right", pad_to_multiple_of: int | None = None
-    ) -> None:
-        self.pad_values = {"input_ids": pad_token_id, "labels": IGNORED}
-        self.left = padding_side == "left"
-        self.multiple = pad_to_multiple_of or 1
-
-    def __call__(self, rows: Sequence[Row]) -> Batch:
-        inputs = {name: self._stack(name, [row[name] for row in rows]) for name in rows[0]}
-        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-        width = inputs["input_ids"].shape[1]
-        positions = torch.arange(width)
-        mask = positions >= width - lengths[:, None] if self.left else positions < lengths[:, None]
-        inputs["attention_mask"] = mask.long()
-        if "labels" not in inputs:
-            return inputs, torch.empty(len(rows), 0)
-        return inputs, inputs["labels"]
-
-    def _stack(self, name: str, values: list[Any]) -> torch.Tensor:
-        if np.ndim(values[0]) == 0 or np.asarray(values[0]).dtype.kind == "f":
-            return torch.as_tensor(np.asarray(values))
-        width = -(-max(len(v) for v in values) // self.multiple) * self.multiple
-        padded = np.full((len(values), max(width, 1)), self.pad_values.get(name, 0), dtype=np.int64)
-        for i, v in enumerate(values):
-            padded[i, len(padded[i]) - len(v) if self.left and name != "labels" else 0 :][: len(v)] = v
-        return torch.from_numpy(padded)
+Table = list[dict[str, Any]]

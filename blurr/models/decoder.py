@@ -12,7 +12,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.modeling_outputs import BaseModelOutput
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 
 log = logging.getLogger(__name__)
 

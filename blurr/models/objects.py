@@ -19,13 +19,14 @@ from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
 from blurr.models.attention import Attention, set_attention
 from blurr.models.heads import fit_head, head_of_another_task, in_stored_order
-from blurr.models.positions import Positions, positions_of, set_advice
+from blurr.models.positions import Positions, positions_of
 from blurr.models.tensors import check_new
-from blurr.models.vocabulary import add_pad_token
 from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
 from blurr.process.quiet import quiet
+from blurr.text.lengths import set_advice
 from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import note_own
+from blurr.text.vocabulary import add_pad_token
 
 log = logging.getLogger(__name__)
 DType = Literal["auto", "float32", "bfloat16", "float16", "stored"]

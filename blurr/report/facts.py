@@ -12,7 +12,10 @@ from blurr.data.core import RawData
 from blurr.metrics.outcome import Outcome
 from blurr.models.objects import HFObjects
 from blurr.models.positions import length_limit
+from blurr.report.lengths import token_figures
+from blurr.tasks.encoding import ordered_splits
 from blurr.tasks.saved import SavedTask
+from blurr.text.lengths import length_limit
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 BINS = 30

@@ -14,7 +14,7 @@ from blurr.config.building import build
 from blurr.config.trust import TRUST, check_config
 from blurr.data.core import RawData, with_known_labels
 from blurr.errors import InputError, writing
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.metrics.outcome import Evaluation
 from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from blurr.errors import InputError, writing
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 from blurr.models.wrapper import logits_of
 from blurr.runs.checksums import is_sealed, seal, sealed_by
 from blurr.runs.folder import CARD
 from blurr.serve.graphs import MANIFEST, export_graphs
 from blurr.serve.predictor import Predictor
 from blurr.tasks.saved import save_model, save_task
-from blurr.training.learner import infer_windows
+from blurr.training.inference import infer_windows
 
 LEARNER = "learner.pkl"
 ROWS = 100  # generated, on which an export is compared with the model that it is of

@@ -14,7 +14,7 @@ import transformers
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from blurr.errors import InputError, resource_error
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 from blurr.models.objects import UNREADABLE, HFObjects
 from blurr.process.quiet import quiet
 from blurr.targets.generation import generation_config

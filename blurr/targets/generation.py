@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from blurr.errors import InputError, nearest
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 from blurr.models.decoder import Encoded
 from blurr.models.positions import positions_of
 

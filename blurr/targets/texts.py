@@ -10,7 +10,8 @@ from transformers import GenerationConfig
 
 from blurr.models.decoder import begin_as_in_training, end_as_in_training
 from blurr.targets.generation import generate_texts, generation_config, own_settings
-from blurr.training.learner import Blearner, Result, infer
+from blurr.training.inference import infer
+from blurr.training.learner import Blearner, Result
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,10 @@ from blurr.data.core import LabelOptions, RawData, Schema, UnknownLabels
 from blurr.data.own_columns import beside
 from blurr.data.splits import split_by
 from blurr.errors import InputError
-from blurr.loading.dataloader import Table, TextDL, collator_for
+from blurr.loading.dataloader import TextDL
 from blurr.loading.lengths import fitting
-from blurr.loading.rows import Batch, Loader, TokenizedRows, by_row, in_order
+from blurr.loading.loader import Loader
+from blurr.loading.rows import Batch, Table, TokenizedRows, by_row, in_order
 from blurr.metrics.base import Metric, Scored
 from blurr.metrics.outcome import Evaluation
 from blurr.metrics.streamed import RowMetric, RowsLater, notes_of, streamed
@@ -32,9 +33,13 @@ from blurr.models.losses import loss_per_row
 from blurr.models.objects import HFObjects, build_model
 from blurr.models.positions import advice_of, check_length
 from blurr.tasks.encoding import tokenized_splits, with_token_counts
+from blurr.tasks.encoding import ordered_splits, tokenized_splits, with_token_counts
+from blurr.text.inputs import collator_for
+from blurr.text.lengths import advice_of, check_length
 from blurr.text.special_tokens import SpecialTokens
+from blurr.training.inference import as_items
 from blurr.training.interpretation import EvaluationCallback
-from blurr.training.learner import Blearner, as_items
+from blurr.training.learner import Blearner
 from blurr.training.optimizers import adamw, as_opt_func
 
 Loss = Literal["auto", "model", "cross_entropy"]

@@ -19,8 +19,7 @@ import blurr.loading.rows
 import blurr.text.special_tokens
 from blurr.data.core import RawData
 from blurr.loading.cache import cached, hash_of_code, key_of
-from blurr.loading.dataloader import Table
-from blurr.loading.rows import TokenizedRows
+from blurr.loading.rows import Table, TokenizedRows
 from blurr.models.objects import HFObjects
 from blurr.text.special_tokens import hidden_tokens
 

@@ -10,9 +10,11 @@ from fasttransform import Transform
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import Table, TextDL, collator_for, show_classification, tokenize_texts
-from blurr.loading.rows import Batch
-from blurr.models.positions import advice_of, check_length, length_limit, positions_of
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import Batch, Table
+from blurr.models.positions import positions_of
+from blurr.text.inputs import collator_for, show_classification, tokenize_texts
+from blurr.text.lengths import advice_of, check_length, length_limit
 
 
 class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform is not typed

@@ -13,8 +13,9 @@ from fastai.data.core import Datasets
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import Table, TextDL
-from blurr.loading.rows import Loader, TokenizedRows
+from blurr.loading.dataloader import TextDL
+from blurr.loading.loader import Loader
+from blurr.loading.rows import Table, TokenizedRows
 from blurr.models.objects import HFObjects
 from blurr.models.positions import positions_of
 from blurr.tasks.base import Task, encode_items, without_model

@@ -8,7 +8,7 @@ from typing import Literal
 from fastai.callback.core import Callback
 
 from blurr.errors import InputError
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 
 Compile = bool | Literal["reduce-overhead", "max-autotune"]
 MULTIPLE = 32  # to which lengths are rounded up; the tables of positions of nearly all models are a multiple of it

@@ -10,8 +10,8 @@ from fastai.learner import Learner, Recorder
 from fastcore.basics import getcallable
 from torch.nn.functional import pad
 
-from blurr.loading.dataloader import Table, TextDL
-from blurr.loading.rows import IGNORED, in_order
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import IGNORED, Table, in_order
 from blurr.models.losses import loss_per_row
 
 Interpreter = Callable[[Learner, TextDL], Table]

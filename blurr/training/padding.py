@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from fastai.learner import Learner
 
-from blurr.loading.dataloader import Inputs, TextDL
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import Inputs
 from blurr.models.wrapper import BaseModelWrapper, logits_of
 from blurr.targets.generation import first_steps
 

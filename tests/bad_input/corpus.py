@@ -12,11 +12,11 @@ import transformers
 
 from blurr.config import checks, composing, explain
 from blurr.data.files import load_files
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import get_hf_objects
 from blurr.text.question_answering.task import QuestionAnswering
 from blurr.text.seq2seq.summarization import Summarization
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.text.token_classification.task import TokenClassification
 
 HANDLED = "handled"

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from blurr.loading.rows import IGNORED, Loader, PaddingCollator, TokenizedRows, by_row, in_order
+from blurr.loading.collate import PaddingCollator
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED, TokenizedRows, by_row, in_order
 
 
 def rows(lengths: list[int], *, labels: bool = False) -> TokenizedRows:

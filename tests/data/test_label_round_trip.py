@@ -12,7 +12,7 @@ from transformers import BertConfig
 
 from blurr.data.core import RawData, from_data
 from blurr.models.objects import HFObjects
-from blurr.text.sequence_classification import SequenceClassification, encode_labels
+from blurr.text.sequence_classification.task import SequenceClassification, encode_labels
 from blurr.text.token_classification.task import TokenClassification
 from blurr.text.token_classification.words import label_ids
 

@@ -7,7 +7,8 @@ from torchmetrics.text import WordErrorRate
 
 from blurr.errors import InputError
 from blurr.metrics.base import direction_of, known_direction
-from blurr.metrics.classification import F1, RMSE
+from blurr.metrics.classification import F1
+from blurr.metrics.regression import RMSE
 from blurr.text.language_modeling.metrics import Perplexity
 
 

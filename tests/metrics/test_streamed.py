@@ -11,7 +11,8 @@ from torchmetrics import aggregation, classification, regression, text
 
 from blurr.errors import InputError
 from blurr.metrics.base import Scored
-from blurr.metrics.classification import F1, RMSE, Accuracy, Matthews, Pearson, Spearman
+from blurr.metrics.classification import F1, Accuracy, Matthews
+from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
 from blurr.metrics.streamed import NamedMetric, directed, notes_of, streamed
 from blurr.text.token_classification.metrics import Seqeval

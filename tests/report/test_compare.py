@@ -157,7 +157,7 @@ class TestExperiment:
             for name, value in (("a", 0.5), ("b", 0.9)):
                 run = client.create_run(experiment, run_name=name).info.run_id
                 client.set_tag(run, "blurr.directions", json.dumps({"wer": "minimize"}))
-                client.log_param(run, "metrics.mine._target_", "blurr.metrics.classification.RMSE")
+                client.log_param(run, "metrics.mine._target_", "blurr.metrics.regression.RMSE")
                 client.log_metric(run, "valid/wer", value)
                 client.log_metric(run, "valid/mine", -value)
                 client.set_terminated(run, "FINISHED")

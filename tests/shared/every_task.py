@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from blurr.data.core import RawData, from_data
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask, save_task

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastai.callback.core import Callback
 
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.tracking.mlflow_sink import MLflowSink
 from blurr.tracking.run import MLflowTracker
 

@@ -246,11 +246,11 @@ class TestGoals:
             ("valid/loss", "", "minimize"),
             ("time/epoch", "", "minimize"),
             ("valid/m", "blurr.metrics.classification.Accuracy", "maximize"),
-            ("valid/m", "blurr.metrics.classification.RMSE", "minimize"),
+            ("valid/m", "blurr.metrics.regression.RMSE", "minimize"),
             ("valid/m", "blurr.text.language_modeling.metrics.Perplexity", "minimize"),
             ("valid/m", "torchmetrics.MeanSquaredError", "minimize"),
             ("valid/m", "torchmetrics.classification.BinaryF1Score", "maximize"),
-            ("valid/nothing", "blurr.metrics.classification.RMSE", "maximize"),
+            ("valid/nothing", "blurr.metrics.regression.RMSE", "maximize"),
         ],
     )
     def test_a_metric_says_which_way_it_is_better(self, objective, target, direction):

@@ -18,7 +18,8 @@ from torchmetrics.classification import BinaryHammingDistance, BinaryNegativePre
 
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.loading.rows import IGNORED, Loader
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED
 from blurr.models.objects import build_model
 from blurr.text.modeling.all import (
     Accuracy,

@@ -15,16 +15,16 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.heads import check_order, fit_head, label_parameters
 from blurr.models.objects import NLP, HFObjects, build_model
-from blurr.models.vocabulary import add_pad_token, counts_rows
 from blurr.report.overview import run_facts
 from blurr.runs.record import Record
 from blurr.serve.predictor import Predictor
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.text.modeling.all import BlearnerForSequenceClassification
-from blurr.text.sequence_classification import weights_by_name
+from blurr.text.sequence_classification.task import weights_by_name
+from blurr.text.vocabulary import add_pad_token, counts_rows
 from blurr.training.precision import check_precision
 
 CLASSIFIER = "AutoModelForSequenceClassification"

@@ -10,9 +10,9 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from transformers import MarianTokenizer
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import decode_ids
 from blurr.metrics.rouge import Rouge
 from blurr.models.objects import build_model
+from blurr.text.inputs import decode_ids
 from blurr.text.modeling.all import (
     Blearner,
     BlearnerForSequenceClassification,

@@ -11,10 +11,10 @@ from transformers.utils.generic import ModelOutput
 
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import build_model
 from blurr.text.question_answering.task import QuestionAnswering
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.text.token_classification.task import TokenClassification
 from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures, body_of, fields_read
 from blurr.training.callbacks.model_outputs import ModelOutputs

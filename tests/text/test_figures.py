@@ -15,9 +15,10 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from blurr.loading.dataloader import tokenize_texts
-from blurr.loading.rows import IGNORED, Loader
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED
 from blurr.text.data.all import NLP, TextBlock
+from blurr.text.inputs import tokenize_texts
 from blurr.training.learner import classification_results
 
 

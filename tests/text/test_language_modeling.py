@@ -20,7 +20,8 @@ from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.errors import InputError
 from blurr.experiment import build
-from blurr.loading.rows import IGNORED, Loader, TokenizedRows
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED, TokenizedRows
 from blurr.models.objects import HFObjects, build_model, train_tokenizer
 from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
 from blurr.text.language_modeling.chunking import (

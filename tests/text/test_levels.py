@@ -12,7 +12,8 @@ from fastai.learner import Learner, load_learner
 from torch.utils.data import DataLoader
 
 from blurr.errors import InputError
-from blurr.loading.rows import Loader, TokenizedRows
+from blurr.loading.loader import Loader
+from blurr.loading.rows import TokenizedRows
 from blurr.text.data.all import (
     LMBatchTokenizeTransform,
     QABatchTokenizeTransform,

@@ -9,7 +9,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from blurr.errors import InputError
-from blurr.metrics.classification import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Spearman
+from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall
+from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.metrics.classification import Accuracy
 from blurr.metrics.rows import WorstGroup
 from blurr.models.objects import build_model
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS = [
     {"domain": "news", "target": "a", "prediction": "a"},

@@ -9,7 +9,8 @@ from transformers import PreTrainedModel
 
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
-from blurr.loading.rows import IGNORED, Loader
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED
 from blurr.models.objects import HFObjects, build_model
 from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
 from blurr.text.language_modeling.packing import PACKED, first_position, kept_apart, packed, packs_of

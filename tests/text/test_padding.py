@@ -7,10 +7,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BartConfig, FNetCo
 
 from blurr.data.core import from_data
 from blurr.loading.dataloader import TextDL
-from blurr.loading.rows import Loader, TokenizedRows
+from blurr.loading.loader import Loader
+from blurr.loading.rows import TokenizedRows
 from blurr.models.objects import build_model
 from blurr.text.language_modeling.causal_lm import CausalLM
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.learner import Blearner
 
 

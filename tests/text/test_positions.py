@@ -14,9 +14,10 @@ from transformers import BertConfig, PretrainedConfig, ReformerConfig
 from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.lengths import fitting
-from blurr.loading.rows import Loader
-from blurr.models.positions import Positions, advice_of, length_limit, positions_of, set_advice
+from blurr.loading.loader import Loader
+from blurr.models.positions import Positions, positions_of
 from blurr.text.blocks import BatchTokenizeTransform
+from blurr.text.lengths import advice_of, length_limit, set_advice
 from blurr.text.modeling.all import CausalLM, QuestionAnswering, SequenceClassification, Summarization
 from blurr.text.task_blocks import TokenClassBatchTokenizeTransform
 

@@ -25,7 +25,7 @@ from blurr.data.core import from_data
 from blurr.data.files import load_files
 from blurr.errors import InputError
 from blurr.loading.dataloader import TextDL
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
 from blurr.text.modeling.all import BlearnerForQuestionAnswering
 from blurr.text.question_answering.rows import (

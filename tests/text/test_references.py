@@ -7,7 +7,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.chrf import CHRF
 
 from blurr.data.core import from_data
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.metrics.bleu import ChrF
 from blurr.metrics.rouge import Rouge
 from blurr.models.objects import build_model

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
 
-from blurr.loading.dataloader import tokenize_texts
 from blurr.models.objects import HFObjects
 from blurr.text.blocks import BatchTokenizeTransform
+from blurr.text.inputs import tokenize_texts
 from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
 from blurr.text.language_modeling.chunking import plain_tokens, separator_ids
 from blurr.text.question_answering.rows import tokenize_questions

@@ -11,14 +11,14 @@ from fastai.losses import CrossEntropyLossFlat
 
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.metrics.classification import Accuracy
 from blurr.metrics.outcome import Evaluation
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
 from blurr.text.data.all import TextBlock
 from blurr.text.seq2seq.summarization import BlearnerForSummarization, Summarization
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 
 
 def built(task: Task, data, checkpoint: Path) -> tuple[RawData, HFObjects]:

@@ -26,8 +26,10 @@ from blurr.data.core import RawData
 from blurr.data.core import from_data as rows_of
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
-from blurr.loading.rows import IGNORED, Loader
-from blurr.metrics.classification import RMSE, Accuracy
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED
+from blurr.metrics.classification import Accuracy
+from blurr.metrics.regression import RMSE
 from blurr.models.objects import HFObjects, build_model, train_tokenizer
 from blurr.runs.jsonlines import read_lines
 from blurr.text.modeling.all import BlearnerForTokenClassification

@@ -7,10 +7,10 @@ from transformers import AutoModelForSequenceClassification
 
 from blurr.data.core import RawData, from_data
 from blurr.loading import cache
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, get_hf_objects
 from blurr.tasks.encoding import ingredients_of, tokenized_rows
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS = [{"text": f"a {label} film{' and' * i}", "label": label} for i in range(5) for label in ("good", "bad")]
 

@@ -20,7 +20,7 @@ from transformers import (
 
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.metrics.bleu import Bleu, ChrF
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task

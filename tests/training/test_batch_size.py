@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from blurr.config import checks, composing
 from blurr.errors import InputError, ResourceError, is_out_of_memory
 from blurr.experiment import run_experiment
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training import batch_size
 from blurr.training.batch_size import find_batch_size

@@ -6,9 +6,9 @@ import torch
 
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.loading.rows import Loader
+from blurr.loading.loader import Loader
 from blurr.models.objects import build_model
-from blurr.text.sequence_classification import SequenceClassification
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.compiling import CompileModel, compile_callbacks, for_compiling
 from blurr.training.learner import Blearner
 from blurr.training.precision import seed_everything

@@ -4,10 +4,13 @@ from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Regr
 from fastai.data.transforms import ColReader, ColSplitter, IndexSplitter, ItemGetter, RandomSplitter
 
 from blurr.data.core import RawData, Schema, from_data
-from blurr.loading.dataloader import TextDL, collator_for, tokenize_texts
-from blurr.loading.rows import Loader, PaddingCollator, TokenizedRows
+from blurr.loading.collate import PaddingCollator
+from blurr.loading.dataloader import TextDL
+from blurr.loading.loader import Loader
+from blurr.loading.rows import TokenizedRows
 from blurr.models.objects import NLP, HFObjects, get_hf_objects
 from blurr.text.blocks import BatchTokenizeTransform, TextBlock, first_blurr_tfm
+from blurr.text.inputs import collator_for, tokenize_texts
 from blurr.text.language_modeling.masking import Masking, MaskingCollator
 from blurr.text.language_modeling.rows import CausalCollator
 from blurr.text.question_answering.rows import QuestionCollator, QuestionRows, read_answers, tokenize_questions

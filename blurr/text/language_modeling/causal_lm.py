@@ -13,14 +13,14 @@ from transformers import PretrainedConfig
 from blurr.config.annotations import Count, Fraction, GenerationSettings, OpenFraction, Smoothing
 from blurr.data.core import RawData, Schema
 from blurr.errors import InputError
-from blurr.loading.dataloader import Table, tokenize_texts
-from blurr.loading.rows import IGNORED, Batch, Loader, TokenizedRows
+from blurr.loading.loader import Loader
+from blurr.loading.rows import IGNORED, Batch, Table, TokenizedRows
 from blurr.metrics.base import Metric
 from blurr.models.objects import HFObjects
-from blurr.models.positions import length_limit
 from blurr.targets.generation import OPTIONS
 from blurr.targets.texts import BlearnerForGeneration
 from blurr.tasks.base import Loss, Task, from_data, weighted_cross_entropy
+from blurr.text.inputs import tokenize_texts
 from blurr.text.language_modeling.causality import check_causal, check_packing
 from blurr.text.language_modeling.chunking import (
     BLOCK,
@@ -41,6 +41,7 @@ from blurr.text.language_modeling.metrics import Perplexity, TokenAccuracy, scor
 from blurr.text.language_modeling.packing import first_position, packed
 from blurr.text.language_modeling.rows import CausalCollator, rows_described, show_causal, show_masked
 from blurr.text.language_modeling.samples import stories
+from blurr.text.lengths import length_limit
 from blurr.training.learner import Blearner, Result
 
 NOTHING = (

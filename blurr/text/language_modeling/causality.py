@@ -4,7 +4,7 @@ import torch
 from transformers import PreTrainedModel
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 from blurr.models.objects import HFObjects
 from blurr.text.language_modeling.chunking import special_ids
 from blurr.text.language_modeling.packing import PACKED, first_position, kept_apart

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.models.positions import length_limit
+from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of
 
 Ids = list[int]

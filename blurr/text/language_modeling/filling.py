@@ -7,9 +7,10 @@ from fastai.learner import Learner
 from transformers import PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 from blurr.text.language_modeling.chunking import special_ids
-from blurr.training.learner import Result, as_items, infer
+from blurr.training.inference import as_items, infer
+from blurr.training.learner import Result
 
 Guesses = list[tuple[int, float]]  # token id and probability, the likeliest first
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.loading.rows import IGNORED, Batch, PaddingCollator, Row
+from blurr.loading.collate import PaddingCollator
+from blurr.loading.rows import IGNORED, Batch, Row
 from blurr.text.language_modeling.chunking import NO_WORD, special_ids
 from blurr.text.language_modeling.packing import PACKED, kept_apart
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 from blurr.text.language_modeling.chunking import Ids
 
 PACKED = "packed"  # the column that holds, for each token, which text of its row it belongs to: 1, 2, …

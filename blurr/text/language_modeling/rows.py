@@ -8,8 +8,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from blurr.data.own_columns import beside
-from blurr.loading.dataloader import Inputs, Table, TextDL, decode_ids, shorten
-from blurr.loading.rows import IGNORED, Batch, PaddingCollator, Row
+from blurr.loading.collate import PaddingCollator
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import IGNORED, Batch, Inputs, Row, Table
+from blurr.text.inputs import decode_ids, shorten
 from blurr.text.language_modeling.chunking import special_ids
 from blurr.text.language_modeling.packing import PACKED, kept_apart
 

@@ -1,8 +1,9 @@
 """All of blurr's names for models and training, for notebooks: `from blurr.text.modeling.all import *`."""
 
 from blurr.metrics.bleu import Bleu, ChrF
-from blurr.metrics.classification import F1, RMSE, Accuracy, Matthews, Pearson, Precision, Recall, Spearman
+from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall
 from blurr.metrics.meaning import BertScore, Meteor
+from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
@@ -15,7 +16,7 @@ from blurr.text.question_answering.spans import SpanRules
 from blurr.text.question_answering.task import BlearnerForQuestionAnswering, QuestionAnswering, blurr_predict_answers
 from blurr.text.seq2seq.summarization import BlearnerForSummarization, Summarization
 from blurr.text.seq2seq.translation import BlearnerForTranslation, Translation
-from blurr.text.sequence_classification import BlearnerForSequenceClassification, SequenceClassification
+from blurr.text.sequence_classification.task import BlearnerForSequenceClassification, SequenceClassification
 from blurr.text.token_classification.learner import blurr_predict_tokens
 from blurr.text.token_classification.metrics import Seqeval
 from blurr.text.token_classification.task import BlearnerForTokenClassification, TokenClassification

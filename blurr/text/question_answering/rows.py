@@ -12,9 +12,11 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.data.core import RawData
 from blurr.errors import InputError
-from blurr.loading.dataloader import Inputs, Table, TextDL, shorten
-from blurr.loading.rows import Batch, PaddingCollator, Row, TokenizedRows
-from blurr.models.positions import length_limit
+from blurr.loading.collate import PaddingCollator
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import Batch, Inputs, Row, Table, TokenizedRows
+from blurr.text.inputs import shorten
+from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of
 
 log = logging.getLogger(__name__)

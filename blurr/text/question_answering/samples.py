@@ -3,7 +3,8 @@
 import random
 from typing import Any
 
-from blurr.data.samples import CITIES, PEOPLE
+from blurr.text.seq2seq.notes import PEOPLE
+from blurr.text.sequence_classification.samples import CITIES
 
 TRADES = "baker nurse pilot teacher painter lawyer farmer singer dentist tailor cook judge"
 LOOKS, PETS = ("black", "white", "young", "lazy"), ("cat", "dog", "parrot", "pony")

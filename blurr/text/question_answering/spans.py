@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 
 NEVER = -math.inf
 

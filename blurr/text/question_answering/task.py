@@ -16,8 +16,9 @@ from blurr.config.annotations import Count, Natural
 from blurr.data.core import RawData, Schema
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
-from blurr.loading.dataloader import Inputs, Table, TextDL
-from blurr.loading.rows import Batch, Loader, TokenizedRows
+from blurr.loading.dataloader import TextDL
+from blurr.loading.loader import Loader
+from blurr.loading.rows import Batch, Inputs, Table, TokenizedRows
 from blurr.metrics.base import Metric
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import logits_of
@@ -35,7 +36,8 @@ from blurr.text.question_answering.rows import (
 )
 from blurr.text.question_answering.samples import questions
 from blurr.text.question_answering.spans import SpanRules, Window, find_spans, rank_answers
-from blurr.training.learner import Blearner, Result, as_items, infer_windows
+from blurr.training.inference import as_items, infer_windows
+from blurr.training.learner import Blearner, Result
 
 SHOWN = 4  # answers that stand beside the best one in the described rows
 TUNE = Splits(by="random", valid=0.1)  # the training rows on which a threshold is searched

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from blurr.loading.dataloader import Inputs, Table, TextDL, decode_ids, shorten, tokenize_texts
-from blurr.loading.rows import TokenizedRows
-from blurr.models.positions import length_limit
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import Inputs, Table, TokenizedRows
+from blurr.text.inputs import decode_ids, shorten, tokenize_texts
+from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of, special_tokens_in
 
 T5_STYLE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}  # architectures whose checkpoints expect a prefix

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
 
-from blurr.data import samples
+from blurr.text.seq2seq.notes import meeting_notes
 from blurr.data.core import Schema
 from blurr.metrics.base import Metric
 from blurr.metrics.rouge import Rouge
@@ -84,7 +84,7 @@ class Summarization(Seq2Seq):
         required=("text", "summary"),
         optional=(),
         label="summary",
-        sample=samples.meeting_notes,
+        sample=meeting_notes,
         sample_rows=4000,
         writes_labels=True,
     )

@@ -9,13 +9,12 @@ from fastai.learner import Learner
 
 from blurr.config.annotations import Count, GenerationSettings, Smoothing
 from blurr.data.core import RawData
-from blurr.loading.dataloader import Table
-from blurr.loading.rows import TokenizedRows
+from blurr.loading.rows import Table, TokenizedRows
 from blurr.models.objects import HFObjects
-from blurr.models.positions import advice_of, check_length
 from blurr.targets.generation import OPTIONS
 from blurr.targets.texts import generated
 from blurr.tasks.base import Loss, Task, weighted_cross_entropy
+from blurr.text.lengths import advice_of, check_length
 from blurr.text.seq2seq.languages import KEYS, Languages, check_language, language_settings, set_languages
 from blurr.text.seq2seq.rows import PairRows, prefix_for, show_seq2seq, tokenize_pairs
 

@@ -10,11 +10,12 @@ from fastai.learner import Learner
 from numpy.typing import NDArray
 
 from blurr.errors import InputError, nearest
-from blurr.loading.dataloader import Inputs
+from blurr.loading.rows import Inputs
 from blurr.metrics.streamed import StreamedMetric
 from blurr.text.token_classification.metrics import OUTSIDE, Seqeval, entities, inside_of
 from blurr.text.token_classification.words import Labeling, Span, Words, read_words
-from blurr.training.learner import Blearner, Result, as_items, infer_windows
+from blurr.training.inference import as_items, infer_windows
+from blurr.training.learner import Blearner, Result
 
 Aggregation = Literal["token", "simple", "first", "max", "average"]
 

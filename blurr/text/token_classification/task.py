@@ -17,8 +17,9 @@ from blurr.data.core import RawData, Schema
 from blurr.data.known_labels import labels_in
 from blurr.data.labels import LabelOptions
 from blurr.errors import InputError
-from blurr.loading.dataloader import Table
-from blurr.loading.rows import Batch, Loader, PaddingCollator
+from blurr.loading.collate import PaddingCollator
+from blurr.loading.loader import Loader
+from blurr.loading.rows import Batch, Table
 from blurr.metrics.base import Metric
 from blurr.models.objects import HFObjects
 from blurr.tasks.base import Loss, Task, from_data, weighted_cross_entropy

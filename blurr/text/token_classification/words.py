@@ -10,9 +10,9 @@ import torch
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.errors import InputError, nearest
-from blurr.loading.dataloader import Inputs, Table, TextDL
-from blurr.loading.rows import IGNORED
-from blurr.models.positions import length_limit
+from blurr.loading.dataloader import TextDL
+from blurr.loading.rows import IGNORED, Inputs, Table
+from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of
 from blurr.text.token_classification.metrics import OUTSIDE, inside_of
 

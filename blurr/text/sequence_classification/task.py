@@ -15,20 +15,22 @@ from fastai.losses import BCEWithLogitsLossFlat
 from transformers import PretrainedConfig
 
 from blurr.config.annotations import Count, NonNegative, OpenFraction
-from blurr.data import samples
+from blurr.text.sequence_classification import samples
 from blurr.data.core import RawData, Schema
 from blurr.data.known_labels import NUMBER, label_ids, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, LabelsAre
 from blurr.data.spelling import spell
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError, nearest
-from blurr.loading.dataloader import Table, label_name, show_classification, tokenize_texts
+from blurr.loading.rows import Table
 from blurr.metrics.base import Metric, Scored
-from blurr.metrics.classification import F1, Accuracy, Pearson, Spearman
+from blurr.metrics.classification import F1, Accuracy
+from blurr.metrics.regression import Pearson, Spearman
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedMSELoss
 from blurr.models.objects import HFObjects
 from blurr.targets.threshold import DEFAULT, LabelThreshold, around_threshold, threshold_of
 from blurr.tasks.base import Loss, Task, from_data, weighted_cross_entropy
+from blurr.text.inputs import label_name, show_classification, tokenize_texts
 from blurr.training.learner import Blearner
 
 log = logging.getLogger(__name__)

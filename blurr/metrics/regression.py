@@ -1,0 +1,102 @@
+"""Metrics of numbers: correlations and errors."""
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torchmetrics import functional as tm
+
+from blurr.errors import InputError
+from blurr.metrics.classification import _check_tensor
+
+
+class _Numbers:
+    """Base of the regression metrics: the true and the predicted numbers seen so far, `(batch, 1)` or `(batch,)`.
+
+    They are computed in 64 bits, whatever the model computes in.
+    """
+
+    reads: ClassVar[str] = "numbers"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.predicted: list[torch.Tensor] = []
+        self.true: list[torch.Tensor] = []
+
+    def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+        _check_tensor(self, predictions)
+        if not targets.is_floating_point() or predictions.shape[-1] != 1 and predictions.ndim == 2:
+            raise InputError(
+                f"{type(self).__name__.lower()} is a metric for numbers, but the targets are classes. "
+                "Choose metrics=[accuracy,f1], or set task.kind=regression."
+            )
+        self.predicted.append(predictions.double().reshape(-1).cpu())
+        self.true.append(targets.double().reshape(-1).cpu())
+
+    def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return all predicted and all true numbers."""
+        return torch.cat(self.predicted), torch.cat(self.true)
+
+
+class _Correlation(_Numbers):
+    """Base of the correlations: 0, and a note, where all predictions or all targets are equal and there is none."""
+
+    direction: ClassVar[str] = "maximize"
+
+    def note(self) -> str | None:
+        """Return why there is no correlation, where there is none."""
+        for what, values in zip(("predictions", "targets"), self.seen(), strict=True):
+            if _is_constant(values):
+                return f"0, because all {what} are equal and correlate with nothing"
+        return None
+
+    def compute(self) -> torch.Tensor:
+        predicted, true = self.seen()
+        if _is_constant(predicted) or _is_constant(true):
+            return torch.zeros((), dtype=torch.float64)
+        return self.correlation(predicted, true)
+
+    def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        """Return the correlation of numbers that differ."""
+        raise NotImplementedError
+
+
+class Pearson(_Correlation):
+    """Pearson correlation of predicted and true numbers."""
+
+    def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        return _pearson(predicted, true)
+
+
+class Spearman(_Correlation):
+    """Spearman rank correlation of predicted and true numbers; equal numbers share the mean of their ranks."""
+
+    def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        return _pearson(_ranks(predicted), _ranks(true))
+
+
+class RMSE(_Numbers):
+    """Root of the mean squared error."""
+
+    direction: ClassVar[str] = "minimize"
+
+    def compute(self) -> torch.Tensor:
+        return tm.mean_squared_error(*self.seen(), squared=False)
+
+
+def _is_constant(values: torch.Tensor) -> bool:
+    return bool((values == values[0]).all())
+
+
+def _pearson(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Correlate numbers in 64 bits; scaled first, as SciPy does, so that large ones do not overflow."""
+    one, other = one - one.mean(), other - other.mean()
+    return torch.dot(one / torch.linalg.norm(one), other / torch.linalg.norm(other)).clamp(-1, 1)
+
+
+def _ranks(values: torch.Tensor) -> torch.Tensor:
+    """Rank numbers from 1; torchmetrics' Spearman adds 1e-6 to a denominator, and is another number."""
+    _, place, counts = np.unique(values.numpy(), return_inverse=True, return_counts=True)
+    return torch.from_numpy((counts.cumsum() - (counts - 1) / 2)[place])

@@ -1,0 +1,1 @@
+"""Classify texts or pairs of texts."""
