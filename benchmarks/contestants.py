@@ -33,9 +33,10 @@ from transformers import (
 from benchmarks.measuring import seconds, timed
 from blurr.data.core import RawData
 from blurr.loading.loader import Loader
-from blurr.loading.rows import IGNORED, TokenizedRows
+from blurr.loading.rows import IGNORED
 from blurr.models.objects import HFObjects
 from blurr.tasks.base import Task
+from blurr.text.inputs import TextRows
 from blurr.tracking.callback import TrackingCallback
 from blurr.tracking.run import Tracker, tracked_run
 from blurr.training.optimizers import adamw
@@ -243,7 +244,7 @@ def by_blurr(problem: Problem, tracker: Tracker, *, precision: Precision = "fp32
     """Train as `blurr run` does, with its progress bar and its record, but without validation."""
     hf = HFObjects(problem.hf.arch, problem.hf.config, problem.hf.tokenizer, problem.model(), problem.hf.weights)
     dls = problem.task.dataloaders(problem.raw, hf, Loader(batch_size=BATCH, seed=SEED))
-    loaders = DataLoaders(dls.train, dls.valid.new(TokenizedRows({})))
+    loaders = DataLoaders(dls.train, dls.valid.new(TextRows({})))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:

@@ -35,6 +35,7 @@ from blurr.experiment import build
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
+from blurr.text.inputs import TEXT
 
 STEPS, ROWS, VOCABULARY, SECONDS = 6, 20, 600, 300
 NO_HEAD, YES, BY_LENGTH = "–", "yes", "by length"
@@ -102,7 +103,7 @@ def tiny_model(task: Task, arch: str, family: Family, raw: RawData) -> HFObjects
     return build_model(
         arch,
         model_cls=task.model_cls,
-        config=task.model_config(raw),
+        config=task.target.model_config(raw),
         corpus=partial(task.corpus, raw),
         load_weights=True,
         arch=arch,
@@ -110,6 +111,7 @@ def tiny_model(task: Task, arch: str, family: Family, raw: RawData) -> HFObjects
         scratch={**quiet, **family.sizes},
         scratch_tokenizer=family.tokenizer,
         scratch_vocab=VOCABULARY,
+        inputs=TEXT,
     )
 
 

@@ -96,7 +96,7 @@ def main() -> None:
     loader = Loader(cache=False)
     learner = task.learner(task.dataloaders(raw, hf, loader), hf, raw=raw, metrics={})
     hf.model.eval()
-    columns = task.tokenize({name: raw.valid[name][:] for name in raw.valid.column_names}, hf)
+    columns = task.encode({name: raw.valid[name][:] for name in raw.valid.column_names}, hf)
     size = loader.size(train=False).rows
     with tempfile.TemporaryDirectory() as folder:
         trainer = partial(evaluate_by_trainer, folder=folder)

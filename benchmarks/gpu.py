@@ -53,7 +53,7 @@ def problem_of(steps: int, sizes: dict[str, int]) -> Problem:
     torch.manual_seed(0)
     words = [f"model.scratch.{name}={value}" for name, value in sizes.items()]
     hf = build_hf(compose(["model=bert", "model.weights=scratch", *words]), task, raw)
-    columns = task.tokenize({name: raw.train[name][:] for name in raw.train.column_names}, hf)
+    columns = task.encode({name: raw.train[name][:] for name in raw.train.column_names}, hf)
     return Problem(task, raw, hf, columns)
 
 

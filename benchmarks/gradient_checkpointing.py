@@ -24,21 +24,20 @@ def train(checkpointing: bool) -> dict[str, float]:
     from fastai.data.core import DataLoaders
     from transformers import BertConfig, BertForSequenceClassification
 
-    from blurr.loading.collate import PaddingCollator
-    from blurr.loading.dataloader import TextDL
-    from blurr.loading.rows import TokenizedRows
+    from blurr.loading.dataloader import RowsDL
     from blurr.tasks.base import default_device
+    from blurr.text.inputs import TextCollator, TextRows
     from blurr.training.callbacks.gradient_checkpointing import GradientCheckpointing
     from blurr.training.learner import Blearner
 
     device = default_device()
-    rows = TokenizedRows({"input_ids": [[1] * TOKENS] * ROWS * STEPS, "labels": [0, 1] * (ROWS * STEPS // 2)})
-    dl = TextDL(
-        rows, tokenizer=None, show_rows=list, create_batch=PaddingCollator(0), bs=ROWS, shuffle=True, device=device
+    rows = TextRows({"input_ids": [[1] * TOKENS] * ROWS * STEPS, "labels": [0, 1] * (ROWS * STEPS // 2)})
+    dl = RowsDL(
+        rows, tokenizer=None, show_rows=list, create_batch=TextCollator(0), bs=ROWS, shuffle=True, device=device
     )
     model = BertForSequenceClassification(BertConfig(vocab_size=1000, **SIZES)).to(device)
     cbs = [GradientCheckpointing()] if checkpointing else []
-    learn = Blearner(DataLoaders(dl, dl.new(TokenizedRows({}))), model, freeze=False, cbs=cbs)
+    learn = Blearner(DataLoaders(dl, dl.new(TextRows({}))), model, freeze=False, cbs=cbs)
     before = peak(device)
     start = time.perf_counter()
     with learn.no_bar(), learn.no_logging():

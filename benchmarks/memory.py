@@ -48,17 +48,16 @@ def train_by_blurr() -> float:
     from fastai.data.core import DataLoaders
     from transformers import BertConfig, BertForSequenceClassification
 
-    from blurr.loading.collate import PaddingCollator
-    from blurr.loading.dataloader import TextDL
-    from blurr.loading.rows import TokenizedRows
+    from blurr.loading.dataloader import RowsDL
+    from blurr.text.inputs import TextCollator, TextRows
     from blurr.training.learner import Blearner
     from blurr.training.schedules import one_cycle
 
     ids = np.random.default_rng(0).integers(1, SIZES["vocab_size"], (BATCH * STEPS, TOKENS)).tolist()
-    rows = TokenizedRows({"input_ids": ids, "labels": [0] * BATCH * STEPS})
-    dl = TextDL(rows, tokenizer=None, show_rows=list, create_batch=PaddingCollator(0), bs=BATCH, shuffle=True)
+    rows = TextRows({"input_ids": ids, "labels": [0] * BATCH * STEPS})
+    dl = RowsDL(rows, tokenizer=None, show_rows=list, create_batch=TextCollator(0), bs=BATCH, shuffle=True)
     model = BertForSequenceClassification(BertConfig(**SIZES))
-    learner = Blearner(DataLoaders(dl, dl.new(TokenizedRows({}))), model, freeze=False)
+    learner = Blearner(DataLoaders(dl, dl.new(TextRows({}))), model, freeze=False)
     before = peak()
     with learner.no_bar(), learner.no_logging():
         one_cycle(learner, 1e-4, epochs=1)

@@ -23,7 +23,8 @@ from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
 from blurr.loading.loader import Loader
 from blurr.tasks.base import Task
-from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
+from blurr.text.language_modeling.causal_lm import CausalLM
+from blurr.text.language_modeling.masked_lm import MaskedLM
 from blurr.training.optimizers import adamw
 from blurr.training.schedules import constant
 
@@ -57,7 +58,7 @@ def learner_of(name: str, raw: RawData, *, packing: bool, bucket: bool) -> tuple
     cls, model = TASKS[name]
     task: Task = cls(block_size=BLOCK, chunk=False, packing=packing)
     hf = build_hf(compose([f"task={name}", f"model={model}", "model.weights=scratch"]), task, raw)
-    rows = task.encode({"text": raw.train["text"][:]}, hf)
+    rows = task.encoded({"text": raw.train["text"][:]}, hf)
     lengths = rows.lengths
     # in random order the longest row of a batch is nearly always a long one
     size = TOKENS // BLOCK if packing else max(1, int(TOKENS / lengths.mean()))

@@ -44,7 +44,7 @@ def lengths_of(task_name: str, model: str, rows: pd.DataFrame) -> Lengths:
     task: Task = build(cfg.task)
     raw = from_data(task.schema, rows, valid=rows[:1])
     hf = build_hf(cfg, task, raw, load_weights=False)
-    lengths = task.encode({name: raw.train[name][:] for name in raw.train.column_names}, hf).lengths
+    lengths = task.encoded({name: raw.train[name][:] for name in raw.train.column_names}, hf).lengths
     return lengths.reshape(len(lengths), -1)
 
 

@@ -20,6 +20,7 @@ from blurr.data.core import RawData
 from blurr.experiment import build
 from blurr.models.objects import build_model
 from blurr.tasks.base import Task
+from blurr.text.inputs import TEXT
 from blurr.training.learner import Blearner
 
 HEADER = ["task", "sample data learns", "real data", "predict", "export and load", "MLflow"]
@@ -69,8 +70,8 @@ def restored(done: Finished) -> tuple[Task, RawData, Blearner]:
     task: Task = build(cfg.task)
     raw: RawData = build(cfg.data, schema=task.schema)
     model = str(done.folder / "model")
-    options = {"config": task.model_config(raw), "corpus": tuple, "load_weights": True, "weights": "pretrained"}
-    hf = build_model(model, model_cls=task.model_cls, **options)
+    options = {"config": task.target.model_config(raw), "corpus": tuple, "load_weights": True, "weights": "pretrained"}
+    hf = build_model(model, model_cls=task.model_cls, **options, inputs=TEXT)
     learner = task.learner(task.dataloaders(raw, hf, build(cfg.loader)), hf, raw=raw, metrics={})
     loss, wanted = task.evaluate(learner, raw).metrics["loss"], done.metrics["valid/loss"]
     if abs(loss - wanted) > 1e-4 * wanted:

@@ -82,7 +82,7 @@ def problem_of(task: Task, raw: RawData, model: list[str]) -> Problem:
     """Tokenize, and make the first weights."""
     torch.manual_seed(0)
     hf = build_hf(compose(model), task, raw)
-    columns = task.tokenize({name: raw.train[name][:] for name in raw.train.column_names}, hf)
+    columns = task.encode({name: raw.train[name][:] for name in raw.train.column_names}, hf)
     return Problem(task, raw, hf, columns)
 
 
@@ -114,7 +114,7 @@ def ways_of(store: str, *, is_seq2seq: bool) -> Ways:
 def loss_of(model: nn.Module, problem: Problem) -> float:
     """Give the loss on the validation rows."""
     raw, task = problem.raw.valid, problem.task
-    columns = task.tokenize({name: raw[name][:] for name in raw.column_names}, problem.hf)
+    columns = task.encode({name: raw[name][:] for name in raw.column_names}, problem.hf)
     valid = Problem(task, problem.raw, problem.hf, columns)
     model.eval()
     with torch.no_grad():

@@ -94,7 +94,7 @@ def run_experiment(
         learner = build_learner(cfg, task, raw, hf, run, report)
         train(cfg, learner, raw, hf, run, checkpoint)
         metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
-        saved = SavedTask(task.settled(learner), config["data"].get("columns", {}), chosen, metrics)
+        saved = SavedTask(task.resolved(learner), config["data"].get("columns", {}), chosen, metrics)
         outcome = conclude(saved, learner, raw, hf, run)
         review(run, facts_of(saved, raw, hf, learner, outcome), report=cfg.report and PARENT not in run.tags)
     facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})"}
@@ -113,7 +113,7 @@ def fitted_metrics(
     """
     reason = f"{raw.kind}, since {raw.reason}" if raw.kind else "by the task"
     said = fitted_as_said(cfg, overrides)
-    fit = fitted(said, task.predicted(raw), overrides, reason=reason)
+    fit = fitted(said, task.target.predicted(raw), overrides, reason=reason)
     if fit.objective == cfg.objective:
         return fit
     if is_trial and fit.objective != said.objective:
@@ -273,7 +273,8 @@ def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = 
     hf: HFObjects = build(
         cfg.model,
         model_cls=task.model_cls,
-        config=task.model_config(raw),
+        inputs=task.inputs,
+        config=task.target.model_config(raw),
         corpus=partial(task.corpus, raw),
         load_weights=load_weights,
     )
@@ -295,7 +296,7 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
             result = task.evaluate(learner, raw, split)
             outcome.add(split, result)
             run.table(table, result.rows)
-            for name, text in task.reports(result.rows).items():
+            for name, text in task.target.text_reports(result.rows).items():
                 report = run.folder / f"{split}_{name}"
                 with writing(report):
                     report.write_text(text, encoding="utf-8")
@@ -309,7 +310,7 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
         put(aside, model_folder)
     required = {k: v for k, v in task.example(hf).items() if k in task.schema.required}
     optional = [role for role in task.schema.inputs if role not in required]
-    run.model(model_folder, ModelForm(required, optional, task.options))
+    run.model(model_folder, ModelForm(required, optional, task.target.options))
     for path in sorted(run.folder.glob("lr_find.*")):
         run.artifact(path)
     run.tag(**outcome.tags())

@@ -17,12 +17,11 @@ from blurr.experiment import build_hf, build_raw
 from blurr.loading.bucketing import Buckets
 from blurr.loading.columns import Ragged
 from blurr.loading.loader import Loader
-from blurr.loading.rows import TokenizedRows
+from blurr.loading.rows import EncodedRows
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.base import Task
-from blurr.tasks.encoding import tokenized_splits
-from blurr.tasks.encoding import ordered_splits, tokenized_splits
+from blurr.tasks.encoding import encoded_splits
 from blurr.text.lengths import length_limit
 from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
 
@@ -72,11 +71,11 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     task: Task = build(cfg.task)
     raw = build_raw(cfg, task)
     reason = f"{raw.kind}, since {raw.reason}" if raw.kind else "by the task"
-    cfg = fitted(cfg, task.predicted(raw), words, reason=reason)
+    cfg = fitted(cfg, task.target.predicted(raw), words, reason=reason)
     hf = build_hf(cfg, task, raw, load_weights=False)
     loader: Loader = build(cfg.loader)
     splits = raw.ordered_splits
-    encoded = tokenized_splits(task, raw, hf, cache=loader.cache)
+    encoded = encoded_splits(task, raw, hf, cache=loader.cache)
     return {
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
         "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
@@ -91,7 +90,7 @@ def _yaml(value: Any) -> str:
     return OmegaConf.to_yaml(value, resolve=True).rstrip() if OmegaConf.is_config(value) else str(value)
 
 
-def _lengths(split: str, rows: TokenizedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, str]]:
+def _lengths(split: str, rows: EncodedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, str]]:
     """Say how long the rows are, and how many of them reach the limit and so may be cut."""
     limits = {"input_ids": getattr(task, "max_length", None), "labels": getattr(task, "max_target_length", None)}
     for column, wished in limits.items():
@@ -136,7 +135,7 @@ def _parameters(hf: HFObjects) -> Facts:
     return [("weights", f"{hf.weights} {hf.arch}, {sum(groups):,} parameters"), *facts]
 
 
-def _training(cfg: DictConfig, hf: HFObjects, rows: TokenizedRows, loader: Loader) -> Facts:
+def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> Facts:
     """Play the schedule, and say what each of its fits would train."""
     wish = OmegaConf.to_container(cfg.optimizer).get("lr")  # type: ignore[union-attr]  # a mapping
     lr: Any = LR_OF_WEIGHTS[hf.weights] if wish in (None, "auto") else wish

@@ -59,7 +59,7 @@ def test_an_argument_that_refuses_its_own_names_the_whole():
 
 
 def test_a_mistake_that_an_object_explains_is_left_in_its_words():
-    node = {"_target_": "blurr.text.language_modeling.causal_lm.MaskedLM", "as_mask": 0.9, "as_random": 0.9}
+    node = {"_target_": "blurr.text.language_modeling.masked_lm.MaskedLM", "as_mask": 0.9, "as_random": 0.9}
     for given in (node, {"_target_": "builtins.dict", "task": node}):
         with pytest.raises(InputError, match="together they must not exceed 1.$"):
             build(OmegaConf.create(given))

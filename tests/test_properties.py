@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
 from blurr.loading.bucketing import BatchSize, Buckets
-from blurr.loading.collate import PaddingCollator
-from blurr.loading.dataloader import TextDL
-from blurr.loading.rows import TokenizedRows
-from blurr.text.inputs import show_classification
+from blurr.loading.dataloader import RowsDL
+from blurr.text.inputs import TextCollator, TextRows, show_classification
 from blurr.text.language_modeling.chunking import cut, joined, pieces
 from blurr.text.language_modeling.packing import PACKED, kept_apart, packed, packs_of
 from blurr.text.question_answering.rows import Answer, tokenize_questions
@@ -158,11 +156,11 @@ def test_each_row_is_in_one_batch_of_an_epoch_and_no_batch_is_too_large(lengths,
 @few(max_examples=25)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 6), st.integers(0, 2), st.data())
 def test_a_pass_can_be_entered_at_any_batch(lengths, size, epoch, data):
-    rows = TokenizedRows({"input_ids": [[number] * n for number, n in enumerate(lengths, 1)]})
+    rows = TextRows({"input_ids": [[number] * n for number, n in enumerate(lengths, 1)]})
 
-    def loader() -> TextDL:
-        collator = PaddingCollator(0)
-        return TextDL(rows, tokenizer=None, show_rows=show_classification, create_batch=collator, bs=size, shuffle=True)
+    def loader() -> RowsDL:
+        collator = TextCollator(0)
+        return RowsDL(rows, tokenizer=None, show_rows=show_classification, create_batch=collator, bs=size, shuffle=True)
 
     whole, entered = loader(), loader()
     whole.epoch = entered.epoch = epoch
@@ -248,9 +246,7 @@ def test_packs_hold_each_sequence_once_and_whole(sequences, capacity):
 @given(SEQUENCES, st.integers(12, 40), st.booleans())
 def test_in_a_pack_no_text_sees_another_and_each_counts_from_its_own_beginning(sequences, capacity, causal):
     columns = packed({"input_ids": sequences}, capacity)
-    inputs, _ = PaddingCollator(0)(
-        [{k: np.array(v[i]) for k, v in columns.items()} for i in range(len(columns[PACKED]))]
-    )
+    inputs, _ = TextCollator(0)([{k: np.array(v[i]) for k, v in columns.items()} for i in range(len(columns[PACKED]))])
     apart = kept_apart(inputs, first_position=2, causal=causal)
     seen = apart["attention_mask"][:, 0] == 0  # (batch, sequence, sequence)
     numbers = inputs[PACKED]

@@ -26,7 +26,7 @@ from blurr.config.composing import HydraConfig, compose
 from blurr.data.files import load_files
 from blurr.errors import InputError
 from blurr.metrics.meaning import BertScore
-from blurr.models.objects import build_model, get_hf_objects
+from blurr.models.objects import build_model
 from blurr.reproduce import reproduce
 from blurr.runs import resume
 from blurr.runs.secrets import MaskingFormatter
@@ -37,6 +37,8 @@ from blurr.sweep.ledger import Ledger
 from blurr.sweep.run import check_words
 from blurr.sweep.space import Axis, Space
 from blurr.tasks.saved import FILE, SavedTask, load_task, save_task
+from blurr.text.inputs import TEXT
+from blurr.text.objects import get_hf_objects
 from blurr.text.seq2seq.summarization import Summarization
 from blurr.text.sequence_classification import SequenceClassification
 from blurr.tracking.finding import find_run
@@ -349,6 +351,7 @@ def test_a_model_that_brings_code_is_refused(work: Path, weights: str):
             corpus=tuple,
             load_weights=True,
             weights=weights,
+            inputs=TEXT,
         )
 
 

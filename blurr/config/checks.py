@@ -4,7 +4,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -284,14 +284,15 @@ def _bounds(constraints: tuple[Any, ...]) -> str:
 def _check_metrics(config: Mapping[str, Any]) -> None:
     """Refuse a metric that compares what the task does not predict."""
     target = config.get("task", {}).get("_target_", "")
-    predicts = signatures.class_attribute(target, "predicts") if signatures.is_ours(target) else None
+    learned = signatures.class_attribute(target, "target_cls") if signatures.is_ours(target) else None
+    predicts = signatures.class_texts(learned, "predicts") if learned else ()
     for name, metric in config.get("metrics", {}).items() if predicts else ():
         reads = reads_of(metric)
-        if reads and reads not in str(predicts):
-            fitting = options_that_read(str(predicts))
+        if reads and reads not in predicts:
+            fitting = options_that_read(predicts)
             raise InputError(
-                f"metrics: {name} compares {reads}, but {target.split('.')[-1]} predicts {predicts}. These fit: "
-                f"{', '.join(fitting)}. Choose some with metrics=[{fitting[0]}]."
+                f"metrics: {name} compares {reads}, but {target.split('.')[-1]} predicts {' or '.join(predicts)}. "
+                f"These fit: {', '.join(fitting)}. Choose some with metrics=[{fitting[0]}]."
             )
 
 
@@ -301,12 +302,12 @@ def reads_of(metric: Mapping[str, Any]) -> str | None:
     return signatures.class_attribute(target, "reads") if signatures.is_ours(target) else None
 
 
-def options_that_read(predicts: str) -> list[str]:
+def options_that_read(predicts: Collection[str]) -> list[str]:
     """Return the options of `metrics` that compare what a task predicts."""
     return [option for option, file in paths.options("metrics").items() if _fits(file, predicts)]
 
 
-def _fits(file: Path, predicts: str) -> bool:
+def _fits(file: Path, predicts: Collection[str]) -> bool:
     """Does a file of metrics hold one that compares what the task predicts?"""
     option = typing.cast(dict[str, dict[str, Any]], OmegaConf.to_container(OmegaConf.load(file)))
     return any(reads in predicts for metric in option.values() if (reads := reads_of(metric)))

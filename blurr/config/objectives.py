@@ -59,7 +59,7 @@ def fitted_as_said(cfg: DictConfig, words: Iterable[str]) -> DictConfig:
 
 def _check_not_asked(unfit: Sequence[str], lost: Sequence[str], reads: str, words: Sequence[str], reason: str) -> None:
     keys = [word.lstrip("+~").partition("=")[0] for word in words]
-    fits = f"These fit: {', '.join(checks.options_that_read(reads))}."
+    fits = f"These fit: {', '.join(checks.options_that_read([reads]))}."
     if any(key.partition(".")[0] == "metrics" for key in keys):
         raise InputError(
             f"metrics: {', '.join(unfit)} cannot score {reads}, which these labels are ({reason}). {fits} Leave "

@@ -118,7 +118,29 @@ def alias(module: str, name: str) -> Any:
 
 
 def class_attribute(target: str, name: str) -> str | None:
-    """Return the text that a class, or one it inherits from, sets as a class attribute; None where there is none."""
+    """Return the text that a class, or one it inherits from, sets as a class attribute; None where there is none.
+
+    For a class of ours, the text is its dotted path.
+    """
+    for module, value in _class_values(target, name):
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return value.value
+        if isinstance(value, ast.Name):
+            scope = _parse(module).body
+            return f"{module}.{value.id}" if _define(scope, value.id) else _imported_from(scope, value.id)
+    return None
+
+
+def class_texts(target: str, name: str) -> tuple[str, ...]:
+    """Return the texts that a class, or one it inherits from, sets as a tuple; empty where there is none."""
+    for _, value in _class_values(target, name):
+        if isinstance(value, ast.Tuple):
+            return tuple(each.value for each in value.elts if isinstance(each, ast.Constant))
+    return ()
+
+
+def _class_values(target: str, name: str) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the module and value of a class attribute, that of the nearest class first."""
     for owner in _lineage(find(target)):
         for statement in owner.node.body:
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
@@ -127,9 +149,8 @@ def class_attribute(target: str, name: str) -> str | None:
                 goal, value = statement.targets[0], statement.value
             else:
                 continue
-            if goal.id == name and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                return value.value
-    return None
+            if goal.id == name and value is not None:
+                yield owner.module, value
 
 
 def _split(target: str) -> tuple[str, list[str]]:

@@ -1,40 +1,47 @@
 """Pad encoded rows to the longest of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from blurr.loading.rows import IGNORED, Batch, Row
+from blurr.loading.rows import IGNORED, Batch, InputNames, Row
 
 
 class PaddingCollator:
-    """Pad tokenized rows to the longest of the batch; works in any `torch.utils.data.DataLoader`.
+    """Pad encoded rows to the longest of the batch; works in any `torch.utils.data.DataLoader`.
 
-    Returns of a call: `(inputs, targets)`; `inputs` holds `input_ids` and `attention_mask`, both `(batch, sequence)`,
-    whatever else the rows have, and `labels`, equal to the targets: `(batch,)` or `(batch, sequence)`, padded by -100.
+    A call returns `(inputs, targets)`: `inputs` holds each column, padded, the mask of the main input, both
+    `(batch, sequence)`, and `labels`, equal to the targets: `(batch,)` or `(batch, sequence)`, padded by -100.
 
     Args:
-        pad_token_id: what pads `input_ids`.
-        padding_side: `right` or `left`.
-        pad_to_multiple_of: round the padded length up to a multiple of this.
+        names: What the inputs are called.
+        pads: Column to the value that pads it; 0 pads the others.
+        padding_side: `right` or `left`; labels are padded on the right.
+        pad_to_multiple_of: Round the padded length up to a multiple of this.
     """
 
     def __init__(
-        self, pad_token_id: int, *, padding_side: str = "right", pad_to_multiple_of: int | None = None
+        self,
+        names: InputNames,
+        pads: Mapping[str, int],
+        *,
+        padding_side: str = "right",
+        pad_to_multiple_of: int | None = None,
     ) -> None:
-        self.pad_values = {"input_ids": pad_token_id, "labels": IGNORED}
+        self.names, self.pads = names, {**pads, "labels": IGNORED}
         self.left = padding_side == "left"
         self.multiple = pad_to_multiple_of or 1
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
+        main, mask = self.names
         inputs = {name: self._stack(name, [row[name] for row in rows]) for name in rows[0]}
-        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-        width = inputs["input_ids"].shape[1]
+        lengths = torch.tensor([len(row[main]) for row in rows])
+        width = inputs[main].shape[1]
         positions = torch.arange(width)
-        mask = positions >= width - lengths[:, None] if self.left else positions < lengths[:, None]
-        inputs["attention_mask"] = mask.long()
+        is_real = positions >= width - lengths[:, None] if self.left else positions < lengths[:, None]
+        inputs[mask] = is_real.long()
         if "labels" not in inputs:
             return inputs, torch.empty(len(rows), 0)
         return inputs, inputs["labels"]
@@ -43,7 +50,7 @@ class PaddingCollator:
         if np.ndim(values[0]) == 0 or np.asarray(values[0]).dtype.kind == "f":
             return torch.as_tensor(np.asarray(values))
         width = -(-max(len(v) for v in values) // self.multiple) * self.multiple
-        padded = np.full((len(values), max(width, 1)), self.pad_values.get(name, 0), dtype=np.int64)
+        padded = np.full((len(values), max(width, 1)), self.pads.get(name, 0), dtype=np.int64)
         for i, v in enumerate(values):
             padded[i, len(padded[i]) - len(v) if self.left and name != "labels" else 0 :][: len(v)] = v
         return torch.from_numpy(padded)

@@ -1,6 +1,6 @@
-"""Tokenize texts, batch them for fastai, and show what is in a batch."""
+"""Batch encoded rows for fastai, in an order that seed and epoch decide, and show what is in a batch."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,33 +8,33 @@ import pandas as pd
 import torch
 from fastai.data.core import TfmdDL
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
-from blurr.loading.rows import Batch, Inputs, Table, TokenizedRows
+from blurr.loading.rows import Batch, EncodedRows, Inputs, Table
 
 
-class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
-    """A fastai DataLoader of tokenized text, in batches of similar length, that can show itself.
+class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
+    """A fastai DataLoader of encoded rows, in batches of similar length, that can show itself.
 
     A batch is `(inputs, targets)`, see `PaddingCollator`.
 
     Args:
-        dataset: `TokenizedRows`, or a fastai `Datasets` of `(text, target)`.
-        tokenizer: turns ids back into text.
+        dataset: `EncodedRows`, or what `encode` turns into them.
+        tokenizer: Turns ids back into text; the processor of other modalities.
         show_rows: `(dl, inputs, targets, predictions, **options) -> table`, what `show_batch` and `show_results` show.
-        encode: turns raw items into `TokenizedRows`, for `test_dl`; `None` where the dataset does that itself.
-        lengths: of each row, by which rows are bucketed; `None` takes the dataset's, or counts characters.
-        seed: seed of the order of the batches.
-        bucket: put rows of similar length together.
-        max_tokens: instead of `bs` rows, the tokens of a batch, padding included.
-        kwargs: as for fastai's `TfmdDL`.
+        encode: Turns raw items into `EncodedRows`, for `test_dl`.
+        task: What predicts and interprets for a learner on these rows, see `tasks.base.Task`.
+        lengths: Of each row, by which rows are bucketed; `None` takes the dataset's.
+        seed: Of the order of the batches.
+        bucket: Put rows of similar length together.
+        max_tokens: Tokens of a batch, padding included, instead of `bs` rows.
+        kwargs: As for fastai's `TfmdDL`.
 
     Attributes:
-        epoch: of the coming pass over the training rows; with `seed` it decides their order.
-        first: the batch of that pass to begin with, to go on within an epoch.
-        by_length: only rows of one length make a batch, see `batch_by_length`.
-        chances: of each row to be drawn in an epoch of training, with replacement; `None` takes each row once.
+        epoch: Number of the next pass over the training rows; with `seed` it decides their order.
+        first: The batch of that pass to begin with, to resume within an epoch.
+        by_length: Only rows of one length make a batch, see `batch_by_length`.
+        chances: Of each row to be drawn in an epoch of training, with replacement; `None` takes each row once.
     """
 
     chances: NDArray[Any] | None = None
@@ -44,9 +44,10 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         self,
         dataset: Any = None,
         *,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Any,
         show_rows: Callable[..., Table],
-        encode: Callable[[Any], TokenizedRows] | None = None,
+        encode: Callable[[Any], EncodedRows] | None = None,
+        task: Any = None,
         lengths: NDArray[Any] | None = None,
         seed: int = 42,
         bucket: bool = True,
@@ -58,16 +59,17 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
             "tokenizer": tokenizer,
             "show_rows": show_rows,
             "encode": encode,
+            "task": task,
             "seed": seed,
             "bucket": bucket,
             "max_tokens": max_tokens,
         }
-        self.tokenizer, self.show_rows, self.encode, self.seed, self.bucket = tokenizer, show_rows, encode, seed, bucket
-        self.max_tokens, self.epoch, self.first = max_tokens, 0, 0
+        self.tokenizer, self.show_rows, self.encode, self.task = tokenizer, show_rows, encode, task
+        self.seed, self.bucket, self.max_tokens, self.epoch, self.first = seed, bucket, max_tokens, 0, 0
         super().__init__(dataset, num_workers=num_workers, **kwargs)
         # torch draws a seed for its workers at each pass; from the global generator, a resumed run would draw one more
         self.fake_l.generator = torch.Generator().manual_seed(seed)
-        self.lengths = _lengths(self) if lengths is None and bucket and self.n else lengths
+        self.lengths = self.dataset.lengths if lengths is None and bucket and self.n else lengths
         self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
 
     def batches(self) -> list[Order]:
@@ -83,16 +85,14 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
 
     def row_lengths(self) -> NDArray[Any]:
         """Return each row's length, `(rows,)`, whether or not rows are bucketed by it; see `lengths`."""
-        lengths = _lengths(self) if self.lengths is None else self.lengths
+        lengths = self.dataset.lengths if self.lengths is None else self.lengths
         return lengths if lengths.ndim == 1 else lengths[:, 0]
 
     def _plan(self) -> list[Order]:
         size = BatchSize(self.bs, self.max_tokens)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
-        if self.by_length and isinstance(self.dataset, TokenizedRows):
+        if self.by_length:
             batches = Buckets(self.row_lengths(), size).of_one_length()
-        elif self.by_length:  # texts that are tokenized later, of which only the letters can be counted
-            batches = list(rows[:, None])
         elif self.lengths is None:
             batches = np.split(rows, range(self.bs, self.n, self.bs)) if self.n else []
         else:
@@ -108,7 +108,7 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         drawn: Order = rng.permutation(rows) if self.chances is None else rng.choice(rows, self.n, p=self.chances)
         return drawn
 
-    def in_one_order(self) -> "TextDL":
+    def in_one_order(self) -> "RowsDL":
         """Return the loader, or one of the same rows whose order stays the same from pass to pass."""
         return self.new(shuffle=False, drop_last=False) if self.shuffle else self
 
@@ -126,11 +126,7 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return (b for i, b in enumerate(self.batches()[self.first :]) if i % self.num_workers == self.offs)
 
     def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
-        for batch in samps:
-            if isinstance(self.dataset, TokenizedRows):  # they have been through every transform of an item
-                yield self.do_batch([self.dataset[i] for i in batch])
-            else:
-                yield self.do_batch([self.do_item(int(i)) for i in batch])
+        return (self.do_batch([self.dataset[i] for i in batch]) for batch in samps)
 
     def after_iter(self) -> None:
         """Go on to the next epoch; a pass that was broken off is begun again."""
@@ -146,9 +142,9 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         inputs, targets = res
         return {name: _single(values) for name, values in inputs.items()}, _single(targets)
 
-    def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "TextDL":
+    def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "RowsDL":
         """Make a loader like this one, of other rows: tokenized ones, a fastai dataset, or raw items."""
-        raw = dataset is not None and self.encode is not None and not isinstance(dataset, TokenizedRows)
+        raw = dataset is not None and self.encode is not None and not isinstance(dataset, EncodedRows)
         rows = self.encode(dataset) if raw and self.encode else dataset
         lengths = self.lengths if dataset is None else None
         self._n_inp, self._types = 1, (dict, torch.Tensor)  # fastai would take a batch apart to learn them
@@ -184,21 +180,6 @@ class TextDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
 
 def _single(values: torch.Tensor) -> torch.Tensor:
     return values.float() if values.dtype == torch.float64 else values
-
-
-def _lengths(dl: TextDL) -> NDArray[Any]:
-    """Return each row's length: in tokens where they are known, else in characters of all its texts."""
-    if isinstance(dl.dataset, TokenizedRows):
-        return dl.dataset.lengths
-    return np.array([_characters(dl.do_item(i)[0]) for i in range(len(dl.dataset))])
-
-
-def _characters(item: Any) -> int:
-    if isinstance(item, str):
-        return len(item)
-    if isinstance(item, Mapping):
-        return _characters(item["text"])
-    return sum(_characters(part) for part in item)
 
 
 def _show_table(table: Table) -> None:

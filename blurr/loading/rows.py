@@ -1,7 +1,7 @@
-"""Put tokenized rows into padded batches of similar length."""
+"""Encoded rows: what a task made of raw rows, held as flat arrays, one column each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -11,18 +11,36 @@ from blurr.loading.columns import Ragged, as_column
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 Row = Mapping[str, Any]
-Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
+Inputs = dict[str, torch.Tensor]
+Batch = tuple[Inputs, torch.Tensor]
+Table = list[dict[str, Any]]
 
 
-class TokenizedRows:
-    """Tokenized rows, held as flat arrays; row `i` is a dict of one array or number per column.
+class InputNames(NamedTuple):
+    """What a modality calls the inputs of its models.
+
+    Attributes:
+        main: The input whose length is the length of a row; empty where rows have no length.
+        mask: The input that tells real positions from padding; empty where there is none.
+    """
+
+    main: str = ""
+    mask: str = ""
+
+
+class EncodedRows:
+    """Encoded rows; row `i` is a dict of one array or number per column.
 
     Args:
-        columns: name to values: lists of integers become `Ragged`, numbers a NumPy array.
-        vocab: names of the labels, where the task has labels.
+        columns: Name to values: lists of integers become `Ragged`, numbers a NumPy array.
+        vocab: Names of the labels, where the task has labels.
+
+    Attributes:
+        names: What the inputs are called; each modality has a subclass with its own.
     """
 
     n_inp = 1  # fastai: of a batch `(inputs, targets)` the first element is input
+    names: ClassVar[InputNames] = InputNames()
 
     def __init__(self, columns: Mapping[str, Sequence[Any]], vocab: list[str] | None = None) -> None:
         self.columns = {name: as_column(values) for name, values in columns.items()}
@@ -36,37 +54,31 @@ class TokenizedRows:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row, `(rows,)`; `(rows, 2)` where it has a target that is padded apart from the source."""
-        ids, target = self.columns.get("input_ids"), self.columns.get("labels")
-        if not isinstance(ids, Ragged):
+        """Length of each row, `(rows,)`; `(rows, 2)` where it has a target that is padded apart from the source."""
+        main, target = self.columns.get(self.names.main), self.columns.get("labels")
+        if not isinstance(main, Ragged):
             return np.zeros(len(self), dtype=np.int64)
-        if not isinstance(target, Ragged) or np.array_equal(target.offsets, ids.offsets):
-            return ids.lengths
-        return np.stack([ids.lengths, target.lengths], axis=1)
+        if not isinstance(target, Ragged) or np.array_equal(target.offsets, main.offsets):
+            return main.lengths
+        return np.stack([main.lengths, target.lengths], axis=1)
 
-    def new_empty(self) -> "TokenizedRows":
-        """Give rows of the same kind with nothing in them, as fastai's `export` asks for."""
-        return TokenizedRows({}, self.vocab)
+    def new_empty(self) -> "EncodedRows":
+        """Return rows of the same kind with nothing in them, as fastai's `export` asks for."""
+        return type(self)({}, self.vocab)
 
 
 def in_order(order: Sequence[int], values: Sequence[Any]) -> list[Any]:
-    """Put values that came in the order of the batches back into the order of the tokenized rows."""
+    """Put values that came in the order of the batches back into the order of the encoded rows."""
     result: list[Any] = [None] * len(values)
     for index, value in zip(order, values, strict=True):
         result[index] = value
     return result
 
 
-def by_row(rows: TokenizedRows, values: Sequence[Any], n: int) -> list[list[Any]]:
-    """Group values of tokenized rows by the row they come from: one each, or several windows (column `row`)."""
+def by_row(rows: EncodedRows, values: Sequence[Any], n: int) -> list[list[Any]]:
+    """Group values of encoded rows by the row they come from: one each, or several windows (column `row`)."""
     source = rows.columns.get("row", range(len(values)))
     groups: list[list[Any]] = [[] for _ in range(n)]
     for row, value in zip(source, values, strict=True):
         groups[int(row)].append(value)
     return groups
-
-
-Inputs = dict[str, torch.Tensor]
-
-
-Table = list[dict[str, Any]]

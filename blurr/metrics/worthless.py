@@ -2,18 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def doubts(predicts: str, rows: Rows, scores: Mapping[str, float]) -> list[str]:
+def doubts(predicts: Collection[str], rows: Rows, scores: Mapping[str, float]) -> list[str]:
     """Return a line for each sign that a split's scores are worth nothing.
 
     Args:
-        predicts: what the task predicts, see `Task.predicts`.
+        predicts: what the task predicts, see `Target.predicts`.
         rows: described, with `target` and `prediction`.
         scores: of the split, by the names of the metrics.
     """
@@ -26,7 +26,7 @@ def doubts(predicts: str, rows: Rows, scores: Mapping[str, float]) -> list[str]:
         "texts": _of_texts,
         "tokens": _of_tokens,
     }
-    judge = _of_choices if {"classes", "numbers"} & set(predicts.split()) else judges.get(predicts)
+    judge = _of_choices if {"classes", "numbers"} & set(predicts) else judges.get(next(iter(predicts), ""))
     said = judge(rows) if judge else None  # of what a task of one's own predicts, nothing is known here
     return [*found, *([said] if said else [])]
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from fastai.learner import AvgLoss, Learner
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 
-from blurr.loading.rows import IGNORED
+from blurr.loading.rows import IGNORED, EncodedRows
 
 
 class PreCalculatedCrossEntropyLoss(CrossEntropyLossFlat):  # type: ignore[misc]  # fastai is not typed
@@ -54,7 +55,7 @@ class PreCalculatedMSELoss:
         return value
 
     def activation(self, out: torch.Tensor) -> torch.Tensor:
-        """Give the prediction, `(batch,)`, of logits `(batch, 1)`."""
+        """Return the prediction, `(batch,)`, for logits `(batch, 1)`."""
         return out.squeeze(-1)
 
     def decodes(self, out: torch.Tensor) -> torch.Tensor:
@@ -78,12 +79,20 @@ class LossPerTarget(AvgLoss):  # type: ignore[misc]
 PRECALCULATED = (PreCalculatedCrossEntropyLoss, PreCalculatedBCELoss, PreCalculatedMSELoss)
 
 
+def own_loss(rows: Any) -> Any:
+    """Return the loss that takes the model's own value, of the kind that the targets of encoded rows ask for."""
+    labels = rows.columns.get("labels") if isinstance(rows, EncodedRows) else None
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "f":
+        return PreCalculatedBCELoss() if labels.ndim == 2 else PreCalculatedMSELoss()
+    return PreCalculatedCrossEntropyLoss()
+
+
 def _must_compute(loss: Any) -> bool:
     return loss.precalculated is None or loss.reduction != "mean"
 
 
 def loss_per_row(loss_func: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Give the loss of each row, `(batch,)`, averaged over its real targets where it has several.
+    """Return the loss of each row, `(batch,)`, averaged over its real targets where it has several.
 
     Args:
         loss_func: a fastai loss, or a torch loss module, with a `reduction` that can be set.

@@ -1,4 +1,4 @@
-"""Build the four Hugging Face objects of an experiment: architecture, config, tokenizer and model."""
+"""Load or build a Hugging Face model and the processor before it."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,21 +12,17 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
 from blurr.models.attention import Attention, set_attention
 from blurr.models.heads import fit_head, head_of_another_task, in_stored_order
+from blurr.models.inputs import ModalityInputs
 from blurr.models.positions import Positions, positions_of
 from blurr.models.tensors import check_new
 from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
 from blurr.process.quiet import quiet
-from blurr.text.lengths import set_advice
-from blurr.text.scratch import train_tokenizer
-from blurr.text.special_tokens import note_own
-from blurr.text.vocabulary import add_pad_token
 
 log = logging.getLogger(__name__)
 DType = Literal["auto", "float32", "bfloat16", "float16", "stored"]
@@ -41,23 +37,31 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, Safetensor
 
 @dataclass(frozen=True)
 class HFObjects:
-    """What blurr knows of a model; unpacks as `arch, config, tokenizer, model`, as in blurr 1.x.
+    """A model and its processor; unpacks as `arch, config, processor, model`, as in blurr 1.x.
 
     Args:
         arch: Hugging Face's name of the architecture, such as `bart`.
+        config: Of the model.
+        processor: What makes the model's inputs: a tokenizer, an image processor, a feature extractor.
+        model: The model.
         weights: `pretrained` or `scratch`: what the weights really are.
-        positions: the longest texts that the model has positions for.
-        stored: the type of numbers in which the checkpoint has its weights, such as `bfloat16`; `None` where it does
+        positions: The longest inputs that the model has positions for.
+        stored: The type of numbers in which the checkpoint has its weights, such as `bfloat16`; `None` where it does
             not say, or the weights are from scratch.
     """
 
     arch: str
     config: Any  # each architecture's config has attributes of its own, which no type tells
-    tokenizer: PreTrainedTokenizerBase
+    processor: Any
     model: PreTrainedModel
     weights: str = "pretrained"
     positions: Positions = Positions()
     stored: str | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor, by the name that text models give it."""
+        return self.processor
 
     @property
     def label_names(self) -> list[str]:
@@ -68,17 +72,17 @@ class HFObjects:
         return f"Model: {self.arch}, {self.weights}, {self.model.num_parameters():,} parameters."
 
     def __iter__(self) -> Iterator[Any]:
-        return iter((self.arch, self.config, self.tokenizer, self.model))
+        return iter((self.arch, self.config, self.processor, self.model))
 
 
-def get_hf_objects(
-    pretrained_model_name_or_path: str | Path,
+def load_objects(
+    name: str,
     model_cls: Any,
+    inputs: ModalityInputs,
     config: PretrainedConfig | None = None,
-    tokenizer_cls: Any = AutoTokenizer,
     *,
     config_kwargs: Mapping[str, Any] | None = None,
-    tokenizer_kwargs: Mapping[str, Any] | None = None,
+    processor_kwargs: Mapping[str, Any] | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     cache_dir: str | Path | None = None,
     dtype: DType = "auto",
@@ -88,25 +92,24 @@ def get_hf_objects(
     """Load a checkpoint from a local folder, the cache or the Hub.
 
     Args:
-        pretrained_model_name_or_path: Hub id or local folder.
-        model_cls: the class whose `from_pretrained` makes the model, such as `AutoModelForSequenceClassification`.
-        config: used as it is; `config_kwargs` change it all the same.
-        tokenizer_cls: the class whose `from_pretrained` makes the tokenizer.
-        config_kwargs: values of the config, such as `{"num_labels": 3}`. Labels that the checkpoint has, too, keep the
+        name: Hub id or local folder.
+        model_cls: The class whose `from_pretrained` makes the model, such as `AutoModelForSequenceClassification`.
+        inputs: Loads the processor.
+        config: Used as it is, except for `config_kwargs`.
+        config_kwargs: Values of the config, such as `{"num_labels": 3}`. Labels that the checkpoint has, too, keep the
             order that they have there.
-        tokenizer_kwargs: passed to the tokenizer.
-        model_kwargs: passed to the model.
-        cache_dir: where downloads are kept.
-        dtype: of the weights, see `torch_dtype`.
-        allow_missing: regular expressions for tensors that the checkpoint lacks and that may be made anew, besides
+        processor_kwargs: Passed to the processor.
+        model_kwargs: Passed to the model.
+        cache_dir: Where downloads are kept.
+        dtype: Of the weights, see `torch_dtype`.
+        allow_missing: Regular expressions for tensors that the checkpoint lacks and that may be made anew, besides
             those of the head and the pooler.
-        complete: refuse any tensor that is missing or of another size, for the model is not to be trained.
+        complete: Refuse any tensor that is missing or of another size, since the model will not be trained.
 
     Raises:
         InputError: nothing can be loaded from there, or weights are missing.
         ResourceError: the Hub does not answer, or memory or disk do not suffice.
     """
-    name = str(pretrained_model_name_or_path)
     # a head of another size is the normal case of fine-tuning: it is made anew, and `check_new` says so
     options = {"ignore_mismatched_sizes": not complete, "trust_remote_code": False, **(model_kwargs or {})}
     options = {"dtype": torch_dtype(dtype), "output_loading_info": True, **options}
@@ -119,21 +122,20 @@ def get_hf_objects(
             config = AutoConfig.from_pretrained(name, **{**common, **values})
         else:
             config.update(values)
-        tokenizer = tokenizer_cls.from_pretrained(name, **{**common, **(tokenizer_kwargs or {})})
+        processor = inputs.load(name, **{**common, **(processor_kwargs or {})})
         model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
     missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
     check_new(model, missing | resized, name, allowed=allow_missing, complete=complete)
     theirs = head_of_another_task(model, stored)
     if complete and theirs is not None:
         raise InputError(
-            f"The head of {name!r} is that of a {theirs}, and not of a {type(model).__name__}: its answers would mean "
+            f"The head of {name!r} is that of a {theirs}, not of a {type(model).__name__}: its answers would mean "
             "nothing. Choose the task that it was trained for, or train it (`blurr run`)."
         )
     if "id2label" in values or "num_labels" in values:
         fit_head(model, stored, missing=missing, resized=resized)
-    note_own(tokenizer, (tokenizer_kwargs or {}).values())
-    add_pad_token(tokenizer, model)
-    return _described(tokenizer, model, stored=stored)
+    inputs.fit(processor, model)
+    return _described(inputs, processor, model, stored=stored)
 
 
 @contextmanager
@@ -181,31 +183,20 @@ def torch_dtype(dtype: DType) -> torch.dtype | Literal["auto"]:
 
 
 def _described(
-    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, stored: PretrainedConfig | None, **known: Any
+    inputs: ModalityInputs, processor: Any, model: PreTrainedModel, *, stored: PretrainedConfig | None, **known: Any
 ) -> HFObjects:
-    """Make the record of a model, and have its tokenizer know how long a text the model can read."""
+    """Return the record of a model, and limit its processor to what the model can read."""
     positions = positions_of(model)
-    set_advice(tokenizer, model.config, positions)
+    inputs.limit(processor, model.config, positions)
     dtype = None if stored is None or stored.dtype is None else str(stored.dtype).removeprefix("torch.")
     return HFObjects(
         **{"arch": str(model.config.model_type), **known},
         config=model.config,
-        tokenizer=tokenizer,
+        processor=processor,
         model=model,
         positions=positions,
         stored=dtype,
     )
-
-
-class NLP:
-    """The door to Hugging Face's models, under the name that blurr 1.x gave it."""
-
-    get_hf_objects = staticmethod(get_hf_objects)
-
-    @staticmethod
-    def get_architectures() -> list[str]:
-        """Names of all architectures that the installed transformers knows."""
-        return sorted(CONFIG_MAPPING.keys())
 
 
 # -- weights: pretrained where they can be had, from scratch where not
@@ -215,6 +206,7 @@ def build_model(
     name: str,
     *,
     model_cls: str,
+    inputs: ModalityInputs,
     config: Mapping[str, Any],
     corpus: Callable[[], Iterable[str]],
     load_weights: bool,
@@ -231,11 +223,12 @@ def build_model(
     tokenizer_kwargs: Mapping[str, Any] | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
 ) -> HFObjects:
-    """Build tokenizer, config and model as `model=` of the configuration asks for.
+    """Build processor, config and model as `model=` of the configuration asks for.
 
     Args:
         name: Hub id or local folder of the checkpoint.
         model_cls: name of a transformers auto class, given by the task.
+        inputs: of the task's modality; makes the processor.
         config: values that the task asks for, such as the label names.
         load_weights: `False` makes a model without memory for its weights, of which only the shapes can be read.
         corpus: gives the texts of the training split, to train the tokenizer of a model from scratch.
@@ -251,7 +244,7 @@ def build_model(
         allow_missing: regular expressions for tensors that the checkpoint may lack, see `get_hf_objects`.
         attention: see `blurr.models.attention.set_attention`; `None` leaves the choice to transformers.
         config_kwargs: the user's values of the config; they win.
-        tokenizer_kwargs: passed to the tokenizer.
+        tokenizer_kwargs: passed to the processor.
         model_kwargs: passed to `from_pretrained`.
 
     Raises:
@@ -264,11 +257,12 @@ def build_model(
     chosen = choose_weights(name, weights, arch)
     device = nullcontext() if load_weights else torch.device("meta")
     if chosen == "pretrained" and load_weights:
-        hf = get_hf_objects(
+        hf = load_objects(
             name,
             auto_cls,
+            inputs,
             config_kwargs={**at, **values},
-            tokenizer_kwargs=tokenizer_values,
+            processor_kwargs=tokenizer_values,
             model_kwargs={**at, **(model_kwargs or {})},
             dtype=dtype,
             allow_missing=allow_missing,
@@ -277,11 +271,11 @@ def build_model(
         with device:
             remote = {"trust_remote_code": (model_kwargs or {}).get("trust_remote_code", False)}
             given = {**remote, **at, **values}, {**remote, **tokenizer_values}
-            hf = replace(_reinitialized(name, auto_cls, *given, dtype), weights=chosen)
+            hf = replace(_reinitialized(name, auto_cls, inputs, *given, dtype), weights=chosen)
     elif arch is not None:
-        tokenizer = train_tokenizer(arch, corpus(), vocab_size=scratch_vocab, tokenizer=scratch_tokenizer)
+        processor = inputs.train(arch, corpus(), vocab_size=scratch_vocab, kind=scratch_tokenizer)
         with device:
-            hf = _from_sizes(arch, auto_cls, tokenizer, {**(scratch or {}), **values}, dtype)
+            hf = _from_sizes(arch, auto_cls, inputs, processor, {**(scratch or {}), **values}, dtype)
     else:
         raise InputError(f"model={name!r} cannot be reached to learn its architecture. {REMEDY}")
     if attention is not None:
@@ -295,39 +289,31 @@ def build_model(
 
 
 def _from_sizes(
-    arch: str, auto_cls: Any, tokenizer: PreTrainedTokenizerBase, values: Mapping[str, Any], dtype: DType
+    arch: str, auto_cls: Any, inputs: ModalityInputs, processor: Any, values: Mapping[str, Any], dtype: DType
 ) -> HFObjects:
-    """Make a model with random weights, its special ids taken from the tokenizer."""
-    bos, pad = tokenizer.bos_token_id, tokenizer.pad_token_id
-    ids = {
-        "pad_token_id": pad,
-        "bos_token_id": bos,
-        "eos_token_id": tokenizer.eos_token_id,
-        "sep_token_id": tokenizer.sep_token_id,  # by which BigBird and Longformer find the question
-        "decoder_start_token_id": pad if bos is None else bos,
-        "forced_eos_token_id": None,
-    }
-    known = {k: v for k, v in ids.items() if v is not None}
-    config = AutoConfig.for_model(arch, vocab_size=len(tokenizer), **{**known, **values})
+    """Make a model of these sizes with random weights."""
+    config = AutoConfig.for_model(arch, **{**inputs.scratch_config(processor, values), **values})
     model = auto_cls.from_config(config, trust_remote_code=False, **_dtype_of_new(dtype))
-    note_own(tokenizer)
-    tokenizer.model_max_length = int(values.get("max_position_embeddings", values.get("n_positions", 512)))
-    return _described(tokenizer, model, stored=None, arch=arch, weights="scratch")
+    return _described(inputs, processor, model, stored=None, arch=arch, weights="scratch")
 
 
 def _reinitialized(
-    name: str, auto_cls: Any, values: Mapping[str, Any], tokenizer_kwargs: Mapping[str, Any], dtype: DType
+    name: str,
+    auto_cls: Any,
+    inputs: ModalityInputs,
+    values: Mapping[str, Any],
+    processor_kwargs: Mapping[str, Any],
+    dtype: DType,
 ) -> HFObjects:
-    """Make a model with random weights, of the size and with the tokenizer of a checkpoint."""
+    """Make a model with random weights, of the size and with the processor of a checkpoint."""
     with _readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in values.items() if k in WHERE})
         config = AutoConfig.from_pretrained(name, **in_stored_order(values, stored))
-        tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_kwargs)
+        processor = inputs.load(name, **processor_kwargs)
         remote = {"trust_remote_code": values["trust_remote_code"]}
         model = auto_cls.from_config(config, **remote, **_dtype_of_new(dtype))
-    note_own(tokenizer, tokenizer_kwargs.values())
-    add_pad_token(tokenizer, model)
-    return _described(tokenizer, model, stored=stored)
+    inputs.fit(processor, model)
+    return _described(inputs, processor, model, stored=stored)
 
 
 def _dtype_of_new(dtype: DType) -> dict[str, torch.dtype]:

@@ -40,7 +40,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "directions": outcome.directions,
         "notes": outcome.notes,
         "doubts": outcome.doubts,
-        "labels": saved.task.vocab(hf),
+        "labels": saved.task.target.vocab(hf),
         "tokens": {split: token_figures(dl.dataset.lengths, dl.batches(), limit) for split, dl in loaders},
     }
 

@@ -116,7 +116,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if holds_run(folder):
         raise InputError(f"--output {folder} holds a run, whose scores and predictions stay. Name another folder.")
     split, evaluation = evaluate(predictor, arguments.words, split=arguments.split, trusted=arguments.trust)
-    write(folder, split, evaluation, predictor.saved.task.reports(evaluation.rows))
+    write(folder, split, evaluation, predictor.saved.task.target.text_reports(evaluation.rows))
     console = Console(highlight=False, emoji=False, markup=False)
     outcome = Outcome()
     outcome.add(split, evaluation)

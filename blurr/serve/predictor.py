@@ -13,8 +13,7 @@ from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.loading.lengths import fitting
 from blurr.loading.loader import Loader
-from blurr.loading.rows import TokenizedRows
-from blurr.models.objects import HFObjects, get_hf_objects
+from blurr.models.objects import HFObjects, load_objects
 from blurr.serve.graphs import MANIFEST, load_graphs
 from blurr.serve.model_folder import check_model, is_model_folder, model_folder
 from blurr.serve.untrained import load_untrained, task_of
@@ -54,7 +53,7 @@ class Predictor:
         place = default_device() if device is None else torch.device(device)
         tokens = TOKENS if batch_size is None and place.type == "cpu" else None
         loader = Loader(batch_size=self.batch_size, eval_batch_size=self.batch_size, max_tokens=tokens)
-        dl = task.loader(TokenizedRows({}, task.vocab(hf)), hf, fitting(loader, hf.config), train=False)
+        dl = task.loader(task.inputs.rows_cls({}, task.target.vocab(hf)), hf, fitting(loader, hf.config), train=False)
         dls = DataLoaders(dl, dl, device=place)
         hf.model.to(place)  # type: ignore[arg-type]  # a decorator hides what `to` takes
         self.learner = task.learner(dls, hf, raw=NO_ROWS, metrics={})
@@ -99,13 +98,13 @@ class Predictor:
         # a tensor that is missing would be made anew, at random: here that is no fine-tuning but a broken folder; and
         # what blurr has trained runs in the type of numbers that it was trained and scored in
         model_cls = getattr(transformers, saved.task.model_cls)
-        hf = get_hf_objects(folder, model_cls, dtype="stored", complete=True)
+        hf = load_objects(str(folder), model_cls, saved.task.inputs, dtype="stored", complete=True)
         return cls(saved, hf, batch_size=batch_size, device=device, folder=folder)
 
     @property
     def options(self) -> dict[str, type]:
         """What may be asked of a prediction besides, and the types of the values."""
-        return dict(self.saved.task.options)
+        return dict(self.saved.task.target.options)
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import checks, composing
 from blurr.config.building import build
-from blurr.models.objects import HFObjects, get_hf_objects
+from blurr.models.objects import HFObjects, load_objects
 from blurr.models.weights import choose_weights
 from blurr.tasks.base import Task
 from blurr.tasks.saved import FILE, SavedTask
@@ -41,18 +41,18 @@ def load_untrained(where: str | Path, words: Sequence[str]) -> tuple[SavedTask, 
     cfg = composing.compose(["model=auto", f"++model.name={name!r}", *chosen])
     checks.check(cfg)
     task: Task = build(cfg.task)
-    hf = _loaded(name, task.model_cls, cfg.model)
+    hf = _loaded(name, task, cfg.model)
     log.warning("%s has no %s: it is taken as it is, untrained by blurr, for task=%s.", name, FILE, task_of(words))
-    task = task.for_checkpoint(hf)
-    task.check_lengths(hf)
+    task.target.for_checkpoint(hf)
+    task.check(hf)
     metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
     return SavedTask(task, {}, {"task": str(task_of(words))}, metrics), hf
 
 
-def _loaded(name: str, model_cls: str, model: DictConfig) -> HFObjects:
+def _loaded(name: str, task: Task, model: DictConfig) -> HFObjects:
     given: Any = OmegaConf.to_container(model, resolve=True)
     at = {} if given["revision"] is None else {"revision": given["revision"]}
-    kwargs: dict[str, Any] = {
-        key: {**at, **given[key]} for key in ("config_kwargs", "tokenizer_kwargs", "model_kwargs")
-    }
-    return get_hf_objects(name, getattr(transformers, model_cls), **kwargs, dtype=given["dtype"], complete=True)
+    kwargs = {key: {**at, **given[key]} for key in ("config_kwargs", "model_kwargs")}
+    kwargs["processor_kwargs"] = {**at, **given["tokenizer_kwargs"]}
+    model_cls = getattr(transformers, task.model_cls)
+    return load_objects(name, model_cls, task.inputs, **kwargs, dtype=given["dtype"], complete=True)

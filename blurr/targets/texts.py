@@ -1,19 +1,65 @@
-"""A learner whose predictions are generated texts."""
+"""Texts that a model writes as what a task learns to give, and the learner that generates them."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 from fastai.learner import Learner
 from transformers import GenerationConfig
 
+from blurr.config.annotations import Smoothing
+from blurr.data.core import RawData
+from blurr.loading.rows import Table
 from blurr.models.decoder import begin_as_in_training, end_as_in_training
-from blurr.targets.generation import generate_texts, generation_config, own_settings
-from blurr.training.inference import infer
-from blurr.training.learner import Blearner, Result
+from blurr.models.objects import HFObjects
+from blurr.targets.base import Target
+from blurr.targets.cross_entropy import Loss, weighted_cross_entropy
+from blurr.targets.generation import OPTIONS, generate_texts, generation_config, own_settings
+from blurr.training.inference import Result, infer
+from blurr.training.learner import Blearner
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Texts(Target):
+    """A text for each row, compared with the raw text of the data.
+
+    Args:
+        loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
+            smoothing is requested.
+        label_smoothing: Share of the target that is spread over all tokens.
+    """
+
+    predicts: ClassVar[tuple[str, ...]] = ("texts",)
+    options: ClassVar[Mapping[str, type]] = OPTIONS
+
+    loss: Loss = "auto"
+    label_smoothing: Smoothing = 0.0
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        return weighted_cross_entropy(self.loss, None, self.label_smoothing)
+
+    def decode(self, learner: Learner) -> tuple[Any, Any]:
+        rows: WithReferences = learner.dl.dataset
+        return generated(learner), rows.references(learner.dl.batches()[learner.iter])
+
+    def describe(self, learner: Learner) -> Table:
+        return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]
+
+    def predict(self, learner: Learner, items: Any, **options: Any) -> list[Result]:
+        key = learner.key if isinstance(learner, BlearnerForGeneration) else BlearnerForGeneration.key
+        return blurr_generate(learner, items, **{"key": key, **options})
+
+
+class WithReferences(Protocol):
+    """Encoded rows that know the raw texts of their targets."""
+
+    def references(self, rows: Iterable[int]) -> list[str]:
+        """Return the raw target of each of these rows."""
+        ...
 
 
 def blurr_generate(
@@ -87,12 +133,8 @@ class BlearnerForGeneration(Blearner):
         tell_settings(settings, asked)
 
     def blurr_generate(self, items: Any, **options: Any) -> list[Result]:
-        """Generate a text for one item or many; see `blurr.targets.generation.blurr_generate`."""
+        """Generate a text for one item or many; see `blurr.targets.texts.blurr_generate`."""
         return blurr_generate(self, items, **options)
-
-    def predict(self, items: Any, **options: Any) -> list[Result]:
-        """Generate a text for one item or many, under the `key` of this class; see `blurr_generate`."""
-        return self.blurr_generate(items, **{"key": self.key, **options})
 
     def decoded_predictions(self, batch: Any, **options: Any) -> Any:
         """Generate a text for each row of a batch."""

@@ -1,36 +1,125 @@
-"""Tokenize texts at batch time, as the blocks of a `DataBlock`: the mid-level door to a notebook."""
+"""Tasks as blocks of a `DataBlock`, under the names of blurr 1.x: the mid-level door to a notebook.
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+`DataBlock(blocks=(TextBlock(*hf), CategoryBlock), get_x=…, get_y=…)` makes loaders by the same functions and collators
+as the runner's. Rows are encoded once, when the loaders are made.
+"""
 
-import torch
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal
+
 from fastai.data.block import TransformBlock
-from fastai.data.core import DataLoaders
-from fasttransform import Transform
+from fastai.data.core import DataLoaders, Datasets
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import TextDL
-from blurr.loading.rows import Batch, Table
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.loader import Loader
+from blurr.loading.rows import Batch, EncodedRows, Table
+from blurr.models.objects import HFObjects
 from blurr.models.positions import positions_of
-from blurr.text.inputs import collator_for, show_classification, tokenize_texts
-from blurr.text.lengths import advice_of, check_length, length_limit
+from blurr.tasks.base import Task, without_model
+from blurr.text.inputs import show_classification
+from blurr.text.language_modeling.causal_lm import LM_TYPES
+from blurr.text.question_answering.task import QuestionAnswering
+from blurr.text.samples import Samples
+from blurr.text.seq2seq.summarization import Summarization
+from blurr.text.token_classification.task import TokenClassification
+from blurr.text.token_classification.words import label_ids
 
 
-class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform is not typed
-    """Tokenize and pad a whole batch of `(text, target)` samples, as the mid-level `DataBlock` makes them.
+class TaskDL(RowsDL):
+    """A loader of a task's rows, made from the samples of a `DataBlock`.
+
+    Args:
+        dataset: A fastai `Datasets`, encoded rows, or raw items to predict on.
+        transform: What its `TextBlock` encodes by.
+        shuffle: The loader is for training.
+        kwargs: As for `RowsDL`.
+    """
+
+    def __init__(
+        self, dataset: Any = None, *, transform: "TaskTokenizeTransform", shuffle: bool = False, **kwargs: Any
+    ) -> None:
+        self.transform, task, hf = transform, transform.task, transform.hf
+        encode = partial(encode_samples, task, hf)
+        own = {"tokenizer": hf.tokenizer, "encode": encode, "task": task}
+        own["create_batch"] = task.collator(hf, Loader(), train=shuffle)
+        super().__init__(encode(dataset), shuffle=shuffle, **{**kwargs, **own})
+        self.own |= {"transform": transform}
+
+
+def encode_samples(task: Task, hf: HFObjects, samples: Any) -> EncodedRows:
+    """Encode the samples of a `Datasets`, or raw items; leave encoded rows as they are."""
+    if isinstance(samples, EncodedRows):
+        return samples
+    if isinstance(task, Samples) or not isinstance(samples, Datasets):
+        return task.encoded_items(hf, samples)
+    rows = [_row(task, sample) for sample in samples]
+    return task.encoded({role: [row[role] for row in rows] for role in (rows[0] if rows else ())}, hf)
+
+
+def _row(task: Task, sample: Sequence[Any]) -> dict[str, Any]:
+    """Name what a sample `(x, y)` holds by the task's roles.
+
+    Raises:
+        InputError: it lacks one of them.
+    """
+    schema, x = task.schema, sample[0]
+    roles = [role for role in (*schema.required, *schema.optional) if role != schema.label]
+    if not isinstance(x, Mapping):
+        x = dict(zip(roles, x if isinstance(x, tuple) else (x,), strict=False))
+    row = dict(x) if schema.label is None or len(sample) < 2 else {**x, schema.label: sample[1]}
+    missing = [role for role in schema.required if role not in row]
+    if missing:
+        raise InputError(
+            f"A sample for {type(task).__name__} lacks {missing}: it is {sample!r:.200}. Have get_x give "
+            f"{tuple(r for r in schema.required if r != schema.label)} as a tuple or a dict, and get_y {schema.label}."
+        )
+    return row
+
+
+class TaskTokenizeTransform:
+    """What a `TextBlock` takes as `batch_tokenize_tfm` to make the rows of a task.
+
+    Args:
+        hf_arch, hf_config, hf_tokenizer, hf_model: What `get_hf_objects` returned; all but the model is kept.
+        task: A task, ready made, instead of this class's own.
+        options: Fields of the task, such as `max_length`.
+    """
+
+    task_cls: ClassVar[Callable[..., Task]]
+
+    def __init__(
+        self,
+        hf_arch: str,
+        hf_config: PretrainedConfig,
+        hf_tokenizer: PreTrainedTokenizerBase,
+        hf_model: PreTrainedModel,
+        *,
+        task: Task | None = None,
+        **options: Any,
+    ) -> None:
+        self.task = type(self).task_cls(**options) if task is None else task
+        hf = HFObjects(hf_arch, hf_config, hf_tokenizer, hf_model, positions=positions_of(hf_model))
+        self.task.check(hf)
+        self.hf = without_model(hf)
+
+
+class BatchTokenizeTransform(TaskTokenizeTransform):
+    """Tokenize texts, or pairs of texts, to be classified.
 
     A text is a string, a tuple of two (a sentence pair), a list of words with `is_split_into_words`, or a dict whose
     key `text` holds one of these; other keys of the dict reach the batch, never the model.
 
     Args:
-        hf_arch, hf_config, hf_tokenizer, hf_model: what `get_hf_objects` gave; only the tokenizer is kept.
-        include_labels: put the target into the inputs too, as `labels`, so that the model can compute its own loss.
-        max_length: longest result in tokens; `None` takes the tokenizer's limit.
+        hf_arch, hf_config, hf_tokenizer, hf_model: What `get_hf_objects` returned.
+        include_labels: Put the target into the inputs too, as `labels`, so that the model can compute its own loss.
+        max_length: Longest result in tokens; `None` takes the tokenizer's limit.
         padding: `True` pads to the longest of the batch, `"max_length"` always to `max_length`.
-        truncation: cut texts that are longer.
-        is_split_into_words: texts are lists of words.
-        tok_kwargs: passed to the tokenizer; `special_tokens="parse"` lets a special token in a text be one.
+        truncation: Cut texts that are longer.
+        is_split_into_words: Texts are lists of words.
+        tok_kwargs: Passed to the tokenizer; `special_tokens="parse"` lets a special token in a text be one.
     """
 
     def __init__(
@@ -47,74 +136,60 @@ class BatchTokenizeTransform(Transform):  # type: ignore[misc]  # fasttransform 
         is_split_into_words: bool = False,
         tok_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        check_length("max_length", max_length, positions_of(hf_model).source, advice_of(hf_tokenizer))
-        self.hf_arch, self.hf_config, self.hf_tokenizer = hf_arch, hf_config, hf_tokenizer
-        self.include_labels, self.max_length, self.padding = include_labels, max_length, padding
-        self.is_split_into_words = is_split_into_words
-        self.tok_kwargs = {"truncation": truncation, **(tok_kwargs or {})}
-
-    def block_options(self, show_rows: Callable[..., Table]) -> dict[str, Any]:
-        """Give what a `TransformBlock` needs for loaders that tokenize by this."""
-        loading = {"before_batch": self, "create_batch": _as_made, "tokenizer": self.hf_tokenizer}
-        return {"dl_type": TextDL, "dls_kwargs": {**loading, "show_rows": show_rows}}
-
-    def encodes(self, samples: list[Any]) -> tuple:  # type: ignore[type-arg]  # fasttransform reads it as a class
-        """Turn samples into `(inputs, targets)`."""
-        inputs, targets = self._collate(samples)
-        extra = [s[0] for s in samples if isinstance(s[0], Mapping)]
-        for key in {k for row in extra for k in row if k != "text"}:
-            values = [row[key] for row in extra]
-            inputs[key] = torch.tensor(values) if not isinstance(values[0], str) else values  # type: ignore[assignment]
-        return inputs, targets
-
-    def _collate(self, samples: list[Any]) -> Batch:
-        texts, pairs = _texts_and_pairs([s[0] for s in samples], self.is_split_into_words)
-        columns = tokenize_texts(
-            self.hf_tokenizer,
-            texts,
-            pairs,
-            max_length=self.max_length,
-            is_split_into_words=self.is_split_into_words,
-            **self.tok_kwargs,
+        task = Samples(
+            max_length=max_length,
+            include_labels=include_labels,
+            padding=padding,
+            is_split_into_words=is_split_into_words,
+            tok_kwargs={"truncation": truncation, **(tok_kwargs or {})},
         )
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        fixed = length_limit(self.hf_tokenizer, self.max_length) if self.padding == "max_length" else None
-        inputs, _ = collator_for(self.hf_tokenizer, fixed)(rows)
-        if len(samples[0]) < 2:
-            return inputs, torch.empty(len(samples), 0)
-        targets = torch.stack([torch.as_tensor(s[1]).as_subclass(torch.Tensor) for s in samples])
-        if self.include_labels:
-            inputs["labels"] = targets
-        return inputs, targets
+        super().__init__(hf_arch, hf_config, hf_tokenizer, hf_model, task=task)
+        self.hf_arch, self.hf_config, self.hf_tokenizer = hf_arch, hf_config, hf_tokenizer
+
+    def encodes(self, samples: list[Any]) -> Batch:
+        """Turn samples into a batch `(inputs, targets)`."""
+        dl = TaskDL(self.task.encoded_items(self.hf, samples), transform=self, show_rows=show_classification)
+        return dl.create_batch([dl.dataset[i] for i in range(dl.n)])  # type: ignore[no-any-return]  # fastai is not typed
 
 
-def _texts_and_pairs(items: list[Any], words: bool) -> tuple[list[Any], list[str] | None]:
-    texts = [item["text"] if isinstance(item, Mapping) else item for item in items]
-    if words or not isinstance(texts[0], (tuple, list)):
-        return [str(t) if not words else t for t in texts], None
-    return [str(t[0]) for t in texts], [str(t[1]) for t in texts]
+class TokenClassBatchTokenizeTransform(TaskTokenizeTransform):
+    """Tokenize lists of words; see `TokenClassification`. The names of the labels are those of the model's config."""
+
+    task_cls = TokenClassification
 
 
-class Tokenizing(Protocol):
-    """What a block needs of the thing that tokenizes for it."""
+class QABatchTokenizeTransform(TaskTokenizeTransform):
+    """Tokenize `(question, context)` with answers as in SQuAD for targets; see `QuestionAnswering`."""
 
-    def block_options(self, show_rows: Callable[..., Table]) -> dict[str, Any]: ...
+    task_cls = QuestionAnswering
 
 
-def _as_made(batch: Batch) -> Batch:
-    return batch
+def _language_model(lm_type: Literal["causal", "masked"] = "causal", **options: Any) -> Task:
+    return LM_TYPES[lm_type](**options)
+
+
+class LMBatchTokenizeTransform(TaskTokenizeTransform):
+    """Tokenize texts; see `CausalLM` and, for `lm_type="masked"`, `MaskedLM`."""
+
+    task_cls = staticmethod(_language_model)
+
+
+class Seq2SeqBatchTokenizeTransform(TaskTokenizeTransform):
+    """Tokenize texts to read, and texts to write for targets; see `Summarization`, or give `task=Translation(…)`."""
+
+    task_cls = Summarization
 
 
 class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
-    """A fastai block for texts that Hugging Face models read; tokenizes at batch time.
+    """A fastai block for texts that Hugging Face models read.
 
-    Give what `get_hf_objects` gave, or a `batch_tokenize_tfm`.
+    Give what `get_hf_objects` returned, or a `batch_tokenize_tfm`.
 
     Args:
-        hf_arch, hf_config, hf_tokenizer, hf_model: see `BatchTokenizeTransform`.
-        batch_tokenize_tfm: the transform, ready made; that of another task is in `blurr.text.task_blocks`.
-        show_rows: shows a batch, where the transform is not that of another task.
-        options: passed to `BatchTokenizeTransform`.
+        hf_arch, hf_config, hf_tokenizer, hf_model: See `BatchTokenizeTransform`.
+        batch_tokenize_tfm: The transform, ready made, such as that of another task.
+        show_rows: Shows a batch; `None` takes the task's own way.
+        options: Passed to `BatchTokenizeTransform`.
 
     Raises:
         InputError: neither is given.
@@ -127,27 +202,57 @@ class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
         hf_tokenizer: PreTrainedTokenizerBase | None = None,
         hf_model: PreTrainedModel | None = None,
         *,
-        batch_tokenize_tfm: Tokenizing | None = None,
-        show_rows: Callable[..., Table] = show_classification,
+        batch_tokenize_tfm: TaskTokenizeTransform | None = None,
+        show_rows: Callable[..., Table] | None = None,
         **options: Any,
     ) -> None:
         if batch_tokenize_tfm is None:
             if hf_arch is None or hf_config is None or hf_tokenizer is None or hf_model is None:
                 raise InputError(
-                    "TextBlock needs hf_arch, hf_config, hf_tokenizer and hf_model (NLP.get_hf_objects gives them), "
+                    "TextBlock needs hf_arch, hf_config, hf_tokenizer and hf_model (NLP.get_hf_objects returns them), "
                     "or batch_tokenize_tfm."
                 )
             batch_tokenize_tfm = BatchTokenizeTransform(hf_arch, hf_config, hf_tokenizer, hf_model, **options)
-        super().__init__(**batch_tokenize_tfm.block_options(show_rows))
+        shown = show_rows or type(batch_tokenize_tfm.task).show_rows
+        super().__init__(dl_type=TaskDL, dls_kwargs={"transform": batch_tokenize_tfm, "show_rows": shown})
 
 
-def first_blurr_tfm(dls: DataLoaders) -> BatchTokenizeTransform:
-    """Find the transform that tokenizes in loaders made with `TextBlock`.
+class Seq2SeqTextBlock(TextBlock):
+    """A block for texts that an encoder reads; the texts to write come from `get_y`, with `noop` for their block.
+
+    Args:
+        hf_arch, hf_config, hf_tokenizer, hf_model, options: as for `Seq2SeqBatchTokenizeTransform`.
+    """
+
+    def __init__(
+        self,
+        hf_arch: str,
+        hf_config: PretrainedConfig,
+        hf_tokenizer: PreTrainedTokenizerBase,
+        hf_model: PreTrainedModel,
+        **options: Any,
+    ) -> None:
+        transform = Seq2SeqBatchTokenizeTransform(hf_arch, hf_config, hf_tokenizer, hf_model, **options)
+        super().__init__(batch_tokenize_tfm=transform)
+
+
+class TokenCategoryBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
+    """A block for lists of labels, names or ids, one for each word.
+
+    Args:
+        vocab: names in the order of their ids; `None` goes by the model's config.
+    """
+
+    def __init__(self, vocab: Sequence[str] | None = None) -> None:
+        super().__init__(type_tfms=[] if vocab is None else [partial(label_ids, names=vocab)])
+
+
+def first_blurr_tfm(dls: DataLoaders) -> TaskTokenizeTransform:
+    """Return what encodes in loaders made with `TextBlock`.
 
     Raises:
         InputError: the loaders were not made so.
     """
-    for transform in dls.train.before_batch.fs:
-        if isinstance(transform, BatchTokenizeTransform):
-            return transform
+    if isinstance(dls.train, TaskDL):
+        return dls.train.transform
     raise InputError("These DataLoaders hold no BatchTokenizeTransform; make them with blurr's TextBlock.")

@@ -1,10 +1,11 @@
-"""The longest text in tokens: what is asked for, what a tokenizer advises, what a model has positions for."""
+"""The longest text in tokens: what is requested, what a tokenizer advises, what a model has positions for."""
 
 import logging
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from blurr.errors import InputError
+from blurr.models.objects import HFObjects
 from blurr.models.positions import Positions
 
 log = logging.getLogger(__name__)
@@ -63,3 +64,8 @@ def check_length(
         )
     if advice is not None and asked > advice:
         log.warning("%s=%s is used, although the tokenizer advises at most %s tokens.", name, asked, advice)
+
+
+def check_source(name: str, asked: int | None, hf: HFObjects, *, usual: int | None = None) -> None:
+    """Check the longest text that a model shall read; see `check_length`."""
+    check_length(name, asked, hf.positions.source, advice_of(hf.tokenizer), usual=usual)

@@ -13,7 +13,7 @@ from fastai.learner import Learner
 
 from blurr.errors import InputError, ResourceError, is_out_of_memory
 from blurr.loading.columns import Ragged
-from blurr.loading.rows import IGNORED, TokenizedRows
+from blurr.loading.rows import IGNORED, EncodedRows
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
         waits = self.on_nan != "stop" or next(self.model.parameters()).device.type == "cpu"
         self.look_every = 1 if waits else LOSSES
         self.unseen.clear()  # of a fit that was broken off
-        if self.run and isinstance(self.dls.train.dataset, TokenizedRows):
+        if self.run and isinstance(self.dls.train.dataset, EncodedRows):
             check_ids(self.dls.train.dataset, self.model.hf_model)
 
     def before_batch(self) -> None:
@@ -131,7 +131,7 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
         """Name the rows of the batch as the data have them: several windows may come from one."""
         loader = self.dls.train
         order = loader.batches()[batch]
-        source = loader.dataset.columns.get("row") if isinstance(loader.dataset, TokenizedRows) else None
+        source = loader.dataset.columns.get("row") if isinstance(loader.dataset, EncodedRows) else None
         numbers = order if source is None else np.unique(np.asarray(source)[order])
         return ", ".join(str(int(row)) for row in numbers)
 
@@ -155,7 +155,7 @@ def are_finite(model: torch.nn.Module) -> bool:
     return all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
 
 
-def check_ids(rows: TokenizedRows, model: Any) -> None:
+def check_ids(rows: EncodedRows, model: Any) -> None:
     """Check that a model has an embedding for each token, and an output for each label.
 
     Args:
@@ -165,7 +165,7 @@ def check_ids(rows: TokenizedRows, model: Any) -> None:
     Raises:
         InputError: it has not.
     """
-    tokens, labels = rows.columns.get("input_ids"), rows.columns.get("labels")
+    tokens, labels = rows.columns.get(rows.names.main), rows.columns.get("labels")
     if isinstance(tokens, Ragged):
         known = model.get_input_embeddings().num_embeddings
         _check_range(
@@ -207,8 +207,10 @@ def memory_watched(learner: Learner) -> Iterator[None]:
 
 def _batch(learner: Learner) -> str:
     """Describe the batch that a training has come to."""
-    inputs = learner.xb[0]["input_ids"] if vars(learner).get("xb") else None
-    if inputs is None:
+    if not vars(learner).get("xb"):
         return "it ran out before the first batch"
-    rows, tokens = inputs.shape
-    return f"that of {inputs.device} does not hold a batch of {rows} rows of {tokens} tokens"
+    main = learner.dls.train_ds.names.main
+    values = learner.xb[0][main] if main else next(iter(learner.xb[0].values()))
+    rows, *size = values.shape
+    row = f"{size[0]} tokens" if main else " x ".join(map(str, size))
+    return f"that of {values.device} does not hold a batch of {rows} rows of {row}"

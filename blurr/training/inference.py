@@ -9,8 +9,10 @@ import torch
 from fastai.learner import Learner
 
 from blurr.errors import InputError
-from blurr.loading.rows import Inputs, TokenizedRows, by_row, in_order
+from blurr.loading.rows import EncodedRows, Inputs, by_row, in_order
 from blurr.training.padding import batch_fairly
+
+Result = dict[str, Any]
 
 
 def as_items(items: Any) -> list[Any]:
@@ -65,7 +67,7 @@ def infer_windows(
     finally:
         learn.model.train(was_training)
     results = in_order(dl.get_idxs(), done)
-    return by_row(dl.dataset, results, len(rows)) if isinstance(dl.dataset, TokenizedRows) else [[r] for r in results]
+    return by_row(dl.dataset, results, len(rows)) if isinstance(dl.dataset, EncodedRows) else [[r] for r in results]
 
 
 def _without_labels(x: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from fastai.learner import Learner, Recorder
 from fastcore.basics import getcallable
 from torch.nn.functional import pad
 
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.collate import PaddingCollator
 from blurr.loading.rows import IGNORED, Table, in_order
 from blurr.models.losses import loss_per_row
 
-Interpreter = Callable[[Learner, TextDL], Table]
+Interpreter = Callable[[Learner, RowsDL], Table]
 
 
 class Interpretation:
@@ -28,7 +29,7 @@ class Interpretation:
         self.rows = rows
 
     @classmethod
-    def from_learner(cls, learn: Learner, ds_idx: int = 1, dl: TextDL | None = None) -> "Interpretation":
+    def from_learner(cls, learn: Learner, ds_idx: int = 1, dl: RowsDL | None = None) -> "Interpretation":
         """Run the model over a split: by its number in `learn.dls`, or by a loader such as `learn.dls.test_dl` makes.
 
         Only what a row needs is kept, never its logits.
@@ -89,7 +90,7 @@ class Shown(Callback):  # type: ignore[misc]
         self.rows += [{**row, "loss": loss} for row, loss in zip(table, losses, strict=True)]
 
 
-def interpret_shown(learn: Learner, dl: TextDL) -> Table:
+def interpret_shown(learn: Learner, dl: RowsDL) -> Table:
     """Describe each row of a loader as `show_results` shows it; what a learner does that no task has made."""
     shown = Shown()
     with learn.no_bar():
@@ -123,22 +124,22 @@ def gather(learn: Learner, dl: Any) -> tuple[Any, ...]:
 
     Args:
         learn: its model and loss are used.
-        dl: a `TextDL`, or a list of batches.
+        dl: a `RowsDL`, or a list of batches.
 
     Returns:
         Inputs (a dict), predictions, targets and losses `(rows,)`. What is ragged from batch to batch, such as logits
         of tokens, is padded on the right: targets by -100, ids by the tokenizer's pad id, all else by 0.
     """
-    dl = dl.in_one_order() if isinstance(dl, TextDL) else dl
+    dl = dl.in_one_order() if isinstance(dl, RowsDL) else dl
     collected, metrics, learn.metrics = Gather(), learn.metrics, []
     try:
         with learn.removed_cbs(learn._grab_cbs(EvaluationCallback)), learn.no_bar():  # which may have texts generated
             learn.validate(dl=dl, cbs=collected)
     finally:
         learn.metrics = metrics
-    order = dl.get_idxs() if isinstance(dl, TextDL) else None
+    order = dl.get_idxs() if isinstance(dl, RowsDL) else None
     inputs, predictions, targets, losses = zip(*collected.batches, strict=True)
-    pads = {"input_ids": dl.tokenizer.pad_token_id, "labels": IGNORED} if isinstance(dl, TextDL) else {}
+    pads = dl.create_batch.pads if isinstance(dl, RowsDL) and isinstance(dl.create_batch, PaddingCollator) else {}
     named = {name: [batch[name] for batch in inputs] for name in inputs[0]}
     joined = {name: _joined(values, pads.get(name, 0)) for name, values in named.items()}
     back = slice(None) if order is None else torch.tensor(order).argsort()

@@ -1,6 +1,6 @@
 """Train a Hugging Face model with fastai, and predict with it: the mid-level API and `Blearner`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,24 +9,21 @@ import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from torch import nn
 from transformers import PreTrainedModel
 
 from blurr.errors import InputError
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.rows import Table
 from blurr.models import losses
 from blurr.models.decoder import decoder_inputs
 from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
-from blurr.targets.threshold import threshold_of
-from blurr.training.inference import infer
+from blurr.training.inference import Result
 from blurr.training.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
 from blurr.training.loop import LeanLearner
 from blurr.training.optimizers import adamw
 from blurr.training.padding import batch_fairly
-
-Result = dict[str, Any]
 
 
 class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -49,8 +46,8 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             self.learn.model = BaseModelWrapper(self.model, **self.base_model_wrapper_kwargs)
         if not isinstance(self.learn, Blearner):
             # a plain Learner gets blurr's predictions as attributes of its own; its class stays as it is
-            self.learn.blurr_predict = partial(blurr_predict, self.learn)
-            self.learn.interpreter = interpret_shown
+            self.learn.blurr_predict = partial(predict, self.learn)
+            self.learn.interpreter = interpret
 
     def before_validate(self) -> None:
         batch_fairly(self.learn, self.dl)
@@ -77,17 +74,25 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             learn.loss_func.precalculated = None if loss is None else loss.float()  # weights of 16 bits give 16
 
 
-_OWN_LOSS = {
-    CrossEntropyLossFlat: losses.PreCalculatedCrossEntropyLoss,
-    BCEWithLogitsLossFlat: losses.PreCalculatedBCELoss,
-    type(MSELossFlat()): losses.PreCalculatedMSELoss,
-}
+def predict(learn: Learner, items: Any, **options: Any) -> list[Any]:
+    """Predict one item or many with the task that the learner's rows were made for.
+
+    Raises:
+        InputError: the loaders know no task.
+    """
+    task = learn.dls.train.task if isinstance(learn.dls.train, RowsDL) else None
+    if task is None:
+        raise InputError(
+            "These DataLoaders know no task to predict for; make them with one of blurr's blocks or tasks."
+        )
+    predicted: list[Any] = task.predict(learn, items, **options)
+    return predicted
 
 
-def own_loss(dls: DataLoaders) -> Any:
-    """Give the loss that takes the model's own value, of the kind that the targets ask for."""
-    wanted = getattr(dls.train_ds, "loss_func", None)
-    return _OWN_LOSS.get(type(wanted), losses.PreCalculatedCrossEntropyLoss)()
+def interpret(learn: Learner, dl: RowsDL) -> Table:
+    """Describe each row of a loader: as its task does, else as `show_results` shows it."""
+    described: Table = interpret_shown(learn, dl) if dl.task is None else dl.task.interpret(learn, dl)
+    return described
 
 
 class Blearner(LeanLearner):
@@ -124,7 +129,9 @@ class Blearner(LeanLearner):
         callback = base_model_cb() if isinstance(base_model_cb, type) else base_model_cb
         given = [cbs] if isinstance(cbs, Callback | type) else list(cbs or [])
         options = {"opt_func": adamw, "splitter": blurr_splitter, "train_bn": False, **kwargs}
-        super().__init__(dls, wrapped, loss_func=loss_func or own_loss(dls), cbs=[callback, *given], **options)
+        super().__init__(
+            dls, wrapped, loss_func=loss_func or losses.own_loss(dls.train_ds), cbs=[callback, *given], **options
+        )
         self.recorder.loss = losses.LossPerTarget()
         vocab = list(getattr(dls, "vocab", None) or [])
         if isinstance(wanted, PreTrainedModel) and all(isinstance(name, str) for name in vocab):
@@ -132,109 +139,48 @@ class Blearner(LeanLearner):
         if freeze:
             self.freeze()
 
-    interpreter: Interpreter = staticmethod(interpret_shown)  # a task puts its own here, which joins windows
+    interpreter: Interpreter = staticmethod(interpret)
 
-    def predict(self, items: Any, **options: Any) -> list[Result]:
-        """Predict one item or many; see `blurr_predict`."""
-        return self.blurr_predict(items, **options)
+    def predict(self, items: Any, **options: Any) -> list[Any]:
+        """Predict one item or many, as the task of the learner's rows does."""
+        return predict(self, items, **options)
 
-    def blurr_predict(self, items: Any, **options: Any) -> list[Result]:
-        """Classify one item or many; see `blurr.training.learner.blurr_predict`."""
-        return blurr_predict(self, items, **options)
+    def blurr_predict(self, items: Any, **options: Any) -> list[Any]:
+        """Predict one item or many; see `predict`."""
+        return self.predict(items, **options)
 
     def show_results(
-        self, ds_idx: int = 1, dl: TextDL | None = None, max_n: int = 6, show: bool = True, **options: Any
+        self, ds_idx: int = 1, dl: RowsDL | None = None, max_n: int = 6, show: bool = True, **options: Any
     ) -> Any:
-        """Show rows of the first batch beside what the model predicts for them; see `TextDL.show_results`."""
+        """Show rows of the first batch beside what the model predicts for them; see `RowsDL.show_results`."""
         dl = self.dls[ds_idx] if dl is None else dl
         batch = dl.one_batch()
         return dl.show_results(batch, self.decoded_predictions(batch, **options), max_n=max_n, show=show, **options)
 
     def get_preds(self, ds_idx: int = 1, dl: Any = None, **options: Any) -> tuple[Any, ...]:
-        """Give predictions and targets of all rows in their order; see fastai's `Learner.get_preds`.
+        """Return predictions and targets of all rows in their order; see fastai's `Learner.get_preds`.
 
         Args:
-            ds_idx: number of the split.
-            dl: a loader, or a list of batches, instead.
+            ds_idx: Number of the split.
+            dl: A loader, or a list of batches, instead.
             options: `with_input`, `with_decoded`, `with_loss` (of each row), `act`.
 
         Returns:
-            Maybe inputs, predictions, targets, maybe decoded predictions and losses. What is ragged is padded, see
-            `blurr.training.interpretation.gather`; so mind the memory that all logits take.
+            Inputs if asked for, predictions, targets, decoded predictions and losses if asked for. Ragged tensors are
+            padded, see `blurr.training.interpretation.gather`; all logits together take much memory.
         """
         chosen = self.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
         return predictions_of(self, chosen, **options)
 
     def top_losses(
-        self, k: int | None = 9, *, ds_idx: int = 1, dl: TextDL | None = None, largest: bool = True
+        self, k: int | None = 9, *, ds_idx: int = 1, dl: RowsDL | None = None, largest: bool = True
     ) -> list[Result]:
-        """Give the rows of a split with the largest losses; see `Interpretation`."""
+        """Return the rows of a split with the largest losses; see `Interpretation`."""
         return Interpretation.from_learner(self, ds_idx, dl).top_losses(k, largest=largest)
 
     def decoded_predictions(self, batch: Any, **_: Any) -> Any:
-        """Give the predicted classes of a batch, in the form that its targets have."""
+        """Return the predicted classes of a batch, in the form that its targets have."""
         return self.get_preds(dl=[batch], with_decoded=True)[2]
 
 
 # -- prediction
-
-
-def blurr_predict(learn: Learner, items: Any, *, threshold: float | None = None, bs: int | None = None) -> list[Result]:
-    """Classify one item or many.
-
-    Args:
-        learn: a learner for sequence classification.
-        items: a text, a pair of texts as a tuple, a dict of the columns; or a list, DataFrame, Series, Dataset of them.
-        threshold: least probability of a label, for several labels; `None` takes the model's own, see `task.threshold`.
-        bs: rows in a batch.
-
-    Returns:
-        One dict per item: `label`, `score`, `class_index`, `class_labels`, `probs`; for several labels `labels`,
-        `scores`, `class_indices`, `class_labels`, `probs`; for regression `value`.
-    """
-    config = learn.model.hf_model.config
-    names = list(learn.dls.vocab) if getattr(learn.dls, "vocab", None) is not None else list(config.id2label.values())
-    kind = config.problem_type or _kind_of(learn.loss_func)
-    least = threshold_of(config) if threshold is None else threshold
-    classify = partial(classification_results, names=names, kind=kind, threshold=least)
-    return infer(learn, items, lambda x: classify(learn.model(x).logits), bs=bs)
-
-
-def _kind_of(loss_func: Any) -> str:
-    if isinstance(loss_func, BCEWithLogitsLossFlat):
-        return "multi_label_classification"
-    return "regression" if isinstance(loss_func, losses.PreCalculatedMSELoss) else "single_label_classification"
-
-
-def classification_results(
-    logits: torch.Tensor, names: Sequence[Any], *, kind: str, threshold: float = 0.5
-) -> list[Result]:
-    """Turn logits `(batch, classes)` into one result per row; see `blurr_predict`."""
-    logits = logits.float().cpu()
-    if kind == "regression":
-        return [{"value": float(value)} for value in logits[:, 0]]
-    if kind == "multi_label_classification":
-        return [_several_labels(p, names, threshold) for p in logits.sigmoid().tolist()]
-    return [_one_label(p, names) for p in logits.softmax(-1).tolist()]
-
-
-def _one_label(probs: list[float], names: Sequence[Any]) -> Result:
-    best = max(range(len(probs)), key=probs.__getitem__)
-    return {
-        "label": names[best],
-        "score": probs[best],
-        "class_index": best,
-        "class_labels": list(names),
-        "probs": probs,
-    }
-
-
-def _several_labels(probs: list[float], names: Sequence[Any], threshold: float) -> Result:
-    chosen = [i for i, p in enumerate(probs) if p >= threshold]
-    return {
-        "labels": [names[i] for i in chosen],
-        "scores": [probs[i] for i in chosen],
-        "class_indices": chosen,
-        "class_labels": list(names),
-        "probs": probs,
-    }

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from fastai.learner import Learner
 
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import Inputs
 from blurr.models.wrapper import BaseModelWrapper, logits_of
 from blurr.targets.generation import first_steps
@@ -28,7 +28,7 @@ def batch_fairly(learn: Learner, dl: Any) -> None:
         dl: a loader of rows to evaluate or predict on; other loaders, and lists of batches, are left as they are.
     """
     wrapper = learn.model
-    if not isinstance(dl, TextDL) or not isinstance(wrapper, BaseModelWrapper) or dl.shuffle or not dl.n:
+    if not isinstance(dl, RowsDL) or not isinstance(wrapper, BaseModelWrapper) or dl.shuffle or not dl.n:
         return
     if not wrapper.reads_pads:
         lengths = dl.row_lengths()
@@ -40,15 +40,16 @@ def batch_fairly(learn: Learner, dl: Any) -> None:
         dl.batch_by_length()
 
 
-def _reads_pads(wrapper: BaseModelWrapper, dl: TextDL, short: int, long: int) -> bool:
+def _reads_pads(wrapper: BaseModelWrapper, dl: RowsDL, short: int, long: int) -> bool:
     """Compare what the model makes of the shorter of two rows alone and beside the longer."""
     device = next(wrapper.parameters()).device
     alone, together = (_inputs(dl, rows, device) for rows in ([short], [short, long]))
-    if together["attention_mask"].ndim != 2:
+    main, mask = dl.dataset.names
+    if together[mask].ndim != 2:
         return False  # several texts to a row: they are kept apart by masks of another form, see `check_packing`
     # masks of a masked language model may fall on other tokens in another batch
-    alone["input_ids"][alone["attention_mask"].bool()] = together["input_ids"][0][together["attention_mask"][0].bool()]
-    moved = _moved(wrapper, dl.tokenizer, alone, together)
+    alone[main][alone[mask].bool()] = together[main][0][together[mask][0].bool()]
+    moved = _moved(wrapper, dl, alone, together)
     # pads that are read move a logit by far more than rounding does
     if moved <= max(wrapper.rounding, ROUNDINGS * torch.finfo(wrapper.hf_model.dtype).eps):
         return False
@@ -61,17 +62,17 @@ def _reads_pads(wrapper: BaseModelWrapper, dl: TextDL, short: int, long: int) ->
     return True
 
 
-def _inputs(dl: TextDL, rows: list[int], device: torch.device) -> Inputs:
+def _inputs(dl: RowsDL, rows: list[int], device: torch.device) -> Inputs:
     batch = next(iter(dl.create_batches(iter([np.array(rows, dtype=np.int64)]))))[0]
     return {name: values.to(device) for name, values in batch.items() if name != "labels" and torch.is_tensor(values)}
 
 
-def _moved(wrapper: BaseModelWrapper, tokenizer: Any, alone: Inputs, together: Inputs) -> float:
+def _moved(wrapper: BaseModelWrapper, dl: RowsDL, alone: Inputs, together: Inputs) -> float:
     """Return the largest difference of two logits of the first row, as a share of its largest logit."""
     if wrapper.hf_model.can_generate():
-        steps = [first_steps(wrapper.hf_model, tokenizer, x) for x in (alone, together)]
+        steps = [first_steps(wrapper.hf_model, dl.tokenizer, x) for x in (alone, together)]
     else:
-        steps = [[_logits_of_first(wrapper, x)] for x in (alone, together)]
+        steps = [[_logits_of_first(wrapper, x, dl.dataset.names.mask)] for x in (alone, together)]
     largest = 0.0
     for one, other in zip(*steps, strict=False):
         largest = max(largest, float((one - other).abs().max() / one.abs().max().clamp(min=1e-9)))
@@ -80,9 +81,9 @@ def _moved(wrapper: BaseModelWrapper, tokenizer: Any, alone: Inputs, together: I
     return largest
 
 
-def _logits_of_first(wrapper: BaseModelWrapper, x: Inputs) -> torch.Tensor:
+def _logits_of_first(wrapper: BaseModelWrapper, x: Inputs, mask: str) -> torch.Tensor:
     """Give the logits of a batch's first row, of its real tokens where there is one for each."""
     known = {name: values for name, values in x.items() if name in wrapper.known}
     logits = logits_of(wrapper.hf_model(**known, return_dict=True))[0].float()
-    mask = x["attention_mask"][0].bool()
-    return logits[mask] if logits.ndim == 2 and len(logits) == len(mask) else logits
+    real = x[mask][0].bool()
+    return logits[real] if logits.ndim == 2 and len(logits) == len(real) else logits

@@ -13,7 +13,7 @@ import transformers
 from blurr.config import checks, composing, explain
 from blurr.data.files import load_files
 from blurr.loading.loader import Loader
-from blurr.models.objects import get_hf_objects
+from blurr.text.objects import get_hf_objects
 from blurr.text.question_answering.task import QuestionAnswering
 from blurr.text.seq2seq.summarization import Summarization
 from blurr.text.sequence_classification.task import SequenceClassification
@@ -265,7 +265,9 @@ def _read(
         (folder / file).write_bytes(_numbered(data) if file.endswith("jsonl") else data)
         rows = task.prepare(load_files(task.schema, train=str(folder / file), **options))
         if good:
-            hf = get_hf_objects(good, getattr(transformers, task.model_cls), config_kwargs=task.model_config(rows))
+            hf = get_hf_objects(
+                good, getattr(transformers, task.model_cls), config_kwargs=task.target.model_config(rows)
+            )
             task.dataloaders(rows, hf, Loader(batch_size=2, cache=False))
         for name in rows.splits:
             if not rows.splits[name].num_rows:

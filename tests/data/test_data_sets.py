@@ -121,7 +121,7 @@ def test_a_named_data_set_gives_its_task_rows_labels_and_metrics(loaded: tuple[A
     _, _, labels = LAYOUTS[option]
     assert set(task.schema.required) <= set(raw.train.column_names)
     assert len(raw.train) in (SIZE, round(0.8 * SIZE))
-    assert task.model_config(raw).get("num_labels") == labels
+    assert task.target.model_config(raw).get("num_labels") == labels
     check_objective(cfg.objective, {"loss", *build(cfg.metrics)}, raw)
     assert paths.headline(paths.options("data")[option])
 

@@ -12,7 +12,8 @@ from transformers import BertConfig
 
 from blurr.data.core import RawData, from_data
 from blurr.models.objects import HFObjects
-from blurr.text.sequence_classification.task import SequenceClassification, encode_labels
+from blurr.targets.labels import encode_labels
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.text.token_classification.task import TokenClassification
 from blurr.text.token_classification.words import label_ids
 
@@ -49,7 +50,7 @@ HOLDS_NO_LISTS = ("csv", "tsv", "xlsx")
 
 def objects(task: Any, raw: RawData, folder: Path) -> HFObjects:
     """What a saved and loaded config knows of the labels; there is nothing to tokenize."""
-    BertConfig(**task.model_config(raw)).save_pretrained(folder)
+    BertConfig(**task.target.model_config(raw)).save_pretrained(folder)
     return HFObjects("bert", BertConfig.from_pretrained(folder), None, None)
 
 

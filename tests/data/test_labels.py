@@ -11,7 +11,8 @@ from blurr.data.known_labels import label_ids, sorted_labels
 from blurr.data.labels import LabelOptions
 from blurr.data.spelling import spell
 from blurr.errors import InputError
-from blurr.text.sequence_classification.task import SequenceClassification, label_names
+from blurr.targets.labels import label_names
+from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.text.token_classification.task import TokenClassification
 
 

@@ -163,7 +163,7 @@ class TestFile:
 
     @pytest.mark.parametrize(
         "target",
-        ["os.system", "blurr.tasks.base.from_data", "blurr.text.seq2seq.summarization.BlearnerForSummarization"],
+        ["os.system", "blurr.tasks.notebook.from_data", "blurr.text.seq2seq.summarization.BlearnerForSummarization"],
     )
     def test_a_file_cannot_say_which_code_runs(self, target: str, tmp_path: Path):
         save_task(tmp_path, SavedTask(MaskedLM()))

@@ -8,6 +8,7 @@ from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask, save_task
+from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import (
     Blearner,
     CausalLM,
@@ -69,10 +70,11 @@ def objects_of(name: str, bert: Path, bart: Path) -> tuple[RawData, HFObjects]:
     return raw, build_model(
         str(checkpoint),
         model_cls=task.model_cls,
-        config=task.model_config(raw),
+        config=task.target.model_config(raw),
         corpus=tuple,
         load_weights=True,
         weights="pretrained",
+        inputs=TEXT,
     )
 
 
@@ -90,7 +92,7 @@ def save_model(learn: Blearner, task: Task, folder: Path, **facts: Any) -> Path:
     """Leave a model folder as a run does."""
     learn.model.hf_model.save_pretrained(folder)
     learn.dls.tokenizer.save_pretrained(folder)
-    save_task(folder, SavedTask(task.settled(learn), **facts))
+    save_task(folder, SavedTask(task.resolved(learn), **facts))
     return folder
 
 

@@ -6,6 +6,7 @@ import torch
 from blurr.errors import InputError
 from blurr.models.attention import set_attention
 from blurr.models.objects import build_model
+from blurr.text.inputs import TEXT
 
 TEXTS = ["a good film", "a bad plot and a dull film"]
 SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
@@ -15,7 +16,9 @@ def model_of(arch: str, **options):
     torch.manual_seed(0)
     given = {"arch": arch, "weights": "scratch", "scratch": SIZES, "scratch_vocab": 100, "load_weights": True}
     cls = "AutoModelForSequenceClassification"
-    return build_model(arch, model_cls=cls, config={}, corpus=lambda: TEXTS, **{**given, **options}).model.eval()
+    return build_model(
+        arch, model_cls=cls, config={}, corpus=lambda: TEXTS, **{**given, **options}, inputs=TEXT
+    ).model.eval()
 
 
 def test_eager_and_sdpa_attention_are_what_is_asked_for_and_agree():

@@ -21,6 +21,7 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
 from blurr.models.objects import build_model
+from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import (
     Accuracy,
     Blearner,
@@ -64,10 +65,11 @@ def learner_of(task, data, checkpoint: Path, *, bs: int = 4, cbs=(), **options) 
     hf = build_model(
         str(checkpoint),
         model_cls=task.model_cls,
-        config={**task.model_config(raw), **PLAIN},
+        config={**task.target.model_config(raw), **PLAIN},
         corpus=tuple,
         load_weights=True,
         weights="pretrained",
+        inputs=TEXT,
     )
     dls = task.dataloaders(raw, hf, Loader(batch_size=bs, bucket=False))
     sgd = as_opt_func(partial(torch.optim.SGD, momentum=0.9))

@@ -17,13 +17,15 @@ from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.heads import check_order, fit_head, label_parameters
-from blurr.models.objects import NLP, HFObjects, build_model
+from blurr.models.objects import HFObjects, build_model
 from blurr.report.overview import run_facts
 from blurr.runs.record import Record
 from blurr.serve.predictor import Predictor
+from blurr.targets.classes import weights_by_name
 from blurr.tasks.saved import SavedTask, save_model
+from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import BlearnerForSequenceClassification
-from blurr.text.sequence_classification.task import weights_by_name
+from blurr.text.objects import NLP
 from blurr.text.vocabulary import add_pad_token, counts_rows
 from blurr.training.precision import check_precision
 
@@ -53,7 +55,7 @@ def built(folder: Path, names: list[str] | None = None, **options: Any) -> HFObj
     values = {"num_labels": len(names), "id2label": dict(enumerate(names))}
     values |= {"problem_type": "single_label_classification"} if len(names) > 1 else {}
     given = {"model_cls": CLASSIFIER, "config": values, "corpus": tuple, "load_weights": True, "weights": "pretrained"}
-    return build_model(str(folder), **{**given, **options})
+    return build_model(str(folder), **{**given, **options}, inputs=TEXT)
 
 
 def with_separators(name: str) -> list[dict[str, Any]]:
@@ -86,7 +88,7 @@ def test_a_habit_is_respected_in_training_and_in_what_was_saved(
     with learn.no_logging(), learn.no_bar():
         learn.fit(1, 1e-3)
     assert np.isfinite(learn.recorder.values).all()
-    save_model(tmp_path / "model", SavedTask(task.settled(learn), choices={"task": name}), hf)
+    save_model(tmp_path / "model", SavedTask(task.resolved(learn), choices={"task": name}), hf)
     items = [{**item} for item in items_of(name, 4)]
     assert same(Predictor.load(tmp_path / "model", device="cpu").predict(items), learn.predict(items))
 
@@ -151,7 +153,7 @@ def test_small_steps_move_the_weights_of_a_checkpoint_in_16_bits(bf16: Path, tin
         learn.fit(1, 2e-5)
     moved = torch.cat([(value != before[name]).flatten() for name, value in hf.model.bert.encoder.named_parameters()])
     assert moved.float().mean() > 0.95
-    save_model(tmp_path, SavedTask(task.settled(learn)), hf)
+    save_model(tmp_path, SavedTask(task.resolved(learn)), hf)
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path).dtype == torch.float32
 
 
@@ -160,7 +162,7 @@ def test_weights_of_16_bits_train_where_they_are_asked_for(name: str, tiny_bert:
     task = TASKS[name]
     raw, _ = objects_of(name, tiny_bert, tiny_bart)
     folder = tiny_bart if task.model_cls == "AutoModelForSeq2SeqLM" else tiny_bert
-    options = {"model_cls": task.model_cls, "config": task.model_config(raw), "dtype": "bfloat16"}
+    options = {"model_cls": task.model_cls, "config": task.target.model_config(raw), "dtype": "bfloat16"}
     with caplog.at_level(logging.WARNING):
         hf = built(folder, **options)
     assert "steps that are small beside a weight are rounded away" in caplog.text
@@ -224,7 +226,7 @@ def test_the_order_of_a_checkpoints_tags_is_kept(tiny_bert: Path, tmp_path: Path
     raw, hf = objects_of("token_classification", tiny_bert, tiny_bert)
     save_model(tmp_path / "one", SavedTask(task), hf)
     other = with_habit(tmp_path / "one", tmp_path / "other", reversed_labels)
-    values = {"model_cls": task.model_cls, "config": task.model_config(raw)}
+    values = {"model_cls": task.model_cls, "config": task.target.model_config(raw)}
     both = [built(folder, **values) for folder in (tmp_path / "one", other)]
     assert [each.label_names for each in both] == [["O", "B-X"], ["B-X", "O"]]
     assert answers(both[0], "token_classification", raw) == answers(both[1], "token_classification", raw)
@@ -350,7 +352,7 @@ def test_what_is_not_trained_must_be_whole(part: str, classifier: Path, tmp_path
     raw = from_data(TASKS["sequence_classification"].schema, rows_of("sequence_classification"))
     task, hf = TASKS["sequence_classification"], built(classifier)
     learn = task.learner(task.dataloaders(raw, hf, Loader()), hf, raw=raw, metrics={})
-    save_model(tmp_path / "model", SavedTask(task.settled(learn)), hf)
+    save_model(tmp_path / "model", SavedTask(task.resolved(learn)), hf)
     folder = without_tensors(tmp_path / "model", tmp_path / "broken", part)
     with pytest.raises(InputError, match=rf"lacks .*{part}.*what it says would be random"):
         Predictor.load(folder)

@@ -12,7 +12,7 @@ from transformers import MarianTokenizer
 from blurr.errors import InputError
 from blurr.metrics.rouge import Rouge
 from blurr.models.objects import build_model
-from blurr.text.inputs import decode_ids
+from blurr.text.inputs import TEXT, decode_ids
 from blurr.text.modeling.all import (
     Blearner,
     BlearnerForSequenceClassification,
@@ -35,6 +35,7 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arch="t5",
         weights="scratch",
         scratch={"d_model": 32, "d_kv": 16, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2},
+        inputs=TEXT,
     )
     hf.model.save_pretrained(folder)
     hf.tokenizer.save_pretrained(folder)

@@ -13,6 +13,7 @@ from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.objects import build_model
+from blurr.text.inputs import TEXT
 from blurr.text.question_answering.task import QuestionAnswering
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.text.token_classification.task import TokenClassification
@@ -70,13 +71,14 @@ def learner_of(task, rows, arch: str, *cbs: Callback) -> Blearner:
     hf = build_model(
         arch,
         model_cls=task.model_cls,
-        config=task.model_config(raw),
+        config=task.target.model_config(raw),
         corpus=lambda: TEXTS,
         load_weights=True,
         arch=arch,
         weights="scratch",
         scratch=SIZES[arch],
         scratch_vocab=300,
+        inputs=TEXT,
     )
     dls = task.dataloaders(raw, hf, Loader(batch_size=4, cache=False))
     learner = task.learner(dls, hf, raw=raw, metrics={}, cbs=[*cbs, Eval()])

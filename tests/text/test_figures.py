@@ -17,9 +17,9 @@ from transformers import (
 
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
+from blurr.targets.classes import classification_results
 from blurr.text.data.all import NLP, TextBlock
 from blurr.text.inputs import tokenize_texts
-from blurr.training.learner import classification_results
 
 
 def test_figure_a_batch_of_two_padded_to_128_has_the_shape_2_by_128_and_two_targets(reviews: pd.DataFrame, tiny_bert):
@@ -49,7 +49,7 @@ def test_figure_no_row_is_longer_than_the_limit_of_the_tokenizer(name: str, tiny
     task = TASKS[name]
     if name == "question_answering":
         task = type(task)(max_length=None, stride=2)
-    rows = task.encode({key: raw.train[key][:] for key in raw.train.column_names}, hf)
+    rows = task.encoded({key: raw.train[key][:] for key in raw.train.column_names}, hf)
     lengths = [len(rows[i]["input_ids"]) for i in range(len(rows))]
     assert max(lengths) <= 9
     assert max(lengths) > 5

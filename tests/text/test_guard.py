@@ -10,7 +10,7 @@ from fastai.callback.core import Callback
 from transformers import BertConfig, BertForSequenceClassification
 
 from blurr.errors import InputError, ResourceError
-from blurr.loading.rows import TokenizedRows
+from blurr.text.inputs import TextRows
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training.guard import MAX_SKIPPED, Guard, check_ids, memory_watched
 
@@ -110,11 +110,11 @@ def test_leaving_out_ends_where_nothing_else_is_left(learner):
 )
 def test_ids_that_the_model_does_not_know_are_found_before_the_first_batch(columns, said):
     with pytest.raises(InputError, match=said):
-        check_ids(TokenizedRows(columns, ["a", "b"]), tiny())
+        check_ids(TextRows(columns, ["a", "b"]), tiny())
 
 
 def test_ignored_labels_and_fitting_ids_pass():
-    check_ids(TokenizedRows({"input_ids": [[0, 9]], "labels": [[-100, 1]]}, ["a", "b"]), tiny())
+    check_ids(TextRows({"input_ids": [[0, 9]], "labels": [[-100, 1]]}, ["a", "b"]), tiny())
 
 
 class Full:

@@ -12,9 +12,11 @@ from blurr.config import paths
 from blurr.errors import InputError, ResourceError
 from blurr.models import objects as hf_objects
 from blurr.models import weights
-from blurr.models.objects import NLP, _readable, build_model
+from blurr.models.objects import _readable, build_model
 from blurr.models.weights import choose_weights, is_at_hand
 from blurr.models.wrapper import blurr_splitter
+from blurr.text.inputs import TEXT
+from blurr.text.objects import NLP
 from blurr.text.scratch import train_tokenizer
 
 TEXTS = [f"a film number {i} was good, and number {i + 1} was bad." for i in range(60)]
@@ -30,7 +32,7 @@ def scratch(name: str, model_cls: str, **options) -> hf_objects.HFObjects:
     values = yaml.safe_load(paths.options("model")[name].read_text())
     values = {k: v for k, v in values.items() if k not in {"_target_", "weights"}}
     made = {"model_cls": model_cls, "config": {}, "corpus": corpus, "load_weights": True, "weights": "scratch"}
-    return build_model(**{**values, **made, **options})
+    return build_model(**{**values, **made, **options}, inputs=TEXT)
 
 
 # -- which weights
@@ -194,14 +196,14 @@ def test_a_model_from_scratch_finds_the_end_of_the_question():
     """Longformer looks for the separator of its config, which was another one than the trained tokenizer's."""
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     made: dict = {"model_cls": "AutoModelForQuestionAnswering", "config": {}, "corpus": corpus, "weights": "scratch"}
-    hf = build_model("none", arch="longformer", load_weights=True, scratch=sizes, **made)
+    hf = build_model("none", arch="longformer", load_weights=True, scratch=sizes, **made, inputs=TEXT)
     assert hf.config.sep_token_id == hf.tokenizer.sep_token_id
 
 
 def test_scratch_of_a_local_checkpoint_keeps_its_size_and_tokenizer(tiny_bert: Path):
     given: dict = {"model_cls": "AutoModelForSequenceClassification", "corpus": corpus, "load_weights": True}
-    fresh = build_model(str(tiny_bert), config={"num_labels": 3}, weights="scratch", **given)
-    loaded = build_model(str(tiny_bert), config={"num_labels": 3}, weights="pretrained", **given)
+    fresh = build_model(str(tiny_bert), config={"num_labels": 3}, weights="scratch", **given, inputs=TEXT)
+    loaded = build_model(str(tiny_bert), config={"num_labels": 3}, weights="pretrained", **given, inputs=TEXT)
     assert fresh.weights == "scratch"
     assert fresh.tokenizer.get_vocab() == loaded.tokenizer.get_vocab()
     weight = "bert.embeddings.word_embeddings.weight"

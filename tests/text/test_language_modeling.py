@@ -21,9 +21,10 @@ from blurr.data.samples import load_samples
 from blurr.errors import InputError
 from blurr.experiment import build
 from blurr.loading.loader import Loader
-from blurr.loading.rows import IGNORED, TokenizedRows
+from blurr.loading.rows import IGNORED
 from blurr.models.objects import HFObjects, build_model, train_tokenizer
-from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
+from blurr.text.inputs import TEXT, TextRows
+from blurr.text.language_modeling.causal_lm import CausalLM
 from blurr.text.language_modeling.chunking import (
     Frame,
     cut,
@@ -34,6 +35,7 @@ from blurr.text.language_modeling.chunking import (
     special_ids,
     word_numbers,
 )
+from blurr.text.language_modeling.masked_lm import MaskedLM
 from blurr.text.language_modeling.masking import OBJECTIVES, Masking, MaskingCollator, choose, spans, whole_words
 from blurr.text.language_modeling.metrics import Perplexity, TokenAccuracy, TokenScores, score_tokens
 from blurr.text.language_modeling.rows import CausalCollator, bracketed
@@ -101,10 +103,11 @@ def built(task: CausalLM | MaskedLM, folder: Path, rows: list[dict] | None = Non
     hf = build_model(
         str(folder),
         model_cls=task.model_cls,
-        config=task.model_config(raw),
+        config=task.target.model_config(raw),
         corpus=tuple,
         load_weights=True,
         weights="pretrained",
+        inputs=TEXT,
     )
     return raw, hf
 
@@ -147,7 +150,7 @@ def test_b16_chunks_of_one_split_hold_nothing_of_another(word_tokenizer: PreTrai
     hf = HFObjects("bert", None, word_tokenizer, None)
     good, bad = word_tokenizer.convert_tokens_to_ids(["good", "bad"])
     for split, own in (("train", good), ("valid", bad)):
-        ids = task.encode({"text": raw.splits[split]["text"][:]}, hf).columns["input_ids"].flat
+        ids = task.encoded({"text": raw.splits[split]["text"][:]}, hf).columns["input_ids"].flat
         assert {good, bad} & set(ids.tolist()) == {own}
 
 
@@ -156,7 +159,7 @@ def test_chunks_keep_to_their_limit_even_when_tokenized_again(task):
     """Section 3.5: ten texts, chunks of 16."""
     texts = [f"the cat number {i} sat" for i in range(10)]
     tokenizer = train_tokenizer("roberta", texts, vocab_size=300)
-    rows = task.tokenize({"text": texts}, HFObjects("roberta", None, tokenizer, None))["input_ids"]
+    rows = task.encode({"text": texts}, HFObjects("roberta", None, tokenizer, None))["input_ids"]
     read = [tokenizer.decode(ids, skip_special_tokens=True) for ids in rows]
     assert max(len(ids) for ids in rows) <= 16
     assert max(len(tokenizer(text).input_ids) for text in read) <= 16
@@ -215,7 +218,7 @@ def test_one_row_per_text_is_cut_off_and_described_beside_its_source(task, tiny_
 def test_texts_keep_their_eos_where_a_row_is_a_text(tiny_gpt2: Path):
     task = CausalLM(chunk=False, block_size=12)
     _, hf = built(task, tiny_gpt2)
-    short, long = task.tokenize({"text": ["tom", "maria eating the bread and is happy, " * 3]}, hf)["input_ids"]
+    short, long = task.encode({"text": ["tom", "maria eating the bread and is happy, " * 3]}, hf)["input_ids"]
     assert short[-1] == hf.tokenizer.eos_token_id
     assert (len(long), hf.tokenizer.eos_token_id in long) == (12, False)
 
@@ -248,7 +251,7 @@ def test_a_folder_of_text_files_is_read(tiny_gpt2: Path, tmp_path: Path):
 
 
 def causal_rows(*rows: list[int]) -> list[dict]:
-    return [TokenizedRows({"input_ids": [row]})[0] for row in rows]
+    return [TextRows({"input_ids": [row]})[0] for row in rows]
 
 
 def test_b17_pads_are_no_targets_and_a_real_eos_is_one():
@@ -277,7 +280,7 @@ def test_left_padding_has_the_same_targets_and_losses(tiny_gpt2: Path):
 def test_the_collators_work_in_a_plain_data_loader(tiny_mlm: Path):
     task = MaskedLM(block_size=16)
     _, hf = built(task, tiny_mlm)
-    rows = task.encode({"text": STORIES}, hf)
+    rows = task.encoded({"text": STORIES}, hf)
     for collator in (MaskingCollator(hf.tokenizer, Masking(), train=True), task.collator(hf, Loader(), train=False)):
         batches = list(DataLoader(rows, batch_size=4, collate_fn=collator))
         assert sum(len(y) for _, y in batches) == len(rows)
@@ -339,7 +342,7 @@ def collated(tiny_mlm: Path) -> Callable[..., tuple]:
 
     def collate(rows: list[list[int]], *, train: bool = True, numbers=None, **masking):
         columns = {"input_ids": rows, "words": [list(range(len(r))) for r in rows]}
-        rows_ = TokenizedRows({**columns, "number": numbers or list(range(len(rows)))})
+        rows_ = TextRows({**columns, "number": numbers or list(range(len(rows)))})
         collator = MaskingCollator(tokenizer, Masking(**masking), train=train)
         return collator([rows_[i] for i in range(len(rows))])
 
@@ -413,7 +416,7 @@ def test_masks_of_validation_do_not_depend_on_padding(side, tiny_mlm: Path):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tiny_mlm, padding_side=side)
     ids = [[20 + i for i in range(12)], [20] * 30]
     columns = {"input_ids": ids, "words": [[i // 2 for i in range(len(r))] for r in ids], "number": [0, 1]}
-    rows = TokenizedRows(columns)
+    rows = TextRows(columns)
     for objective in OBJECTIVES:
         collator = MaskingCollator(tokenizer, Masking(objective, share=0.5), train=False)
         alone = collator([rows[0]])[1][0]
@@ -428,7 +431,7 @@ def test_b18_special_tokens_given_as_a_list_are_never_hidden_nor_drawn(tiny_mlm:
     extra = tokenizer.convert_tokens_to_ids(["<a>", "<b>"])
     task = MaskedLM(block_size=32, mask_prob=0.9, as_mask=0.0, as_random=1.0)
     hf = HFObjects("bert", None, tokenizer, None)
-    rows = task.encode({"text": [f"<a> {text} <b>" for text in STORIES]}, hf)
+    rows = task.encoded({"text": [f"<a> {text} <b>" for text in STORIES]}, hf)
     inputs, targets = task.collator(hf, Loader(), train=True)([rows[i] for i in range(len(rows))])
     special = torch.from_numpy(special_ids(tokenizer))
     assert set(extra) <= set(special.tolist())
@@ -439,7 +442,7 @@ def test_b18_special_tokens_given_as_a_list_are_never_hidden_nor_drawn(tiny_mlm:
 def test_words_of_a_chunk_are_those_of_its_texts(tiny_mlm: Path):
     task = MaskedLM(block_size=64, objective="whole_word", separator="")
     _, hf = built(task, tiny_mlm)
-    columns = task.tokenize({"text": ["maria", "tom eating"]}, hf)
+    columns = task.encode({"text": ["maria", "tom eating"]}, hf)
     tokens = hf.tokenizer.convert_ids_to_tokens(columns["input_ids"][0])
     numbers = columns["words"][0]
     assert (numbers[0], numbers[-1]) == (-1, -1)
@@ -639,9 +642,11 @@ def test_a_model_that_reads_what_it_is_to_predict_is_refused(tmp_path: Path):
     task = CausalLM(block_size=16)
     raw = from_data(task.schema, ROWS)
     made: dict = {"model_cls": task.model_cls, "config": {}, "load_weights": True, "weights": "scratch"}
-    hf = build_model("none", arch="xlnet", scratch=sizes, corpus=lambda: STORIES, scratch_vocab=100, **made)
+    hf = build_model(
+        "none", arch="xlnet", scratch=sizes, corpus=lambda: STORIES, scratch_vocab=100, **made, inputs=TEXT
+    )
     with pytest.raises(InputError, match=r"xlnet reads the tokens that it is to predict.*model=gpt2"):
-        task.loss_func(hf, raw)
+        task.target.loss_func(hf, raw)
 
 
 def test_an_unknown_kind_of_language_model_is_refused(tiny_gpt2: Path):

@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
-from blurr.loading.rows import TokenizedRows
 from blurr.text.data.all import (
     LMBatchTokenizeTransform,
     QABatchTokenizeTransform,
@@ -23,6 +22,7 @@ from blurr.text.data.all import (
     TokenCategoryBlock,
     TokenClassBatchTokenizeTransform,
 )
+from blurr.text.inputs import TextRows
 from blurr.text.modeling.all import (
     BaseModelCallback,
     BaseModelWrapper,
@@ -52,7 +52,7 @@ def test_batches_are_the_same_whether_tokenized_ahead_by_item_or_by_batch(name: 
     collate = task.collator(hf, Loader(), train=False)
 
     def tokenized(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        found = task.encode({key: [row[key] for row in rows] for key in rows[0]}, hf)
+        found = task.encoded({key: [row[key] for row in rows] for key in rows[0]}, hf)
         return [found[i] for i in range(len(found))]
 
     def numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def test_batches_are_the_same_whether_tokenized_ahead_by_item_or_by_batch(name: 
 def test_a_model_runs_on_the_batches_of_a_plain_torch_loader(name: str, tiny_bert: Path, tiny_bart: Path):
     task = TASKS[name]
     raw, hf = objects_of(name, tiny_bert, tiny_bart)
-    rows = task.encode({key: raw.train[key][:] for key in raw.train.column_names}, hf)
+    rows = task.encoded({key: raw.train[key][:] for key in raw.train.column_names}, hf)
     inputs, targets = next(iter(DataLoader(rows, batch_size=4, collate_fn=task.collator(hf, Loader(), train=True))))
     output = BaseModelWrapper(hf.model)(inputs)
     assert len(targets) == 4
@@ -97,7 +97,7 @@ def test_a_model_runs_on_the_batches_of_a_plain_torch_loader(name: str, tiny_ber
 def test_a_loader_of_no_rows_has_no_batches(tiny_bert: Path, tiny_bart: Path):
     raw, hf = objects_of("sequence_classification", tiny_bert, tiny_bart)
     dls = TASKS["sequence_classification"].dataloaders(raw, hf, Loader(batch_size=4))
-    assert list(dls.valid.new(TokenizedRows({}))) == []
+    assert list(dls.valid.new(TextRows({}))) == []
 
 
 # -- middle level

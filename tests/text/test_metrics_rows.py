@@ -11,6 +11,7 @@ from blurr.loading.loader import Loader
 from blurr.metrics.classification import Accuracy
 from blurr.metrics.rows import WorstGroup
 from blurr.models.objects import build_model
+from blurr.text.inputs import TEXT
 from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS = [
@@ -34,9 +35,15 @@ def test_a_column_that_no_row_has_is_named():
 def test_an_extra_column_reaches_the_metric_and_not_the_model(reviews: pd.DataFrame, tiny_bert: Path):
     task = SequenceClassification()
     raw = from_data(task.schema, reviews.assign(domain=["films", "news"] * 20))
-    config = task.model_config(raw)
+    config = task.target.model_config(raw)
     hf = build_model(
-        str(tiny_bert), model_cls=task.model_cls, config=config, corpus=tuple, load_weights=True, weights="pretrained"
+        str(tiny_bert),
+        model_cls=task.model_cls,
+        config=config,
+        corpus=tuple,
+        load_weights=True,
+        weights="pretrained",
+        inputs=TEXT,
     )
     dls = task.dataloaders(raw, hf, Loader(batch_size=4))
     assert "domain" not in dls.one_batch()[0]

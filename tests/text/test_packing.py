@@ -12,7 +12,9 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
 from blurr.models.objects import HFObjects, build_model
-from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
+from blurr.text.inputs import TEXT
+from blurr.text.language_modeling.causal_lm import CausalLM
+from blurr.text.language_modeling.masked_lm import MaskedLM
 from blurr.text.language_modeling.packing import PACKED, first_position, kept_apart, packed, packs_of
 from blurr.text.language_modeling.rows import CausalCollator
 from blurr.training.schedules import constant
@@ -40,13 +42,14 @@ def scratch(task: CausalLM | MaskedLM, arch: str, **config) -> tuple[RawData, HF
     hf = build_model(
         arch,
         model_cls=task.model_cls,
-        config={**task.model_config(raw), **config},
+        config={**task.target.model_config(raw), **config},
         corpus=lambda: TEXTS,
         load_weights=True,
         arch=arch,
         weights="scratch",
         scratch=SIZES[arch],
         scratch_vocab=300,
+        inputs=TEXT,
     )
     hf.model.eval()
     return raw, hf
@@ -77,7 +80,7 @@ def logits_of(model: PreTrainedModel, **inputs: torch.Tensor) -> torch.Tensor:
 def test_packed_texts_have_the_logits_and_losses_that_they_have_alone(task_cls, arch, attention):
     task = task_cls(block_size=48, packing=True)
     raw, hf = scratch(task, arch, attn_implementation=attention)
-    rows = task.encode(raw.train.to_dict(), hf)
+    rows = task.encoded(raw.train.to_dict(), hf)
     batch, targets = task.collator(hf, Loader(), train=False)([rows[i] for i in range(len(rows))])
     batch["real"] = torch.tensor(
         [[n < len(rows[i]["input_ids"]) for n in range(targets.shape[1])] for i in range(len(rows))]
@@ -139,7 +142,7 @@ def test_packing_cuts_a_long_text_and_loses_no_token_of_it(task_cls, arch):
     _, hf = scratch(task, arch)
     hf.tokenizer.model_max_length = 20_000
     whole = plain.encode({"text": [long, TEXTS[0]]}, hf).columns
-    cut = task.encode({"text": [long, TEXTS[0]]}, hf).columns
+    cut = task.encoded({"text": [long, TEXTS[0]]}, hf).columns
     assert max(cut["input_ids"].lengths) <= 16
     frame = set(hf.tokenizer.all_special_ids)
     assert sorted(i for i in cut["input_ids"].flat if i not in frame) == sorted(
@@ -150,7 +153,7 @@ def test_packing_cuts_a_long_text_and_loses_no_token_of_it(task_cls, arch):
 def test_masks_of_packed_rows_are_the_same_at_each_evaluation():
     task = MaskedLM(block_size=48, packing=True)
     raw, hf = scratch(task, "bert")
-    rows = task.encode(raw.train.to_dict(), hf)
+    rows = task.encoded(raw.train.to_dict(), hf)
     collate = task.collator(hf, Loader(), train=False)
     first, second = (collate([rows[0], rows[1]])[0]["input_ids"] for _ in range(2))
     assert torch.equal(first, second)
@@ -178,7 +181,7 @@ def test_a_model_that_cannot_keep_packed_texts_apart_is_refused():
     task = MaskedLM(block_size=48, packing=True)
     raw, hf = scratch(task, "deberta-v2")
     with pytest.raises(InputError, match="deberta-v2 cannot keep packed texts apart: .* Set task.packing=false"):
-        task.loss_func(hf, raw)
+        task.target.loss_func(hf, raw)
 
 
 def test_positions_of_roberta_begin_after_its_pad_and_those_of_bert_at_zero():

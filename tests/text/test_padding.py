@@ -6,10 +6,10 @@ from every_task import SHORT, TASKS, items_of, learner_of
 from transformers import AutoModelForCausalLM, AutoTokenizer, BartConfig, FNetConfig, FNetForSequenceClassification
 
 from blurr.data.core import from_data
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
-from blurr.loading.rows import TokenizedRows
 from blurr.models.objects import build_model
+from blurr.text.inputs import TEXT, TextRows
 from blurr.text.language_modeling.causal_lm import CausalLM
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.learner import Blearner
@@ -72,10 +72,11 @@ def learner(task, given: list[dict], folder) -> Blearner:
     hf = build_model(
         str(folder),
         model_cls=task.model_cls,
-        config=task.model_config(raw),
+        config=task.target.model_config(raw),
         corpus=tuple,
         load_weights=True,
         weights="pretrained",
+        inputs=TEXT,
     )
     learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=16)), hf, raw=raw, metrics={}, path=folder)
     learn.remove_cbs([learn.progress])
@@ -127,14 +128,14 @@ def test_training_batches_stay_as_they_are(fnet: Blearner):
 
 def test_texts_that_are_tokenized_later_are_batches_of_one():
     """Only their letters can be counted."""
-    dl = TextDL([("a b", 0), ("a", 0), ("b", 0)], tokenizer=None, show_rows=lambda *_: [], bs=2)
+    dl = RowsDL([("a b", 0), ("a", 0), ("b", 0)], tokenizer=None, show_rows=lambda *_: [], bs=2)
     dl.batch_by_length()
     assert [list(batch) for batch in dl.batches()] == [[0], [1], [2]]
 
 
 def test_rows_of_one_length_make_batches_of_the_size_asked_for():
-    tokens = TokenizedRows({"input_ids": [[1] * n for n in (3, 5, 3, 3, 5, 4)]})
-    dl = TextDL(tokens, tokenizer=None, show_rows=lambda *_: [], bs=2)
+    tokens = TextRows({"input_ids": [[1] * n for n in (3, 5, 3, 3, 5, 4)]})
+    dl = RowsDL(tokens, tokenizer=None, show_rows=lambda *_: [], bs=2)
     dl.batch_by_length()
     assert [list(batch) for batch in dl.batches()] == [[1, 4], [5], [0, 2], [3]]
 

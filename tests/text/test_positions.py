@@ -16,10 +16,9 @@ from blurr.errors import InputError
 from blurr.loading.lengths import fitting
 from blurr.loading.loader import Loader
 from blurr.models.positions import Positions, positions_of
-from blurr.text.blocks import BatchTokenizeTransform
+from blurr.text.blocks import BatchTokenizeTransform, TokenClassBatchTokenizeTransform
 from blurr.text.lengths import advice_of, length_limit, set_advice
 from blurr.text.modeling.all import CausalLM, QuestionAnswering, SequenceClassification, Summarization
-from blurr.text.task_blocks import TokenClassBatchTokenizeTransform
 
 GRID = {"axial_pos_shape": [16, 32], "axial_pos_embds_dim": [32, 32], "hidden_size": 64}
 CHUNKS = {"axial_pos_embds": False, "local_attn_chunk_length": 16, "lsh_attn_chunk_length": 24}

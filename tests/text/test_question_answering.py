@@ -24,7 +24,7 @@ from transformers import (
 from blurr.data.core import from_data
 from blurr.data.files import load_files
 from blurr.errors import InputError
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
 from blurr.text.modeling.all import BlearnerForQuestionAnswering
@@ -132,12 +132,12 @@ def test_an_answer_without_a_place_is_taken_where_it_first_stands(answers, start
     row = {"question": "?", "context": "from oslo to oslo", "answers": answers, **start}
     raw = from_data(QuestionAnswering.schema, [row] * 4, valid=[row])
     with caplog.at_level("INFO", "blurr"):
-        QuestionAnswering().model_config(raw)
+        QuestionAnswering().target.model_config(raw)
     assert "(train): 4 answers have no answer_start; each is taken where it first stands" in caplog.text
     assert answers_of(raw.train.to_dict()) == [[("oslo", 5)]] * 4
     wrong = from_data(QuestionAnswering.schema, [{**row, "context": "Oslo"}] * 4, valid=[row])
     with pytest.raises(InputError, match="has the answer 'oslo', which does not stand in its context, 'Oslo'"):
-        QuestionAnswering().model_config(wrong)
+        QuestionAnswering().target.model_config(wrong)
 
 
 def test_questions_with_lists_of_dicts_and_without_answers_stand_in_one_file(work: Path):
@@ -145,7 +145,7 @@ def test_questions_with_lists_of_dicts_and_without_answers_stand_in_one_file(wor
     rows = [{"question": f"{i}?", "context": "anna in oslo", "answers": each} for i, each in enumerate(answers)]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     raw = load_files(QuestionAnswering.schema, train="rows.jsonl", valid="rows.jsonl")
-    QuestionAnswering().model_config(raw)
+    QuestionAnswering().target.model_config(raw)
     assert answers_of(raw.train.to_dict()) == [[] if i % 3 == 0 else [("oslo", 8)] for i in range(12)]
 
 
@@ -156,7 +156,7 @@ def test_an_answer_that_stands_elsewhere_is_refused(start: int):
     raw = from_data(QuestionAnswering.schema, rows, valid=rows[:1])
     where = f"row 3 .*'oslo' starts at character {start} .* it first stands at 14"
     with pytest.raises(InputError, match=f"1 answers .* of 4 rows: {where}"):
-        QuestionAnswering().model_config(raw)
+        QuestionAnswering().target.model_config(raw)
 
 
 # -- windows
@@ -605,7 +605,7 @@ def test_an_exported_learner_answers_the_same(learner, tmp_path: Path):
 
 def test_predictions_of_loaders_come_with_a_loss_per_window(learner, facts):
     dl = learner.dls.test_dl(facts[:3])
-    assert isinstance(dl, TextDL)
+    assert isinstance(dl, RowsDL)
     assert len(dl.dataset.contexts) == 3
     _, targets, losses = learner.get_preds(with_loss=True)
     assert targets.shape == (len(learner.dls.valid_ds), 2)

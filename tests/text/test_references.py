@@ -11,6 +11,7 @@ from blurr.loading.loader import Loader
 from blurr.metrics.bleu import ChrF
 from blurr.metrics.rouge import Rouge
 from blurr.models.objects import build_model
+from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import BlearnerForSummarization, BlearnerForTranslation
 
 # words that the tiny tokenizer knows, some that it does not, and another script; longer than `max_target_length`
@@ -52,7 +53,13 @@ def test_the_described_rows_hold_the_raw_texts_and_give_the_scores_again(name: s
     source, target = task.schema.required
     raw = from_data(task.schema, frame, columns={source: "text", target: "summary"})
     hf = build_model(
-        str(tiny_bart), model_cls=task.model_cls, config={}, corpus=tuple, load_weights=True, weights="pretrained"
+        str(tiny_bart),
+        model_cls=task.model_cls,
+        config={},
+        corpus=tuple,
+        load_weights=True,
+        weights="pretrained",
+        inputs=TEXT,
     )
     dls = task.dataloaders(raw, hf, Loader(batch_size=3))
     learn = quiet(task.learner(dls, hf, raw=raw, metrics={"chrf": ChrF(), "rouge1": Rouge("rouge1")}))

@@ -9,8 +9,9 @@ from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
 from blurr.models.objects import HFObjects
 from blurr.text.blocks import BatchTokenizeTransform
 from blurr.text.inputs import tokenize_texts
-from blurr.text.language_modeling.causal_lm import CausalLM, MaskedLM
+from blurr.text.language_modeling.causal_lm import CausalLM
 from blurr.text.language_modeling.chunking import plain_tokens, separator_ids
+from blurr.text.language_modeling.masked_lm import MaskedLM
 from blurr.text.question_answering.rows import tokenize_questions
 from blurr.text.scratch import train_tokenizer
 from blurr.text.seq2seq.rows import tokenize_pairs
@@ -83,10 +84,10 @@ def test_a_mask_hides_a_word_and_other_marks_do_not(tokenizers):
     hf = HFObjects("bert", None, tokenizer, None)  # type: ignore[arg-type]
     rows = {"text": ["a [MASK] was [SEP] good"]}
     task = MaskedLM(chunk=False)
-    for ids in (task.tokenize(rows, hf)["input_ids"][0], task.tokenize_items(rows, hf)["input_ids"][0]):
+    for ids in (task.encode(rows, hf)["input_ids"][0], task.encode_items(rows, hf)["input_ids"][0]):
         assert list(ids).count(tokenizer.mask_token_id) == 1
         assert list(ids).count(tokenizer.sep_token_id) == 1
-    parsed = MaskedLM(chunk=False, special_tokens="parse").tokenize_items(rows, hf)["input_ids"][0]
+    parsed = MaskedLM(chunk=False, special_tokens="parse").encode_items(rows, hf)["input_ids"][0]
     assert list(parsed).count(tokenizer.sep_token_id) == 2
 
 
@@ -95,9 +96,9 @@ def test_a_causal_language_model_ends_where_its_separator_says(tokenizers):
     end = str(tokenizer.eos_token)
     hf = HFObjects("gpt2", None, tokenizer, None)  # type: ignore[arg-type]
     task = CausalLM(chunk=False, block_size=64)
-    ids = task.tokenize({"text": [f"a film {end} was good"]}, hf)["input_ids"][0]
+    ids = task.encode({"text": [f"a film {end} was good"]}, hf)["input_ids"][0]
     assert [i for i, token in enumerate(ids) if token == tokenizer.eos_token_id] == [len(ids) - 1]
-    assert tokenizer.eos_token_id not in task.tokenize_items({"text": [f"a {end}"]}, hf)["input_ids"][0]
+    assert tokenizer.eos_token_id not in task.encode_items({"text": [f"a {end}"]}, hf)["input_ids"][0]
     assert separator_ids(tokenizer, end, ()) == [tokenizer.eos_token_id]
     assert plain_tokens(tokenizer, [end])["input_ids"][0] != [tokenizer.eos_token_id]
 

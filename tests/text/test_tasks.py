@@ -17,15 +17,22 @@ from blurr.metrics.outcome import Evaluation
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
 from blurr.text.data.all import TextBlock
+from blurr.text.inputs import TEXT
 from blurr.text.seq2seq.summarization import BlearnerForSummarization, Summarization
 from blurr.text.sequence_classification.task import SequenceClassification
 
 
 def built(task: Task, data, checkpoint: Path) -> tuple[RawData, HFObjects]:
     raw = from_data(task.schema, data)
-    config = task.model_config(raw)
+    config = task.target.model_config(raw)
     return raw, build_model(
-        str(checkpoint), model_cls=task.model_cls, config=config, corpus=tuple, load_weights=True, weights="pretrained"
+        str(checkpoint),
+        model_cls=task.model_cls,
+        config=config,
+        corpus=tuple,
+        load_weights=True,
+        weights="pretrained",
+        inputs=TEXT,
     )
 
 
@@ -57,14 +64,14 @@ def test_the_kind_of_problem_follows_from_the_labels(labels, kind, names, review
     task = SequenceClassification()
     _, hf = built(task, reviews.assign(label=labels).to_dict("records"), tiny_bert)
     assert hf.config.problem_type == kind
-    assert task.vocab(hf) == names
+    assert task.target.vocab(hf) == names
 
 
 def test_several_columns_of_zeros_and_ones_are_several_labels(reviews: pd.DataFrame, tiny_bert: Path):
     rows = reviews.drop(columns="label").assign(rude=[0, 1] * 20, long=[1, 1] * 20)
     task = SequenceClassification()
     raw = from_data(task.schema, rows, columns={"label": ["rude", "long"]})
-    config = task.model_config(raw)
+    config = task.target.model_config(raw)
     assert config["id2label"] == {0: "rude", 1: "long"}
     assert config["problem_type"] == "multi_label_classification"
 
@@ -75,8 +82,8 @@ def test_names_of_a_class_label_keep_their_order(reviews: pd.DataFrame, tiny_ber
     rows = Dataset.from_pandas(reviews.assign(label=[0, 1] * 20)).cast_column("label", ClassLabel(names=["1", "0"]))
     task = SequenceClassification()
     raw, hf = built(task, rows, tiny_bert)
-    assert task.vocab(hf) == ["1", "0"]
-    encoded = task.encode({"text": raw.train["text"][:], "label": raw.train["label"][:]}, hf)
+    assert task.target.vocab(hf) == ["1", "0"]
+    encoded = task.encoded({"text": raw.train["text"][:], "label": raw.train["label"][:]}, hf)
     first = rows[int([i for i, t in enumerate(rows["text"]) if t == raw.train["text"][0]][0])]["label"]
     assert int(encoded.columns["labels"][0]) == first
 
@@ -84,7 +91,7 @@ def test_names_of_a_class_label_keep_their_order(reviews: pd.DataFrame, tiny_ber
 def test_b44_one_class_is_refused(reviews: pd.DataFrame):
     raw = from_data(SequenceClassification.schema, reviews.assign(label="good"))
     with pytest.raises(InputError, match=r"have one class, \['good'\]: there is nothing to tell apart"):
-        SequenceClassification().model_config(raw)
+        SequenceClassification().target.model_config(raw)
 
 
 def test_a_label_of_validation_alone_is_named(reviews: pd.DataFrame):
@@ -233,7 +240,7 @@ def test_targets_of_summaries_end_in_eos_and_pads_are_ignored(notes: pd.DataFram
 def test_prefixes_are_put_where_the_family_needs_them(arch: str, prefix: str, expected: str, tiny_bart: Path, notes):
     task = Summarization(prefix=prefix)
     _, hf = built(task, notes, tiny_bart)
-    ids = task.tokenize({"text": ["film"]}, HFObjects(arch, hf.config, hf.tokenizer, hf.model))["input_ids"][0]
+    ids = task.encode({"text": ["film"]}, HFObjects(arch, hf.config, hf.tokenizer, hf.model))["input_ids"][0]
     assert ids == hf.tokenizer(expected + "film")["input_ids"]
 
 

@@ -92,7 +92,7 @@ def test_a_label_of_a_row_set_aside_alone_stays_a_label():
     def labels_of(data: list[dict[str, Any]]) -> tuple[RawData, dict[str, Any]]:
         task = SequenceClassification(threshold="auto")
         held = task.prepare(from_data(task.schema, data))
-        return held, task.model_config(held)
+        return held, task.target.model_config(held)
 
     held, _ = labels_of(rows())
     rare = held.splits["tune"]["text"][0]

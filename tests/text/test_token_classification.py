@@ -32,6 +32,7 @@ from blurr.metrics.classification import Accuracy
 from blurr.metrics.regression import RMSE
 from blurr.models.objects import HFObjects, build_model, train_tokenizer
 from blurr.runs.jsonlines import read_lines
+from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import BlearnerForTokenClassification
 from blurr.text.token_classification.learner import ScoredToken, aggregate
 from blurr.text.token_classification.metrics import (
@@ -618,7 +619,7 @@ def test_a_run_learns_and_leaves_the_report_of_entities(work):
 
 def test_tokens_and_labels_work_in_a_plain_torch_loader(tokenizer):
     task, hf = TokenClassification(max_length=16, stride=2), objects(tokenizer)
-    rows = task.encode({key: [row[key] for row in ROWS] for key in ("tokens", "labels")}, hf)
+    rows = task.encoded({key: [row[key] for row in ROWS] for key in ("tokens", "labels")}, hf)
     loader = torch.utils.data.DataLoader(rows, batch_size=8, collate_fn=task.collator(hf, Loader(), train=True))
     model = BertForTokenClassification(BertConfig(vocab_size=len(tokenizer), num_labels=5, hidden_size=24))
     inputs, targets = next(iter(loader))
@@ -724,7 +725,7 @@ def test_tags_that_nobody_can_score_are_refused(names: list[str], message: str):
         check_tags(names)
     rows = [{"tokens": ["a"] * len(names), "labels": names}] * 8
     with pytest.raises(InputError, match=message):
-        TokenClassification().model_config(rows_of(TokenClassification.schema, rows, valid=rows))
+        TokenClassification().target.model_config(rows_of(TokenClassification.schema, rows, valid=rows))
 
 
 def test_later_tokens_of_a_word_are_inside_of_its_entity_in_every_scheme():
@@ -744,8 +745,8 @@ def test_seqeval_finds_the_same_scores_in_the_described_rows(names: list[str], l
     ]
     task = TokenClassification(labeling=labeling, max_length=9, stride=2, label_names=names)
     raw = rows_of(task.schema, rows)
-    options = {"config": task.model_config(raw), "corpus": tuple, "load_weights": True, "weights": "pretrained"}
-    hf = build_model(str(tagger), model_cls=task.model_cls, **options)
+    options = {"config": task.target.model_config(raw), "corpus": tuple, "load_weights": True, "weights": "pretrained"}
+    hf = build_model(str(tagger), model_cls=task.model_cls, **options, inputs=TEXT)
     metrics = {score: Seqeval(score) for score in ("precision", "recall", "f1", "accuracy")}
     learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=3)), hf, raw=raw, metrics=metrics)
     found = task.evaluate(learn, raw)
@@ -759,4 +760,4 @@ def test_seqeval_finds_the_same_scores_in_the_described_rows(names: list[str], l
 def test_a_word_that_is_a_number_is_refused_with_its_row():
     rows = [{"tokens": [i, 2], "labels": ["O", "B-X"]} for i in range(8)]
     with pytest.raises(InputError, match=r"\(train\): row 1 has a word that is not a text: \[0, 2\]"):
-        TokenClassification().model_config(rows_of(TokenClassification.schema, rows, valid=rows))
+        TokenClassification().target.model_config(rows_of(TokenClassification.schema, rows, valid=rows))

@@ -8,8 +8,9 @@ from transformers import AutoModelForSequenceClassification
 from blurr.data.core import RawData, from_data
 from blurr.loading import cache
 from blurr.loading.loader import Loader
-from blurr.models.objects import HFObjects, get_hf_objects
+from blurr.models.objects import HFObjects
 from blurr.tasks.encoding import ingredients_of, tokenized_rows
+from blurr.text.objects import get_hf_objects
 from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS = [{"text": f"a {label} film{' and' * i}", "label": label} for i in range(5) for label in ("good", "bad")]

@@ -24,6 +24,7 @@ from blurr.loading.loader import Loader
 from blurr.metrics.bleu import Bleu, ChrF
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
+from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import BlearnerForTranslation
 from blurr.text.scratch import train_tokenizer
 from blurr.text.seq2seq.languages import check_language, language_codes, language_settings, set_languages
@@ -121,6 +122,7 @@ def scratch_of(task: Task, raw: RawData, arch: str, tokenizer: str | None) -> HF
         weights="scratch",
         scratch=SIZES,
         scratch_tokenizer=tokenizer,
+        inputs=TEXT,
     )
 
 
@@ -181,7 +183,7 @@ def test_summaries_of_a_model_of_many_languages_have_one(language: str | None, n
     hf = scratch_of(task, raw, "mbart", None)
     task.learner(task.dataloaders(raw, hf, Loader()), hf, raw=raw, metrics={}, path=tmp_path)
     assert hf.model.generation_config.decoder_start_token_id == hf.tokenizer.convert_tokens_to_ids(language or "en_XX")
-    labels = task.tokenize({"text": ["the film"], "summary": ["a film"]}, hf)["labels"][0]
+    labels = task.encode({"text": ["the film"], "summary": ["a film"]}, hf)["labels"][0]
     assert hf.tokenizer.convert_ids_to_tokens(labels[-1]) == (language or "en_XX")
 
 
@@ -189,7 +191,7 @@ def test_a_language_of_summaries_is_one_of_the_tokenizers(notes: pd.DataFrame):
     task = Summarization(language="de")
     hf = scratch_of(task, from_data(task.schema, notes), "mbart", None)
     with pytest.raises(InputError, match=r"task\.language=de is no language of MBartTokenizer"):
-        task.tokenize({"text": ["the film"]}, hf)
+        task.encode({"text": ["the film"]}, hf)
 
 
 # -- tokens
@@ -208,9 +210,15 @@ def test_a_language_of_summaries_is_one_of_the_tokenizers(notes: pd.DataFrame):
 def test_prefixes_stand_where_the_family_needs_them(arch, languages, prefix, expected, tiny_bart: Path, notes):
     task = Translation(src_lang=languages[0], tgt_lang=languages[1], prefix=prefix)
     hf = build_model(
-        str(tiny_bart), model_cls=task.model_cls, config={}, corpus=tuple, load_weights=True, weights="pretrained"
+        str(tiny_bart),
+        model_cls=task.model_cls,
+        config={},
+        corpus=tuple,
+        load_weights=True,
+        weights="pretrained",
+        inputs=TEXT,
     )
-    ids = task.tokenize({"source": ["film"]}, HFObjects(arch, hf.config, hf.tokenizer, hf.model))["input_ids"][0]
+    ids = task.encode({"source": ["film"]}, HFObjects(arch, hf.config, hf.tokenizer, hf.model))["input_ids"][0]
     assert ids == hf.tokenizer(expected + "film")["input_ids"]
 
 

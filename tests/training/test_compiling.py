@@ -8,6 +8,7 @@ from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.objects import build_model
+from blurr.text.inputs import TEXT
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.compiling import CompileModel, compile_callbacks, for_compiling
 from blurr.training.learner import Blearner
@@ -24,8 +25,8 @@ def learner_of(*cbs) -> Blearner:
     rows = [{"text": text, "label": "ab"[i % 2], "is_valid": i > 5} for i, text in enumerate(TEXTS * 2)]
     raw = from_data(task.schema, pd.DataFrame(rows))
     options = {"arch": "bert", "weights": "scratch", "scratch": SIZES, "scratch_vocab": 100, "load_weights": True}
-    config = {**task.model_config(raw), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    hf = build_model("bert", model_cls=task.model_cls, config=config, corpus=lambda: TEXTS, **options)
+    config = {**task.target.model_config(raw), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    hf = build_model("bert", model_cls=task.model_cls, config=config, corpus=lambda: TEXTS, **options, inputs=TEXT)
     dls = task.dataloaders(raw, hf, for_compiling(Loader(batch_size=2, cache=False)))
     learner = task.learner(dls, hf, raw=raw, metrics={}, cbs=cbs)
     learner.remove_cbs([learner.progress])

@@ -4,26 +4,29 @@ from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Regr
 from fastai.data.transforms import ColReader, ColSplitter, IndexSplitter, ItemGetter, RandomSplitter
 
 from blurr.data.core import RawData, Schema, from_data
-from blurr.loading.collate import PaddingCollator
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL as TextDL
 from blurr.loading.loader import Loader
-from blurr.loading.rows import TokenizedRows
-from blurr.models.objects import NLP, HFObjects, get_hf_objects
-from blurr.text.blocks import BatchTokenizeTransform, TextBlock, first_blurr_tfm
-from blurr.text.inputs import collator_for, tokenize_texts
-from blurr.text.language_modeling.masking import Masking, MaskingCollator
-from blurr.text.language_modeling.rows import CausalCollator
-from blurr.text.question_answering.rows import QuestionCollator, QuestionRows, read_answers, tokenize_questions
-from blurr.text.seq2seq.rows import tokenize_pairs
-from blurr.text.task_blocks import (
+from blurr.models.objects import HFObjects
+from blurr.text.blocks import (
+    BatchTokenizeTransform,
     LMBatchTokenizeTransform,
     QABatchTokenizeTransform,
     Seq2SeqBatchTokenizeTransform,
     Seq2SeqTextBlock,
     TaskTokenizeTransform,
+    TextBlock,
     TokenCategoryBlock,
     TokenClassBatchTokenizeTransform,
+    first_blurr_tfm,
 )
+from blurr.text.inputs import TextCollator as PaddingCollator
+from blurr.text.inputs import TextRows as TokenizedRows
+from blurr.text.inputs import collator_for, tokenize_texts
+from blurr.text.language_modeling.masking import Masking, MaskingCollator
+from blurr.text.language_modeling.rows import CausalCollator
+from blurr.text.objects import NLP, get_hf_objects
+from blurr.text.question_answering.rows import QuestionCollator, QuestionRows, read_answers, tokenize_questions
+from blurr.text.seq2seq.rows import tokenize_pairs
 from blurr.text.token_classification.words import align_labels, read_words, tokenize_words
 
 # fastai has a TextBlock of its own: whoever imports fastai.text.all later still has this name for ours

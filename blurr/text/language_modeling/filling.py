@@ -9,8 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from blurr.errors import InputError
 from blurr.loading.rows import Inputs
 from blurr.text.language_modeling.chunking import special_ids
-from blurr.training.inference import as_items, infer
-from blurr.training.learner import Result
+from blurr.training.inference import Result, as_items, infer
 
 Guesses = list[tuple[int, float]]  # token id and probability, the likeliest first
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from blurr.errors import InputError
-from blurr.loading.collate import PaddingCollator
 from blurr.loading.rows import IGNORED, Batch, Row
+from blurr.text.inputs import TextCollator
 from blurr.text.language_modeling.chunking import NO_WORD, special_ids
 from blurr.text.language_modeling.packing import PACKED, kept_apart
 
@@ -134,14 +134,14 @@ class Masking:
     seed: int = 42
 
 
-class MaskingCollator(PaddingCollator):
+class MaskingCollator(TextCollator):
     """Pad rows, and hide tokens of those that have `words`; works in any `torch.utils.data.DataLoader`.
 
     In training the masks follow from the seed and the numbers of the rows in the batch: another epoch, with other
     batches, has others, and a resumed run or a worker process the same. In evaluation they follow from each row's
     number alone. Rows without `words`, such as items to predict on, are only padded.
 
-    Returns of a call: `(inputs, targets)`, see `PaddingCollator`; targets are -100 where nothing is hidden.
+    Returns of a call: `(inputs, targets)`, see `TextCollator`; targets are -100 where nothing is hidden.
 
     Args:
         tokenizer: has the mask token and the other tokens.
@@ -171,7 +171,7 @@ class MaskingCollator(PaddingCollator):
         super().__init__(
             tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
         )
-        self.pad_values["words"] = NO_WORD
+        self.pads["words"] = NO_WORD
         self.first_position = first_position
         self.masking, self.train, self.mask_id = masking, train, tokenizer.mask_token_id
         self.ordinary = np.setdiff1d(np.arange(len(tokenizer)), special_ids(tokenizer))

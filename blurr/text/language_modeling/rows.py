@@ -8,15 +8,14 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from blurr.data.own_columns import beside
-from blurr.loading.collate import PaddingCollator
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Batch, Inputs, Row, Table
-from blurr.text.inputs import decode_ids, shorten
+from blurr.text.inputs import TextCollator, decode_ids, shorten
 from blurr.text.language_modeling.chunking import special_ids
 from blurr.text.language_modeling.packing import PACKED, kept_apart
 
 
-class CausalCollator(PaddingCollator):
+class CausalCollator(TextCollator):
     """Pad rows for a model that predicts each token from those before it.
 
     Returns of a call: `(inputs, targets)`. `inputs["labels"]` are the ids themselves, which the model shifts; the
@@ -27,7 +26,7 @@ class CausalCollator(PaddingCollator):
     Args:
         pad_token_id: what pads `input_ids`.
         first_position: of a text among packed ones, see `blurr.text.language_modeling.packing.first_position`.
-        options: as for `PaddingCollator`.
+        options: as for `TextCollator`.
     """
 
     def __init__(self, pad_token_id: int, *, first_position: int = 0, **options: Any) -> None:
@@ -53,7 +52,7 @@ class CausalCollator(PaddingCollator):
 
 
 def show_causal(
-    dl: TextDL,
+    dl: RowsDL,
     inputs: Inputs,
     targets: torch.Tensor,
     predictions: Any = None,
@@ -72,7 +71,7 @@ def show_causal(
 
 
 def show_masked(
-    dl: TextDL,
+    dl: RowsDL,
     inputs: Inputs,
     targets: torch.Tensor,
     predictions: Any = None,

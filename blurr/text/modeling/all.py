@@ -7,13 +7,16 @@ from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
+from blurr.targets.classes import blurr_predict
 from blurr.targets.texts import BlearnerForGeneration, blurr_generate
-from blurr.text.language_modeling.causal_lm import BlearnerForLM, BlearnerForMaskedLM, CausalLM, MaskedLM
+from blurr.text.language_modeling.causal_lm import BlearnerForLM, CausalLM
 from blurr.text.language_modeling.filling import blurr_fill_mask
+from blurr.text.language_modeling.masked_lm import BlearnerForMaskedLM, MaskedLM
 from blurr.text.language_modeling.metrics import Perplexity, TokenAccuracy
 from blurr.text.question_answering.metrics import AnswerF1, ExactMatch
 from blurr.text.question_answering.spans import SpanRules
-from blurr.text.question_answering.task import BlearnerForQuestionAnswering, QuestionAnswering, blurr_predict_answers
+from blurr.text.question_answering.target import blurr_predict_answers
+from blurr.text.question_answering.task import BlearnerForQuestionAnswering, QuestionAnswering
 from blurr.text.seq2seq.summarization import BlearnerForSummarization, Summarization
 from blurr.text.seq2seq.translation import BlearnerForTranslation, Translation
 from blurr.text.sequence_classification.task import BlearnerForSequenceClassification, SequenceClassification
@@ -21,7 +24,7 @@ from blurr.text.token_classification.learner import blurr_predict_tokens
 from blurr.text.token_classification.metrics import Seqeval
 from blurr.text.token_classification.task import BlearnerForTokenClassification, TokenClassification
 from blurr.training.interpretation import Interpretation
-from blurr.training.learner import BaseModelCallback, Blearner, blurr_predict
+from blurr.training.learner import BaseModelCallback, Blearner
 from blurr.training.optimizers import adamw, as_opt_func
 
 __all__ = [

@@ -12,10 +12,9 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.data.core import RawData
 from blurr.errors import InputError
-from blurr.loading.collate import PaddingCollator
-from blurr.loading.dataloader import TextDL
-from blurr.loading.rows import Batch, Inputs, Row, Table, TokenizedRows
-from blurr.text.inputs import shorten
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.rows import Batch, Inputs, Row, Table
+from blurr.text.inputs import TextCollator, TextRows, shorten
 from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of
 
@@ -272,7 +271,7 @@ def answer_tokens(offsets: NDArray[np.int32], answers: Sequence[Answer]) -> tupl
     return 0, 0
 
 
-class QuestionRows(TokenizedRows):
+class QuestionRows(TextRows):
     """Tokenized windows, and the texts that they come from.
 
     Args:
@@ -300,7 +299,7 @@ class QuestionRows(TokenizedRows):
         return QuestionRows({}, [], [])
 
 
-class QuestionCollator(PaddingCollator):
+class QuestionCollator(TextCollator):
     """Pad windows; the targets, `(batch, 2)`, are the first and the last token of the answer, or both `no_answer`."""
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
@@ -314,7 +313,7 @@ class QuestionCollator(PaddingCollator):
 
 
 def show_questions(
-    dl: TextDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
+    dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
 ) -> Table:
     """Give rows of question, the context that the window holds, its answer and, where there is one, the predicted one.
 

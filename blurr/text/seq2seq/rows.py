@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from blurr.loading.dataloader import TextDL
-from blurr.loading.rows import Inputs, Table, TokenizedRows
-from blurr.text.inputs import decode_ids, shorten, tokenize_texts
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.rows import Inputs, Table
+from blurr.text.inputs import TextRows, decode_ids, shorten, tokenize_texts
 from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of, special_tokens_in
 
 T5_STYLE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}  # architectures whose checkpoints expect a prefix
 
 
-class PairRows(TokenizedRows):
+class PairRows(TextRows):
     """Tokenized pairs, and the raw target texts: what the metrics compare with, whole and as they were written.
 
     Their ids do not do for that: they may be cut off, and letters that the tokenizer does not know are gone from them.
@@ -86,7 +86,7 @@ def tokenize_pairs(
 
 
 def show_seq2seq(
-    dl: TextDL,
+    dl: RowsDL,
     inputs: Inputs,
     targets: torch.Tensor,
     predictions: Any = None,

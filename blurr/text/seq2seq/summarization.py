@@ -5,21 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import PretrainedConfig
-
-from blurr.text.seq2seq.notes import meeting_notes
 from blurr.data.core import Schema
-from blurr.metrics.base import Metric
-from blurr.metrics.rouge import Rouge
 from blurr.targets.texts import BlearnerForGeneration
-from blurr.tasks.base import from_data
+from blurr.tasks.notebook import from_data
 from blurr.text.seq2seq.languages import Languages
+from blurr.text.seq2seq.notes import meeting_notes
 from blurr.text.seq2seq.task import Seq2Seq
-from blurr.training.learner import Blearner, Result
+from blurr.training.inference import Result
+from blurr.training.learner import Blearner
 
 
 class BlearnerForSummarization(BlearnerForGeneration):
-    """A `Blearner` for summarization; `from_data` makes one of rows in one line."""
+    """A `Blearner` for summarization; `from_data` makes one from rows in one line."""
 
     key: ClassVar[str] = "summary_texts"
 
@@ -41,33 +38,19 @@ class BlearnerForSummarization(BlearnerForGeneration):
         text_gen_kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Blearner:
-        """Make a learner with a frozen body.
+        """Make a learner with a frozen body; see `blurr.tasks.notebook.from_data` for `data` and `options`.
 
-        Args:
-            data: a DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file; a column `is_valid` marks the
-                validation rows.
-            pretrained_model_name_or_path: Hub id or local folder.
-            text_attr: column of the text.
-            summary_attr: column of the summary.
-            max_length: longest text in tokens.
-            max_target_length: longest summary in tokens.
-            language: of texts and summaries, for models of many languages; see `Summarization`.
-            text_gen_kwargs: generation settings; they win over the model's.
-            options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
-                `blurr.tasks.base.from_data`.
+        - `text_attr`: Column of the text.
+        - `summary_attr`: Column of the summary.
+        - `max_length`: See `Summarization`, also for the settings that follow.
+        - `text_gen_kwargs`: Generation settings; they win over the model's.
         """
         settings = dict(text_gen_kwargs or {})
         task = Summarization(
             max_length=max_length, max_target_length=max_target_length, language=language, generation=settings
         )
         columns = {"text": text_attr, "summary": summary_attr}
-        return from_data(
-            task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
-        )
-
-
-def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
-    return {kind: Rouge(kind) for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
+        return from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
 
 
 @dataclass

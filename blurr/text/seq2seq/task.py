@@ -5,38 +5,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from fastai.learner import Learner
-
 from blurr.config.annotations import Count, GenerationSettings, Smoothing
-from blurr.data.core import RawData
-from blurr.loading.rows import Table, TokenizedRows
+from blurr.loading.rows import EncodedRows
 from blurr.models.objects import HFObjects
-from blurr.targets.generation import OPTIONS
-from blurr.targets.texts import generated
-from blurr.tasks.base import Loss, Task, weighted_cross_entropy
-from blurr.text.lengths import advice_of, check_length
+from blurr.targets.base import Target
+from blurr.targets.cross_entropy import Loss
+from blurr.targets.texts import Texts
+from blurr.tasks.base import Task
+from blurr.text.inputs import TEXT, TextInputs
+from blurr.text.lengths import advice_of, check_length, check_source
 from blurr.text.seq2seq.languages import KEYS, Languages, check_language, language_settings, set_languages
 from blurr.text.seq2seq.rows import PairRows, prefix_for, show_seq2seq, tokenize_pairs
+from blurr.text.special_tokens import SpecialTokens
 
 
 @dataclass
 class Seq2Seq(Task):
-    """Write the second role that the schema requires, for the first.
+    """Write the second role that the schema requires, for the first; the loss is that of `targets.texts.Texts`.
 
     Args:
         max_length: longest source in tokens; `None` takes the model's limit.
         max_target_length: longest target in tokens, in training; generation has its own lengths.
         prefix: put before each source; `auto` is what `named_prefix` says for T5 and its kin, and nothing for others.
-        loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
-            smoothing is asked for.
-        label_smoothing: share of the target that is spread over all tokens.
         generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
+        special_tokens: What a special token written in a text is: see `special_tokens.reader_of`.
     """
 
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
-    predicts: ClassVar[str] = "texts"
+    inputs: ClassVar[TextInputs] = TEXT
+    target_cls: ClassVar[type[Target]] = Texts
     show_rows = staticmethod(show_seq2seq)
-    options: ClassVar[Mapping[str, type]] = OPTIONS
 
     max_length: Count | None = None
     max_target_length: Count | None = None
@@ -44,6 +42,7 @@ class Seq2Seq(Task):
     loss: Loss = "auto"
     label_smoothing: Smoothing = 0.0
     generation: GenerationSettings = field(default_factory=dict)
+    special_tokens: SpecialTokens = "text"
 
     @property
     @abstractmethod
@@ -56,7 +55,7 @@ class Seq2Seq(Task):
         """Return the languages of sources and targets, by the codes of a tokenizer that has several."""
         return None, None
 
-    def tokenize(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
+    def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         source, target = self.schema.required
         set_languages(hf.tokenizer, *self.languages(hf.arch), self.language_keys)
         return dict(
@@ -71,18 +70,15 @@ class Seq2Seq(Task):
             )
         )
 
-    def hold(self, tokenized: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> TokenizedRows:
-        return PairRows(tokenized, rows, self.schema.required[1])
+    def make_rows(self, columns: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> EncodedRows:
+        return PairRows(columns, rows, self.schema.required[1])
 
-    def check_lengths(self, hf: HFObjects) -> None:
-        super().check_lengths(hf)
+    def check(self, hf: HFObjects) -> None:
+        check_source("task.max_length", self.max_length, hf)
         limit = hf.positions.target
         check_length("task.max_target_length", self.max_target_length, limit, None)
         for name in ("max_new_tokens", "max_length"):
             check_length(f"task.generation.{name}", self.generation.get(name), limit, None)
-
-    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
-        return weighted_cross_entropy(hf, self.loss, None, self.label_smoothing)
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         languages = self.languages(hf.arch)
@@ -91,13 +87,6 @@ class Seq2Seq(Task):
         if languages == (None, None):
             check_language(hf.tokenizer, hf.model.generation_config, marks, self.language_keys)
         return {"generation": {**marks, **self.generation}}
-
-    def decode(self, learner: Learner) -> tuple[Any, Any]:
-        rows: PairRows = learner.dl.dataset
-        return generated(learner), rows.references(learner.dl.batches()[learner.iter])
-
-    def describe(self, learner: Learner) -> Table:
-        return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]
 
 
 def longest_target(hf: HFObjects) -> int | None:

@@ -5,22 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import PretrainedConfig
-
 from blurr.data.core import Schema
-from blurr.metrics.base import Metric
-from blurr.metrics.bleu import Bleu, ChrF
 from blurr.targets.texts import BlearnerForGeneration
-from blurr.tasks.base import from_data
-from blurr.text.seq2seq import samples as samples_translation
+from blurr.tasks.notebook import from_data
 from blurr.text.seq2seq.languages import Languages
 from blurr.text.seq2seq.rows import T5_STYLE
+from blurr.text.seq2seq.samples import sentences
 from blurr.text.seq2seq.task import Seq2Seq
-from blurr.training.learner import Blearner, Result
+from blurr.training.inference import Result
+from blurr.training.learner import Blearner
 
 
 class BlearnerForTranslation(BlearnerForGeneration):
-    """A `Blearner` for translation; `from_data` makes one of rows in one line."""
+    """A `Blearner` for translation; `from_data` makes one from rows in one line."""
 
     key: ClassVar[str] = "translation_texts"
 
@@ -43,21 +40,14 @@ class BlearnerForTranslation(BlearnerForGeneration):
         text_gen_kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Blearner:
-        """Make a learner with a frozen body.
+        """Make a learner with a frozen body; see `blurr.tasks.notebook.from_data` for `data` and `options`.
 
-        Args:
-            data: a DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file; a column `is_valid` marks the
-                validation rows.
-            pretrained_model_name_or_path: Hub id or local folder.
-            src_lang_name: language of the sources: a name for T5 (`German`), a code for the others (`de_DE`).
-            src_lang_attr: column of the sources; a dot reaches into a dict (`translation.de`).
-            trg_lang_name: language of the targets, likewise.
-            trg_lang_attr: column of the targets.
-            max_length: longest source in tokens.
-            max_target_length: longest target in tokens.
-            text_gen_kwargs: generation settings; they win over the model's.
-            options: `dblock_splitter`, `dl_kwargs`, `learner_kwargs`, `hf_kwargs`, as for
-                `blurr.tasks.base.from_data`.
+        - `src_lang_name`: Language of the sources: a name for T5 (`German`), a code for the others (`de_DE`).
+        - `src_lang_attr`: Column of the sources; a dot reaches into a dict (`translation.de`).
+        - `trg_lang_name`: Language of the targets, by the same rule.
+        - `trg_lang_attr`: Column of the targets.
+        - `max_length`: See `Translation`, also for the setting that follows.
+        - `text_gen_kwargs`: Generation settings; they win over the model's.
         """
         task = Translation(
             src_lang=src_lang_name,
@@ -67,13 +57,7 @@ class BlearnerForTranslation(BlearnerForGeneration):
             generation=dict(text_gen_kwargs or {}),
         )
         columns = {"source": src_lang_attr, "target": trg_lang_attr}
-        return from_data(
-            task, data, pretrained_model_name_or_path, columns=columns, metrics=_default_metrics, **options
-        )
-
-
-def _default_metrics(config: PretrainedConfig) -> dict[str, Metric]:
-    return {"bleu": Bleu(), "chrf": ChrF()}
+        return from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
 
 
 @dataclass
@@ -90,7 +74,7 @@ class Translation(Seq2Seq):
         required=("source", "target"),
         optional=(),
         label="target",
-        sample=samples_translation.sentences,
+        sample=sentences,
         sample_rows=4000,
         writes_labels=True,
     )

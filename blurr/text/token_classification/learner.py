@@ -14,8 +14,8 @@ from blurr.loading.rows import Inputs
 from blurr.metrics.streamed import StreamedMetric
 from blurr.text.token_classification.metrics import OUTSIDE, Seqeval, entities, inside_of
 from blurr.text.token_classification.words import Labeling, Span, Words, read_words
-from blurr.training.inference import as_items, infer_windows
-from blurr.training.learner import Blearner, Result
+from blurr.training.inference import Result, as_items, infer_windows
+from blurr.training.learner import Blearner
 
 Aggregation = Literal["token", "simple", "first", "max", "average"]
 
@@ -58,11 +58,7 @@ class BlearnerForTokens(Blearner):
 
     def blurr_predict_tokens(self, items: Any, **options: Any) -> list[list[Result]]:
         """Find the entities of one item or many; see `blurr.text.token_classification.learner.blurr_predict_tokens`."""
-        return blurr_predict_tokens(self, items, labeling=self.labeling, **options)
-
-    def predict(self, items: Any, **options: Any) -> list[list[Result]]:  # type: ignore[override]
-        """Find the entities of one item or many; see `blurr_predict_tokens`."""
-        return self.blurr_predict_tokens(items, **options)
+        return self.predict(items, **options)
 
     @property
     def token_classification_report(self) -> str:

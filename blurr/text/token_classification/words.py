@@ -10,7 +10,7 @@ import torch
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.errors import InputError, nearest
-from blurr.loading.dataloader import TextDL
+from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Inputs, Table
 from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of
@@ -290,7 +290,7 @@ def word_starts(word_numbers: torch.Tensor) -> torch.Tensor:
 
 
 def show_words(
-    dl: TextDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
+    dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
 ) -> Table:
     """Give a row per window: its words, each with its target and, where there is one, its predicted label.
 

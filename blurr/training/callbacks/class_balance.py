@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from blurr.config.annotations import Fraction
 from blurr.errors import InputError
-from blurr.loading.dataloader import TextDL
-from blurr.loading.rows import TokenizedRows
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.rows import EncodedRows
 
 
 class ClassBalance(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -31,7 +31,7 @@ class ClassBalance(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def before_fit(self) -> None:
         dl = self.dls.train
-        if not isinstance(dl, TextDL):
+        if not isinstance(dl, RowsDL):
             raise InputError(f"class_balance needs loaders made by blurr, not a {type(dl).__name__}.")
         dl.chances = chances(classes_of(dl), self.strength)
 
@@ -39,14 +39,14 @@ class ClassBalance(Callback):  # type: ignore[misc]  # fastai is not typed
         self.dls.train.chances = None
 
 
-def classes_of(dl: TextDL) -> NDArray[np.int64]:
+def classes_of(dl: RowsDL) -> NDArray[np.int64]:
     """Give the class id of each row.
 
     Raises:
         InputError: a row has several, or a number that is no class.
     """
     rows = dl.dataset
-    labels = rows.columns.get("labels") if isinstance(rows, TokenizedRows) else [row[-1].tolist() for row in rows]
+    labels = rows.columns.get("labels") if isinstance(rows, EncodedRows) else [row[-1].tolist() for row in rows]
     found: NDArray[Any] = np.asarray(labels) if isinstance(labels, list | np.ndarray) else np.empty(0)
     if found.ndim != 1 or found.dtype.kind not in "iu":
         raise InputError(

@@ -1,0 +1,121 @@
+"""The contract of a target: what a task learns to give, whatever it reads."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+
+from blurr.data.core import RawData
+from blurr.data.labels import LabelOptions
+from blurr.data.own_columns import beside
+from blurr.errors import InputError
+from blurr.loading.rows import EncodedRows, Table, by_row
+from blurr.metrics.base import Scored
+from blurr.models.objects import HFObjects
+
+
+@dataclass
+class Target(ABC):
+    """What a task learns to give. The fields of a subclass are fields of every task that has it, by the same names.
+
+    Attributes:
+        predicts: What metrics may read of it: `classes`, `numbers`, `words`, `answers`, `texts`, `tokens`, or a name
+            of your own; empty accepts every metric.
+        options: What a user of the trained model may ask of a prediction, with the types of the values.
+    """
+
+    predicts: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[Mapping[str, type]] = {}
+
+    # -- before training
+
+    def label_options(self) -> LabelOptions | None:
+        """Return how labels are read from the data; `None` leaves it to the task's schema."""
+        return None
+
+    def prepare(self, raw: RawData, inputs: Sequence[str]) -> RawData:
+        """Set rows aside that training needs for itself, as the split `tune`; by default none.
+
+        Args:
+            raw: The rows.
+            inputs: Roles that the model reads; rows equal in all of them stay in one split.
+        """
+        return raw
+
+    def predicted(self, raw: RawData) -> str:
+        """Return which of `predicts` metrics read where the labels are those of these rows."""
+        return next(iter(self.predicts), "")
+
+    def model_config(self, raw: RawData) -> dict[str, Any]:
+        """Return what the model's config must know of the data, such as the names of the labels."""
+        return {}
+
+    def vocab(self, hf: HFObjects) -> list[str] | None:
+        """Return the names of the labels in the order of their ids, or `None` where there are none."""
+        return None
+
+    def scored(self, hf: HFObjects) -> Scored:
+        """Return what the metrics compare."""
+        return Scored(next(iter(self.predicts), ""), self.vocab(hf))
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        """Return the loss; `None` takes the loss that the model computes itself."""
+        return None
+
+    def callbacks(self, hf: HFObjects) -> list[Callback]:
+        """Return the callbacks that the learner always has."""
+        return []
+
+    def learner_options(self, hf: HFObjects) -> dict[str, Any]:
+        """Return the arguments that the class of the learner takes besides those of `Blearner`."""
+        return {}
+
+    # -- what the learner has just run
+
+    @abstractmethod
+    def decode(self, learner: Learner) -> tuple[Any, Any]:
+        """Return `(predictions, targets)` of the batch that the learner has just run, as the metrics read them."""
+
+    @abstractmethod
+    def describe(self, learner: Learner) -> Table:
+        """Return a dict per row of that batch: `target`, `prediction`, and what else is worth keeping."""
+
+    def merge_windows(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make one description of a row from those of its windows, where `encode` cut it into several."""
+        return parts[0]
+
+    def per_row(self, given: Table, rows: EncodedRows, described: Table, roles: Sequence[str]) -> Table:
+        """Return a dict per raw row: its own columns, and the description of what the model made of it.
+
+        Args:
+            given: The raw rows.
+            rows: The encoded ones, of which a raw row may have become several.
+            described: A dict per encoded row.
+            roles: Columns that the task reads.
+        """
+        return beside(given, [self.merge_windows(part) for part in by_row(rows, described, len(given))], roles)
+
+    def text_reports(self, rows: Table) -> dict[str, str]:
+        """Return reports on a split's described rows besides the numbers: file name to text."""
+        return {}
+
+    # -- after training
+
+    def predict(self, learner: Learner, items: Any, **options: Any) -> list[Any]:
+        """Predict one item or many.
+
+        Raises:
+            InputError: the target defines no predictions.
+        """
+        raise InputError(f"{type(self).__name__} does not say what a prediction is; define its method predict.")
+
+    def for_checkpoint(self, hf: HFObjects) -> None:
+        """Fill in what the config of a checkpoint leaves open that is used without training."""
+        return
+
+    def resolved(self, learner: Learner) -> dict[str, Any]:
+        """Return the fields that were `auto` with the values that training chose."""
+        return {}

@@ -1,0 +1,83 @@
+"""Score a split in a stream, and describe each of its rows; no list of all logits is ever held."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastai.learner import Learner
+
+from blurr.data.core import RawData
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.rows import EncodedRows, Table, by_row, in_order
+from blurr.metrics.outcome import Evaluation
+from blurr.metrics.streamed import RowsLater, notes_of
+from blurr.metrics.worthless import doubts
+from blurr.models.losses import loss_per_row
+from blurr.targets.base import Target
+from blurr.training.interpretation import EvaluationCallback
+
+
+def evaluate(target: Target, learner: Learner, raw: RawData, split: str, roles: Sequence[str]) -> Evaluation:
+    """Return scores, described rows, notes and doubts of a split.
+
+    Args:
+        target: What the learner learned to give.
+        learner: With a loader for each split of `raw`.
+        raw: The raw rows.
+        split: Which of them.
+        roles: Columns that the task reads.
+    """
+    dl = learner.dls[list(raw.ordered_splits).index(split)]
+    values, windows = _stream(target, learner, dl, partial(_described, target))
+    described = target.per_row(raw.splits[split].to_list(), dl.dataset, windows, roles)
+    rows = with_token_counts(described, dl.dataset)
+    scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
+    scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}
+    return Evaluation(scores, rows, notes_of(learner.metrics), doubts(target.predicts, rows, scores))
+
+
+def interpret(target: Target, learner: Learner, dl: RowsDL) -> Table:
+    """Describe each row of a loader, its windows merged, beside what `show_batch` shows of it."""
+    _, windows = _stream(target, learner, dl, partial(_shown, target))
+    count = 1 + max(dl.dataset.columns.get("row", [len(windows) - 1]), default=-1)
+    return [{**_whole(parts), **target.merge_windows(parts)} for parts in by_row(dl.dataset, windows, count) if parts]
+
+
+def with_token_counts(rows: Table, encoded: EncodedRows) -> Table:
+    """Add to each row its `token_count`, of all its windows together, and that of a target apart from the source."""
+    lengths = encoded.lengths.reshape(len(encoded), -1)
+    if len(lengths) != len(rows):
+        lengths = np.bincount(np.asarray(encoded.columns["row"]), lengths[:, 0], len(rows))[:, None]
+    names = ("token_count", "target_token_count")[: lengths.shape[1]]
+    counts = [dict(zip(names, map(int, each), strict=True)) for each in lengths]
+    return [{**row, **count} for row, count in zip(rows, counts, strict=True)]
+
+
+def _stream(
+    target: Target, learner: Learner, dl: RowsDL, describe: Callable[[Learner], Table]
+) -> tuple[list[float], Table]:
+    """Validate; return loss and metrics, and the descriptions in the order of the encoded rows."""
+    collector, dl = EvaluationCallback(target.decode, describe), dl.in_one_order()
+    with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
+        record = learner.validate(dl=dl, cbs=collector)
+    values = [math.nan if value is None else float(value) for value in record]
+    return values, in_order(dl.get_idxs(), collector.rows)
+
+
+def _shown(target: Target, learner: Learner) -> Table:
+    inputs = {name: values.cpu() for name, values in learner.xb[0].items()}
+    fields = learner.dl.show_rows(learner.dl, inputs, learner.y.cpu())
+    return [{**field, **row} for field, row in zip(fields, _described(target, learner), strict=True)]
+
+
+def _described(target: Target, learner: Learner) -> Table:
+    losses = loss_per_row(learner.loss_func, learner.pred, *learner.yb).tolist()
+    return [{**row, "loss": loss} for row, loss in zip(target.describe(learner), losses, strict=True)]
+
+
+def _whole(parts: Table) -> dict[str, Any]:
+    """Merge what is shown of the windows of a row: the first of each field, all of each list."""
+    joined = {k: [x for part in parts for x in part[k]] for k, v in parts[0].items() if isinstance(v, list)}
+    return {**parts[0], **joined}

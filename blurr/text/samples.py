@@ -1,0 +1,109 @@
+"""Samples of a `DataBlock` as a task: texts or pairs with the targets that fastai's blocks made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastai.data.core import Datasets
+
+from blurr.loading.loader import Loader
+from blurr.loading.rows import Batch, EncodedRows, Row
+from blurr.models.objects import HFObjects
+from blurr.text.inputs import TextCollator, TextRows, tokenize_texts
+from blurr.text.lengths import length_limit
+from blurr.text.sequence_classification.task import SequenceClassification
+from blurr.training.inference import as_items
+
+
+class SampleRows(TextRows):
+    """Tokenized samples, with what else their dicts held.
+
+    Args:
+        columns: As for `EncodedRows`.
+        vocab: Names of the labels.
+        others: The other keys of each sample, which reach the batch, never the model.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Sequence[Any]], vocab: Any = None, others: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        super().__init__(columns, vocab)
+        self.others = others
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**(self.others[index] if self.others else {}), **super().__getitem__(index)}
+
+
+class SampleCollator(TextCollator):
+    """Pad samples; texts among their other keys become lists.
+
+    Args:
+        include_labels: Put the targets into the inputs, too, so that the model can compute its own loss.
+        pad_token_id, options: As for `TextCollator`.
+    """
+
+    def __init__(self, pad_token_id: int, *, include_labels: bool, **options: Any) -> None:
+        super().__init__(pad_token_id, **options)
+        self.include_labels = include_labels
+
+    def __call__(self, rows: Sequence[Row]) -> Batch:
+        texts = [key for key, value in rows[0].items() if isinstance(value, str)]
+        inputs, targets = super().__call__([{k: v for k, v in row.items() if k not in texts} for row in rows])
+        others: dict[str, Any] = {key: [row[key] for row in rows] for key in texts}
+        kept = {k: v for k, v in inputs.items() if k != "labels" or self.include_labels}
+        return {**kept, **others}, targets
+
+
+@dataclass
+class Samples(SequenceClassification):
+    """Classify samples `(x, y)`, the target already an id, a 0/1 vector or a number.
+
+    An `x` is a text, a tuple of two (a sentence pair), a list of words with `is_split_into_words`, or a dict whose key
+    `text` holds one of these.
+
+    Args:
+        include_labels: See `SampleCollator`.
+        padding: `True` pads to the longest of the batch, `"max_length"` always to `max_length`.
+        is_split_into_words: Texts are lists of words.
+        tok_kwargs: Passed to `tokenize_texts`.
+    """
+
+    include_labels: bool = True
+    padding: bool | str = True
+    is_split_into_words: bool = False
+    tok_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def encoded_items(self, hf: HFObjects, items: Any) -> EncodedRows:
+        """Encode a `Datasets` of samples, or raw items to predict on."""
+        if isinstance(items, Datasets):
+            samples, vocab = list(items), getattr(items, "vocab", None)
+        else:
+            samples, vocab = [(item,) for item in as_items(items)], None
+        xs = [sample[0] for sample in samples]
+        texts = [x["text"] if isinstance(x, Mapping) else x for x in xs]
+        columns: dict[str, Any] = dict(self._tokenized(hf, texts)) if texts else {}
+        if samples and len(samples[0]) > 1:
+            columns["labels"] = [y.tolist() if hasattr(y, "tolist") else y for _, y in samples]
+        others = [{k: v for k, v in x.items() if k != "text"} for x in xs if isinstance(x, Mapping)]
+        return SampleRows(columns, vocab, others)
+
+    def _tokenized(self, hf: HFObjects, texts: list[Any]) -> dict[str, list[list[int]]]:
+        is_pair = not self.is_split_into_words and isinstance(texts[0], tuple | list)
+        firsts = [text[0] for text in texts] if is_pair else texts
+        return tokenize_texts(
+            hf.tokenizer,
+            firsts if self.is_split_into_words else [str(text) for text in firsts],
+            [str(text[1]) for text in texts] if is_pair else None,
+            max_length=self.max_length,
+            is_split_into_words=self.is_split_into_words,
+            **self.tok_kwargs,
+        )
+
+    def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> SampleCollator:
+        fixed = length_limit(hf.tokenizer, self.max_length) if self.padding == "max_length" else None
+        return SampleCollator(
+            hf.tokenizer.pad_token_id,
+            include_labels=self.include_labels,
+            padding_side=hf.tokenizer.padding_side,
+            pad_to_multiple_of=fixed,
+        )
