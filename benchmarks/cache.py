@@ -43,7 +43,7 @@ def start(file: str, model: str) -> dict[str, float]:
     marks["data"] = time.process_time()
     hf = build_hf(cfg, task, raw)
     marks["model"] = time.process_time()
-    tokenized.tokenized_splits(task, raw, hf, cache=True)
+    tokenized.encoded_splits(task, raw, hf, cache=True)
     marks["tokens"] = time.process_time()
     task.dataloaders(raw, hf, build(cfg.loader)).train.one_batch()
     marks["batch"] = time.process_time()

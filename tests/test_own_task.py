@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 
 from blurr.config.annotations import Count
 from blurr.data.core import Schema
-from blurr.loading.dataloader import show_classification, tokenize_texts
+from blurr.targets.base import Target
 from blurr.tasks.base import Task
+from blurr.text.inputs import TEXT, show_classification, tokenize_texts
 
 NAMES = ["in order", "swapped"]
 
@@ -27,22 +28,12 @@ def two_sentences(rng) -> dict[str, Any]:
     return {"text": pair[label], "text_pair": pair[1 - label] + " ." * rng.randrange(9), "label": NAMES[label]}
 
 
-@dataclass
-class Ordering(Task):
-    schema: ClassVar[Schema] = Schema(("text", "text_pair", "label"), (), label="label", sample=two_sentences)
-    model_cls: ClassVar[str] = "AutoModelForSequenceClassification"
-    show_rows = staticmethod(show_classification)
-    max_length: Count | None = None
-
+class Order(Target):
     def model_config(self, raw):
         return {"num_labels": 2, "id2label": dict(enumerate(NAMES))}
 
     def vocab(self, hf):
         return NAMES
-
-    def tokenize(self, rows, hf):
-        columns = tokenize_texts(hf.tokenizer, rows["text"], rows["text_pair"], max_length=self.max_length)
-        return {**columns, "labels": [NAMES.index(name) for name in rows["label"]]}
 
     def decode(self, learner):
         return learner.pred.detach(), learner.y
@@ -50,6 +41,21 @@ class Ordering(Task):
     def describe(self, learner):
         pairs = zip(learner.y.tolist(), learner.pred.argmax(1).tolist())
         return [{"target": NAMES[t], "prediction": NAMES[p]} for t, p in pairs]
+
+
+@dataclass
+class Ordering(Task):
+    schema: ClassVar[Schema] = Schema(("text", "text_pair", "label"), (), label="label", sample=two_sentences)
+    model_cls: ClassVar[str] = "AutoModelForSequenceClassification"
+    inputs = TEXT
+    target_cls = Order
+    show_rows = staticmethod(show_classification)
+
+    max_length: Count | None = None
+
+    def encode(self, rows, hf):
+        columns = tokenize_texts(hf.tokenizer, rows["text"], rows["text_pair"], max_length=self.max_length)
+        return {**columns, "labels": [NAMES.index(name) for name in rows["label"]]}
 '''
 YAML = """# @package _global_
 # Tell whether two sentences stand in their order.

@@ -27,9 +27,9 @@ class Waiting(SequenceClassification):
         reached("load")
         return super().prepare(*given)
 
-    def tokenize(self, *given: Any) -> Any:
+    def encode(self, *given: Any) -> Any:
         reached("tokenize")
-        return super().tokenize(*given)
+        return super().encode(*given)
 
     def evaluate(self, *given: Any) -> Any:
         reached("evaluate")

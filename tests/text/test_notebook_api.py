@@ -169,7 +169,7 @@ def test_from_data_trains_and_shows_in_one_line_each(classifier: Blearner):
     table = classifier.show_results(learner=classifier, max_n=3, show=False)
     assert len(table) == 3
     assert {row["prediction"] for row in table} <= {"good", "bad"}
-    assert [m.name for m in classifier.metrics] == ["f1", "accuracy"]
+    assert [m.name for m in classifier.metrics] == ["accuracy", "f1"]
 
 
 def test_a_new_learner_trains_its_head_alone(classifier: Blearner):
@@ -444,4 +444,4 @@ def test_multi_category_targets_of_fastai_train_with_the_models_own_loss(tiny_be
 
 
 def test_a_learner_can_be_pickled_by_workers(classifier: Blearner):
-    assert pickle.loads(pickle.dumps(classifier.dls.train.encode)).func.__name__ == "encode_items"
+    assert pickle.loads(pickle.dumps(classifier.dls.train.encode)).func.__name__ == "encoded_items"

@@ -126,12 +126,6 @@ def test_training_batches_stay_as_they_are(fnet: Blearner):
     assert [list(batch) for batch in fnet.dls.train.batches()] == before
 
 
-def test_texts_that_are_tokenized_later_are_batches_of_one():
-    """Only their letters can be counted."""
-    dl = RowsDL([("a b", 0), ("a", 0), ("b", 0)], tokenizer=None, show_rows=lambda *_: [], bs=2)
-    dl.batch_by_length()
-    assert [list(batch) for batch in dl.batches()] == [[0], [1], [2]]
-
 
 def test_rows_of_one_length_make_batches_of_the_size_asked_for():
     tokens = TextRows({"input_ids": [[1] * n for n in (3, 5, 3, 3, 5, 4)]})

@@ -165,10 +165,10 @@ def test_a_length_over_the_positions_is_refused_and_over_the_advice_it_wins(tiny
     with pytest.raises(InputError, match=r"task\.max_length=129 is more than the model can read: .* 128 tokens"):
         SequenceClassification(max_length=129).dataloaders(texts, hf, Loader(cache=False))
     with pytest.raises(InputError, match=r"task\.block_size=200 is more than"):
-        CausalLM(block_size=200).check_lengths(hf)
-    QuestionAnswering().check_lengths(hf)  # 384 is what nobody has chosen
+        CausalLM(block_size=200).check(hf)
+    QuestionAnswering().check(hf)  # 384 is what nobody has chosen
     with pytest.raises(InputError, match=r"task\.max_length=256 is more than"):
-        QuestionAnswering(max_length=256).check_lengths(hf)
+        QuestionAnswering(max_length=256).check(hf)
     with pytest.raises(InputError, match="max_length=129 is more than"):
         BatchTokenizeTransform(*hf, max_length=129)
     with pytest.raises(InputError, match="max_length=129 is more than"):
@@ -180,8 +180,8 @@ def test_what_is_written_has_positions_too(tiny_bart: Path):
     assert hf.positions == Positions(64, 64)
     narrow = replace(hf, positions=Positions(64, 16))
     with pytest.raises(InputError, match=r"task\.max_target_length=17 is more than"):
-        Summarization(max_target_length=17).check_lengths(narrow)
+        Summarization(max_target_length=17).check(narrow)
     with pytest.raises(InputError, match=r"task\.generation\.max_new_tokens=40 is more than"):
-        Summarization(generation={"max_new_tokens": 40}).check_lengths(narrow)
+        Summarization(generation={"max_new_tokens": 40}).check(narrow)
     columns = Summarization().tokenize({"text": ["good"], "summary": ["good " * 50]}, narrow)
     assert len(columns["labels"][0]) == 16

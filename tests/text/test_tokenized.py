@@ -9,7 +9,7 @@ from blurr.data.core import RawData, from_data
 from blurr.loading import cache
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
-from blurr.tasks.encoding import ingredients_of, tokenized_rows
+from blurr.tasks.encoding import ingredients_of, encoded_rows
 from blurr.text.objects import get_hf_objects
 from blurr.text.sequence_classification.task import SequenceClassification
 
@@ -33,17 +33,17 @@ def rows_of(texts: list[dict]) -> RawData:
 
 def made_again(task: SequenceClassification, raw: RawData, hf, *, split: str = "train") -> bool:
     before = len(cache.entries())
-    tokenized_rows(task, raw, split, hf, ingredients=ingredients_of(task, raw, hf))
+    encoded_rows(task, raw, split, hf, ingredients=ingredients_of(task, raw, hf))
     return len(cache.entries()) > before
 
 
 def test_a_second_run_takes_the_rows_of_the_first(hf):
     task, raw = SequenceClassification(), rows_of(ROWS)
-    first = tokenized_rows(task, raw, "train", hf, ingredients=ingredients_of(task, raw, hf))
+    first = encoded_rows(task, raw, "train", hf, ingredients=ingredients_of(task, raw, hf))
     again = rows_of(ROWS)
-    second = tokenized_rows(task, again, "train", hf, ingredients=ingredients_of(task, again, hf))
+    second = encoded_rows(task, again, "train", hf, ingredients=ingredients_of(task, again, hf))
     assert len(cache.entries()) == 1
-    plain = tokenized_rows(task, raw, "train", hf, ingredients=None)
+    plain = encoded_rows(task, raw, "train", hf, ingredients=None)
     for rows in (first, second):
         assert [ids.tolist() for ids in rows.columns["input_ids"]] == [i.tolist() for i in plain.columns["input_ids"]]
         assert rows.vocab == plain.vocab
