@@ -40,9 +40,8 @@ from blurr.tasks.saved import FILE, SavedTask, load_task, save_task
 from blurr.text.inputs import TEXT
 from blurr.text.objects import get_hf_objects
 from blurr.text.seq2seq.summarization import Summarization
-from blurr.text.sequence_classification import SequenceClassification
-from blurr.tracking.finding import find_run
 from blurr.text.sequence_classification.task import SequenceClassification
+from blurr.tracking.finding import find_run
 
 MARK = "was-here"
 TOUCH = f"touch {MARK}"

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from blurr.data.core import RawData
 from blurr.metrics.outcome import Outcome
 from blurr.models.objects import HFObjects
-from blurr.models.positions import length_limit
-from blurr.report.lengths import token_figures
-from blurr.tasks.encoding import ordered_splits
 from blurr.tasks.saved import SavedTask
 from blurr.text.lengths import length_limit
 

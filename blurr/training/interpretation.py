@@ -10,8 +10,8 @@ from fastai.learner import Learner, Recorder
 from fastcore.basics import getcallable
 from torch.nn.functional import pad
 
-from blurr.loading.dataloader import RowsDL
 from blurr.loading.collate import PaddingCollator
+from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Table, in_order
 from blurr.models.losses import loss_per_row
 

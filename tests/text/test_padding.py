@@ -126,7 +126,6 @@ def test_training_batches_stay_as_they_are(fnet: Blearner):
     assert [list(batch) for batch in fnet.dls.train.batches()] == before
 
 
-
 def test_rows_of_one_length_make_batches_of_the_size_asked_for():
     tokens = TextRows({"input_ids": [[1] * n for n in (3, 5, 3, 3, 5, 4)]})
     dl = RowsDL(tokens, tokenizer=None, show_rows=lambda *_: [], bs=2)

@@ -9,7 +9,7 @@ from blurr.data.core import RawData, from_data
 from blurr.loading import cache
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
-from blurr.tasks.encoding import ingredients_of, encoded_rows
+from blurr.tasks.encoding import encoded_rows, ingredients_of
 from blurr.text.objects import get_hf_objects
 from blurr.text.sequence_classification.task import SequenceClassification
 
