@@ -26,7 +26,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
     limit = length_limit(hf.tokenizer, min((settings[k] for k in LONGEST if settings.get(k)), default=None))
     return {
         "choices": dict(saved.choices),
-        "predicts": saved.task.scored(hf).kind,
+        "predicts": saved.task.target.scored(hf).kind,
         "weights": hf.weights,
         "architecture": hf.arch,
         "numbers": {"trained": str(hf.model.dtype).removeprefix("torch."), "stored": hf.stored},

@@ -19,7 +19,6 @@ from blurr.loading.rows import Batch, EncodedRows, Table
 from blurr.models.objects import HFObjects
 from blurr.models.positions import positions_of
 from blurr.tasks.base import Task, without_model
-from blurr.text.inputs import show_classification
 from blurr.text.language_modeling.causal_lm import LM_TYPES
 from blurr.text.question_answering.task import QuestionAnswering
 from blurr.text.samples import Samples
@@ -136,20 +135,20 @@ class BatchTokenizeTransform(TaskTokenizeTransform):
         is_split_into_words: bool = False,
         tok_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        task = Samples(
+        self.samples = Samples(
             max_length=max_length,
             include_labels=include_labels,
             padding=padding,
             is_split_into_words=is_split_into_words,
             tok_kwargs={"truncation": truncation, **(tok_kwargs or {})},
         )
-        super().__init__(hf_arch, hf_config, hf_tokenizer, hf_model, task=task)
+        super().__init__(hf_arch, hf_config, hf_tokenizer, hf_model, task=self.samples)
         self.hf_arch, self.hf_config, self.hf_tokenizer = hf_arch, hf_config, hf_tokenizer
 
     def encodes(self, samples: list[Any]) -> Batch:
         """Turn samples into a batch `(inputs, targets)`."""
-        dl = TaskDL(self.task.encoded_items(self.hf, samples), transform=self, show_rows=show_classification)
-        return dl.create_batch([dl.dataset[i] for i in range(dl.n)])  # type: ignore[no-any-return]  # fastai is not typed
+        rows = self.samples.encoded_samples(self.hf, samples)
+        return self.samples.collator(self.hf, Loader(), train=False)([rows[i] for i in range(len(rows))])
 
 
 class TokenClassBatchTokenizeTransform(TaskTokenizeTransform):

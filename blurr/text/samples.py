@@ -76,9 +76,11 @@ class Samples(SequenceClassification):
     def encoded_items(self, hf: HFObjects, items: Any) -> EncodedRows:
         """Encode a `Datasets` of samples, or raw items to predict on."""
         if isinstance(items, Datasets):
-            samples, vocab = list(items), getattr(items, "vocab", None)
-        else:
-            samples, vocab = [(item,) for item in as_items(items)], None
+            return self.encoded_samples(hf, list(items), getattr(items, "vocab", None))
+        return self.encoded_samples(hf, [(item,) for item in as_items(items)])
+
+    def encoded_samples(self, hf: HFObjects, samples: Sequence[Sequence[Any]], vocab: Any = None) -> SampleRows:
+        """Encode samples `(x, y)`, or `(x,)`."""
         xs = [sample[0] for sample in samples]
         texts = [x["text"] if isinstance(x, Mapping) else x for x in xs]
         columns: dict[str, Any] = dict(self._tokenized(hf, texts)) if texts else {}

@@ -157,11 +157,11 @@ def test_a_length_over_the_positions_is_refused_and_over_the_advice_it_wins(tiny
     _, hf = objects_of("sequence_classification", tiny_bert, tiny_bert)
     assert (hf.positions.source, advice_of(hf.tokenizer)) == (128, 32)
     long = {"text": ["good " * 300]}
-    assert len(SequenceClassification().tokenize(long, hf)["input_ids"][0]) == 32
+    assert len(SequenceClassification().encode(long, hf)["input_ids"][0]) == 32
     with caplog.at_level(logging.WARNING):
         SequenceClassification(max_length=100).dataloaders(texts, hf, Loader(cache=False))
     assert caplog.text.count("task.max_length=100 is used, although the tokenizer advises at most 32 tokens") == 1
-    assert len(SequenceClassification(max_length=100).tokenize(long, hf)["input_ids"][0]) == 100
+    assert len(SequenceClassification(max_length=100).encode(long, hf)["input_ids"][0]) == 100
     with pytest.raises(InputError, match=r"task\.max_length=129 is more than the model can read: .* 128 tokens"):
         SequenceClassification(max_length=129).dataloaders(texts, hf, Loader(cache=False))
     with pytest.raises(InputError, match=r"task\.block_size=200 is more than"):
@@ -183,5 +183,5 @@ def test_what_is_written_has_positions_too(tiny_bart: Path):
         Summarization(max_target_length=17).check(narrow)
     with pytest.raises(InputError, match=r"task\.generation\.max_new_tokens=40 is more than"):
         Summarization(generation={"max_new_tokens": 40}).check(narrow)
-    columns = Summarization().tokenize({"text": ["good"], "summary": ["good " * 50]}, narrow)
+    columns = Summarization().encode({"text": ["good"], "summary": ["good " * 50]}, narrow)
     assert len(columns["labels"][0]) == 16
