@@ -22,6 +22,7 @@ from blurr.text.task_blocks import (
     TokenClassBatchTokenizeTransform,
 )
 from blurr.text.token_classification.words import align_labels, read_words, tokenize_words
+from blurr.training.exports import load_learner
 
 # fastai has a TextBlock of its own: whoever imports fastai.text.all later still has this name for ours
 BlurrTextBlock = TextBlock
@@ -64,6 +65,7 @@ __all__ = [
     "first_blurr_tfm",
     "from_data",
     "get_hf_objects",
+    "load_learner",
     "read_answers",
     "read_words",
     "tokenize_pairs",

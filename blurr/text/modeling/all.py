@@ -19,6 +19,7 @@ from blurr.text.sequence_classification import BlearnerForSequenceClassification
 from blurr.text.token_classification.learner import blurr_predict_tokens
 from blurr.text.token_classification.metrics import Seqeval
 from blurr.text.token_classification.task import BlearnerForTokenClassification, TokenClassification
+from blurr.training.exports import load_learner
 from blurr.training.interpretation import Interpretation
 from blurr.training.learner import BaseModelCallback, Blearner, blurr_predict
 from blurr.training.optimizers import adamw, as_opt_func
@@ -73,4 +74,5 @@ __all__ = [
     "blurr_predict_answers",
     "blurr_predict_tokens",
     "blurr_splitter",
+    "load_learner",
 ]
