@@ -4,15 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import running
 import torch
 from checkpoints import tiny_bert
 from fastai.callback.core import Callback
-from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from blurr.config import checks, composing
 from blurr.errors import InputError, ResourceError, is_out_of_memory
-from blurr.experiment import run_experiment
 from blurr.loading.rows import Loader
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training import batch_size
@@ -95,12 +93,7 @@ def test_a_size_that_is_not_found_yet_is_no_size():
 
 
 def run(folder: Path, *words: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg = composing.compose([f"output_dir={folder}", "model.weights=scratch", "data.rows=96", "report=false", *words])
-    checks.check(cfg)
-    choices = dict(OmegaConf.to_container(composing.HydraConfig.get().runtime.choices))
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])
-    run_experiment(cfg, folder=folder, overrides=list(words), choices=choices)
+    running.run(folder, *words, usual=("data.rows=96", *running.TINY_BERT))
 
 
 STOP = "+callbacks.stopper={_target_: stopping.StopAt}"

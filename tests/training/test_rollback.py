@@ -4,15 +4,13 @@ import logging
 from pathlib import Path
 
 import pytest
+import running
 import torch
-from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from spoiling import SpoilAt
 from stopping import StopAt
 
-from blurr.config import checks, composing
 from blurr.errors import InputError
-from blurr.experiment import run_experiment
 from blurr.runs.jsonlines import read_lines
 from blurr.training.guard import MAX_ROLLBACKS
 
@@ -21,13 +19,8 @@ STEPS = 2 * 8  # two epochs of eight batches
 
 
 def run(folder: Path, *words: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    usual = ["model.weights=scratch", "data.rows=80", "loader.batch_size=8", "schedule.epochs=2", "on_nan=rollback"]
-    cfg = composing.compose([f"output_dir={folder}", *usual, SPOIL, STOP, "report=false", "tracking=none", *words])
-    checks.check(cfg)
-    choices = dict(OmegaConf.to_container(composing.HydraConfig.get().runtime.choices))
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])
-    run_experiment(cfg, folder=folder, overrides=list(words), choices=choices)
+    usual = ("data.rows=80", "loader.batch_size=8", "schedule.epochs=2", "on_nan=rollback", SPOIL, STOP)
+    running.run(folder, *words, usual=(*usual, "tracking=none", *running.TINY_BERT))
 
 
 @pytest.fixture(autouse=True)
