@@ -33,19 +33,19 @@ from blurr.runs.record import Record
 from blurr.runs.resume import begins_anew, check_same, may_go_on
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask, save_model
-from blurr.tracking.callback import TrackingCallback
-from blurr.tracking.reporting import Reporter
-from blurr.tracking.run import Run, tracked_run
+from blurr.tracking.run import Run
 from blurr.tracking.sink import PARENT, ModelForm
 from blurr.tracking.summary import show_summary
+from blurr.tracking.trackers import tracked_run
 from blurr.training.batch_size import find_batch_size
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
 from blurr.training.guard import Guard, Rollback, check_weights, memory_watched
 from blurr.training.learner import Blearner
-from blurr.training.optimizers import as_numbers, learning_rate, rate_of
+from blurr.training.learning_rate import as_numbers, learning_rate, rate_of
 from blurr.training.precision import check_precision, precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
+from blurr.training.tracking import Reporter, TrackingCallback
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from blurr.models.positions import length_limit
 from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.base import Task
 from blurr.tasks.encoding import tokenized_splits
-from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
+from blurr.training.learning_rate import LR_OF_WEIGHTS
+from blurr.training.optimizers import TorchOptimizer
 
 Facts = list[tuple[str, str]]
 MOST_LABELS = 12

@@ -31,7 +31,7 @@ from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, req
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
-    from blurr.tracking.run import MLflowTracker
+    from blurr.tracking.trackers import MLflowTracker
 
 RETRY_SECONDS = 15.0  # while the training goes on
 # MLflow's limits.

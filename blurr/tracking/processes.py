@@ -2,8 +2,11 @@
 
 import os
 import socket
+from typing import Literal
 
 import psutil  # type: ignore[import-untyped]
+
+from blurr.process.signals import Interrupted
 
 HOST, PROCESS = "blurr.host", "blurr.process"  # tags of a run
 CLOCK_SECONDS = 2.0  # what two readings of a process's start may differ by
@@ -29,3 +32,19 @@ def is_dead(name: str) -> bool:
         return True
     except psutil.AccessDenied:
         return False
+
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class StoppedRun(Exception):  # noqa: N818  # no error
+    """Raised to end a run on purpose before its end; it counts as KILLED."""
+
+
+def status_of(error: BaseException | None) -> Status:
+    """Return the status of a run that this exception has ended."""
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return "FINISHED"
+    if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedRun | Interrupted):
+        return "KILLED"
+    return "FAILED"

@@ -1,6 +1,8 @@
 """Send MLflow what a run's folder holds and MLflow does not."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -10,7 +12,7 @@ from blurr.runs.journal import Journal, written_points
 from blurr.runs.jsonlines import flatten, read_lines, read_whole
 from blurr.runs.secrets import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.run import MLflowTracker
+from blurr.tracking.trackers import MLflowTracker
 
 WAIT_SECONDS = 60
 
@@ -56,3 +58,26 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
 def _is_running(journal: Journal) -> bool:
     """Is the process that made the journal alive, or on another host, where it may be?"""
     return journal.tags[HOST] != this_process()[HOST] or not is_dead(journal.tags[PROCESS])
+
+
+def add_track(commands: Any) -> None:
+    """Add `track` and its command to the parser of `blurr`.
+
+    Args:
+        commands: what `add_subparsers` gave.
+    """
+    track = commands.add_parser("track", help="send MLflow what it missed of a run: track sync <output_dir>")
+    parts = track.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    part = parts.add_parser("sync", help="send what is in a run's folder and not in MLflow; twice does no harm")
+    part.add_argument("folder", type=Path, help="the run's output_dir")
+    part.add_argument("--uri", help="MLflow's address, where it has a password or has changed")
+    part.set_defaults(command=_sync)
+
+
+def _sync(arguments: argparse.Namespace) -> int:
+    from blurr.process.terminal import terminal
+    from blurr.tracking.sync import sync  # MLflow takes seconds to import
+
+    left = sync(arguments.folder, uri=arguments.uri)
+    terminal().print(f"{left} records were refused or did not arrive." if left else "MLflow has everything.")
+    return 1 if left else 0

@@ -11,7 +11,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 
 from blurr.config.annotations import Count, Decay, Epochs, Fraction, Natural, Positive
-from blurr.training.optimizers import LearningRate
+from blurr.training.learning_rate import LearningRate
 
 Moms = tuple[Decay, Decay, Decay]
 Shape = Callable[[float], float]  # share of the training done, 0 to 1 → share of the highest learning rate

@@ -10,7 +10,7 @@ from fastai.callback.core import Callback
 
 from blurr.text.sequence_classification import SequenceClassification
 from blurr.tracking.mlflow_sink import MLflowSink
-from blurr.tracking.run import MLflowTracker
+from blurr.tracking.trackers import MLflowTracker
 
 SECONDS = {"train": 5, "upload": 10}  # a step is finished, and what is being sent is waited for
 

@@ -15,8 +15,8 @@ from fastai.metrics import mse
 from fastai.optimizer import OptimWrapper
 
 from blurr.runs.jsonlines import read_lines
-from blurr.tracking.callback import TrackingCallback, scores
-from blurr.tracking.run import NoTracker, tracked_run
+from blurr.tracking.trackers import NoTracker, tracked_run
+from blurr.training.tracking import TrackingCallback, scores
 
 ROWS, BATCH = 24, 4
 STEPS = ROWS // BATCH

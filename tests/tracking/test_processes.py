@@ -18,8 +18,8 @@ from faulty_server import before
 from forked import Forked, code
 from mlflow import MlflowClient
 
-from blurr.tracking.run import MLflowTracker, tracked_run
 from blurr.tracking.sync import sync
+from blurr.tracking.trackers import MLflowTracker, tracked_run
 
 CHILD = """
 import sys, time

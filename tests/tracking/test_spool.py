@@ -9,8 +9,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from blurr.tracking.run import MLflowTracker, tracked_run
 from blurr.tracking.spool import Spool
+from blurr.tracking.trackers import MLflowTracker, tracked_run
 
 
 class Store:

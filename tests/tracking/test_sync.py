@@ -11,9 +11,9 @@ from blurr.cli import main
 from blurr.errors import InputError, ResourceError
 from blurr.runs.journal import Journal, writing
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
 from blurr.tracking.sink import PARENT, TRIAL
 from blurr.tracking.sync import sync
+from blurr.tracking.trackers import MLflowTracker, NoTracker, tracked_run
 
 
 class Dead:

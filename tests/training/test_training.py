@@ -20,7 +20,8 @@ from torch import nn
 from blurr.config import paths
 from blurr.errors import InputError
 from blurr.training import schedules
-from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer, adamw, as_opt_func, learning_rate
+from blurr.training.learning_rate import LR_OF_WEIGHTS, learning_rate
+from blurr.training.optimizers import TorchOptimizer, adamw, as_opt_func
 from blurr.training.precision import precision_callbacks, seed_everything
 
 STEPS = 10  # of an epoch
