@@ -89,7 +89,7 @@ def run_experiment(
         run.tag(weights=hf.weights)
         if cfg.loader.batch_size == "auto":
             size = checkpoint.facts["batch_size"] if checkpoint else fitting_size(cfg, task, raw, hf)
-            run.found(batch_size=size)
+            run.log_resolved(batch_size=size)
             cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
         learner = build_learner(cfg, task, raw, hf, run, report)
         train(cfg, learner, raw, hf, run, checkpoint)
@@ -121,7 +121,7 @@ def fitted_metrics(
             f"objective={cfg.objective} does not fit the labels: {reason}. A sweep compares one objective, and "
             f"learns it before the rows are read: say task.kind={raw.kind}, or objective={fit.objective}."
         )
-    run.found(objective=fit.objective)
+    run.log_resolved(objective=fit.objective)
     return fit
 
 
@@ -319,7 +319,7 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
 
 def review(run: Run, facts: dict[str, Any], *, report: bool) -> None:
     """Leave the facts of a run, its description, the card of its model, and its report where one is wanted."""
-    run.facts(facts)
+    run.write_facts(facts)
     record = Record(run.folder)
     run.tag(**{"mlflow.note.content": note(record)})
     run.artifact(write_card(record), "model")

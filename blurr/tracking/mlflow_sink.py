@@ -31,7 +31,6 @@ from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, req
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
-    from blurr.tracking.trackers import MLflowTracker
 
 RETRY_SECONDS = 15.0  # while the training goes on
 # MLflow's limits.
@@ -41,30 +40,40 @@ CONTEXTS = {"train": "training", "valid": "validation", "test": "testing"}  # ML
 
 
 class MLflowSink(Sink):
-    """An MLflow run that is open. Calls are queued, so that a store that fails does not stop a training.
+    """An open MLflow run. Calls are queued, so that a store that fails does not stop a training.
 
     Args:
-        tracker: what the user set under `tracking`.
-        run_id: of the run to go on with; None opens a new one.
-        tags: of the new run, besides the user's.
+        uri: as `tracking.uri`.
+        experiment: the name of the MLflow experiment.
+        run_id: the run to resume; None opens a new one.
+        run_name: the name of a new run; None lets MLflow invent one.
+        tags: the tags of a new run.
+        system_metrics: see `MLflowTracker`, as for `wait`.
 
     Raises:
-        InputError: the store refuses the run; raised before anything is trained, as the next one is.
+        InputError: the store refuses the run; like the next error, raised before anything is trained.
         ResourceError: the store does not answer or cannot be written.
     """
 
-    def __init__(self, tracker: "MLflowTracker", *, run_id: str | None, tags: Mapping[str, str]) -> None:
-        uri = resolve_uri(tracker.uri)
-        self._client, self._experiment_id = connect(uri, tracker.experiment)
-        own = {str(key): mask_text(str(value)) for key, value in tracker.tags.items()}
-        own |= {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
-        self._sent: dict[str, int] = {}  # values of each metric that MLflow has from before
-        # A name among the tags is that of the sweep or trial, which tells more than the tracker's.
-        name = tags.get("mlflow.runName", tracker.run_name)
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        *,
+        run_id: str | None,
+        run_name: str | None,
+        tags: Mapping[str, str],
+        system_metrics: bool,
+        wait: int,
+    ) -> None:
+        uri = resolve_uri(uri)
+        self._client, self._experiment_id = connect(uri, experiment)
+        own = {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
+        self._sent: dict[str, int] = {}  # per metric, how many values MLflow has from before the resume
         try:
             with request_limits(retries=1, seconds=10):
                 if run_id is None:
-                    made = self._client.create_run(self._experiment_id, run_name=name, tags={**own, **tags})
+                    made = self._client.create_run(self._experiment_id, run_name=run_name, tags={**own, **tags})
                 else:
                     self._client.update_run(run_id, status="RUNNING")
                     made = self._client.get_run(run_id)
@@ -72,15 +81,15 @@ class MLflowSink(Sink):
         except STORE_ERRORS as error:
             said = f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}"
             raise store_failure(error, said) from error
-        self.uri, self.experiment = mask_text(uri), tracker.experiment
+        self.uri, self.experiment = mask_text(uri), experiment
         self.id = self._run_id = made.info.run_id
         self.name = made.info.run_name
         self.url = mask_text(f"{_server(uri)}/#/experiments/{self._experiment_id}/runs/{self.id}")
         self.ui_command = _ui_command(uri)
-        self._spool, self._wait = Spool(RETRY_SECONDS), tracker.wait
+        self._spool, self._wait = Spool(RETRY_SECONDS), wait
         self._tables: list[str] = []
         self._spool.put(partial(close_stale, self._client, self._experiment_id, self._run_id))
-        self._monitor = _monitor(self._run_id, uri) if tracker.system_metrics else None
+        self._monitor = _monitor(self._run_id, uri) if system_metrics else None
 
     def metrics(self, points: Sequence[Point]) -> None:
         """Queue metric values, at most a thousand a call; those that a resumed run has sent before are left out."""
@@ -179,10 +188,10 @@ class MLflowSink(Sink):
         self._client.set_tag(self._run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps(shown))
 
 
-def prepare(tracker: "MLflowTracker") -> None:
-    """Load and make all that opening a run needs, and leave no connection open."""
-    uri = resolve_uri(tracker.uri)
-    client, _ = connect(uri, tracker.experiment)
+def prepare(uri: str, experiment: str) -> None:
+    """Load and create everything that opening a run needs, and leave no connection open."""
+    uri = resolve_uri(uri)
+    client, _ = connect(uri, experiment)
     if not uri.startswith("http"):
         # MLflow keeps the store for later clients of this process; a connection must not be shared by a fork.
         client._tracking_client.store.engine.dispose()

@@ -20,13 +20,12 @@ from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError,
 from blurr.process.quiet import quiet
 from blurr.runs.secrets import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.sink import ERROR_TAG, IDENTITY_TAG
+from blurr.tracking.sink import DEFAULT_STORE, ERROR_TAG, IDENTITY_TAG
 
 log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 MIGRATIONS = ("alembic", "mlflow.store.db.utils")  # log two hundred lines where they build a fresh store
-DEFAULT = "sqlite:///mlflow.db"
 # What a call to MLflow may raise when the store is gone, full, locked or unreachable (requests' errors are OSErrors).
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 REFUSALS = frozenset(range(400, 500)) - NO_ANSWER_CODES
@@ -107,7 +106,7 @@ def asked(uri: str | None) -> Iterator[MlflowClient]:
         InputError: the address is not one of MLflow's, or MLflow refuses this user.
         ResourceError: MLflow does not answer.
     """
-    resolved = resolve_uri(uri or DEFAULT)
+    resolved = resolve_uri(uri or DEFAULT_STORE)
     try:
         with request_limits(retries=1, seconds=10):
             yield MlflowClient(tracking_uri=resolved)
@@ -117,7 +116,7 @@ def asked(uri: str | None) -> Iterator[MlflowClient]:
 
 def is_missing(uri: str | None) -> bool:
     """Return whether a store is a file that does not exist; MLflow would create it."""
-    resolved = resolve_uri(uri or DEFAULT)
+    resolved = resolve_uri(uri or DEFAULT_STORE)
     return resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists()
 
 
@@ -175,7 +174,7 @@ def finished_runs(experiment: str, uri: str | None) -> list[Run]:
     """
     if is_missing(uri):
         raise InputError(
-            f"There is no MLflow store {resolve_uri(uri or DEFAULT)}. Name the one that has the runs: --uri sqlite:///…"
+            f"There is no MLflow store {resolve_uri(uri or DEFAULT_STORE)}. Name the one that has the runs: --uri sqlite:///…"
         )
     with asked(uri) as client:
         there = {each.name: each.experiment_id for each in client.search_experiments()}

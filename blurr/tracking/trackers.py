@@ -1,4 +1,4 @@
-"""Choose where a run is recorded besides its folder, and open it there."""
+"""Where runs are recorded besides their folders, and how a run is opened there: the options of conf/tracking."""
 
 import os
 import time
@@ -12,25 +12,25 @@ from blurr.config.annotations import Natural
 from blurr.process import signals as interruption
 from blurr.runs import folder as files
 from blurr.runs.journal import begun
-from blurr.runs.secrets import mask_overrides
+from blurr.runs.secrets import mask_overrides, mask_text
 from blurr.tracking.processes import this_process
 from blurr.tracking.run import Run
-from blurr.tracking.sink import Sink, named_tags
+from blurr.tracking.sink import DEFAULT_STORE, Sink, named_tags
 
 
 class Tracker(Protocol):
     """What `conf/tracking` instantiates."""
 
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Open a new run, with these tags from its first moment on, or go on with one; or raise a BlurrError."""
+        """Open a new run that has these tags from the start, or resume one; raise a BlurrError where neither works."""
         ...
 
     def find(self, identity: str) -> str | None:
-        """Return the id of the run with this identity, where a killed process has opened it and not said so."""
+        """Return the id of the run with this identity; None unless a killed process opened one without noting it."""
         ...
 
     def prepare(self) -> None:
-        """Load what opening a run needs, and leave nothing open: this process is going to be forked."""
+        """Load what opening a run needs, and leave nothing open: this process is about to be forked."""
         ...
 
 
@@ -40,15 +40,15 @@ class MLflowTracker:
 
     Attributes:
         uri: `sqlite:///<file>` (relative to the launch directory; artifacts go to `mlartifacts/` beside it), the
-            address of a server (`http://…`), or another address that MLflow knows.
-        experiment: name of the MLflow experiment; made where it is missing.
+            address of a server (`http://…`), or another address that MLflow accepts.
+        experiment: name of the MLflow experiment; created if it does not exist.
         run_name: name of the run; null lets MLflow invent one.
-        tags: tags of the run besides blurr's own.
+        tags: tags of the run in addition to blurr's own.
         system_metrics: whether to sample CPU, memory, disk and GPU load every ten seconds.
         wait: seconds without an answer after which the end of a run no longer waits for MLflow.
     """
 
-    uri: str = "sqlite:///mlflow.db"
+    uri: str = DEFAULT_STORE
     experiment: str = "blurr"
     run_name: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
@@ -56,34 +56,49 @@ class MLflowTracker:
     wait: Natural = 30
 
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Open an MLflow run, or go on with the one of this id.
+        """Open an MLflow run, or resume the one with this id.
 
         Raises:
-            InputError: the store cannot be used.
+            InputError: the store refuses the run.
+            ResourceError: the store does not answer or cannot be written.
         """
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, when MLflow is imported
+        _silence_telemetry()
         from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
 
-        return MLflowSink(self, run_id=run_id, tags=tags or {})
+        tags = {**{str(key): mask_text(str(value)) for key, value in self.tags.items()}, **(tags or {})}
+        return MLflowSink(
+            self.uri,
+            self.experiment,
+            run_id=run_id,
+            # a sweep names its runs by a tag, which says more than the tracker's name
+            run_name=tags.get("mlflow.runName", self.run_name),
+            tags=tags,
+            system_metrics=self.system_metrics,
+            wait=self.wait,
+        )
 
     def find(self, identity: str) -> str | None:
-        """Return MLflow's id of the run with this identity, see `Tracker.find`."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        """Return MLflow's id of the run with this identity; see `Tracker.find`."""
+        _silence_telemetry()
         from blurr.tracking.store import run_with
 
         found = run_with(identity, self.uri)
         return found.info.run_id if found else None
 
     def prepare(self) -> None:
-        """Load MLflow and make the store, and keep no connection to it.
+        """Load MLflow and create the store, and keep no connection to it.
 
         Raises:
             InputError: the store cannot be used.
         """
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        _silence_telemetry()
         from blurr.tracking.mlflow_sink import prepare
 
-        prepare(self)
+        prepare(self.uri, self.experiment)
+
+
+def _silence_telemetry() -> None:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it once, when it is imported
 
 
 @dataclass
@@ -99,7 +114,7 @@ class NoTracker:
         return None
 
     def prepare(self) -> None:
-        """There is nothing to load."""
+        """Do nothing: there is nothing to load."""
 
 
 @contextmanager
@@ -115,17 +130,17 @@ def tracked_run(
 ) -> Iterator[Run]:
     """Open a run for the duration of a `with` block.
 
-    The block's end decides the status: FINISHED; FAILED after an exception, with the traceback in error.txt;
-    KILLED after Ctrl-C, SIGTERM or SIGUSR1. What was logged until then is kept in each case.
+    The end of the block decides the status: FINISHED; FAILED after an exception, with the traceback in error.txt;
+    KILLED after Ctrl-C, SIGTERM or SIGUSR1. Whatever was logged until then is kept.
 
     Args:
         tracker: an MLflowTracker or a NoTracker.
-        folder: the output folder; made where it is missing.
+        folder: the output folder; created if missing.
         config: the resolved configuration, as plain dicts, lists and scalars. Secrets in it are not recorded.
-        overrides: what the user gave on the command line.
+        overrides: what the command line changed.
         tags: blurr's tags, such as `task` and `model`.
-        kept: to go on with the run of this folder, the bytes of its metrics.jsonl that stay; None opens a new run.
-        identity: of a new run; None makes one.
+        kept: bytes of metrics.jsonl to keep when the run of this folder is resumed; None opens a new run.
+        identity: identity of a new run; None creates one.
 
     Raises:
         InputError: the address of MLflow is wrong, or its experiment was deleted.

@@ -142,4 +142,4 @@ def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(tmp_pat
     assert (folder / "metrics.json").exists()
     assert (folder / "predictions.jsonl").exists()
     assert caplog.text.count("sending is retried") == 1
-    assert f"have not reached MLflow. To send them: blurr track sync {folder}" in caplog.text
+    assert f"did not reach MLflow. To send them: blurr track sync {folder}" in caplog.text

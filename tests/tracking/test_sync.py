@@ -74,7 +74,7 @@ def test_the_command_says_that_nothing_is_left(cut_off, folder, monkeypatch, cap
 
 
 def test_a_folder_that_is_no_runs_cannot_be_synced(tmp_path):
-    with pytest.raises(InputError, match=r"is no folder of a run: it has no run\.json"):
+    with pytest.raises(InputError, match=r"is not the folder of a run: it has no run\.json"):
         sync(tmp_path)
 
 
