@@ -1,6 +1,6 @@
 """Keep a run's records in MLflow.
 
-This module loads MLflow; import it only where a run is opened.
+This module loads MLflow; import it only when a run is opened.
 """
 
 import getpass
@@ -36,7 +36,7 @@ RETRY_SECONDS = 15.0  # while the training goes on
 # MLflow's limits.
 MAX_METRICS, MAX_PARAMS = 1000, 100
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000
-CONTEXTS = {"train": "training", "valid": "validation", "test": "testing"}  # MLflow's words for the splits
+CONTEXTS = {"train": "training", "valid": "validation", "test": "testing"}  # MLflow's names of the splits
 
 
 class MLflowSink(Sink):
@@ -92,7 +92,7 @@ class MLflowSink(Sink):
         self._monitor = _monitor(self._run_id, uri) if system_metrics else None
 
     def metrics(self, points: Sequence[Point]) -> None:
-        """Queue metric values, at most a thousand a call; those that a resumed run has sent before are left out."""
+        """Queue metric values, up to a thousand per call, without those that a resumed run has sent before."""
         points = [point for point in points if not self._has(_key(point.key))]
         for start in range(0, len(points), MAX_METRICS):
             batch = [Metric(_key(key), value, time, step) for key, value, time, step in points[start:][:MAX_METRICS]]
@@ -102,23 +102,23 @@ class MLflowSink(Sink):
         return len(self._client.get_metric_history(run_id, key))
 
     def _has(self, key: str) -> bool:
-        """Is the next value of a metric one that MLflow has? They are sent in order, so it has the first ones."""
+        """Does MLflow have the next value of a metric? Values are sent in order, so it has the first ones."""
         left = self._sent.get(key, 0)
         self._sent[key] = max(0, left - 1)
         return left > 0
 
     def params(self, values: Mapping[str, str]) -> None:
-        """Queue parameters, a hundred a call; long values are cut."""
+        """Queue parameters, up to a hundred per call; long values are cut."""
         params = [Param(_key(key), _cut(value, MAX_PARAM)) for key, value in values.items()]
         for start in range(0, len(params), MAX_PARAMS):
             self._log_batch(params=params[start : start + MAX_PARAMS])
 
     def tags(self, tags: Mapping[str, str]) -> None:
-        """Send tags."""
+        """Queue tags; long values are cut."""
         self._log_batch(tags=[RunTag(_key(key), _cut(value, MAX_TAG)) for key, value in tags.items()])
 
     def datasets(self, raw: "RawData") -> None:
-        """Send one MLflow dataset for each split: schema, size, source and fingerprint."""
+        """Queue one MLflow dataset per split: schema, size, source and fingerprint."""
         inputs = [
             DatasetInput(_describe(raw, split), [InputTag("mlflow.data.context", CONTEXTS.get(split, split))])
             for split in raw.splits
@@ -126,7 +126,7 @@ class MLflowSink(Sink):
         self._spool.put(partial(self._client.log_inputs, self._run_id, datasets=inputs))
 
     def artifact(self, path: Path, folder: str | None) -> None:
-        """Send a file into `folder` of the artifacts, or a directory as `folder` (default: its own name)."""
+        """Queue a file for the artifact folder `folder`, or a directory as `folder` (default: its own name)."""
         if path.is_dir():
             call = partial(self._client.log_artifacts, self._run_id, str(path), folder or path.name)
         else:
@@ -134,22 +134,22 @@ class MLflowSink(Sink):
         self._spool.put(call)
 
     def model(self, folder: Path, form: ModelForm) -> None:
-        """Send the folder of a model, which becomes one of MLflow's."""
+        """Make the folder of a model an MLflow model, and queue it."""
         write_mlmodel(folder, form)
         self.artifact(folder, None)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Send rows that MLflow's UI shows as a table."""
+        """Queue rows that MLflow's UI shows as a table."""
         self._spool.put(partial(self._log_table, f"{name}.json", pd.DataFrame(list(rows))))
 
     def settle(self) -> None:
-        """Wait for what is queued, as long as `tracking.wait` allows."""
+        """Wait for the queue to empty, as long as `tracking.wait` allows."""
         self._spool.settle(self._wait)
 
     def amend(
         self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
     ) -> None:
-        """Change the last run of a trial that has this run as its parent; an older one that is open is KILLED."""
+        """Change the last run of a trial of this run; older ones that are still open end as KILLED."""
         self._spool.put(partial(self._amend, trial, status, tags, artifact))
 
     def _amend(self, trial: int, status: str | None, tags: Mapping[str, str], artifact: Path | None) -> None:
@@ -163,16 +163,16 @@ class MLflowSink(Sink):
                 self._client.set_tag(run.info.run_id, key, _cut(value, MAX_TAG))
             if artifact:
                 self._client.log_artifact(run.info.run_id, str(artifact))
-            # It may be closed already, as FAILED: by whatever found its process dead before this sweep went on.
+            # The run may already be closed as FAILED, by another run that found its process dead.
             if status and run.info.status != status:
                 self._client.set_terminated(run.info.run_id, status)
             if status == "FINISHED" and ERROR_TAG in run.data.tags:
                 self._client.delete_tag(run.info.run_id, ERROR_TAG)
 
     def close(self, status: str, *, ended: int | None = None) -> int:
-        """Send what is still queued and end the run; say how many records did not arrive."""
+        """Send what is still queued and end the run; return the number of records that did not arrive."""
         if self._monitor:
-            self._spool.put(self._monitor.finish)  # it sends, too, and would wait for a server that hangs
+            self._spool.put(self._monitor.finish)  # queued, because it sends, and would wait for a server that hangs
         self._spool.put(partial(self._client.set_terminated, self._run_id, status, ended))
         self._spool.close(self._wait)
         return self._spool.left
@@ -181,7 +181,7 @@ class MLflowSink(Sink):
         self._spool.put(partial(self._client.log_batch, self._run_id, **values, synchronous=True))
 
     def _log_table(self, file: str, rows: pd.DataFrame) -> None:
-        # MLflow's own log_table adds to what is there, so that a second try would double the rows
+        # MLflow's own log_table appends, so that a retry would double the rows
         self._client.log_text(self._run_id, rows.to_json(orient="split", index=False, date_format="iso"), file)
         self._tables = sorted({*self._tables, file})
         shown = [{"path": path, "type": "table"} for path in self._tables]
@@ -193,11 +193,11 @@ def prepare(uri: str, experiment: str) -> None:
     uri = resolve_uri(uri)
     client, _ = connect(uri, experiment)
     if not uri.startswith("http"):
-        # MLflow keeps the store for later clients of this process; a connection must not be shared by a fork.
+        # MLflow caches the store for later clients of this process, and a fork must not share its connections
         client._tracking_client.store.engine.dispose()
-    with TemporaryDirectory() as folder:  # MLflow goes through the files of all installed packages for its first model
+    with TemporaryDirectory() as folder:  # for its first model, MLflow scans the files of all installed packages
         write_mlmodel(Path(folder), ModelForm({"text": "a"}, [], {}))
-    resolve_tags()  # looks for the programs it may run under, which loads two hundred modules
+    resolve_tags()  # detects the program it runs under, which loads two hundred modules
 
 
 def _server(uri: str) -> str:
@@ -215,20 +215,20 @@ def _monitor(run_id: str, uri: str) -> SystemMetricsMonitor:
 
 
 def _describe(raw: "RawData", split: str) -> Dataset:
-    """Build MLflow's record of one split; the source can be read back where it is a file or on the Hub."""
+    """Describe one split for MLflow; a source that is a file or on the Hub can be loaded from the description."""
     names: dict[str, Any] = {"name": f"{mask_text(raw.source)} {split}"[-500:], "digest": raw.fingerprint[:36]}
     if raw.source.startswith("hub:"):
         names["path"] = raw.source.removeprefix("hub:")
-    elif os.path.exists(raw.source):  # Path.exists raises where it names many files, and so is too long for one
+    elif os.path.exists(raw.source):  # Path.exists raises if the source lists many files and is too long for a name
         names["source"] = str(Path(raw.source).absolute())
-    with warnings.catch_warnings():  # hints on how to declare integer columns of served models
+    with warnings.catch_warnings():  # hints on integer columns of served models
         warnings.simplefilter("ignore")
         return Dataset(**from_huggingface(raw.splits[split], **names).to_dict())
 
 
 @lru_cache(maxsize=4096)
 def _key(name: str) -> str:
-    """Replace characters that MLflow refuses in keys."""
+    """Replace characters that MLflow does not allow in keys."""
     return re.sub(r"[^\w./ :-]", "_", name)[:MAX_KEY]
 
 

@@ -100,7 +100,7 @@ def test_an_address_without_its_password_is_asked_for(cut_off, folder):
     journal = Journal.read(folder)
     journal.uri = "postgresql://me:***@host/db"
     journal.write(folder)
-    with pytest.raises(InputError, match=r"has a password, which is not kept\. Give the whole: --uri"):
+    with pytest.raises(InputError, match=r"has a password, which is not recorded\. Give all of it: --uri"):
         sync(folder)
 
 
@@ -144,7 +144,7 @@ def test_the_next_run_closes_those_whose_process_died(tracker, client, folder):
         assert client.get_run(live.id).info.status == "RUNNING"
     found = client.get_run(dead)
     assert found.info.status == "FAILED"
-    assert "died without a word" in found.data.tags["blurr.error"]
+    assert "was killed, or the machine went down" in found.data.tags["blurr.error"]
     assert client.get_run(elsewhere).info.status == "RUNNING"
 
 
