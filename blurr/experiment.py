@@ -20,6 +20,7 @@ from blurr.config.objectives import fitted, fitted_as_said
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.loading.rows import Loader
+from blurr.metrics.base import metric_key
 from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects
@@ -42,7 +43,7 @@ from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
 from blurr.training.guard import Guard, Rollback, check_weights, memory_watched
 from blurr.training.learner import Blearner
-from blurr.training.learning_rate import as_numbers, learning_rate, rate_of
+from blurr.training.learning_rate import as_numbers, found_rate, learning_rate
 from blurr.training.precision import check_precision, precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
 from blurr.training.tracking import Reporter, TrackingCallback
@@ -226,10 +227,9 @@ def train(
         raise InputError(f"{checkpoint.folder} was trained on other rows than {raw}; begin anew without resume.")
     with TerminalProgress.shown(learner), memory_watched(learner):
         if checkpoint:
-            lr = rate_of(checkpoint.facts["lr"])
             learner.start = checkpoint.place
-        else:
-            lr = learning_rate(cfg.optimizer.lr, learner, weights=hf.weights, folder=run.folder)
+        requested = checkpoint.facts["lr"] if checkpoint else cfg.optimizer.lr
+        lr = learning_rate(requested, weights=hf.weights, find=partial(found_rate, learner, run.folder))
         run.tag(lr=str(lr))
         learner.fits = 0  # the learning rate finder's does not count
 
@@ -334,6 +334,8 @@ def check_objective(name: str, metrics: set[str], raw: RawData) -> None:
     Raises:
         InputError: no metric has that name.
     """
-    there = sorted(f"{split}/{metric}" for split in ("valid", "test") if split in raw.splits for metric in metrics)
+    there = sorted(
+        metric_key(split, metric) for split in ("valid", "test") if split in raw.splits for metric in metrics
+    )
     if name not in there:
         raise InputError(f"objective={name} names no metric of this run.{nearest(name, there)} There are {there}.")

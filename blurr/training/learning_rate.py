@@ -1,66 +1,62 @@
-"""Resolve `optimizer.lr`."""
+"""Resolve `optimizer.lr`: a number, a pair, `auto`, or the default of the model's weights."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastai.callback.schedule import valley
 from fastai.learner import Learner
 
 from blurr.errors import InputError
 
 LearningRate = float | slice
-
-
 LR_OF_WEIGHTS = {"pretrained": 5e-5, "scratch": 1e-3}
 
 
-def learning_rate(wish: Any, learner: Learner, *, weights: str, folder: Path) -> LearningRate:
-    """Give the learning rate that `optimizer.lr` asks for.
+def learning_rate(requested: Any, *, weights: str, find: Callable[[], float]) -> LearningRate:
+    """Return the learning rate that `optimizer.lr` requests.
 
     Args:
-        wish: a number; a pair, the rates of the first and the last parameter group, those between spread evenly on a
-            log scale; `auto`, which runs the learning rate finder and leaves its curve in the folder; or `None`: 5e-5
-            for a pretrained checkpoint, 1e-3 for a model from scratch.
-        learner: what the finder runs on; it is left as it was.
-        weights: `pretrained` or `scratch`: what is trained.
-        folder: where the curve goes.
+        requested: a number; a pair, the rates of the first and the last parameter group, with those in between spread
+            evenly on a log scale; `auto`, which calls `find`; or `None`: 5e-5 for a pretrained checkpoint, 1e-3 for a
+            model from scratch.
+        weights: `pretrained` or `scratch`.
+        find: runs the learning rate finder.
 
     Raises:
-        InputError: anything else.
+        InputError: `requested` is none of these.
     """
-    if wish is None:
+    if requested is None:
         return LR_OF_WEIGHTS[weights]
-    if wish == "auto":
-        return _find_lr(learner, folder)
-    rates = list(wish) if isinstance(wish, Sequence) and not isinstance(wish, str) else [wish]
+    if requested == "auto":
+        return find()
+    rates = list(requested) if isinstance(requested, Sequence) and not isinstance(requested, str) else [requested]
     if all(isinstance(rate, int | float) and not isinstance(rate, bool) and rate > 0 for rate in rates):
         if len(rates) == 1:
             return float(rates[0])
         if len(rates) == 2:
             return slice(float(rates[0]), float(rates[1]))
     raise InputError(
-        f"optimizer.lr is {wish!r}; give a number above 0, a pair such as [1e-5,1e-3] (first and last parameter "
+        f"optimizer.lr is {requested!r}; give a number above 0, a pair such as [1e-5,1e-3] (first and last parameter "
         "group), or auto."
     )
 
 
 def as_numbers(lr: LearningRate) -> list[float]:
-    """Give a learning rate as numbers: one, or those of the first and the last parameter group."""
+    """Return the one or two numbers of a learning rate, which `learning_rate` turns back into it."""
     return [lr.start, lr.stop] if isinstance(lr, slice) else [lr]
 
 
-def rate_of(numbers: Sequence[float]) -> LearningRate:
-    """Give the learning rate that `as_numbers` made numbers of."""
-    return slice(*numbers) if len(numbers) == 2 else numbers[0]
+def found_rate(learner: Learner, folder: Path) -> float:
+    """Run fastai's learning rate finder (Smith 2015, arXiv:1506.01186), and write its curve into a folder.
 
+    The learner is left as it was.
 
-def _find_lr(learner: Learner, folder: Path) -> float:
-    """Run fastai's finder (Smith 2015, arXiv:1506.01186) and take the middle of the longest valley of the loss."""
-    import json
-
-    from fastai.callback.schedule import valley
-
+    Returns:
+        The middle of the longest valley of the loss.
+    """
     with learner.no_bar(), learner.no_logging():
         suggested = learner.lr_find(show_plot=False, suggest_funcs=(valley,))
     rates, values = learner.recorder.lrs, [float(x) for x in learner.recorder.losses]

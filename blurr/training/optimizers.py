@@ -14,15 +14,15 @@ ParameterGroups = Sequence[Sequence[nn.Parameter]]
 
 
 class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
-    """A torch optimizer behind fastai's interface, without weight decay on biases and norms.
+    """A torch optimizer with fastai's interface, without weight decay on biases and norms.
 
-    fastai sees one group per list of parameters, which freezing and discriminative learning rates count by. torch has
-    two for each, next to each other: the weights (at least two dimensions), and the biases and norms, whose decay is 0.
+    fastai sees one group per list of parameters, by which it freezes and sets learning rates. torch has two adjacent
+    groups for each: the weights (two or more dimensions), and the biases and norms, whose decay is 0.
 
     Args:
-        params: lists of parameters, as the splitter gives them, or one flat list.
+        params: lists of parameters, as the splitter returns them, or one flat list.
         opt: class of the torch optimizer.
-        options: passed to it; `lr`, `weight_decay`, …
+        options: arguments of `opt`, such as `lr` and `weight_decay`.
     """
 
     def __init__(self, params: Any, opt: Callable[..., torch.optim.Optimizer], **options: Any) -> None:
@@ -33,7 +33,7 @@ class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
             pairs.append({"params": [p for p in group if p.ndim >= 2]})
             pairs.append({"params": [p for p in group if p.ndim < 2], "weight_decay": 0.0})
         super().__init__(opt=opt(pairs, **options))
-        # fastai's name of each number that torch keeps for a group, and where torch keeps it: `betas__1` is `betas[1]`
+        # fastai's name of each hyperparameter, and where torch keeps it in a group: `betas__1` is `betas[1]`
         self.places = {name: _place(key) for key, name in self.fwd_map.items() if not isinstance(self._at(key), bool)}
 
     def _at(self, key: str) -> Any:
@@ -55,7 +55,7 @@ class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
 
     def set_hyper(self, k: str, v: Any) -> None:
         groups = len(self.opt.param_groups) // 2
-        if isinstance(v, list) and len(v) == groups:  # as the schedules set the rates, before every step
+        if isinstance(v, list) and len(v) == groups:  # the schedules set the rates like this before every step
             self._set_hyper(k, v)
         else:
             super().set_hyper(k, v)
@@ -73,12 +73,12 @@ def _place(key: str) -> tuple[str, int | None]:
 
 
 def adamw(params: ParameterGroups, lr: LearningRate = 1e-3, **options: Any) -> TorchOptimizer:
-    """Make torch's fused AdamW, which takes a fraction of the time of the loops over parameters."""
+    """Return torch's fused AdamW, which is several times faster than a loop over parameters."""
     return _torch_optimizer(params, lr, partial(torch.optim.AdamW, fused=True, **options))
 
 
 def as_opt_func(optimizer: Callable[..., Any]) -> Callable[..., Any]:
-    """Make fastai's `opt_func` of a class of `torch.optim`, a function of `fastai.optimizer`, or a `partial` of one."""
+    """Return fastai's `opt_func` of a class of `torch.optim` or a function of `fastai.optimizer`, bare or `partial`."""
     inner = optimizer.func if isinstance(optimizer, partial) else optimizer
     if isinstance(inner, type) and issubclass(inner, torch.optim.Optimizer):
         return partial(_torch_optimizer, opt=optimizer)
