@@ -244,7 +244,7 @@ def test_a_run_does_not_go_on_from_a_checkpoint_that_is_damaged_and_touches_noth
 def test_the_only_checkpoint_that_does_not_fit_is_said_to_be_that(broken: Path):
     shutil.rmtree(broken / "checkpoints" / "step-00000004")
     (broken / "checkpoints" / "step-00000006" / "place.json").unlink()
-    with pytest.raises(InputError, match=r"place\.json is missing\. Delete it to begin anew, .*checkpoint\.keep=2"):
+    with pytest.raises(InputError, match=r"place\.json is missing\. Delete it to start again, .*checkpoint\.keep=2"):
         latest(broken / "checkpoints")
 
 

@@ -23,9 +23,10 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
+from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
 from blurr.tracking.model import write_mlmodel
-from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Point, Sink
+from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri, store_failure
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from fastai.callback.core import Callback
-from fastai.learner import Learner, Recorder
+from fastai.learner import Learner
 from fastcore.basics import getcallable
 from torch.nn.functional import pad
 
 from blurr.loading.dataloader import Table, TextDL
 from blurr.loading.rows import IGNORED, in_order
 from blurr.models.losses import loss_per_row
+from blurr.training.callbacks.base import ORDER
 
 Interpreter = Callable[[Learner, TextDL], Table]
 
@@ -54,7 +55,7 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         describe: `(learner) -> table` of the batch's rows; `None` keeps no rows.
     """
 
-    order = Recorder.order - 1  # the metrics read what is decoded here
+    order = ORDER["EvaluationCallback"]
 
     def __init__(
         self,

@@ -1,19 +1,17 @@
-"""Log a fastai training into a run: losses, learning rates and momentum per optimizer step, metrics per epoch."""
+"""Log a training into a run, and report its objective to a sweep."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastai.callback.core import Callback
-from fastai.learner import Recorder
-
 from blurr.tracking.run import Run
+from blurr.training.callbacks.base import ORDER, TrainingCallback, epoch_scores
 
 
 @dataclass
 class StepLoss:
-    """What the batches of one optimizer step have come to; apart because fastai makes setting a callback's own slow."""
+    """The loss of one optimizer step; a separate object because setting an attribute of a callback is slow."""
 
     total: Any = None
     batches: int = 0
@@ -25,67 +23,59 @@ class StepLoss:
         self.batches += 1
 
     def take(self) -> tuple[Any, bool]:
-        """Give the mean loss, and whether the step was cancelled; begin anew."""
+        """Return the mean loss, and whether the step was cancelled; then reset."""
         mean = self.total / self.batches if self.batches > 1 else self.total
         is_cancelled = self.is_cancelled
         self.total, self.batches, self.is_cancelled = None, 0, False
         return mean, is_cancelled
 
 
-class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
-    """Send what a Learner measures to a run.
+class TrackingCallback(TrainingCallback):
+    """Log what a Learner measures into a run.
 
     Logged once per optimizer step: `train/loss` (the mean over the accumulated batches, not smoothed), `train/lr`
     and `train/momentum` (of the last parameter group, which holds the head), and `train/lr_<i>` for every group
-    where the groups differ. At the end of an epoch: `valid/loss`, `valid/<metric>` and `time/epoch` in seconds.
+    if the groups differ. At the end of an epoch: `valid/loss`, `valid/<metric>` and `time/epoch` in seconds.
 
     Args:
         tracked: the open run (fastai keeps the name `run` for itself).
 
     Attributes:
-        optimizer_steps: steps taken over all fits; set it when a training is resumed.
+        optimizer_steps: steps taken over all fits.
     """
 
-    # Right after Recorder: EarlyStoppingCallback and the like cancel the fit in later callbacks of the same event.
-    order = Recorder.order + 1
+    order = ORDER["TrackingCallback"]
     remove_on_fetch = True
 
     def __init__(self, tracked: Run) -> None:
         super().__init__()
         self.tracked = tracked
         self.optimizer_steps = 0
-        self._is_epoch_trained = False
         self.pending = StepLoss()
 
     def before_fit(self) -> None:
-        """Stay out of the learning-rate finder's and `get_preds`' loops, as fastai's own Recorder display does."""
-        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
+        super().before_fit()
         self.pending = StepLoss()
 
     def before_epoch(self) -> None:
         """Start the epoch's clock."""
         self._started = time.perf_counter()
-        self._is_epoch_trained = False
-
-    def before_train(self) -> None:
-        """Note that this is no mere `validate()`, which has epoch events of its own."""
-        self._is_epoch_trained = True
 
     def after_loss(self) -> None:
-        """Add up the losses of the batches that make one optimizer step."""
-        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        """Add up the losses of the batches of one optimizer step."""
+        learn = self.learn
         if learn.training:
             self.pending.add(learn.loss.detach())
 
     def after_cancel_step(self) -> None:
-        """Note that the step was not taken: mixed precision cancels it where gradients overflow."""
+        """Note that mixed precision has skipped the step, because gradients overflowed."""
         self.pending.is_cancelled = True
 
     def after_step(self) -> None:
-        """Log the step; fastai calls this for a cancelled one, too."""
+        """Log the step, unless it was cancelled: fastai calls this then, too."""
         loss, is_cancelled = self.pending.take()
         if not is_cancelled:
-            self.__dict__["optimizer_steps"] += 1  # to set it as usual costs as much as all the rest here, see StepLoss
+            self.__dict__["optimizer_steps"] += 1  # past fastai's slow __setattr__, see StepLoss
             self.tracked.log({"train/loss": loss, **_hypers(self.learn.opt.hypers)}, step=self.optimizer_steps)
 
     def state(self) -> dict[str, Any]:
@@ -95,23 +85,24 @@ class TrackingCallback(Callback):  # type: ignore[misc]  # fastai is untyped
         self.optimizer_steps = self.tracked.step = state["steps"]
 
     def after_epoch(self) -> None:
-        """Log what the epoch was measured at."""
-        if not self._is_epoch_trained:
+        """Log the scores of the epoch."""
+        if not self.has_trained:
             return
-        values = {**scores(self.recorder), "time/epoch": time.perf_counter() - self._started}
+        values = {**epoch_scores(self.recorder), "time/epoch": time.perf_counter() - self._started}
+        values.pop("train/loss", None)  # the smoothed one; each step's own is logged
         self.tracked.log(values, step=self.optimizer_steps)
         self.tracked.flush()
 
     def after_fit(self) -> None:
-        """Write and send what the last, maybe cancelled, epoch left."""
+        """Write and send what the last, possibly cancelled, epoch has logged."""
         self.tracked.flush()
 
 
 def _hypers(groups: Any) -> dict[str, float]:
-    """Name the optimizer's learning rates, and its momentum where it has one.
+    """Name the learning rates of the optimizer, and its momentum if it has one.
 
     Args:
-        groups: fastai's `opt.hypers`, one dict for each parameter group.
+        groups: fastai's `opt.hypers`, one dict per parameter group.
     """
     rates = [group["lr"] for group in groups]
     values = {"train/lr": rates[-1]}
@@ -122,56 +113,22 @@ def _hypers(groups: Any) -> dict[str, float]:
     return values
 
 
-def scores(recorder: Recorder) -> dict[str, float]:
-    """Name the epoch's values that Recorder has just stored; a metric that is not a number is left out."""
-    names = list(recorder.metric_names[1:])  # the first is the epoch's number
-    if recorder.cancel_train:  # a cancelled training has no values, and Recorder does not leave gaps
-        names = [name for name in names if not _is_of_training(name, recorder)]
-    pairs = zip(names, recorder.final_record, strict=False)  # final_record ends where the validation was cancelled
-    return {
-        _metric_key(name, recorder): value
-        for name, value in pairs
-        if name != "train_loss" and isinstance(value, int | float)
-    }
-
-
-def _is_of_training(name: str, recorder: Recorder) -> bool:
-    return name == "train_loss" or bool(recorder.train_metrics and name.startswith("train_"))
-
-
-def _metric_key(name: str, recorder: Recorder) -> str:
-    if name == "valid_loss" or recorder.train_metrics:
-        return str(name).replace("_", "/", 1)  # Recorder has put "train_" and "valid_" before the names
-    return f"valid/{name}"
-
-
-class Reporter(Callback):  # type: ignore[misc]  # fastai is untyped
-    """Say what each evaluation gave.
+class Reporter(TrainingCallback):
+    """Report the objective after each epoch.
 
     Args:
-        objective: name of the metric, such as `valid/accuracy`.
-        report: called with the number of the evaluation, counted from 1 over all fits, and the metric's value; it may
+        objective: key of the metric, such as `valid/accuracy`.
+        report: called with the number of the evaluation, counted from 1 over all fits, and the metric's value; may
             raise to end the training.
     """
 
-    order = TrackingCallback.order + 1  # the evaluation is in MLflow before it is judged
+    order = ORDER["Reporter"]
     remove_on_fetch = True
 
     def __init__(self, objective: str, report: Callable[[int, float], None]) -> None:
         super().__init__()
         self.objective, self.report = objective, report
         self.evaluations = 0
-        self._is_epoch_trained = False
-
-    def before_fit(self) -> None:
-        """Stay out of the learning-rate finder's loop and `get_preds`."""
-        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
-
-    def before_epoch(self) -> None:
-        self._is_epoch_trained = False
-
-    def before_train(self) -> None:
-        self._is_epoch_trained = True  # a mere `validate()` has epoch events, too
 
     def state(self) -> dict[str, Any]:
         return {"evaluations": self.evaluations}
@@ -180,8 +137,8 @@ class Reporter(Callback):  # type: ignore[misc]  # fastai is untyped
         self.evaluations = state["evaluations"]
 
     def after_epoch(self) -> None:
-        """Report, where the epoch was evaluated."""
-        values = scores(self.recorder) if self._is_epoch_trained else {}
+        """Report the epoch if it was evaluated."""
+        values = epoch_scores(self.recorder) if self.has_trained else {}
         if self.objective in values:
             self.evaluations += 1
             self.report(self.evaluations, values[self.objective])

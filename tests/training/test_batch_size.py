@@ -72,7 +72,7 @@ def test_the_size_is_halved_until_it_fits_and_nothing_is_changed(tiny_bert: Path
 
 def test_one_row_that_does_not_fit_is_a_failure_of_the_machine(tiny_bert: Path):
     _, learner_of = learners(tiny_bert, 0, CUDA, [])
-    with pytest.raises(ResourceError, match=r"does not hold a batch of one row\. Lower task\.max_length"):
+    with pytest.raises(ResourceError, match=r"a batch of one row does not fit\. Lower task\.max_length"):
         find_batch_size(learner_of, 32)
 
 

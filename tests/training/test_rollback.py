@@ -59,8 +59,8 @@ def test_a_step_that_spoils_the_weights_is_the_one_left_out_and_no_checkpoint_ha
     caplog.set_level(logging.WARNING)
     spoilt(steps={(0, 4)})
     run(work, "checkpoint.every_steps=1")
-    assert "No checkpoint is written at step 5: the weights are not finite" in caplog.text
-    assert caplog.text.count("batch 4 is left out from now on") == 1
+    assert "No checkpoint was written at step 5: the weights are not finite" in caplog.text
+    assert caplog.text.count("batch 4 is skipped from now on") == 1
     assert is_sound(work)
     assert last_step(work) == STEPS - 1
 
@@ -69,7 +69,7 @@ def test_the_last_step_of_an_epoch_is_looked_at_too(work: Path, spoilt, caplog):
     caplog.set_level(logging.WARNING)
     spoilt(steps={(0, 7), (1, 7)})
     run(work)
-    assert caplog.text.count("batch 7 is left out from now on") == 2
+    assert caplog.text.count("batch 7 is skipped from now on") == 2
     assert is_sound(work)
     assert read_lines(work / "metrics.jsonl")[-1]["step"] == STEPS - 2
 

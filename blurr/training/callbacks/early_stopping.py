@@ -1,22 +1,21 @@
-"""Stop when nothing gets better."""
+"""End a fit when a score stops improving."""
 
 import logging
 import math
 from typing import Any
 
 from fastai.callback.core import CancelFitException
-from fastai.callback.tracker import EarlyStoppingCallback
 
 from blurr.config.annotations import Count, NonNegative
-from blurr.training.callbacks.base import Mode, Watch
+from blurr.training.callbacks.base import ORDER, Mode, Watch
 
 log = logging.getLogger(__name__)
 
 
 class EarlyStopping(Watch):
-    """End a fit when the score has not got better for `patience` epochs; the next fit, if any, begins anew."""
+    """End a fit when the score has not improved for `patience` epochs; a following fit starts afresh."""
 
-    order = EarlyStoppingCallback.order
+    order = ORDER["EarlyStopping"]
     option = "early_stopping"
 
     def __init__(
@@ -37,9 +36,9 @@ class EarlyStopping(Watch):
         self.waited = state["waited"]
 
     def after_epoch(self) -> None:
-        if not self.is_trained:
+        if not self.has_trained:
             return
-        self.waited = 0 if self.gained() else self.waited + 1
+        self.waited = 0 if self.improved() else self.waited + 1
         if self.waited >= self.patience:
-            log.info("%s has not got better for %d epochs: the training stops.", self.monitor, self.waited)
+            log.info("%s has not improved for %d epochs: the training stops.", self.monitor, self.waited)
             raise CancelFitException
