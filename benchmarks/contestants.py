@@ -37,12 +37,12 @@ from blurr.loading.rows import IGNORED
 from blurr.models.objects import HFObjects
 from blurr.tasks.base import Task
 from blurr.text.inputs import TextRows
-from blurr.tracking.callback import TrackingCallback
-from blurr.tracking.run import Tracker, tracked_run
+from blurr.tracking.trackers import Tracker, tracked_run
 from blurr.training.optimizers import adamw
 from blurr.training.precision import Precision, precision_callbacks
 from blurr.training.progress import TerminalProgress
 from blurr.training.schedules import one_cycle
+from blurr.training.tracking import TrackingCallback
 
 BATCH, LR, DECAY, SEED = 16, 3e-4, 0.01, 42
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -26,7 +26,7 @@ from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
 from blurr.text.sequence_classification.task import SequenceClassification
-from blurr.tracking.run import NoTracker
+from blurr.tracking.trackers import NoTracker
 
 STEPS, REPEATS = 60, 3
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}

@@ -35,14 +35,14 @@ from benchmarks.commands import markdown, show
 from benchmarks.measuring import Seconds, alternate, machine, ratio, timed
 from blurr.config.building import build
 from blurr.models.losses import PreCalculatedCrossEntropyLoss
-from blurr.tracking.callback import TrackingCallback
-from blurr.tracking.run import MLflowTracker, tracked_run
+from blurr.tracking.trackers import MLflowTracker, tracked_run
 from blurr.training.checkpoints import Checkpointing, Checkpoints
 from blurr.training.guard import Guard
 from blurr.training.learner import Blearner
 from blurr.training.optimizers import adamw
 from blurr.training.progress import TerminalProgress
 from blurr.training.schedules import one_cycle
+from blurr.training.tracking import TrackingCallback
 
 STEPS, CALLS, REPEATS, LR = 500, 20_000, 5, 1e-3
 SIZES = [(30522, 384), *[(384, 384)] * 24, *[(384, 1536)] * 12, *[(384,)] * 100]  # as of a small encoder

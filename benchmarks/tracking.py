@@ -16,7 +16,8 @@ from mlflow.entities import Metric
 
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import alternate, machine, ratio, timed
-from blurr.tracking.run import FLUSH_SECONDS, MLflowTracker, Run, tracked_run
+from blurr.tracking.run import FLUSH_SECONDS, Run
+from blurr.tracking.trackers import MLflowTracker, tracked_run
 
 STEP, VALUES, STEPS, CALLS, REPEATS = 0.02, 4, 1000, 30, 3  # a step in seconds, values of one, steps, calls, rounds
 QUIET = 1.0  # seconds

@@ -32,7 +32,7 @@ from blurr.loading.cache import FOLDER
 from blurr.tasks.base import Task
 from blurr.text.seq2seq.summarization import Summarization
 from blurr.text.sequence_classification.task import SequenceClassification
-from blurr.tracking.run import MLflowTracker, NoTracker
+from blurr.tracking.trackers import MLflowTracker, NoTracker
 
 SHORTEST, LONGEST, VALID = 100, 300, 96
 STEPS_SHORT, STEPS_LONG = 40, 12

@@ -13,7 +13,7 @@ from blurr.report import commands as reviewing
 from blurr.runs.secrets import mask_text
 from blurr.serve import commands as serving
 from blurr.sweep.commands import add_commands
-from blurr.tracking.commands import add_track
+from blurr.tracking.sync import add_track
 
 RUN = "run"
 

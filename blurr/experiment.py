@@ -20,6 +20,7 @@ from blurr.config.objectives import fitted, fitted_as_said
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.loading.loader import Loader
+from blurr.metrics.base import metric_key
 from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects
@@ -33,19 +34,19 @@ from blurr.runs.record import Record
 from blurr.runs.resume import begins_anew, check_same, may_go_on
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask, save_model
-from blurr.tracking.callback import TrackingCallback
-from blurr.tracking.reporting import Reporter
-from blurr.tracking.run import Run, tracked_run
+from blurr.tracking.run import Run
 from blurr.tracking.sink import PARENT, ModelForm
 from blurr.tracking.summary import show_summary
+from blurr.tracking.trackers import tracked_run
 from blurr.training.batch_size import find_batch_size
 from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
 from blurr.training.compiling import compile_callbacks, for_compiling
 from blurr.training.guard import Guard, Rollback, check_weights, memory_watched
 from blurr.training.learner import Blearner
-from blurr.training.optimizers import as_numbers, learning_rate, rate_of
+from blurr.training.learning_rate import as_numbers, found_rate, learning_rate
 from blurr.training.precision import check_precision, precision_callbacks, seed_everything
 from blurr.training.progress import TerminalProgress
+from blurr.training.tracking import Reporter, TrackingCallback
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def run_experiment(
         run.tag(weights=hf.weights)
         if cfg.loader.batch_size == "auto":
             size = checkpoint.facts["batch_size"] if checkpoint else fitting_size(cfg, task, raw, hf)
-            run.found(batch_size=size)
+            run.log_resolved(batch_size=size)
             cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
         learner = build_learner(cfg, task, raw, hf, run, report)
         train(cfg, learner, raw, hf, run, checkpoint)
@@ -121,7 +122,7 @@ def fitted_metrics(
             f"objective={cfg.objective} does not fit the labels: {reason}. A sweep compares one objective, and "
             f"learns it before the rows are read: say task.kind={raw.kind}, or objective={fit.objective}."
         )
-    run.found(objective=fit.objective)
+    run.log_resolved(objective=fit.objective)
     return fit
 
 
@@ -226,10 +227,9 @@ def train(
         raise InputError(f"{checkpoint.folder} was trained on other rows than {raw}; begin anew without resume.")
     with TerminalProgress.shown(learner), memory_watched(learner):
         if checkpoint:
-            lr = rate_of(checkpoint.facts["lr"])
             learner.start = checkpoint.place
-        else:
-            lr = learning_rate(cfg.optimizer.lr, learner, weights=hf.weights, folder=run.folder)
+        requested = checkpoint.facts["lr"] if checkpoint else cfg.optimizer.lr
+        lr = learning_rate(requested, weights=hf.weights, find=partial(found_rate, learner, run.folder))
         run.tag(lr=str(lr))
         learner.fits = 0  # the learning rate finder's does not count
 
@@ -320,7 +320,7 @@ def conclude(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, ru
 
 def review(run: Run, facts: dict[str, Any], *, report: bool) -> None:
     """Leave the facts of a run, its description, the card of its model, and its report where one is wanted."""
-    run.facts(facts)
+    run.write_facts(facts)
     record = Record(run.folder)
     run.tag(**{"mlflow.note.content": note(record)})
     run.artifact(write_card(record), "model")
@@ -335,6 +335,8 @@ def check_objective(name: str, metrics: set[str], raw: RawData) -> None:
     Raises:
         InputError: no metric has that name.
     """
-    there = sorted(f"{split}/{metric}" for split in ("valid", "test") if split in raw.splits for metric in metrics)
+    there = sorted(
+        metric_key(split, metric) for split in ("valid", "test") if split in raw.splits for metric in metrics
+    )
     if name not in there:
         raise InputError(f"objective={name} names no metric of this run.{nearest(name, there)} There are {there}.")

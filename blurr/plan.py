@@ -23,7 +23,8 @@ from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.base import Task
 from blurr.tasks.encoding import encoded_splits
 from blurr.text.lengths import length_limit
-from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer
+from blurr.training.learning_rate import LR_OF_WEIGHTS, learning_rate
+from blurr.training.optimizers import TorchOptimizer
 
 Facts = list[tuple[str, str]]
 MOST_LABELS = 12
@@ -137,16 +138,16 @@ def _parameters(hf: HFObjects) -> Facts:
 
 def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> Facts:
     """Play the schedule, and say what each of its fits would train."""
-    wish = OmegaConf.to_container(cfg.optimizer).get("lr")  # type: ignore[union-attr]  # a mapping
-    lr: Any = LR_OF_WEIGHTS[hf.weights] if wish in (None, "auto") else wish
+    requested = cfg.optimizer.lr
+    lr = learning_rate(requested, weights=hf.weights, find=lambda: LR_OF_WEIGHTS[hf.weights])
     rehearsal = Rehearsal(blurr_splitter(hf.model))
-    build(cfg.schedule)(rehearsal, slice(*lr) if isinstance(lr, list) else lr)
+    build(cfg.schedule)(rehearsal, lr)
     size = loader.size(train=True)
     batches = len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0))
     facts = []
     for i, (epochs, trained, rates) in enumerate(rehearsal.fits, start=1):
         rate = f"{rates[0]:.3g}" if len(set(rates)) == 1 else f"{rates[0]:.3g} (first group) to {rates[-1]:.3g} (last)"
-        rate = "found by the learning rate finder" if wish == "auto" else f"up to {rate}"
+        rate = "found by the learning rate finder" if requested == "auto" else f"up to {rate}"
         facts.append((f"phase {i}", f"{epochs} x {batches} steps on {trained:,} parameters, learning rate {rate}"))
     steps = sum(epochs for epochs, *_ in rehearsal.fits) * batches
     much = f"{size.rows} rows" if size.tokens is None else f"up to {size.tokens} tokens"

@@ -7,28 +7,17 @@ import oracles
 import pytest
 import torch
 import yaml
-from omegaconf import OmegaConf
+from running import TINY_BERT, run
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer
 
-from blurr.config import checks, composing, paths
+from blurr.config import paths
 from blurr.errors import InputError
-from blurr.experiment import run_experiment
 from blurr.runs.jsonlines import read_lines
 from blurr.tasks.saved import load_task
 
 TASKS = sorted(paths.options("task"))
 LEAVINGS = ["config.yaml", "environment.json", "metrics.json", "metrics.jsonl", "overrides.yaml", "predictions.jsonl"]
-
-
-def run(folder: Path, *overrides: str) -> float | None:
-    """Compose, check and run as the command line does, in this process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    words = [f"output_dir={folder}", "model.weights=scratch", *overrides]
-    cfg = composing.compose(words)
-    checks.check(cfg)
-    choices = dict(OmegaConf.to_container(composing.HydraConfig.get().runtime.choices))
-    return run_experiment(cfg, folder=folder, overrides=list(overrides), choices=choices)
 
 
 ROWS = {"sequence_classification": 1500}  # where fewer are too few to learn from
@@ -101,7 +90,7 @@ def test_an_objective_that_is_no_metric_is_refused_before_training(work: Path):
 
 
 def test_two_runs_with_one_seed_give_the_same_metrics_and_weights(work: Path):
-    words = ["tracking=none", "data.rows=120", "schedule.epochs=1"]
+    words = ["tracking=none", "data.rows=120", "schedule.epochs=1", *TINY_BERT]
     for name in ("a", "b"):
         run(work / name, *words)
     run(work / "c", *words, "seed=7")

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import running
 import torch
 from fastai.callback.core import Callback
-from omegaconf import OmegaConf
 from stopping import StopAt
 
-from blurr.config import checks, composing
 from blurr.errors import InputError
-from blurr.experiment import run_experiment
 from blurr.runs import folder as files
 from blurr.runs import resume
 from blurr.runs.checksums import SEAL, sealed_by
@@ -30,19 +28,13 @@ from blurr.tracking.sink import Sink
 from blurr.training.checkpoints import Checkpointing, Checkpoints, latest
 
 STOPPER = "+callbacks.stopper={_target_: stopping.StopAt}"
-WORDS = ["model.weights=scratch", "data.rows=40", "loader.batch_size=8", "schedule.epochs=2", "report=false", STOPPER]
+WORDS = ["data.rows=40", "loader.batch_size=8", "schedule.epochs=2", STOPPER, *running.TINY_BERT]
 WORDS += ["checkpoint.every_steps=2", "checkpoint.keep=2", "schedule=constant"]
 
 
 def run(folder: Path, *words: str) -> None:
-    """Compose, check and run as the command line does, in this process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    given = words if any(word.startswith("tracking") for word in words) else ("tracking=none", *words)
-    cfg = composing.compose([f"output_dir={folder}", *WORDS, *given])
-    checks.check(cfg)
-    choices = OmegaConf.to_container(composing.HydraConfig.get().runtime.choices)
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])
-    run_experiment(cfg, folder=folder, overrides=list(words), choices=dict(choices))
+    tracked = any(word.startswith("tracking") for word in words)
+    running.run(folder, *words, usual=(*WORDS, *(() if tracked else ("tracking=none",))))
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +136,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("moment", "place"),
-    [("mlflow is open", "blurr.tracking.run.opened"), ("no config yet", "blurr.tracking.run.Run.describe")],
+    [("mlflow is open", "blurr.tracking.run.journal_of"), ("no config yet", "blurr.tracking.run.Run.describe")],
 )
 def test_a_run_that_is_killed_in_its_first_moments_goes_on_in_the_same_mlflow_run(
     work: Path, store_uri: str, client, monkeypatch, moment, place
@@ -252,7 +244,7 @@ def test_a_run_does_not_go_on_from_a_checkpoint_that_is_damaged_and_touches_noth
 def test_the_only_checkpoint_that_does_not_fit_is_said_to_be_that(broken: Path):
     shutil.rmtree(broken / "checkpoints" / "step-00000004")
     (broken / "checkpoints" / "step-00000006" / "place.json").unlink()
-    with pytest.raises(InputError, match=r"place\.json is missing\. Delete it to begin anew, .*checkpoint\.keep=2"):
+    with pytest.raises(InputError, match=r"place\.json is missing\. Delete it to start again, .*checkpoint\.keep=2"):
         latest(broken / "checkpoints")
 
 

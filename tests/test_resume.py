@@ -1,21 +1,21 @@
 """A run that dies goes on where it was: the same weights, scores and records as if nothing had happened."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import running
 import torch
 import yaml
-from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from stopping import StopAt
 
-from blurr.config import checks, composing, paths
+from blurr.config import paths
 from blurr.errors import InputError, ResourceError
-from blurr.experiment import run_experiment
 from blurr.process.signals import Interrupted
 from blurr.runs import resume
 from blurr.runs.checksums import seal
@@ -28,17 +28,12 @@ WORDS = [
     *("data.rows=120", "loader.batch_size=8", "schedule=fine_tune", "schedule.epochs=2", "checkpoint.every_steps=3"),
     "callbacks=[ema,gradient_accumulation,save_best,early_stopping]",
     "callbacks.gradient_accumulation.batches=2",
+    *running.TINY_BERT,
 ]
 
 
 def run(folder: Path, *words: str) -> None:
-    """Compose, check and run as the command line does, in this process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg = composing.compose([f"output_dir={folder}", "model.weights=scratch", STOPPER, *words])
-    checks.check(cfg)
-    choices = OmegaConf.to_container(composing.HydraConfig.get().runtime.choices)
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])
-    run_experiment(cfg, folder=folder, overrides=list(words), choices=dict(choices))
+    running.run(folder, *words, usual=(STOPPER,))
 
 
 @pytest.fixture
@@ -140,13 +135,19 @@ def test_a_checkpoint_holds_no_pickled_code_and_the_last_ones_stay(work: Path, s
     assert load_file(latest(checkpoints).folder / WEIGHTS)
 
 
+@pytest.fixture(scope="module")
+def broken_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("broken")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(StopAt, "batch", 17)
+        run(folder, *WORDS, "tracking=none")
+    return folder
+
+
 @pytest.fixture
-def broken(work: Path, stop) -> Path:
-    stop(17)
-    with pytest.raises(RuntimeError):
-        run(work / "out", *WORDS, "tracking=none")
-    stop(0)
-    return work / "out"
+def broken(broken_once: Path, work: Path) -> Path:
+    """A run that broke down, with checkpoints."""
+    return shutil.copytree(broken_once, work / "out")
 
 
 def test_a_broken_checkpoint_is_refused(broken: Path):

@@ -5,8 +5,9 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from blurr.config.moved import with_current_names
 from blurr.errors import InputError
 
 
@@ -22,6 +23,7 @@ def build(node: DictConfig, **run_time: Any) -> Any:
     """
     if "_target_" not in node:
         return {name: build(child) for name, child in node.items()}
+    node = _with_current_names(node)
     try:
         deferred = plain(instantiate(node, _convert_="all", _partial_=True))
     except InstantiationException as e:
@@ -53,6 +55,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}
     return value
+
+
+def _with_current_names(node: DictConfig) -> DictConfig:
+    plain = OmegaConf.to_container(node)
+    current = with_current_names(plain)
+    if current == plain:
+        return node
+    renamed: DictConfig = OmegaConf.create(current)
+    renamed._set_parent(node._get_parent())  # interpolations look for other keys from where the node stands
+    return renamed
 
 
 def _refused(node: DictConfig, error: BaseException) -> InputError:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from blurr.config import paths, signatures
 from blurr.config.annotations import Count, Decay, Natural, NonNegative, Parts, Positive, Seed, SettingsOf, Size
 from blurr.config.architectures import check_model
+from blurr.config.moved import with_current_names
 from blurr.errors import InputError, nearest
 
 # What no run can do without.
@@ -190,7 +191,7 @@ def _resolved(cfg: DictConfig) -> dict[str, Any]:
         if missing:
             example = " ".join(f"{key}=…" for key in missing)
             raise InputError(f"{', '.join(missing)} must be given. Add to the command line: {example}")
-        return typing.cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+        return typing.cast(dict[str, Any], with_current_names(OmegaConf.to_container(cfg, resolve=True)))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{error.full_key}: the config cannot be resolved. {reason}.") from error

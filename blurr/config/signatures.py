@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from blurr.config import annotations
+from blurr.config.moved import current_name
 from blurr.config.paths import PACKAGE
 from blurr.errors import InputError, nearest
 
@@ -75,11 +76,12 @@ def is_ours(target: str) -> bool:
 
 
 def find(target: str) -> Target:
-    """Find the function, class or method that a dotted path into blurr names.
+    """Find the function, class or method that a dotted path into blurr names, or named in an earlier version.
 
     Raises:
         InputError: there is no such module, or nothing of that name in it.
     """
+    target = current_name(target)
     module, names = _split(target)
     if not names:
         raise InputError(f"{target} is a module; a _target_ names a function or class in it.")

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
 
 from blurr.config import paths
+from blurr.config.moved import current_name
 from blurr.errors import InputError
 
 TARGET = "_target_"
@@ -94,7 +95,7 @@ def is_listed(target: object, trusted: Sequence[str] = ()) -> bool:
     if not isinstance(target, str):
         return False
     own = any(target.startswith(f"{package}.") for package in trusted)
-    return own or target in shipped_targets() or OTHERS.fullmatch(target) is not None
+    return own or current_name(target) in shipped_targets() or OTHERS.fullmatch(target) is not None
 
 
 def _wrong(key: str, value: Any, trusted: Sequence[str]) -> str | None:

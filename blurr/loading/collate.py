@@ -1,7 +1,7 @@
 """Pad encoded rows to the longest of a batch."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,21 +16,20 @@ class PaddingCollator:
     `(batch, sequence)`, and `labels`, equal to the targets: `(batch,)` or `(batch, sequence)`, padded by -100.
 
     Args:
-        names: What the inputs are called.
-        pads: Column to the value that pads it; 0 pads the others.
+        pad_values: Column to the value that pads it; 0 pads the others.
         padding_side: `right` or `left`; labels are padded on the right.
         pad_to_multiple_of: Round the padded length up to a multiple of this.
+
+    Attributes:
+        names: What the inputs are called; each modality has a subclass with its own.
     """
 
+    names: ClassVar[InputNames]
+
     def __init__(
-        self,
-        names: InputNames,
-        pads: Mapping[str, int],
-        *,
-        padding_side: str = "right",
-        pad_to_multiple_of: int | None = None,
+        self, pad_values: Mapping[str, int], *, padding_side: str = "right", pad_to_multiple_of: int | None = None
     ) -> None:
-        self.names, self.pads = names, {**pads, "labels": IGNORED}
+        self.pad_values = {**pad_values, "labels": IGNORED}
         self.left = padding_side == "left"
         self.multiple = pad_to_multiple_of or 1
 
@@ -50,7 +49,7 @@ class PaddingCollator:
         if np.ndim(values[0]) == 0 or np.asarray(values[0]).dtype.kind == "f":
             return torch.as_tensor(np.asarray(values))
         width = -(-max(len(v) for v in values) // self.multiple) * self.multiple
-        padded = np.full((len(values), max(width, 1)), self.pads.get(name, 0), dtype=np.int64)
+        padded = np.full((len(values), max(width, 1)), self.pad_values.get(name, 0), dtype=np.int64)
         for i, v in enumerate(values):
             padded[i, len(padded[i]) - len(v) if self.left and name != "labels" else 0 :][: len(v)] = v
         return torch.from_numpy(padded)

@@ -39,6 +39,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
 
     chances: NDArray[Any] | None = None
     by_length = False
+    task: Any = None
 
     def __init__(
         self,

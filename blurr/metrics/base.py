@@ -77,6 +77,16 @@ class Scored:
     names: Sequence[str] | None = None
 
 
+def metric_key(split: str, name: str) -> str:
+    """Return the key of a metric in records, files and options, such as `valid/f1`."""
+    return f"{split}/{name}"
+
+
+def metric_name(key: str) -> str:
+    """Return the name of the metric in a key: `f1` of `valid/f1`."""
+    return key.partition("/")[2]
+
+
 def direction_of(key: str, metric: object, *, remedy: str) -> Direction:
     """Return which way a metric is better: the one place that sweeps, callbacks and leaderboards ask.
 

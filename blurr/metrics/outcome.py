@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from blurr.metrics.base import Direction, declared_direction
+from blurr.metrics.base import Direction, declared_direction, metric_key
 
 WORTHLESS = "worth nothing?"
 
@@ -45,8 +45,8 @@ class Outcome:
 
     def add(self, split: str, evaluation: Evaluation) -> None:
         """Take what a model does on a split."""
-        self.scores |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
-        self.notes |= {f"{split}/{name}": note for name, note in evaluation.notes.items()}
+        self.scores |= {metric_key(split, name): value for name, value in evaluation.metrics.items()}
+        self.notes |= {metric_key(split, name): note for name, note in evaluation.notes.items()}
         self.doubts += [f"{split}: {line}" for line in evaluation.doubts]
 
     def ask(self, metrics: Mapping[str, object]) -> None:

@@ -63,6 +63,10 @@ class HFObjects:
         """The processor, by the name that text models give it."""
         return self.processor
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read exports of versions before 0.2, which knew tokenizers alone."""
+        self.__dict__.update({"processor" if name == "tokenizer" else name: value for name, value in state.items()})
+
     @property
     def label_names(self) -> list[str]:
         """Names of the labels, in the order of their ids."""

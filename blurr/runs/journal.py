@@ -1,10 +1,11 @@
-"""What a run has recorded, kept in its folder: enough to send to MLflow again what never arrived there."""
+"""What a run has recorded, kept in its folder: enough to send MLflow again what never arrived there."""
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -13,7 +14,6 @@ from blurr.errors import InputError
 from blurr.runs.checksums import write_whole
 from blurr.runs.folder import IDENTITY, METRICS, OVERRIDES, RECORD, new_identity, of_line
 from blurr.runs.jsonlines import to_json
-from blurr.tracking.sink import Point, Sink
 
 REMEDY = (
     "Make room, or choose another output_dir. A checkpoint that is there already stays whole: "
@@ -22,24 +22,33 @@ REMEDY = (
 
 
 def writing(path: Path) -> errors.writing:
-    """Answer a file of a run that cannot be written, with a ResourceError."""
+    """Turn a failure to write a run's file into a ResourceError."""
     return errors.writing(path, REMEDY)
+
+
+class Point(NamedTuple):
+    """One value of one metric: milliseconds since 1970, and the optimizer step."""
+
+    key: str
+    value: float
+    time: int
+    step: int
 
 
 @dataclass
 class Journal:
-    """All of a run but its files and metrics, which lie beside it.
+    """Everything recorded about a run except its files and metrics, which lie beside it.
 
     Attributes:
-        identity: of the run; None where an earlier blurr has written it.
-        run_id: MLflow's; None without MLflow.
-        uri: of the store, without a password; None without MLflow.
-        experiment: its name in MLflow.
-        status: what the run ended as; None while it is open, and for ever where its process was killed.
+        identity: the run's identity; None if an earlier blurr wrote the journal.
+        run_id: MLflow's id of the run; None without MLflow.
+        uri: address of the store, without a password; None without MLflow.
+        experiment: name of the experiment in MLflow.
+        status: how the run ended; None while it is open, or if its process was killed.
         ended: milliseconds since 1970.
-        tags: all that were set.
-        params: what the run found out for itself; the others are its config.
-        artifacts: path of each file and folder that was recorded, with the folder of the artifacts that it went to.
+        tags: all tags set so far.
+        params: the values that `auto` resolved to; all other parameters are the config.
+        artifacts: path of each recorded file or folder, with the artifact folder that it went to.
         tables: names of the tables, each the stem of a .jsonl file.
     """
 
@@ -56,76 +65,68 @@ class Journal:
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
-        """Read the journal of a run's folder.
+        """Read the journal in a run's folder.
 
         Raises:
-            InputError: there is none, or it cannot be read.
+            InputError: it is missing or cannot be read.
         """
         path = folder / RECORD
         if not path.is_file():
-            raise InputError(f"{folder} is no folder of a run: it has no {RECORD}. Give the output_dir of one.")
+            raise InputError(f"{folder} is not the folder of a run: it has no {RECORD}. Give the output_dir of one.")
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise InputError(f"{path} is not what blurr wrote: {error}. Its other files stay as they are.") from error
 
     def write(self, folder: Path) -> None:
-        """Write it, whole or not at all.
+        """Write the journal, whole or not at all.
 
         Raises:
-            ResourceError: it cannot be written.
+            ResourceError: the folder cannot be written.
         """
         with writing(folder / RECORD):
             write_whole(folder / RECORD, to_json(asdict(self), indent=2) + "\n")
 
 
-def begun(folder: Path, identity: str | None, words: Sequence[str], *, goes_on: bool) -> Journal:
-    """Return the journal of a run, new or gone on with, after it says on the disk whose the folder is.
+def begun(folder: Path, identity: str | None, overrides: Sequence[str], *, goes_on: bool) -> Journal:
+    """Return the journal of a new or resumed run, once run.json and overrides.yaml are on the disk.
 
-    A run that is killed in its first moments is found by this, and by the words that it was begun with.
+    By these two a run that is killed in its first moments can be found and resumed.
 
     Args:
-        folder: of the run; made where it is missing.
-        identity: of the run, unless its journal has one; None makes one.
-        words: that it was begun with, without secrets.
-        goes_on: the run is there already.
+        folder: the run's folder; created if missing.
+        identity: identity of a new run; None creates one. A journal that has one keeps it.
+        overrides: what the command line changed, without secrets.
+        goes_on: whether the folder holds the run already.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    journal = _journal(folder, identity, goes_on=goes_on)
+    journal = journal_of(folder, identity, goes_on=goes_on)
     journal.write(folder)
     if not (goes_on and (folder / OVERRIDES).exists()):
         with writing(folder / OVERRIDES):
-            write_whole(folder / OVERRIDES, words_text(words))
+            write_whole(folder / OVERRIDES, overrides_text(overrides))
     return journal
 
 
-def opened(folder: Path, sink: Sink, identity: str | None, *, goes_on: bool) -> Journal:
-    """Return the journal of a run, after it says on the disk which run of the sink's it is; see `begun`."""
-    journal = _journal(folder, identity, goes_on=goes_on)
-    if sink.id is not None:
-        journal.run_id, journal.uri, journal.experiment = sink.id, sink.uri, sink.experiment
-    journal.write(folder)
-    return journal
-
-
-def _journal(folder: Path, identity: str | None, *, goes_on: bool) -> Journal:
+def journal_of(folder: Path, identity: str | None, *, goes_on: bool) -> Journal:
+    """Read the journal of a run that goes on, or create one; nothing is written; see `begun`."""
     journal = Journal.read(folder) if goes_on and (folder / RECORD).exists() else Journal()
     journal.identity = journal.identity or identity or new_identity()
     return journal
 
 
-def words_text(words: Sequence[str]) -> str:
-    """Return the words of a command line as overrides.yaml has them."""
-    return str(yaml.safe_dump(list(words), allow_unicode=True))
+def overrides_text(overrides: Sequence[str]) -> str:
+    """Return the text of overrides.yaml."""
+    return str(yaml.safe_dump(list(overrides), allow_unicode=True))
 
 
 class MetricsFile:
-    """The file metrics.jsonl of a run that is open.
+    """The metrics.jsonl of an open run.
 
     Args:
-        folder: of the run.
-        identity: of the run, which the first line says.
+        folder: the run's folder.
+        identity: the run's identity, which the first line states.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
@@ -135,17 +136,17 @@ class MetricsFile:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return self._file.tell()
 
     def cut(self, size: int) -> None:
-        """Forget what comes after so many bytes."""
+        """Drop everything after the first `size` bytes."""
         with writing(self._path):
             self._file.truncate(min(size, self.size))
             self._file.seek(0, os.SEEK_END)
 
     def write(self, rows: Sequence[tuple[int, int, Mapping[str, float]]]) -> None:
-        """Add a line for each row: step, milliseconds since 1970, and what was logged then."""
+        """Append one line per row: step, milliseconds since 1970, and the values logged then."""
         head = {} if self.size else {IDENTITY: self._identity}
         with writing(self._path):
             for step, at, values in rows:
@@ -154,15 +155,15 @@ class MetricsFile:
             self._file.flush()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         with writing(self._path):
             self._file.close()
 
 
 def written_points(folder: Path) -> Iterator[list[Point]]:
-    """Read metrics.jsonl: the values of each line, the very ones that were or will be sent.
+    """Yield the values of each line of metrics.jsonl, exactly as they are sent.
 
-    A line that a process was killed over is left out: it is the last.
+    The last line is skipped if the process was killed while writing it.
     """
     with (folder / METRICS).open(encoding="utf-8") as lines:
         for line in lines:

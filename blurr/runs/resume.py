@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from blurr.config.moved import with_current_names
 from blurr.config.trust import MULTIRUN, check_words
 from blurr.errors import InputError
 from blurr.runs.folder import CONFIG, OVERRIDES, SCORES, has_steps, holds_run, is_alive
@@ -112,8 +113,16 @@ def check_same(folder: Path, config: Mapping[str, Any]) -> None:
         said = ", ".join(f"{key}={now} (was {before})" for key, (before, now) in list(changed.items())[:5])
         raise InputError(
             f"The run in {folder} cannot go on with another config: {said}. Leave these out, or begin anew without "
-            "resume, in another output_dir or with overwrite=true."
+            f"resume, in another output_dir or with overwrite=true.{_version_of(Record(folder), changed)}"
         )
+
+
+def _version_of(record: Record, changed: Mapping[str, tuple[str | None, str | None]]) -> str:
+    """Name the version that began a run, where its config lacks keys."""
+    if all(before is not None for before, _ in changed.values()):
+        return ""
+    version = record.environment.get("blurr", "of an unknown version")
+    return f" It was begun by blurr {version}: where that has no such keys, go on with that version."
 
 
 def _changes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
@@ -125,7 +134,7 @@ def _changes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[str | N
 def _binding(config: Mapping[str, Any]) -> dict[str, str]:
     kept = {key: value for key, value in config.items() if key not in FREE}
     kept["loader"] = {key: value for key, value in kept.get("loader", {}).items() if key not in FREE_OF_LOADER}
-    return flatten(kept)
+    return flatten(with_current_names(kept))
 
 
 def _begun_with(folder: Path) -> list[str]:

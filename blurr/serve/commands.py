@@ -106,9 +106,8 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     predictor = _predictor(arguments)
 
-    from rich.console import Console
-
     from blurr.metrics.outcome import Outcome
+    from blurr.process.terminal import terminal
     from blurr.serve.evaluating import evaluate, write
     from blurr.tracking.summary import table_of_scores
 
@@ -117,7 +116,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise InputError(f"--output {folder} holds a run, whose scores and predictions stay. Name another folder.")
     split, evaluation = evaluate(predictor, arguments.words, split=arguments.split, trusted=arguments.trust)
     write(folder, split, evaluation, predictor.saved.task.target.text_reports(evaluation.rows))
-    console = Console(highlight=False, emoji=False, markup=False)
+    console = terminal()
     outcome = Outcome()
     outcome.add(split, evaluation)
     console.print(table_of_scores(outcome.scores, outcome.notes))

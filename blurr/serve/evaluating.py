@@ -15,6 +15,7 @@ from blurr.config.trust import TRUST, check_config
 from blurr.data.core import RawData, with_known_labels
 from blurr.errors import InputError, writing
 from blurr.loading.loader import Loader
+from blurr.metrics.base import metric_key
 from blurr.metrics.outcome import Evaluation
 from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor
@@ -105,7 +106,7 @@ def write(folder: Path, split: str, evaluation: Evaluation, reports: dict[str, s
     Raises:
         ResourceError: they cannot be written.
     """
-    scores = {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
+    scores = {metric_key(split, name): value for name, value in evaluation.metrics.items()}
     with writing(folder, "Make room, or choose another --output."):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "metrics.json").write_text(to_json(scores, indent=2) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from blurr.runs.checksums import SEAL, Damaged, verify_if_sealed
 from blurr.runs.folder import MODEL
 from blurr.runs.record import find_folder
 from blurr.tasks.saved import FILE
+from blurr.tracking.sink import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,7 +21,6 @@ KINDS = (
     "the folder or the identity of a run, the id of an MLflow run, runs:/<id>/model, models:/<name>/<version> or "
     "…@<alias>"
 )
-DEFAULT_STORE = "sqlite:///mlflow.db"  # where tracking=local keeps its runs
 
 
 def is_model_folder(where: str | Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from blurr.config.trust import TRUST, add_trust, check_words
 from blurr.errors import InputError, writing
+from blurr.tracking.sink import DEFAULT_STORE
 
 
 def add_commands(commands: Any) -> None:
@@ -19,7 +20,7 @@ def add_commands(commands: Any) -> None:
     again = commands.add_parser("reproduce", help="run a recorded run again; say what is different, and what came out")
     again.add_argument("run", help="id of an MLflow run, or an output folder")
     again.add_argument("changes", nargs="*", help="key=value, for what is not to be as it was")
-    again.add_argument("--uri", default="sqlite:///mlflow.db", help="of the MLflow store (default: %(default)s)")
+    again.add_argument("--uri", default=DEFAULT_STORE, help="of the MLflow store (default: %(default)s)")
     add_trust(again)
     again.set_defaults(command=_reproduce)
     sweep = commands.add_parser("sweep", help="look at the sweeps of this folder: ls, show, best, export")

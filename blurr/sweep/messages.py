@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from blurr.tracking.status import StoppedRun
+from blurr.tracking.processes import StoppedRun
 
 
 @dataclass(frozen=True)

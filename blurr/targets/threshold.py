@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.tracker import SaveModelCallback
 from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import ValueMetric
+
+from blurr.training.callbacks.base import ORDER
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
         value: the threshold; `None` searches it, and shows it among the metrics as `threshold`.
     """
 
-    order = SaveModelCallback.order + 1
+    order = ORDER["LabelThreshold"]
     start: ClassVar[float] = DEFAULT  # before the first search
 
     def __init__(self, value: float | None) -> None:

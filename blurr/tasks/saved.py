@@ -14,6 +14,7 @@ from blurr import __version__
 from blurr.config import signatures
 from blurr.config.building import build
 from blurr.config.checks import check_part
+from blurr.config.moved import with_current_names
 from blurr.config.trust import TRUST, check_config, is_listed
 from blurr.errors import InputError
 from blurr.models.objects import HFObjects
@@ -22,7 +23,6 @@ from blurr.tasks.base import Task
 log = logging.getLogger(__name__)
 
 FILE = "blurr.json"
-OURS = re.compile(r"blurr\.text\.tasks\.\w+\.\w+")  # nothing else is ever called that a model folder names
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
     file = folder / FILE
     try:
         parts = json.loads(file.read_text(encoding="utf-8"))
-        node = dict(parts["task"])
+        node = with_current_names(dict(parts["task"]))
         target = str(node["_target_"])
         rest = {name: dict(parts[name]) for name in ("columns", "choices", "metrics")}
         _check_names(rest["choices"].values())
@@ -90,7 +90,7 @@ def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
             "Give the folder of a run, or its folder model/."
         ) from error
     is_own = not signatures.is_ours(target)
-    is_task = OURS.fullmatch(target) and signatures.class_attribute(target, "model_cls")
+    is_task = not is_own and signatures.class_attribute(target, "model_cls")  # nothing else of ours is ever called
     if not (is_listed(target, trusted) if is_own else is_task):
         raise InputError(f"{file} names the task {target!r}, which is none of blurr's. {TRUST}")
     check_config({"task": node, "columns": rest["columns"]}, where=str(file), remedy=TRUST, trusted=trusted)

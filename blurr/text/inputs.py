@@ -41,8 +41,10 @@ class TextCollator(PaddingCollator):
         options: `padding_side` and `pad_to_multiple_of`, see `PaddingCollator`.
     """
 
+    names: ClassVar[InputNames] = NAMES
+
     def __init__(self, pad_token_id: int, **options: Any) -> None:
-        super().__init__(NAMES, {NAMES.main: pad_token_id}, **options)
+        super().__init__({NAMES.main: pad_token_id}, **options)
 
 
 @dataclass(frozen=True)

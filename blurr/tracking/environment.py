@@ -1,4 +1,4 @@
-"""Describe where a run happened: versions, machine, and the state of the code in git."""
+"""Describe where a run took place: versions, machine, and the state of the code in git."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ MAX_DIFF_CHARACTERS = 5_000_000  # a diff above this is data committed by mistak
 
 @dataclass(frozen=True)
 class GitState:
-    """What git says of a folder; `diff` is the tracked files' difference to the commit."""
+    """The git state of a folder; `diff` covers the tracked files."""
 
     commit: str
     branch: str
@@ -28,7 +28,7 @@ class GitState:
     diff: str
 
     def record(self) -> dict[str, Any]:
-        """Return the facts for environment.json; the diff has its own file."""
+        """Return the entry of environment.json; the diff has a file of its own."""
         return {
             "commit": self.commit,
             "branch": self.branch,
@@ -52,7 +52,7 @@ def git_state(folder: Path) -> GitState | None:
 
 
 def describe_environment(git: GitState | None) -> dict[str, Any]:
-    """Collect what decides whether a run can be repeated, for environment.json."""
+    """Return the content of environment.json: what a reproduction of the run depends on."""
     return {
         "blurr": blurr.__version__,
         "python": platform.python_version(),
@@ -67,8 +67,8 @@ def describe_environment(git: GitState | None) -> dict[str, Any]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Run git in `folder`; None when it is missing, fails or takes longer than 20 seconds."""
-    # Without optional locks a status query cannot get in the way of the user's own git commands.
+    """Run git in `folder`; None if git is missing, fails, or takes longer than 20 seconds."""
+    # without optional locks, this cannot block the user's own git commands
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, timeout=20, check=True)
@@ -79,7 +79,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 @cache
 def installed(package: str) -> str | None:
-    """Give the version of a package, looked up once for a process and those forked from it; None without it."""
+    """Return the version of a package, None if it is not installed; cached, also for processes forked later."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -87,13 +87,13 @@ def installed(package: str) -> str | None:
 
 
 def _threads() -> int | None:
-    """Count the threads that torch computes with, on which the last digits depend; None in a process without torch."""
+    """Return torch's number of threads, on which the last digits depend; None if torch is not loaded."""
     torch = sys.modules.get("torch")
     return None if torch is None else int(torch.get_num_threads())
 
 
 def _gpus() -> list[dict[str, Any]]:
-    """Name the GPUs that torch sees; a process without torch uses none, so torch is not loaded for this."""
+    """Return the GPUs that torch sees; a process that has not loaded torch uses none."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []

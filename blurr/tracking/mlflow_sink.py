@@ -1,6 +1,6 @@
 """Keep a run's records in MLflow.
 
-This module loads MLflow; import it only where a run is opened.
+This module loads MLflow; import it only when a run is opened.
 """
 
 import getpass
@@ -23,48 +23,58 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
+from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
 from blurr.tracking.model import write_mlmodel
-from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Point, Sink
+from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri, store_failure
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
-    from blurr.tracking.run import MLflowTracker
 
 RETRY_SECONDS = 15.0  # while the training goes on
 # MLflow's limits.
 MAX_METRICS, MAX_PARAMS = 1000, 100
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000
-CONTEXTS = {"train": "training", "valid": "validation", "test": "testing"}  # MLflow's words for the splits
+CONTEXTS = {"train": "training", "valid": "validation", "test": "testing"}  # MLflow's names of the splits
 
 
 class MLflowSink(Sink):
-    """An MLflow run that is open. Calls are queued, so that a store that fails does not stop a training.
+    """An open MLflow run. Calls are queued, so that a store that fails does not stop a training.
 
     Args:
-        tracker: what the user set under `tracking`.
-        run_id: of the run to go on with; None opens a new one.
-        tags: of the new run, besides the user's.
+        uri: as `tracking.uri`.
+        experiment: the name of the MLflow experiment.
+        run_id: the run to resume; None opens a new one.
+        run_name: the name of a new run; None lets MLflow invent one.
+        tags: the tags of a new run.
+        system_metrics: see `MLflowTracker`, as for `wait`.
 
     Raises:
-        InputError: the store refuses the run; raised before anything is trained, as the next one is.
+        InputError: the store refuses the run; like the next error, raised before anything is trained.
         ResourceError: the store does not answer or cannot be written.
     """
 
-    def __init__(self, tracker: "MLflowTracker", *, run_id: str | None, tags: Mapping[str, str]) -> None:
-        uri = resolve_uri(tracker.uri)
-        self._client, self._experiment_id = connect(uri, tracker.experiment)
-        own = {str(key): mask_text(str(value)) for key, value in tracker.tags.items()}
-        own |= {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
-        self._sent: dict[str, int] = {}  # values of each metric that MLflow has from before
-        # A name among the tags is that of the sweep or trial, which tells more than the tracker's.
-        name = tags.get("mlflow.runName", tracker.run_name)
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        *,
+        run_id: str | None,
+        run_name: str | None,
+        tags: Mapping[str, str],
+        system_metrics: bool,
+        wait: int,
+    ) -> None:
+        uri = resolve_uri(uri)
+        self._client, self._experiment_id = connect(uri, experiment)
+        own = {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
+        self._sent: dict[str, int] = {}  # per metric, how many values MLflow has from before the resume
         try:
             with request_limits(retries=1, seconds=10):
                 if run_id is None:
-                    made = self._client.create_run(self._experiment_id, run_name=name, tags={**own, **tags})
+                    made = self._client.create_run(self._experiment_id, run_name=run_name, tags={**own, **tags})
                 else:
                     self._client.update_run(run_id, status="RUNNING")
                     made = self._client.get_run(run_id)
@@ -72,18 +82,18 @@ class MLflowSink(Sink):
         except STORE_ERRORS as error:
             said = f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}"
             raise store_failure(error, said) from error
-        self.uri, self.experiment = mask_text(uri), tracker.experiment
+        self.uri, self.experiment = mask_text(uri), experiment
         self.id = self._run_id = made.info.run_id
         self.name = made.info.run_name
         self.url = mask_text(f"{_server(uri)}/#/experiments/{self._experiment_id}/runs/{self.id}")
         self.ui_command = _ui_command(uri)
-        self._spool, self._wait = Spool(RETRY_SECONDS), tracker.wait
+        self._spool, self._wait = Spool(RETRY_SECONDS), wait
         self._tables: list[str] = []
         self._spool.put(partial(close_stale, self._client, self._experiment_id, self._run_id))
-        self._monitor = _monitor(self._run_id, uri) if tracker.system_metrics else None
+        self._monitor = _monitor(self._run_id, uri) if system_metrics else None
 
     def metrics(self, points: Sequence[Point]) -> None:
-        """Queue metric values, at most a thousand a call; those that a resumed run has sent before are left out."""
+        """Queue metric values, up to a thousand per call, without those that a resumed run has sent before."""
         points = [point for point in points if not self._has(_key(point.key))]
         for start in range(0, len(points), MAX_METRICS):
             batch = [Metric(_key(key), value, time, step) for key, value, time, step in points[start:][:MAX_METRICS]]
@@ -93,23 +103,23 @@ class MLflowSink(Sink):
         return len(self._client.get_metric_history(run_id, key))
 
     def _has(self, key: str) -> bool:
-        """Is the next value of a metric one that MLflow has? They are sent in order, so it has the first ones."""
+        """Does MLflow have the next value of a metric? Values are sent in order, so it has the first ones."""
         left = self._sent.get(key, 0)
         self._sent[key] = max(0, left - 1)
         return left > 0
 
     def params(self, values: Mapping[str, str]) -> None:
-        """Queue parameters, a hundred a call; long values are cut."""
+        """Queue parameters, up to a hundred per call; long values are cut."""
         params = [Param(_key(key), _cut(value, MAX_PARAM)) for key, value in values.items()]
         for start in range(0, len(params), MAX_PARAMS):
             self._log_batch(params=params[start : start + MAX_PARAMS])
 
     def tags(self, tags: Mapping[str, str]) -> None:
-        """Send tags."""
+        """Queue tags; long values are cut."""
         self._log_batch(tags=[RunTag(_key(key), _cut(value, MAX_TAG)) for key, value in tags.items()])
 
     def datasets(self, raw: "RawData") -> None:
-        """Send one MLflow dataset for each split: schema, size, source and fingerprint."""
+        """Queue one MLflow dataset per split: schema, size, source and fingerprint."""
         inputs = [
             DatasetInput(_describe(raw, split), [InputTag("mlflow.data.context", CONTEXTS.get(split, split))])
             for split in raw.splits
@@ -117,7 +127,7 @@ class MLflowSink(Sink):
         self._spool.put(partial(self._client.log_inputs, self._run_id, datasets=inputs))
 
     def artifact(self, path: Path, folder: str | None) -> None:
-        """Send a file into `folder` of the artifacts, or a directory as `folder` (default: its own name)."""
+        """Queue a file for the artifact folder `folder`, or a directory as `folder` (default: its own name)."""
         if path.is_dir():
             call = partial(self._client.log_artifacts, self._run_id, str(path), folder or path.name)
         else:
@@ -125,22 +135,22 @@ class MLflowSink(Sink):
         self._spool.put(call)
 
     def model(self, folder: Path, form: ModelForm) -> None:
-        """Send the folder of a model, which becomes one of MLflow's."""
+        """Make the folder of a model an MLflow model, and queue it."""
         write_mlmodel(folder, form)
         self.artifact(folder, None)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Send rows that MLflow's UI shows as a table."""
+        """Queue rows that MLflow's UI shows as a table."""
         self._spool.put(partial(self._log_table, f"{name}.json", pd.DataFrame(list(rows))))
 
     def settle(self) -> None:
-        """Wait for what is queued, as long as `tracking.wait` allows."""
+        """Wait for the queue to empty, as long as `tracking.wait` allows."""
         self._spool.settle(self._wait)
 
     def amend(
         self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
     ) -> None:
-        """Change the last run of a trial that has this run as its parent; an older one that is open is KILLED."""
+        """Change the last run of a trial of this run; older ones that are still open end as KILLED."""
         self._spool.put(partial(self._amend, trial, status, tags, artifact))
 
     def _amend(self, trial: int, status: str | None, tags: Mapping[str, str], artifact: Path | None) -> None:
@@ -154,16 +164,16 @@ class MLflowSink(Sink):
                 self._client.set_tag(run.info.run_id, key, _cut(value, MAX_TAG))
             if artifact:
                 self._client.log_artifact(run.info.run_id, str(artifact))
-            # It may be closed already, as FAILED: by whatever found its process dead before this sweep went on.
+            # The run may already be closed as FAILED, by another run that found its process dead.
             if status and run.info.status != status:
                 self._client.set_terminated(run.info.run_id, status)
             if status == "FINISHED" and ERROR_TAG in run.data.tags:
                 self._client.delete_tag(run.info.run_id, ERROR_TAG)
 
     def close(self, status: str, *, ended: int | None = None) -> int:
-        """Send what is still queued and end the run; say how many records did not arrive."""
+        """Send what is still queued and end the run; return the number of records that did not arrive."""
         if self._monitor:
-            self._spool.put(self._monitor.finish)  # it sends, too, and would wait for a server that hangs
+            self._spool.put(self._monitor.finish)  # queued, because it sends, and would wait for a server that hangs
         self._spool.put(partial(self._client.set_terminated, self._run_id, status, ended))
         self._spool.close(self._wait)
         return self._spool.left
@@ -172,23 +182,23 @@ class MLflowSink(Sink):
         self._spool.put(partial(self._client.log_batch, self._run_id, **values, synchronous=True))
 
     def _log_table(self, file: str, rows: pd.DataFrame) -> None:
-        # MLflow's own log_table adds to what is there, so that a second try would double the rows
+        # MLflow's own log_table appends, so that a retry would double the rows
         self._client.log_text(self._run_id, rows.to_json(orient="split", index=False, date_format="iso"), file)
         self._tables = sorted({*self._tables, file})
         shown = [{"path": path, "type": "table"} for path in self._tables]
         self._client.set_tag(self._run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps(shown))
 
 
-def prepare(tracker: "MLflowTracker") -> None:
-    """Load and make all that opening a run needs, and leave no connection open."""
-    uri = resolve_uri(tracker.uri)
-    client, _ = connect(uri, tracker.experiment)
+def prepare(uri: str, experiment: str) -> None:
+    """Load and create everything that opening a run needs, and leave no connection open."""
+    uri = resolve_uri(uri)
+    client, _ = connect(uri, experiment)
     if not uri.startswith("http"):
-        # MLflow keeps the store for later clients of this process; a connection must not be shared by a fork.
+        # MLflow caches the store for later clients of this process, and a fork must not share its connections
         client._tracking_client.store.engine.dispose()
-    with TemporaryDirectory() as folder:  # MLflow goes through the files of all installed packages for its first model
+    with TemporaryDirectory() as folder:  # for its first model, MLflow scans the files of all installed packages
         write_mlmodel(Path(folder), ModelForm({"text": "a"}, [], {}))
-    resolve_tags()  # looks for the programs it may run under, which loads two hundred modules
+    resolve_tags()  # detects the program it runs under, which loads two hundred modules
 
 
 def _server(uri: str) -> str:
@@ -206,20 +216,20 @@ def _monitor(run_id: str, uri: str) -> SystemMetricsMonitor:
 
 
 def _describe(raw: "RawData", split: str) -> Dataset:
-    """Build MLflow's record of one split; the source can be read back where it is a file or on the Hub."""
+    """Describe one split for MLflow; a source that is a file or on the Hub can be loaded from the description."""
     names: dict[str, Any] = {"name": f"{mask_text(raw.source)} {split}"[-500:], "digest": raw.fingerprint[:36]}
     if raw.source.startswith("hub:"):
         names["path"] = raw.source.removeprefix("hub:")
-    elif os.path.exists(raw.source):  # Path.exists raises where it names many files, and so is too long for one
+    elif os.path.exists(raw.source):  # Path.exists raises if the source lists many files and is too long for a name
         names["source"] = str(Path(raw.source).absolute())
-    with warnings.catch_warnings():  # hints on how to declare integer columns of served models
+    with warnings.catch_warnings():  # hints on integer columns of served models
         warnings.simplefilter("ignore")
         return Dataset(**from_huggingface(raw.splits[split], **names).to_dict())
 
 
 @lru_cache(maxsize=4096)
 def _key(name: str) -> str:
-    """Replace characters that MLflow refuses in keys."""
+    """Replace characters that MLflow does not allow in keys."""
     return re.sub(r"[^\w./ :-]", "_", name)[:MAX_KEY]
 
 

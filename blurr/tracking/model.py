@@ -1,6 +1,6 @@
-"""Make the folder of a trained model an MLflow model, too: a few small files beside its weights.
+"""Turn the folder of a trained model into an MLflow model, by a few small files beside its weights.
 
-This module loads MLflow; import it only where a run is opened.
+This module loads MLflow; import it only when a run is opened.
 """
 
 import shutil
@@ -19,8 +19,8 @@ from blurr.process.quiet import quiet
 from blurr.tracking.environment import installed
 from blurr.tracking.sink import ModelForm
 
-LOADER = "blurr.serve.pyfunc"  # named, not pickled: MLflow imports it where it loads the model
-# Given explicitly: MLflow would load the model to find them out, which takes longer than many a training.
+LOADER = "blurr.serve.pyfunc"  # imported by MLflow when it loads the model; nothing is pickled
+# Listed explicitly, because MLflow would load the model to infer them, which takes longer than a short training.
 REQUIRED = ("torch", "transformers", "fastai", "datasets", "mlflow")
 TYPES = {int: DataType.long, float: DataType.double, str: DataType.string, bool: DataType.boolean}
 
@@ -28,12 +28,12 @@ TYPES = {int: DataType.long, float: DataType.double, str: DataType.string, bool:
 def write_mlmodel(folder: Path, form: ModelForm) -> None:
     """Write `MLmodel`, its signature, an input example and the requirements into the folder of a model.
 
-    Nothing is copied, and nothing of the model is loaded: `mlflow.pyfunc.load_model` reads the same weights.
+    The weights are neither loaded nor copied: `mlflow.pyfunc.load_model` reads the same files.
     """
     columns: list[Any] = [ColSpec(_type(value), name) for name, value in form.example.items()]
     columns += [ColSpec(DataType.string, name, required=False) for name in form.optional]
     params = ParamSchema([ParamSpec(name, TYPES[kind], None) for name, kind in form.options.items()])
-    # its own type hints and its use of pandas make MLflow warn, and it tells what it does
+    # MLflow warns of its own type hints and its use of pandas, and logs each step
     with TemporaryDirectory() as made, warnings.catch_warnings(), quiet("mlflow.pyfunc"):
         warnings.simplefilter("ignore")
         from mlflow.pyfunc import save_model

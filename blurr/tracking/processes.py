@@ -1,25 +1,24 @@
-"""Name a process so that others can tell whether it still lives."""
+"""Identify the process of a run, tell whether it is alive, and tell how it ended."""
 
 import os
 import socket
+from typing import Literal
 
 import psutil  # type: ignore[import-untyped]
 
+from blurr.process.signals import Interrupted
+
 HOST, PROCESS = "blurr.host", "blurr.process"  # tags of a run
-CLOCK_SECONDS = 2.0  # what two readings of a process's start may differ by
+CLOCK_SECONDS = 2.0  # two readings of a process's start time may differ by this much
 
 
 def this_process() -> dict[str, str]:
-    """Give the tags that name this process: its host, its number and, as numbers come again, when it began."""
+    """Return the tags that identify this process: host, number, and start time, because numbers are reused."""
     return {HOST: socket.gethostname(), PROCESS: f"{os.getpid()} {psutil.Process().create_time():.0f}"}
 
 
 def is_dead(name: str) -> bool:
-    """Has the process of this host that `this_process` named ended?
-
-    Args:
-        name: the tag `blurr.process`.
-    """
+    """Has this host's process with the tag `blurr.process` ended?"""
     pid, _, began = name.partition(" ")
     try:
         process = psutil.Process(int(pid))
@@ -29,3 +28,19 @@ def is_dead(name: str) -> bool:
         return True
     except psutil.AccessDenied:
         return False
+
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class StoppedRun(Exception):  # noqa: N818  # no error
+    """Raised to stop a run early on purpose; the run counts as KILLED."""
+
+
+def status_of(error: BaseException | None) -> Status:
+    """Return the status of a run that ended with this exception; None is a normal end."""
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return "FINISHED"
+    if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedRun | Interrupted):
+        return "KILLED"
+    return "FAILED"

@@ -1,30 +1,24 @@
-"""Open a tracked run, record into its folder and into MLflow, and close it with the status it earned."""
+"""Record a run into its folder and a sink, and close it with the status that it earned."""
 
 import logging
-import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
 import blurr
-from blurr.config.annotations import Natural
-from blurr.process import signals as interruption
 from blurr.runs import folder as files
 from blurr.runs.checksums import write_whole
-from blurr.runs.journal import MetricsFile, begun, opened, words_text, writing, written_points
+from blurr.runs.journal import MetricsFile, Point, journal_of, overrides_text, writing, written_points
 from blurr.runs.jsonlines import flatten, to_json
 from blurr.runs.secrets import mask_config, mask_overrides, mask_text
 from blurr.tracking.environment import describe_environment, git_state
-from blurr.tracking.processes import this_process
-from blurr.tracking.sink import ModelForm, Point, Sink, named_tags
-from blurr.tracking.status import status_of
+from blurr.tracking.processes import status_of
+from blurr.tracking.sink import ModelForm, Sink, named_tags
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
@@ -34,101 +28,17 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 5.0
 
 
-class Tracker(Protocol):
-    """What `conf/tracking` instantiates."""
-
-    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Open a new run, with these tags from its first moment on, or go on with one; or raise a BlurrError."""
-        ...
-
-    def find(self, identity: str) -> str | None:
-        """Return the id of the run with this identity, where a killed process has opened it and not said so."""
-        ...
-
-    def prepare(self) -> None:
-        """Load what opening a run needs, and leave nothing open: this process is going to be forked."""
-        ...
-
-
-@dataclass
-class MLflowTracker:
-    """Record runs in MLflow.
-
-    Attributes:
-        uri: `sqlite:///<file>` (relative to the launch directory; artifacts go to `mlartifacts/` beside it), the
-            address of a server (`http://…`), or another address that MLflow knows.
-        experiment: name of the MLflow experiment; made where it is missing.
-        run_name: name of the run; null lets MLflow invent one.
-        tags: tags of the run besides blurr's own.
-        system_metrics: whether to sample CPU, memory, disk and GPU load every ten seconds.
-        wait: seconds without an answer after which the end of a run no longer waits for MLflow.
-    """
-
-    uri: str = "sqlite:///mlflow.db"
-    experiment: str = "blurr"
-    run_name: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    system_metrics: bool = False
-    wait: Natural = 30
-
-    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Open an MLflow run, or go on with the one of this id.
-
-        Raises:
-            InputError: the store cannot be used.
-        """
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, when MLflow is imported
-        from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
-
-        return MLflowSink(self, run_id=run_id, tags=tags or {})
-
-    def find(self, identity: str) -> str | None:
-        """Return MLflow's id of the run with this identity, see `Tracker.find`."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from blurr.tracking.store import run_with
-
-        found = run_with(identity, self.uri)
-        return found.info.run_id if found else None
-
-    def prepare(self) -> None:
-        """Load MLflow and make the store, and keep no connection to it.
-
-        Raises:
-            InputError: the store cannot be used.
-        """
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from blurr.tracking.mlflow_sink import prepare
-
-        prepare(self)
-
-
-@dataclass
-class NoTracker:
-    """Keep no record besides the files in the run's folder."""
-
-    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Return a sink that drops everything."""
-        return Sink()
-
-    def find(self, identity: str) -> str | None:
-        """Return None."""
-        return None
-
-    def prepare(self) -> None:
-        """There is nothing to load."""
-
-
 class Run:
-    """A run that is open: what is logged here lands in `folder` and in the sink.
+    """An open run: everything logged goes to `folder` and to the sink.
 
     Args:
         folder: the run's output folder; it exists.
-        sink: where the records go besides.
+        sink: receives every record, too.
         kept: bytes of metrics.jsonl that a resumed run keeps; None for a new run.
-        identity: of a new run, see `runs.folder`; None makes one.
+        identity: identity of a new run, see `runs.folder`; None creates one.
 
     Attributes:
-        identity: of the run.
+        identity: the run's identity.
         step: the optimizer step of the last value logged.
         tags: the tags set so far.
     """
@@ -139,14 +49,17 @@ class Run:
         self._sink = sink
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._flush_at = time.monotonic() + FLUSH_SECONDS
-        self._journal = opened(folder, sink, identity, goes_on=kept is not None)
+        self._journal = journal_of(folder, identity, goes_on=kept is not None)
+        if sink.id is not None:
+            self._journal.run_id, self._journal.uri, self._journal.experiment = sink.id, sink.uri, sink.experiment
+        self._journal.write(folder)
         self.identity = str(self._journal.identity)
         self._metrics = MetricsFile(folder, self.identity)
         if kept is not None:
             self._go_on(kept)
 
     def _go_on(self, kept: int) -> None:
-        """Forget the values that will come again, and send those that never reached the sink."""
+        """Drop the values that will be logged again, and send those that never reached the sink."""
         (self.folder / files.ERROR).unlink(missing_ok=True)
         self._metrics.cut(kept)
         self._journal.status = None
@@ -154,7 +67,7 @@ class Run:
             self._sink.metrics(points)
 
     def written(self) -> int:
-        """Write what is logged, and say how many bytes metrics.jsonl has."""
+        """Flush, and return the size of metrics.jsonl in bytes."""
         self.flush()
         return self._metrics.size
 
@@ -170,20 +83,20 @@ class Run:
 
     @property
     def url(self) -> str | None:
-        """The address of the run's page, once the server or `ui_command` runs."""
+        """The address of the run's page while the server or `ui_command` runs."""
         return self._sink.url
 
     @property
     def ui_command(self) -> str | None:
-        """The shell command that opens the MLflow UI on this run's store; None where there is nothing to start."""
+        """The shell command that starts the MLflow UI on this run's store; None if nothing has to be started."""
         return self._sink.ui_command
 
     def log(self, values: Mapping[str, Any], *, step: int) -> None:
-        """Record metrics; cheap, for nothing is written, sent or read back from a device before the next flush.
+        """Record metrics; cheap, because nothing is written, sent or read from a device before the next flush.
 
         Args:
             values: name to number; a number may be a detached 0-d tensor.
-            step: count of optimizer steps, over all fits of the run.
+            step: optimizer steps taken so far, over all fits of the run.
         """
         self.step = step
         self._rows.append((step, time.time(), dict(values)))
@@ -191,7 +104,7 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is logged to metrics.jsonl, and let it be sent to MLflow."""
+        """Write the logged values to metrics.jsonl and pass them to the sink."""
         rows, self._rows = self._rows, []
         numbers = [(step, int(at * 1000), {k: float(v) for k, v in values.items()}) for step, at, values in rows]
         self._metrics.write(numbers)
@@ -206,29 +119,29 @@ class Run:
         self._sink.tags(named)
         self._journal.write(self.folder)
 
-    def found(self, **values: Any) -> None:
-        """Record what `auto` has come to: `batch_size=32` becomes the parameter `found.batch_size`, and a tag."""
+    def log_resolved(self, **values: Any) -> None:
+        """Record the value that `auto` resolved to: `batch_size=32` is the parameter `found.batch_size`, and a tag."""
         self._journal.params |= {f"found.{name}": str(value) for name, value in values.items()}
         self._sink.params(self._journal.params)
         self.tag(**{name: str(value) for name, value in values.items()})
 
     def dataset(self, raw: "RawData") -> None:
-        """Record the data set: every split with its schema, size, source and fingerprint."""
+        """Record the schema, size, source and fingerprint of every split."""
         self._sink.datasets(raw)
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file or a directory to the run's artifacts.
 
         Args:
-            path: what to copy.
-            folder: where to put it; a directory without one keeps its own name.
+            path: the file or directory.
+            folder: artifact folder to put it in; a directory without one keeps its own name.
         """
         self._sink.artifact(path, folder)
         self._journal.artifacts[str(path.absolute())] = folder
         self._journal.write(self.folder)
 
     def model(self, folder: Path, form: ModelForm) -> None:
-        """Add the folder of the trained model to the artifacts, where it can be loaded and served."""
+        """Add the folder of the trained model to the artifacts, to be loaded and served from there."""
         self._sink.model(folder, form)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -240,32 +153,32 @@ class Run:
         self._journal.write(self.folder)
         self._sink.table(name, rows)
 
-    def facts(self, values: Mapping[str, Any]) -> None:
-        """Record what its other files do not tell: facts.json."""
+    def write_facts(self, values: Mapping[str, Any]) -> None:
+        """Write facts.json: what the other files do not tell."""
         self._write(files.FACTS, to_json(values, indent=2) + "\n")
 
     def amend(self, trial: int, **changes: Any) -> None:
-        """Change the run of one of this sweep's trials, as `Sink.amend` says, when its own process cannot."""
+        """Change the run of one of this sweep's trials; see `Sink.amend`."""
         self._sink.amend(trial, **changes)
 
     def finish(self, metrics: Mapping[str, float]) -> None:
-        """Record the final scores: metrics.json, and the last step in MLflow."""
+        """Record the final scores in metrics.json, and at the last step in MLflow."""
         self.log(metrics, step=self.step)
         self.flush()
         numbers = {key: float(value) for key, value in metrics.items()}
-        # Whole or not at all: a sweep takes a trial whose process was killed for finished where this file stands.
+        # Whole or not at all: a sweep counts a trial whose process was killed as finished if this file exists.
         with writing(self.folder / files.SCORES):
             write_whole(self.folder / files.SCORES, to_json(numbers, indent=2) + "\n", flushed=True)
         self.artifact(self.folder / files.SCORES)
 
     def describe(self, config: Mapping[str, Any], overrides: Sequence[str], tags: Mapping[str, str]) -> None:
-        """Record what the run was given: configuration, overrides, environment and uncommitted changes."""
+        """Record the configuration, overrides, environment and uncommitted changes."""
         masked = mask_config(dict(config))
         git = git_state(Path.cwd())
         self._sink.params(flatten(masked))
         self.tag(version=blurr.__version__, output_dir=str(self.folder), identity=self.identity, **tags)
         self._write(files.CONFIG, yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
-        self._write(files.OVERRIDES, words_text(mask_overrides(overrides)))
+        self._write(files.OVERRIDES, overrides_text(mask_overrides(overrides)))
         self._write(files.ENVIRONMENT, to_json(describe_environment(git), indent=2) + "\n")
         if git:
             self._sink.tags({"mlflow.source.git.commit": git.commit})
@@ -280,7 +193,7 @@ class Run:
     ) -> None:
         try:
             self.flush()
-            self._sink.settle()  # what comes while the last files are sent still decides the status
+            self._sink.settle()  # a signal that arrives while the last files are sent still decides the status
         except BaseException as late:
             error = error or late
             raise
@@ -296,56 +209,13 @@ class Run:
                 self._write(files.ERROR, mask_text("".join(traceback.format_exception(error))))
             self._journal.write(self.folder)
             self._metrics.close()
-        finally:  # however full the disk is
+        finally:  # the sink is closed even if the disk is full
             left = self._sink.close(status)
         if left:
-            log.warning("%d records have not reached MLflow. To send them: blurr track sync %s", left, self.folder)
+            log.warning("%d records did not reach MLflow. To send them: blurr track sync %s", left, self.folder)
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name
         with writing(path):
             path.write_text(text, encoding="utf-8")
         self.artifact(path)
-
-
-@contextmanager
-def tracked_run(
-    tracker: Tracker,
-    *,
-    folder: Path,
-    config: Mapping[str, Any],
-    overrides: Sequence[str],
-    tags: Mapping[str, str],
-    kept: int | None = None,
-    identity: str | None = None,
-) -> Iterator[Run]:
-    """Open a run for the duration of a `with` block.
-
-    The block's end decides the status: FINISHED; FAILED after an exception, with the traceback in error.txt;
-    KILLED after Ctrl-C, SIGTERM or SIGUSR1. What was logged until then is kept in each case.
-
-    Args:
-        tracker: an MLflowTracker or a NoTracker.
-        folder: the output folder; made where it is missing.
-        config: the resolved configuration, as plain dicts, lists and scalars. Secrets in it are not recorded.
-        overrides: what the user gave on the command line.
-        tags: blurr's tags, such as `task` and `model`.
-        kept: to go on with the run of this folder, the bytes of its metrics.jsonl that stay; None opens a new run.
-        identity: of a new run; None makes one.
-
-    Raises:
-        InputError: the address of MLflow is wrong, or its experiment was deleted.
-        ResourceError: MLflow cannot be used, or the folder cannot be written.
-    """
-    tags = {**tags, **this_process()}
-    goes_on = kept is not None
-    journal = begun(folder, identity, mask_overrides(overrides), goes_on=goes_on)
-    with interruption.handled():
-        run_id = journal.run_id or (tracker.find(str(journal.identity)) if goes_on else None)
-        sink = tracker.open(run_id=run_id, tags=named_tags({**tags, files.IDENTITY: str(journal.identity)}))
-        with Run(folder, sink, kept=kept, identity=journal.identity) as run:
-            if run_id is None or not (folder / files.ENVIRONMENT).exists():
-                run.describe(config, overrides, tags)
-            else:
-                run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"), identity=run.identity, **this_process())
-            yield run

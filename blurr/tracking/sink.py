@@ -1,19 +1,21 @@
-"""What a run needs of a place that keeps its records besides its folder."""
+"""The contract of whatever keeps a run's records besides its folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
 
 
+DEFAULT_STORE = "sqlite:///mlflow.db"  # `tracking.uri` of tracking=local
 EMPTY: Mapping[str, str] = MappingProxyType({})
-PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # tags by which the runs of a sweep's trials are known
+PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # the tags that link a trial's run to its sweep
 ERROR_TAG = "blurr.error"  # says why a run failed
 IDENTITY_TAG = "blurr.identity"  # see `runs.folder`
 
@@ -23,23 +25,14 @@ def named_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key if "." in key else f"blurr.{key}": mask_text(str(value)) for key, value in tags.items()}
 
 
-class Point(NamedTuple):
-    """One value of one metric: milliseconds since 1970, and the optimizer step."""
-
-    key: str
-    value: float
-    time: int
-    step: int
-
-
 @dataclass(frozen=True)
 class ModelForm:
-    """What a model asks for, so that others can call it.
+    """The inputs and options of a model's predictions, from which its signature is made.
 
     Attributes:
-        example: an item to predict on: a text, or a list of words, for each column that it must have.
-        optional: columns of text that it may have besides.
-        options: what may be asked of a prediction: name to `int`, `float`, `str` or `bool`.
+        example: a sample input: a text, or a list of words, for each required column.
+        optional: text columns that an input may have in addition.
+        options: options of a prediction: name to `int`, `float`, `str` or `bool`.
     """
 
     example: Mapping[str, Any]
@@ -48,18 +41,18 @@ class ModelForm:
 
 
 class Sink:
-    """A place that drops everything: the contract of all sinks, and what `tracking=none` uses.
+    """A sink that drops everything: the contract of all sinks, and what `tracking=none` uses.
 
-    What is taken is delivered by and by, in order; only `settle` and `close` wait. Only opening a sink may raise: a
-    failure later is a warning, so that it never ends a training.
+    Records are delivered asynchronously, in order; only `settle` and `close` wait. Only opening a sink may raise: later
+    failures are warnings, so that they never end a training.
 
     Attributes:
-        id: the run's identifier there.
-        name: the run's name there.
+        id: the run's id in the sink.
+        name: the run's name in the sink.
         url: address of the run's page.
-        ui_command: shell command that serves `url`; None where nothing has to be started.
-        uri: where the run can be found again, without a password.
-        experiment: the name that it can be found under there.
+        ui_command: shell command that serves `url`; None if nothing has to be started.
+        uri: address of the store, without a password.
+        experiment: name of the experiment that holds the run.
     """
 
     id: str | None = None
@@ -70,49 +63,49 @@ class Sink:
     experiment: str | None = None
 
     def metrics(self, points: Sequence[Point]) -> None:
-        """Take metric values."""
+        """Record metric values."""
 
     def params(self, values: Mapping[str, str]) -> None:
-        """Take the parameters, by dotted name."""
+        """Record parameters by dotted name."""
 
     def tags(self, tags: Mapping[str, str]) -> None:
-        """Take tags; a later value replaces an earlier one."""
+        """Set tags; a later value replaces an earlier one."""
 
     def datasets(self, raw: "RawData") -> None:
-        """Take a description of the data set, split by split."""
+        """Record a description of the data set, split by split."""
 
     def artifact(self, path: Path, folder: str | None) -> None:
-        """Take a file, or a directory with all that is in it."""
+        """Store a file, or a directory and its contents."""
 
     def model(self, folder: Path, form: ModelForm) -> None:
-        """Take the folder of a trained model, and let others call it by what they know."""
+        """Store the folder of a trained model as one that MLflow can load and serve."""
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take rows to be looked at as a table."""
+        """Store rows to be shown as a table."""
 
     def settle(self) -> None:
-        """Wait a while for what has been taken to be delivered."""
+        """Wait, for a limited time, until all records so far are delivered."""
 
     def amend(
         self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
     ) -> None:
-        """Change the last run of a sweep's trial, of which this run is the parent, when its own process cannot.
+        """Change the last run of a trial on behalf of its process; this run is the sweep's, the trial's parent.
 
         Args:
-            trial: its number.
-            status: what it ended as, where it did not say so itself.
-            tags: to be added.
-            artifact: a file to be added.
+            trial: number of the trial.
+            status: how the trial ended, if its own process did not record it.
+            tags: tags to add.
+            artifact: a file to add.
         """
 
     def close(self, status: str, *, ended: int | None = None) -> int:
-        """Deliver the rest, and end as FINISHED, FAILED or KILLED.
+        """Deliver the remaining records and end the run.
 
         Args:
-            status: one of these.
-            ended: when, in milliseconds since 1970; None is now.
+            status: FINISHED, FAILED or KILLED.
+            ended: milliseconds since 1970; None is now.
 
         Returns:
-            How many records were not delivered.
+            The number of records that were not delivered.
         """
         return 0

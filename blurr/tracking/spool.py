@@ -1,6 +1,6 @@
-"""Send calls to MLflow in order from a thread of their own, so that no training waits for a server.
+"""Send calls to MLflow in order from a separate thread, so that no training waits for a server.
 
-This module loads MLflow; import it only where a run is opened.
+This module loads MLflow; import it only when a run is opened.
 """
 
 import logging
@@ -17,22 +17,22 @@ from blurr.tracking.store import STORE_ERRORS, request_limits
 
 log = logging.getLogger(__name__)
 
-LAST_RETRY_SECONDS = 1.0  # once the run waits for it
+LAST_RETRY_SECONDS = 1.0  # between two tries while the end of a run waits
 REQUEST_SECONDS = 20
-REFUSED = 400  # MLflow's status for a value it will not take, however often it is sent
+REFUSED = 400  # MLflow's status for a value that it will never accept
 
 
 class Spool:
-    """A queue of calls that outlives the failures of what it calls.
+    """A queue of calls that survives failures of the store.
 
-    What the store refuses is passed over with a warning; what it fails to take is tried again until it does, before
-    anything that came later. The thread begins with the first call: an open run without calls can be forked.
+    A call that the store refuses is skipped with a warning. A call that fails is retried until it succeeds, before any
+    later call. The thread starts with the first call, so that an open run without calls can be forked.
 
     Args:
-        retry_seconds: between two tries while nobody waits.
+        retry_seconds: seconds between two tries while nobody waits.
 
     Attributes:
-        left: calls that were given up, and those still waiting once the spool is closed.
+        left: number of skipped calls and, once the spool is closed, of those still waiting.
     """
 
     def __init__(self, retry_seconds: float) -> None:
@@ -46,34 +46,34 @@ class Spool:
         self._moved_at = 0.0  # when a call last succeeded
 
     def put(self, call: Callable[[], object]) -> None:
-        """Queue a call. It is made soon, by another thread: what it reads must not change."""
+        """Queue a call; another thread makes it later, so its arguments must not change."""
         with self._changed:
             self._waiting.append(call)
             self._changed.notify_all()
         if self._thread is None:
-            # set here and not by the thread, whose changes of the environment others would stumble over
+            # set here rather than in the thread, which would change the environment at any moment
             self._limits.enter_context(request_limits(retries=0, seconds=REQUEST_SECONDS))
-            # a daemon, for a server that hangs must not keep the process alive
+            # a daemon, because a server that hangs must not keep the process alive
             self._thread = Thread(target=self._work, name="blurr tracking", daemon=True)
             self._thread.start()
 
     def settle(self, seconds: float) -> bool:
-        """Wait until all calls are made, but no longer than so many seconds in which none succeeds.
+        """Wait until all calls are made; give up after `seconds` in which none succeeds.
 
         Returns:
-            Whether all are made.
+            Whether all calls were made.
         """
         with self._changed:
             self._moved_at = time.monotonic()
             self._is_last = True
             self._changed.notify_all()
             while self._waiting and time.monotonic() < self._moved_at + seconds:
-                self._changed.wait(0.1)  # signals are answered in between
+                self._changed.wait(0.1)  # in short steps, between which signals are handled
             self._is_last = False
             return not self._waiting
 
     def close(self, seconds: float) -> None:
-        """Wait as `settle` does, and give up what is left."""
+        """Wait as `settle` does, and drop the rest."""
         self.settle(seconds)
         with self._changed:
             self._is_given_up = True
@@ -92,7 +92,7 @@ class Spool:
             if self._is_done(call):
                 with self._changed:
                     self._moved_at = time.monotonic()
-                    if self._waiting:  # else it was given up meanwhile
+                    if self._waiting:  # else `close` has emptied the queue
                         self._waiting.popleft()
                     self._changed.notify_all()
             else:
@@ -107,10 +107,10 @@ class Spool:
                     return
 
     def _is_done(self, call: Callable[[], object]) -> bool:
-        """Make a call; False where it has to be made again."""
+        """Make a call; return False if it has to be retried."""
         try:
             call()
-        except FileNotFoundError as error:  # deleted since: it will not come back
+        except FileNotFoundError as error:  # the file was deleted in the meantime
             self._pass_over(error)
         except STORE_ERRORS as error:
             if not _is_refusal(error):
@@ -121,14 +121,13 @@ class Spool:
 
     def _pass_over(self, error: Exception) -> None:
         self.left += 1
-        log.warning("MLflow refuses a record of this run, which stays in its folder: %s", _reason(error))
+        log.warning("MLflow refused a record of this run, which stays in the run's folder: %s", _reason(error))
 
     def _warn(self, error: Exception) -> None:
         if not self._has_warned:
             self._has_warned = True
-            log.warning(
-                "MLflow does not take this run's values; files are kept and sending is retried: %s", _reason(error)
-            )
+            said = "MLflow does not accept this run's values; they are kept in its folder, and sending is retried: %s"
+            log.warning(said, _reason(error))
 
 
 def _is_refusal(error: Exception) -> bool:

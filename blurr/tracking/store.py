@@ -1,6 +1,6 @@
-"""Open the MLflow store that a tracking URI names, and make it where it is missing.
+"""Open the MLflow store of a tracking URI, and create it if it does not exist.
 
-This module loads MLflow; import it only where a run is opened.
+This module loads MLflow; import it only when a run is opened.
 """
 
 import logging
@@ -20,25 +20,24 @@ from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError,
 from blurr.process.quiet import quiet
 from blurr.runs.secrets import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.sink import ERROR_TAG, IDENTITY_TAG
+from blurr.tracking.sink import DEFAULT_STORE, ERROR_TAG, IDENTITY_TAG
 
 log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
-MIGRATIONS = ("alembic", "mlflow.store.db.utils")  # log two hundred lines where they build a fresh store
-DEFAULT = "sqlite:///mlflow.db"
-# What a call to MLflow may raise when the store is gone, full, locked or unreachable (requests' errors are OSErrors).
+MIGRATIONS = ("alembic", "mlflow.store.db.utils")  # these log two hundred lines when they create a store
+# What MLflow raises if the store is missing, full, locked or unreachable; the errors of requests are OSErrors.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 REFUSALS = frozenset(range(400, 500)) - NO_ANSWER_CODES
-NOT_THERE = frozenset({400, 404})  # the former for what cannot be the id of a run
+NOT_THERE = frozenset({400, 404})  # 400 for a text that cannot be the id of a run
 
 
 def resolve_uri(uri: str) -> str:
-    """Make an SQLite path absolute, and refuse what MLflow 3 cannot keep runs in.
+    """Return the URI with an absolute SQLite path; refuse URIs that MLflow 3 cannot keep runs at.
 
     Args:
         uri: `sqlite:///<path>` (relative to the launch directory, or absolute), `http(s)://<host>:<port>`, or
-            another address that MLflow knows, such as `postgresql://…` and `databricks`.
+            another address that MLflow accepts, such as `postgresql://…` and `databricks`.
 
     Raises:
         InputError: `uri` is a folder or has no scheme.
@@ -78,14 +77,14 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 
 
 def store_failure(error: Exception, message: str) -> BlurrError:
-    """Return the error for a call that MLflow has not done: a mistake where it refuses it, else a failure of the store.
+    """Return an InputError if MLflow refused a call, and a ResourceError if the store failed.
 
     Args:
         error: one of `STORE_ERRORS`.
-        message: of the error that is returned.
+        message: the message of the error that is returned.
     """
     if isinstance(error, MlflowException):
-        # what it says of a store that an older MLflow has made has no code of its own
+        # the error for a store of an older MLflow has no code of its own
         is_mistake = _status(error) in REFUSALS or "database schema" in str(error)
     else:
         is_mistake = isinstance(error, ArgumentError | FileNotFoundError) or "not a database" in str(error)
@@ -107,7 +106,7 @@ def asked(uri: str | None) -> Iterator[MlflowClient]:
         InputError: the address is not one of MLflow's, or MLflow refuses this user.
         ResourceError: MLflow does not answer.
     """
-    resolved = resolve_uri(uri or DEFAULT)
+    resolved = resolve_uri(uri or DEFAULT_STORE)
     try:
         with request_limits(retries=1, seconds=10):
             yield MlflowClient(tracking_uri=resolved)
@@ -117,7 +116,7 @@ def asked(uri: str | None) -> Iterator[MlflowClient]:
 
 def is_missing(uri: str | None) -> bool:
     """Return whether a store is a file that does not exist; MLflow would create it."""
-    resolved = resolve_uri(uri or DEFAULT)
+    resolved = resolve_uri(uri or DEFAULT_STORE)
     return resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists()
 
 
@@ -174,9 +173,8 @@ def finished_runs(experiment: str, uri: str | None) -> list[Run]:
         InputError: there is no such store, or MLflow has no such experiment.
     """
     if is_missing(uri):
-        raise InputError(
-            f"There is no MLflow store {resolve_uri(uri or DEFAULT)}. Name the one that has the runs: --uri sqlite:///…"
-        )
+        where = resolve_uri(uri or DEFAULT_STORE)
+        raise InputError(f"There is no MLflow store {where}. Name the one that has the runs: --uri sqlite:///…")
     with asked(uri) as client:
         there = {each.name: each.experiment_id for each in client.search_experiments()}
         if experiment in there:
@@ -186,21 +184,21 @@ def finished_runs(experiment: str, uri: str | None) -> list[Run]:
 
 
 def close_stale(client: MlflowClient, experiment_id: str, mine: str) -> None:
-    """End the runs that stand as RUNNING and whose process, one of this host, is gone; `mine` stays as it is."""
+    """Close this host's runs that are RUNNING although their process is dead; `mine` is left alone."""
     here = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{this_process()[HOST]}'"
     for run in client.search_runs([experiment_id], here):
         process, run_id = run.data.tags[PROCESS], run.info.run_id
-        # Asked again once it is dead: it may have closed its run, and ended, since the search.
+        # Read again once the process is dead: it may have closed its run since the search.
         if run_id != mine and is_dead(process) and client.get_run(run_id).info.status == "RUNNING":
-            reason = f"its process {process.partition(' ')[0]} died without a word: killed, or the machine went down"
+            reason = f"its process {process.partition(' ')[0]} was killed, or the machine went down"
             client.set_tag(run_id, ERROR_TAG, reason)
             client.set_terminated(run_id, "FAILED")
-            log.warning("The run %s is closed as FAILED: %s.", run.info.run_name, reason)
+            log.warning("Closed the run %s as FAILED: %s.", run.info.run_name, reason)
 
 
 @contextmanager
 def request_limits(*, retries: int, seconds: int) -> Iterator[None]:
-    """Let MLflow's requests fail soon (its own patience is minutes); a limit the user has set stands."""
+    """Make MLflow's requests fail early (by default they retry for minutes); limits set by the user are kept."""
     limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
     ours = {name: value for name, value in limits.items() if name not in os.environ}
     os.environ.update(ours)
@@ -212,10 +210,10 @@ def request_limits(*, retries: int, seconds: int) -> Iterator[None]:
 
 
 def _make_sqlite(uri: str) -> None:
-    """Create the database once, however many processes ask for it at the same time.
+    """Create the database once, even if several processes ask for it at the same time.
 
-    Parallel first use breaks MLflow's migrations. The switch to WAL, which also lets trials write side by side,
-    comes last and so marks a finished store.
+    Parallel first use breaks MLflow's migrations. The switch to WAL, with which trials can write concurrently, comes
+    last and so marks a complete store.
     """
     path = Path(uri.removeprefix(SQLITE))
     if _is_wal(path):
@@ -228,13 +226,13 @@ def _make_sqlite(uri: str) -> None:
 
 
 def _is_wal(path: Path) -> bool:
-    """Ask SQLite; reading the file's header ourselves would drop this process's locks on it when it is closed."""
+    """Ask SQLite: opening the file directly would drop this process's locks on it when it is closed."""
     if not path.exists():
         return False
     try:
         with closing(sqlite3.connect(path, timeout=20)) as database:
             return bool(database.execute("PRAGMA journal_mode").fetchone() == ("wal",))
-    except sqlite3.DatabaseError:  # MLflow says better what is wrong with the file
+    except sqlite3.DatabaseError:  # MLflow's own message says more about the file
         return False
 
 
@@ -242,12 +240,12 @@ def _switch_to_wal(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path, timeout=20)) as database:
             database.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.OperationalError as error:  # another program uses the store: it works without WAL, only slower
-        log.info("The store %s stays without write-ahead log: %s", path, error)
+    except sqlite3.OperationalError as error:  # another program uses the store, which works without WAL, but slower
+        log.info("The store %s keeps working without a write-ahead log: %s", path, error)
 
 
 def _artifact_location(uri: str) -> str | None:
-    """Put a database's artifacts beside it, or in the launch directory; a server decides by itself."""
+    """Return a folder beside the database, or in the launch directory; None for a server, which has its own."""
     if uri.startswith(("http://", "https://", "databricks")):
         return None
     beside = Path(uri.removeprefix(SQLITE)).parent if uri.startswith(SQLITE) else Path.cwd()
@@ -264,7 +262,7 @@ def _experiment_id(client: MlflowClient, name: str, artifact_location: str | Non
     return str(found.experiment_id)
 
 
-# MLflow's UI then opens on its pages for trained models, not on those for agents and prompts.
+# makes MLflow's UI open on its pages for trained models rather than for agents and prompts
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 
@@ -276,7 +274,7 @@ def _make_experiment(client: MlflowClient, name: str, artifact_location: str | N
         found = client.get_experiment_by_name(name)
         if found is None:
             raise
-        return found  # another process was faster
+        return found  # another process has created it
 
 
 def _refusal(uri: str, reason: str) -> str:
@@ -285,5 +283,5 @@ def _refusal(uri: str, reason: str) -> str:
     if uri.startswith("http"):
         remedy = f"start the server (`mlflow server`) or correct tracking.uri; or use {remedy}"
     elif uri.startswith(SQLITE):
-        remedy = "set tracking.uri=sqlite:///<another>.db or tracking=none; `mlflow db upgrade` mends an old store"
+        remedy = "set tracking.uri=sqlite:///<another>.db or tracking=none; `mlflow db upgrade` upgrades an old store"
     return f"MLflow cannot use tracking.uri={mask_text(uri)}: {reason} To go on: {remedy}."

@@ -1,4 +1,4 @@
-"""Close a run on the terminal: its scores, and where to find everything."""
+"""Print the end of a run: its scores, and where to find everything."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from blurr.process.terminal import terminal
 from blurr.tracking.run import Run
 
 
@@ -18,18 +19,18 @@ def show_summary(
     Args:
         run: the run; it may still be open.
         metrics: final scores.
-        notes: what is to be said beside a score, such as the class that an F1 is of.
-        facts: what else to say, label to text, such as the weights that were used.
+        notes: remarks on scores by name, such as the class that an F1 is for.
+        facts: further lines, label to text, such as the weights that were used.
     """
-    console = Console(highlight=False, emoji=False, markup=False)
+    console = terminal()
     console.print()
     console.print(table_of_scores(metrics, notes or {}))
     show_place(run, facts)
 
 
 def show_place(run: Run, facts: Mapping[str, str]) -> None:
-    """Print where everything is that a run or sweep leaves behind, after what else there is to say of it."""
-    console = Console(highlight=False, emoji=False, markup=False)
+    """Print further lines, then where the outputs of a run or sweep are."""
+    console = terminal()
     lines = {**facts, "outputs": _short(run.folder)}
     if run.id:
         lines["MLflow run"] = f"{run.name} ({run.id})"
@@ -38,7 +39,7 @@ def show_place(run: Run, facts: Mapping[str, str]) -> None:
 
 
 def table_of_scores(metrics: Mapping[str, float], notes: Mapping[str, str]) -> Table:
-    """Make a table of names and values, with what is to be said beside them."""
+    """Return a table of names, values and remarks."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -50,7 +51,7 @@ def table_of_scores(metrics: Mapping[str, float], notes: Mapping[str, str]) -> T
 
 
 def _print_lines(console: Console, lines: Mapping[str, str]) -> None:
-    """Print labels and texts in two columns; a long text is not cut or broken, so that it can be copied."""
+    """Print labels and texts in two columns; long texts are not wrapped, so that they can be copied."""
     width = max(map(len, lines)) + 2
     console.print()
     for label, text in lines.items():
@@ -69,6 +70,6 @@ def _print_way_to_mlflow(console: Console, run: Run) -> None:
 
 
 def _short(path: Path) -> str:
-    """Write a path relative to the launch directory where it lies in it."""
+    """Return a path relative to the launch directory if it is inside."""
     absolute = path.absolute()
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)

@@ -1,41 +1,45 @@
-"""Send MLflow what a run's folder holds and MLflow does not."""
+"""`blurr track sync`: send MLflow the records of a run's folder that it has not received."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from blurr.errors import InputError
+from blurr.process.terminal import terminal
 from blurr.runs.folder import CONFIG, METRICS
 from blurr.runs.journal import Journal, written_points
 from blurr.runs.jsonlines import flatten, read_lines, read_whole
 from blurr.runs.secrets import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.run import MLflowTracker
+from blurr.tracking.trackers import MLflowTracker
 
 WAIT_SECONDS = 60
 
 
 def sync(folder: Path, *, uri: str | None = None) -> int:
-    """Send what a run's folder holds: parameters, tags, metrics, tables, artifacts and the status.
+    """Send parameters, tags, metrics, tables, artifacts and the status of a run to MLflow.
 
-    Metrics that have arrived are left out; the rest is replaced by the same.
+    Metrics that MLflow has are skipped; everything else is replaced by the same content.
 
     Args:
-        folder: the run's.
-        uri: address of MLflow; None takes the one the run was opened with.
+        folder: the run's folder.
+        uri: address of MLflow; None takes the one that the run was opened with.
 
     Returns:
-        How many records did not arrive.
+        The number of records that did not arrive.
 
     Raises:
-        InputError: the folder is no run's, the run has not ended, or MLflow cannot be used.
+        InputError: the folder has no run, the run has not ended, or MLflow refuses it.
+        ResourceError: MLflow does not answer.
     """
     journal = Journal.read(folder)
     address = uri or journal.uri
     if journal.run_id is None or address is None:
-        raise InputError(f"The run in {folder} was made with tracking=none; there is nothing to be sent anywhere.")
+        raise InputError(f"The run in {folder} was made with tracking=none; there is nothing to send.")
     if MASK in address:
-        raise InputError(f"The address {address} has a password, which is not kept. Give the whole: --uri=…")
+        raise InputError(f"The address {address} has a password, which is not recorded. Give all of it: --uri=…")
     if journal.status is None and _is_running(journal):
         raise InputError(f"The run in {folder} has not ended; it sends its records itself.")
     tracker = MLflowTracker(uri=address, experiment=str(journal.experiment), wait=WAIT_SECONDS)
@@ -54,5 +58,23 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
 
 
 def _is_running(journal: Journal) -> bool:
-    """Is the process that made the journal alive, or on another host, where it may be?"""
+    """Is the process that wrote the journal alive? One on another host may be."""
     return journal.tags[HOST] != this_process()[HOST] or not is_dead(journal.tags[PROCESS])
+
+
+def add_track(commands: Any) -> None:
+    """Add `track` to the subparsers of `blurr`."""
+    track = commands.add_parser(
+        "track", help="send MLflow the records of a run that it missed: track sync <output_dir>"
+    )
+    parts = track.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    part = parts.add_parser("sync", help="send what a run's folder has and MLflow does not; safe to repeat")
+    part.add_argument("folder", type=Path, help="the run's output_dir")
+    part.add_argument("--uri", help="address of MLflow, if it has a password or has changed")
+    part.set_defaults(command=_sync)
+
+
+def _sync(arguments: argparse.Namespace) -> int:
+    left = sync(arguments.folder, uri=arguments.uri)
+    terminal().print(f"{left} records were refused or did not arrive." if left else "MLflow has everything.")
+    return 1 if left else 0

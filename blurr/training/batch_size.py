@@ -1,4 +1,4 @@
-"""Find out how many rows of a batch the memory holds: `loader.batch_size=auto`."""
+"""Find the largest batch that fits into memory: `loader.batch_size=auto`."""
 
 import gc
 import logging
@@ -10,32 +10,33 @@ from fastai.callback.core import Callback, CancelFitException, event
 from fastai.learner import Learner
 
 from blurr.errors import ResourceError, is_out_of_memory
+from blurr.training.callbacks.base import ORDER
 from blurr.training.checkpoints import random_state, set_random_state
 
 log = logging.getLogger(__name__)
 
-MOST = 128  # larger batches learn less from the same rows, and make a step no cheaper for each of them
-STEPS = 16  # that an epoch should have at the least
+MOST = 128  # larger batches learn less from the same rows, and are not cheaper per row
+STEPS = 16  # an epoch has at least as many
 
 
 class OneStep(Callback):  # type: ignore[misc]  # fastai is not typed
-    """End a training after its first batch."""
+    """End a fit after its first batch."""
 
-    order = 2000
+    order = ORDER["OneStep"]
 
     def after_batch(self) -> None:
         raise CancelFitException
 
 
 def find_batch_size(learner_of: Callable[[int], Learner], rows: int) -> int:
-    """Find the largest power of two that fits, of at most 128 rows and at least 16 batches an epoch.
+    """Return the largest power of two that fits, up to 128 rows and with at least 16 batches per epoch.
 
-    It takes a step of training on the longest rows, and halves their number as long as the memory does not hold them.
-    Weights and random states are left as they were.
+    Takes a training step on the longest rows, and halves their number until it succeeds. Weights and random states
+    are restored.
 
     Args:
-        learner_of: gives a learner, for these steps alone, whose first batch has so many rows, the longest.
-        rows: of an epoch.
+        learner_of: returns a learner for one step, whose first batch has this number of rows, the longest ones.
+        rows: number of rows of an epoch.
 
     Raises:
         ResourceError: not even one row fits.
@@ -45,18 +46,18 @@ def find_batch_size(learner_of: Callable[[int], Learner], rows: int) -> int:
     while not _fits(learner_of(size)):
         if size == 1:
             raise ResourceError(
-                "Out of memory: it does not hold a batch of one row. Lower task.max_length, add "
+                "Out of memory: a batch of one row does not fit. Lower task.max_length, add "
                 "callbacks=[gradient_checkpointing] or precision=bf16, or take a smaller model."
             )
         size //= 2
-        log.info("%d rows in a batch are too many for the memory; trying %d.", 2 * size, size)
+        log.info("A batch of %d rows does not fit into memory; trying %d.", 2 * size, size)
     set_random_state(random)
     log.info("loader.batch_size=auto: %d rows.", size)
     return size
 
 
 def _fits(learner: Learner) -> bool:
-    """Take one step, and undo it."""
+    """Take one step and undo it; return whether the memory was sufficient."""
     kept = {name: value.detach().to("cpu", copy=True) for name, value in learner.model.state_dict().items()}
     learner.add_cb(OneStep())
     try:
@@ -65,7 +66,7 @@ def _fits(learner: Learner) -> bool:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        learner(event.after_fit)  # callbacks leave the model as they found it
+        learner(event.after_fit)  # lets callbacks restore the model
         return False
     finally:
         _undo(learner, kept)
@@ -76,6 +77,6 @@ def _undo(learner: Learner, kept: dict[str, Any]) -> None:
     learner.model.load_state_dict(kept)
     learner.model.zero_grad(set_to_none=True)
     learner.opt = learner.xb = learner.yb = learner.pred = learner.loss = learner.loss_grad = None
-    gc.collect()  # what the error's traceback holds is in cycles
+    gc.collect()  # the error's traceback keeps tensors alive in reference cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

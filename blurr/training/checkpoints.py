@@ -1,4 +1,4 @@
-"""Write the whole state of a training to disk, so that a run which dies goes on as if nothing had happened."""
+"""Write the whole state of a training to disk, so that a killed run resumes exactly where it was."""
 
 import json
 import logging
@@ -15,7 +15,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
 from safetensors import SafetensorError
@@ -26,6 +25,7 @@ from blurr.errors import InputError, ResourceError, resource_error
 from blurr.process import signals as interruption
 from blurr.runs.checksums import flush, is_sealed, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
+from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.guard import are_finite
 from blurr.training.loop import Place
 
@@ -37,26 +37,26 @@ State = dict[str, Any]
 
 @runtime_checkable
 class Resumable(Protocol):
-    """A callback that has a state of its own: plain values and tensors, no objects."""
+    """A callback with a state, which consists of plain values and tensors."""
 
     def state(self) -> State:
-        """Give what `restore` needs."""
+        """Return what `restore` needs."""
         ...
 
     def restore(self, state: State) -> None:
-        """Take up a state; called right before the first batch of a resumed training."""
+        """Restore a state; called right before the first batch of a resumed training."""
         ...
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """When a training is written to disk, besides when it is told to end.
+    """When checkpoints are written, besides when a signal ends the training.
 
     Args:
-        every_steps: after so many optimizer steps.
-        every_minutes: after so many minutes.
-        every_epochs: after so many epochs, before their validation.
-        keep: how many of the last ones stay.
+        every_steps: number of optimizer steps between two checkpoints.
+        every_minutes: number of minutes between two checkpoints.
+        every_epochs: number of epochs between two checkpoints, which are written before the validation.
+        keep: number of checkpoints to keep.
     """
 
     every_steps: Count | None = None
@@ -70,9 +70,9 @@ class Checkpoint:
     """A checkpoint on disk.
 
     Args:
-        folder: where it is.
-        place: in the schedule.
-        facts: what the run knew besides, such as the MLflow run's id and the learning rate.
+        folder: folder of its files.
+        place: its position in the schedule.
+        facts: further state of the run, such as its identity and the learning rate.
     """
 
     folder: Path
@@ -81,14 +81,14 @@ class Checkpoint:
 
 
 def latest(folder: Path, *, identity: str | None = None) -> Checkpoint | None:
-    """Find the last checkpoint in a run's folder of checkpoints; `None` where there is none.
+    """Return the last checkpoint in a run's folder of checkpoints, `None` if there are none.
 
     Args:
-        folder: of the checkpoints.
-        identity: of the run that it must be of; None takes that of any run.
+        folder: the folder of checkpoints.
+        identity: identity of the run that the checkpoint must belong to; None allows any run.
 
     Raises:
-        InputError: its position is not as it was written, or it is of another run.
+        InputError: the checkpoint is damaged, or belongs to another run.
     """
     found = _all(folder)
     if not found:
@@ -115,40 +115,40 @@ def _all(folder: Path) -> list[Path]:
 
 def _refusal(checkpoint: Path, error: Exception) -> InputError:
     before = [path for path in _all(checkpoint.parent) if path < checkpoint]
-    remedy = f"to go on from the one before, {before[-1]}" if before else "to begin anew, for there is none before it"
-    keep = "" if before else " (checkpoint.keep=2 keeps one more)"
+    remedy = f"to resume from the one before, {before[-1]}" if before else "to start again, as it is the only one"
+    keep = "" if before else " (checkpoint.keep=2 would keep another)"
     return InputError(f"The checkpoint {checkpoint} does not fit: {str(error).rstrip('.')}. Delete it {remedy}{keep}.")
 
 
 @dataclass
 class Now:
-    """Where a training is; apart because fastai makes setting a callback's own attributes slow.
+    """The progress of a training; a separate object because setting an attribute of a callback is slow.
 
     Args:
-        steps: that the optimizer has taken, over all fits.
-        is_between_steps: the last batch has ended with a step, so that no gradients wait for one.
+        steps: optimizer steps taken over all fits.
+        is_between_steps: whether the last batch ended with a step, so that no gradients are pending.
     """
 
     steps: int = 0
     is_between_steps: bool = True
 
 
-class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Write checkpoints, and take up the one that a run goes on from.
+class Checkpointing(TrainingCallback):
+    """Write checkpoints, and restore the one that a run resumes from.
 
-    A checkpoint holds the weights (safetensors), the states of the optimizer, of the random generators, of the Recorder
-    and of every callback that is `Resumable` (`torch.load(weights_only=True)` reads them), and the place in the
-    schedule (JSON), with checksums. It is written aside, flushed to the disk and renamed: what has its name is whole.
+    A checkpoint holds the weights (safetensors), the states of the optimizer, the random generators, the Recorder and
+    every `Resumable` callback (read by `torch.load(weights_only=True)`), and the position in the schedule (JSON), with
+    checksums. It is written under another name, flushed to disk and renamed, so that it is always complete.
 
     Args:
-        settings: when, and how many.
-        folder: of the checkpoints.
-        facts: gives what the run wants to know when it is resumed.
-        resumed: what to go on from.
-        at_start: write one before the first batch, too, to go back to.
+        settings: when to write checkpoints, and how many to keep.
+        folder: the folder of checkpoints.
+        facts: returns further state of the run to store.
+        resumed: the checkpoint to resume from.
+        at_start: write a checkpoint before the first batch, too.
     """
 
-    order = 1000  # after all that do something with a batch, and before whatever the next event brings
+    order = ORDER["Checkpointing"]
 
     def __init__(
         self,
@@ -164,10 +164,8 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
         self.saved_at, self.now = time.monotonic(), Now()
         self.epochs = 0
 
-    def before_fit(self) -> None:
-        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
-
     def before_train(self) -> None:
+        super().before_train()
         if self.resumed is not None:
             self.restore_from(self.resumed)
             self.resumed = None
@@ -177,7 +175,7 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def before_batch(self) -> None:
         if self.learn.training:
-            interruption.wait()  # a signal that comes within a step is answered after it
+            interruption.wait()  # a signal during a step is handled after it
             self.now.is_between_steps = False
 
     def after_step(self) -> None:
@@ -203,33 +201,31 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
     def after_fit(self) -> None:
         interruption.answer()
 
-    # -- to disk and back
-
     def go_back(self) -> None:
-        """Let the next fits begin where the last checkpoint of this run is.
+        """Let the next fits start from the last checkpoint of this run.
 
         Raises:
-            Interrupted: a signal has come meanwhile.
-            InputError: there is none, or it is of another run.
+            Interrupted: a signal has arrived in the meantime.
+            InputError: there is no checkpoint, or it belongs to another run.
         """
         interruption.answer()
         self.resumed = latest(self.folder, identity=self.facts().get(IDENTITY))
         if self.resumed is None:
             raise InputError(
                 f"on_nan=rollback finds no checkpoint in {self.folder} to go back to: the weights were not finite "
-                "before the first step, or the checkpoints are gone. Begin anew, with other weights or a lower "
+                "before the first step, or the checkpoints are gone. Start again, with other weights or a lower "
                 "optimizer.lr."
             )
         self.learn.fits, self.learn.start = 0, self.resumed.place
 
     def save(self, place: Place) -> None:
-        """Write a checkpoint, and delete the oldest; weights that are no numbers are not worth one.
+        """Write a checkpoint and delete the oldest; skipped if any weight is NaN or infinite.
 
         Raises:
-            ResourceError: the disk is full or cannot be written; the checkpoints that are there stay as they are.
+            ResourceError: the disk is full or cannot be written; existing checkpoints are kept.
         """
         if not are_finite(self.model):
-            log.warning("No checkpoint is written at step %d: the weights are not finite.", self.now.steps)
+            log.warning("No checkpoint was written at step %d: the weights are not finite.", self.now.steps)
             return
         target = self.folder / f"step-{self.now.steps:08d}"
         aside = self.folder / f".{uuid.uuid4().hex}"
@@ -239,14 +235,14 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             torch.save(state_of(self.learn, self.now.steps, self.epochs), aside / STATE)
             (aside / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
             seal(aside)
-            shutil.rmtree(target, ignore_errors=True)  # of a run that was resumed from before
+            shutil.rmtree(target, ignore_errors=True)  # left by a run that was resumed from an earlier step
             os.replace(aside, target)
             flush(self.folder)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own
             shutil.rmtree(aside, ignore_errors=True)
             raise ResourceError(
-                f"The checkpoint {target} could not be written: {error}. Make room or give another output_dir, and go "
-                f"on with resume={self.folder.parent}."
+                f"The checkpoint {target} could not be written: {error}. Make room or choose another output_dir, then "
+                f"go on with resume={self.folder.parent}."
             ) from error
         self._delete_old()
         self.saved_at = time.monotonic()
@@ -254,14 +250,14 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
     def _delete_old(self) -> None:
         for old in _all(self.folder)[: -self.settings.keep]:
             shutil.rmtree(old)
-        for left in self.folder.glob(CHECKPOINT_ASIDE):  # of a process that was killed
+        for left in self.folder.glob(CHECKPOINT_ASIDE):  # left by a process that was killed
             shutil.rmtree(left)
 
     def restore_from(self, checkpoint: Checkpoint) -> None:
-        """Take up a checkpoint.
+        """Restore a checkpoint.
 
         Raises:
-            InputError: it is broken, or of another model.
+            InputError: it is damaged, or belongs to another model.
         """
         try:
             verify_if_sealed(checkpoint.folder)
@@ -273,11 +269,11 @@ class Checkpointing(Callback):  # type: ignore[misc]  # fastai is not typed
             restore(self.learn, state)
         except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
             raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
-        log.info("Going on at step %d, from %s.", self.now.steps, checkpoint.folder)
+        log.info("Resuming at step %d, from %s.", self.now.steps, checkpoint.folder)
 
 
 def state_of(learner: Learner, steps: int, epochs: int) -> State:
-    """Gather the state of a training, but for the weights."""
+    """Return the state of a training without its weights."""
     recorder = learner.recorder
     return {
         "steps": steps,
@@ -297,7 +293,7 @@ def state_of(learner: Learner, steps: int, epochs: int) -> State:
 
 
 def restore(learner: Learner, state: State) -> None:
-    """Put a training into a state that `state_of` gave."""
+    """Restore the state that `state_of` returned."""
     learner.train_iter, learner.pct_train = state["progress"]
     learner.opt.load_state_dict(state["optimizer"])
     recorder, kept = learner.recorder, state["recorder"]
@@ -312,17 +308,17 @@ def restore(learner: Learner, state: State) -> None:
 
 
 def _plain(value: Any) -> torch.Tensor:
-    """Give a tensor without fastai's class, which `torch.load(weights_only=True)` would refuse."""
+    """Return a tensor without fastai's subclass, which `torch.load(weights_only=True)` refuses."""
     return torch.as_tensor(value).detach().as_subclass(torch.Tensor)
 
 
 def _with_state(learner: Learner) -> list[Any]:
-    # of the class, not of the object: fastai's callbacks pretend to have all that their learner has
+    # asks the class, because a fastai callback passes for having every attribute of its learner
     return [cb for cb in learner.cbs if issubclass(type(cb), Resumable)]
 
 
 def random_state() -> State:
-    """Give the states of the generators of Python, NumPy and torch, on every device."""
+    """Return the states of the random generators of Python, NumPy and torch, on every device."""
     kind, keys, *rest = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -333,7 +329,7 @@ def random_state() -> State:
 
 
 def set_random_state(state: State) -> None:
-    """Put the generators into states that `random_state` gave."""
+    """Restore the states that `random_state` returned."""
     random.setstate(state["python"])
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))

@@ -1,4 +1,4 @@
-"""Compile a model for training and evaluation, and pad its batches so that it is not compiled for every length."""
+"""Compile a model, and pad its batches so that it is not compiled for every length."""
 
 import os
 import shutil
@@ -11,16 +11,16 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 
 Compile = bool | Literal["reduce-overhead", "max-autotune"]
-MULTIPLE = 32  # to which lengths are rounded up; the tables of positions of nearly all models are a multiple of it
+MULTIPLE = 32  # lengths are rounded up to it; it divides the number of positions of nearly all models
 
 
 class CompileModel(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Compile the model, in place, before the first batch; the first batches take a minute or more.
+    """Compile the model in place before the first batch; the first batches take a minute or more.
 
-    It pays on a GPU and in long trainings. Generation and the saved model go by the model as it was.
+    This is worth it on a GPU and for long trainings. Generation and the saved model use the uncompiled model.
 
     Args:
-        mode: of `torch.compile`; `None` is its default.
+        mode: mode of `torch.compile`; `None` is its default.
     """
 
     def __init__(self, mode: Literal["reduce-overhead", "max-autotune"] | None = None) -> None:
@@ -33,23 +33,25 @@ class CompileModel(Callback):  # type: ignore[misc]  # fastai is not typed
             self.is_compiled = True
 
 
-def compile_callbacks(wish: Compile) -> list[Callback]:
-    """Give the callbacks that make a learner train a compiled model.
+def compile_callbacks(requested: Compile) -> list[Callback]:
+    """Return the callbacks with which a learner trains a compiled model.
 
     Args:
-        wish: `False`; `True`, torch's default; `reduce-overhead` (CUDA graphs); `max-autotune` (tries kernels).
+        requested: `False`; `True`, torch's default; `reduce-overhead` (CUDA graphs); `max-autotune` (tries kernels).
 
     Raises:
-        InputError: there is no C++ compiler, without which torch compiles nothing.
+        InputError: there is no C++ compiler, which torch needs.
     """
-    if not wish:
+    if not requested:
         return []
     names = [os.environ.get("CXX", "g++"), "clang++"]
     if not any(map(shutil.which, names)):
-        raise InputError(f"compile={wish} needs a C++ compiler, and there is none of {names}. Set compile=false.")
-    return [CompileModel(None if wish is True else wish)]
+        raise InputError(
+            f"compile={requested} needs a C++ compiler, and none of {names} is installed. Set compile=false."
+        )
+    return [CompileModel(None if requested is True else requested)]
 
 
 def for_compiling(loader: Loader) -> Loader:
-    """Round lengths up, unless the user has said to what."""
+    """Round lengths up to a multiple of 32, unless the user has set another multiple."""
     return replace(loader, pad_to_multiple_of=loader.pad_to_multiple_of or MULTIPLE)

@@ -1,4 +1,4 @@
-"""Notice a training that goes wrong, and say which rows, ids or sizes it went wrong on."""
+"""Detect a training that goes wrong, and name the rows, ids or sizes that caused it."""
 
 import logging
 import math
@@ -8,59 +8,60 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback, CancelBatchException
+from fastai.callback.core import CancelBatchException
 from fastai.learner import Learner
 
 from blurr.errors import InputError, ResourceError, is_out_of_memory
 from blurr.loading.columns import Ragged
 from blurr.loading.rows import IGNORED, EncodedRows
+from blurr.training.callbacks.base import ORDER, TrainingCallback
 
 log = logging.getLogger(__name__)
 
 OnNan = Literal["stop", "skip", "rollback"]
-MAX_SKIPPED = 20  # in a row: by then the weights themselves are not numbers
+MAX_SKIPPED = 20  # in a row: by then the weights themselves are not finite
 MAX_ROLLBACKS = 5
-LOSSES = 50  # that are looked at together
-REMEDY = "Look at these rows; lower optimizer.lr, add callbacks=[gradient_clip], use precision=bf16 in place of fp16"
+LOSSES = 50  # checked together on an accelerator
+REMEDY = "Inspect these rows; lower optimizer.lr, add callbacks=[gradient_clip], use precision=bf16 in place of fp16"
 
 
-class Rollback(Exception):  # noqa: N818  # no error
-    """Raised to go on from the last checkpoint."""
+class Rollback(Exception):  # noqa: N818  # not an error
+    """Raised to resume from the last checkpoint."""
 
 
-class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Stop a training, or leave out the step, when the loss is not a finite number; check ids before the first batch.
+class Guard(TrainingCallback):
+    """Stop a training, or skip the step, if the loss is not finite; check ids before the first batch.
 
-    On an accelerator reading the loss makes the step wait, so that `stop` looks at fifty losses together, and stops as
-    many steps late at the most. The other two wait at each step, for what they leave out must not be learnt from.
+    On an accelerator, reading the loss makes the step wait. `stop` therefore checks fifty losses together, and stops up
+    to fifty steps late. The other two check each step, because the weights must not be updated from a skipped batch.
 
     Args:
-        on_nan: `stop` ends the training with a message; `skip` leaves out the batch and warns, and stops after twenty
-            such batches in a row; `rollback` goes back to the last checkpoint and leaves out the batch from there on,
-            or the one before, where its step has spoilt the weights; it stops the sixth time. The weights are looked
-            at after the last step of an epoch, too, whose loss does not tell of them: `stop` and `skip` end there.
+        on_nan: `stop` ends the training with a message; `skip` skips the batch with a warning, and stops after twenty
+            such batches in a row; `rollback` returns to the last checkpoint and skips the batch from then on, or the
+            batch before if its step has made the weights infinite; it stops at the sixth time. The weights are also
+            checked after the last step of an epoch, which no loss follows: there `stop` and `skip` end the training.
 
     Attributes:
-        avoided: `(fit, epoch, batch)` of each batch that a rollback leaves out.
+        avoided: `(fit, epoch, batch)` of each batch that a rollback skips.
 
     Raises:
-        InputError: in the training, as said; before it, where a token or label id lies outside of what the model knows,
-            which on a GPU would end in an assert of the device that names nothing.
+        InputError: during training, as described; before it, if the model does not have a token or label id, which on
+            a GPU would end in a device-side assert without a name.
     """
 
-    order = -100  # before all that would take such a loss for one
+    order = ORDER["Guard"]
     run_valid = False
 
     def __init__(self, on_nan: OnNan = "stop") -> None:
         self.on_nan, self.skipped, self.look_every = on_nan, 0, 1
-        self.unseen: list[tuple[int, torch.Tensor]] = []  # number of a batch in its epoch, and its loss
+        self.unseen: list[tuple[int, torch.Tensor]] = []  # number and loss of batches not yet checked
         self.avoided: set[tuple[int, int, int]] = set()
 
     def before_fit(self) -> None:
-        self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))
+        super().before_fit()
         waits = self.on_nan != "stop" or next(self.model.parameters()).device.type == "cpu"
         self.look_every = 1 if waits else LOSSES
-        self.unseen.clear()  # of a fit that was broken off
+        self.unseen.clear()  # of an interrupted fit
         if self.run and isinstance(self.dls.train.dataset, EncodedRows):
             check_ids(self.dls.train.dataset, self.model.hf_model)
 
@@ -69,7 +70,7 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
             self._leave_out()
 
     def after_loss(self) -> None:
-        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        learn = self.learn
         self.unseen.append((learn.iter, learn.loss.detach().mean()))
         if len(self.unseen) >= self.look_every or learn.iter + 1 == learn.n_iter:
             self._look()
@@ -102,7 +103,7 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
         if self.on_nan != "skip" or self.skipped > MAX_SKIPPED:
             tried = f" after {len(self.avoided)} rollbacks" if self.avoided else ""
             raise InputError(f"{said}{tried}. {REMEDY}, or leave such batches out with on_nan=skip.")
-        log.warning("%s. The batch is left out.", said)
+        log.warning("%s. The batch is skipped.", said)
         self._leave_out()
 
     def _go_back(self, said: str) -> None:
@@ -111,24 +112,24 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def _leave_out_from_now_on(self, said: str, batch: int) -> None:
         self.avoided.add((self.learn.fits - 1, self.epoch, batch))
-        log.warning("%s. Back to the last checkpoint; batch %d is left out from now on.", said, batch)
-        raise Rollback(said)  # fastai reads what a callback raises with
+        log.warning("%s. Back to the last checkpoint; batch %d is skipped from now on.", said, batch)
+        raise Rollback(said)  # fastai reads the first argument of what a callback raises
 
     def state(self) -> dict[str, Any]:
         return {"avoided": [list(place) for place in sorted(self.avoided)]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        # what is known since a checkpoint was written is not forgotten by going back to it
+        # keep the batches that were found after the checkpoint was written
         self.avoided |= {(fit, epoch, batch) for fit, epoch, batch in state["avoided"]}
 
     def _leave_out(self) -> None:
         smooth = self.recorder.smooth_loss
-        # the mean that is shown would never be a number again
+        # a NaN would stay in the smoothed loss for good
         self.learn.loss = smooth.value if smooth.count else torch.zeros_like(self.learn.loss)
         raise CancelBatchException
 
     def _rows(self, batch: int) -> str:
-        """Name the rows of the batch as the data have them: several windows may come from one."""
+        """Return the row numbers of a batch in the data; several windows may come from one row."""
         loader = self.dls.train
         order = loader.batches()[batch]
         source = loader.dataset.columns.get("row") if isinstance(loader.dataset, EncodedRows) else None
@@ -137,40 +138,38 @@ class Guard(Callback):  # type: ignore[misc]  # fastai is not typed
 
 
 def check_weights(model: torch.nn.Module) -> None:
-    """Check the weights that a training ends with, averaged or put back as they may be.
+    """Check the weights at the end of a training, after averages or best weights are loaded.
 
     Raises:
-        InputError: some are not finite.
+        InputError: some weights are not finite.
     """
     wrong = [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
     if wrong:
         raise InputError(
             f"The final weights are not finite: {', '.join(wrong[:3])}{' …' if wrong[3:] else ''}. No model is saved. "
-            " Lower optimizer.lr, add callbacks=[gradient_clip], or use precision=bf16 in place of fp16."
+            "Lower optimizer.lr, add callbacks=[gradient_clip], or use precision=bf16 in place of fp16."
         )
 
 
 def are_finite(model: torch.nn.Module) -> bool:
-    """Are all weights of a model numbers?"""
+    """Are all weights of a model finite?"""
     return all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
 
 
 def check_ids(rows: EncodedRows, model: Any) -> None:
-    """Check that a model has an embedding for each token, and an output for each label.
+    """Check that a model has an embedding for each token id, and an output for each label id.
 
     Args:
-        rows: of the training.
+        rows: the training rows.
         model: a Hugging Face model.
 
     Raises:
-        InputError: it has not.
+        InputError: an id is out of range.
     """
     tokens, labels = rows.columns.get(rows.names.main), rows.columns.get("labels")
     if isinstance(tokens, Ragged):
         known = model.get_input_embeddings().num_embeddings
-        _check_range(
-            "token", tokens.flat, known, "the tokenizer and the model do not belong together: take both from one folder"
-        )
+        _check_range("token", tokens.flat, known, "the tokenizer does not fit the model: take both from one folder")
     if rows.vocab is not None and labels is not None:
         values = labels.flat if isinstance(labels, Ragged) else np.asarray(labels)
         if values.dtype.kind in "iu" and values.ndim == 1:
@@ -181,17 +180,17 @@ def check_ids(rows: EncodedRows, model: Any) -> None:
 def _check_range(what: str, ids: Any, known: int, remedy: str) -> None:
     if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < known):
         raise InputError(
-            f"The training rows have {what} ids from {ids.min()} to {ids.max()}, and the model knows 0 to {known - 1}: "
+            f"The training rows have {what} ids from {ids.min()} to {ids.max()}, and the model has 0 to {known - 1}: "
             f"{remedy}."
         )
 
 
 @contextmanager
 def memory_watched(learner: Learner) -> Iterator[None]:
-    """Say what to lower when the memory does not suffice.
+    """Turn an out-of-memory error into a message that says what to lower.
 
     Raises:
-        ResourceError: it did not.
+        ResourceError: the memory was not sufficient.
     """
     try:
         yield
@@ -200,13 +199,13 @@ def memory_watched(learner: Learner) -> Iterator[None]:
             raise
         raise ResourceError(
             f"Out of memory: {_batch(learner)}. Lower loader.batch_size, or set it to auto "
-            "(callbacks=[gradient_accumulation] makes up for it), loader.max_tokens or task.max_length; or "
+            "(callbacks=[gradient_accumulation] compensates for it), loader.max_tokens or task.max_length; or "
             "callbacks=[gradient_checkpointing], or precision=bf16."
         ) from error
 
 
 def _batch(learner: Learner) -> str:
-    """Describe the batch that a training has come to."""
+    """Describe the current batch of a training."""
     if not vars(learner).get("xb"):
         return "it ran out before the first batch"
     main = learner.dls.train_ds.names.main

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from fastai.callback.core import Callback
-from fastai.learner import Learner, Recorder
+from fastai.learner import Learner
 from fastcore.basics import getcallable
 from torch.nn.functional import pad
 
@@ -14,6 +14,7 @@ from blurr.loading.collate import PaddingCollator
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Table, in_order
 from blurr.models.losses import loss_per_row
+from blurr.training.callbacks.base import ORDER
 
 Interpreter = Callable[[Learner, RowsDL], Table]
 
@@ -55,7 +56,7 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         describe: `(learner) -> table` of the batch's rows; `None` keeps no rows.
     """
 
-    order = Recorder.order - 1  # the metrics read what is decoded here
+    order = ORDER["EvaluationCallback"]
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ def gather(learn: Learner, dl: Any) -> tuple[Any, ...]:
         learn.metrics = metrics
     order = dl.get_idxs() if isinstance(dl, RowsDL) else None
     inputs, predictions, targets, losses = zip(*collected.batches, strict=True)
-    pads = dl.create_batch.pads if isinstance(dl, RowsDL) and isinstance(dl.create_batch, PaddingCollator) else {}
+    pads = dl.create_batch.pad_values if isinstance(dl, RowsDL) and isinstance(dl.create_batch, PaddingCollator) else {}
     named = {name: [batch[name] for batch in inputs] for name in inputs[0]}
     joined = {name: _joined(values, pads.get(name, 0)) for name, values in named.items()}
     back = slice(None) if order is None else torch.tensor(order).argsort()

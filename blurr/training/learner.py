@@ -19,6 +19,7 @@ from blurr.models import losses
 from blurr.models.decoder import decoder_inputs
 from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
+from blurr.training.callbacks.base import ORDER
 from blurr.training.inference import Result
 from blurr.training.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
 from blurr.training.loop import LeanLearner
@@ -36,7 +37,7 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         base_model_wrapper_kwargs: passed to `BaseModelWrapper` where the learner got a bare model.
     """
 
-    order = -5
+    order = ORDER["BaseModelCallback"]
 
     def __init__(self, base_model_wrapper_kwargs: Mapping[str, Any] | None = None) -> None:
         self.base_model_wrapper_kwargs = dict(base_model_wrapper_kwargs or {})
@@ -53,7 +54,7 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         batch_fairly(self.learn, self.dl)
 
     def before_batch(self) -> None:
-        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        learn = self.learn
         if not all(y.numel() for y in learn.yb):
             learn.yb = ()  # rows without targets, of which there is no loss
         x = learn.xb[0]

@@ -1,4 +1,4 @@
-"""Run fastai's loop with less around each step: the same events in the same order, no waiting for the device."""
+"""Run fastai's loop with less overhead per step: the same events in the same order, without waiting for the device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from fastai.callback.core import Callback, CancelEpochException, event
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.torch_core import defaults
 
-# The events of every batch. The others are rare, and fastai's own dispatch is good enough for them.
+from blurr.training.callbacks.base import ORDER
+
+# The events of every batch. The others are rare, and fastai's own dispatch is fast enough for them.
 OF_A_BATCH = frozenset(
     (
         event.before_batch,
@@ -27,14 +29,14 @@ OF_A_BATCH = frozenset(
 
 
 class Dispatch:
-    """Find out once, not eight times a batch, which callbacks answer an event, and in which order."""
+    """Find once, not eight times a batch, which callbacks handle an event, and in which order."""
 
     def __init__(self) -> None:
         self._callbacks: list[Callback] = []
         self._answers: dict[str, list[tuple[Callback, Callable[[], Any]]]] = {}
 
     def __call__(self, learner: Learner, name: str) -> None:
-        """Call those callbacks that answer the event and are not switched off, as `Callback.__call__` does."""
+        """Call the callbacks that handle the event and are not switched off, as `Callback.__call__` does."""
         if self._callbacks != learner.cbs.items:
             self._callbacks = list(learner.cbs.items)
             self._answers = {}
@@ -49,16 +51,17 @@ class Dispatch:
         return [(callback, getattr(callback, name)) for callback in ordered if hasattr(callback, name)]
 
     def __reduce__(self) -> tuple[type["Dispatch"], tuple[()]]:
-        return Dispatch, ()  # what it knows can be found again, and has no place in an export
+        return Dispatch, ()  # an export does not need the cached answers
 
 
 class LazyRecorder(Recorder):  # type: ignore[misc]  # fastai is not typed
-    """fastai's Recorder, which leaves the losses of the steps where they are until somebody reads them."""
+    """fastai's Recorder, except that the losses of the steps stay on their device until they are read."""
 
     name = "recorder"
+    order = ORDER["LazyRecorder"]
 
     def after_batch(self) -> None:
-        learn = self.learn  # asking the callback for what the learner has takes ten times as long
+        learn = self.learn
         if not learn.training or self.train_metrics or not len(learn.yb):
             super().after_batch()
             return
@@ -76,12 +79,12 @@ class LazyRecorder(Recorder):  # type: ignore[misc]  # fastai is not typed
 
 @dataclass
 class Place:
-    """A place in a schedule, between two batches.
+    """A position in a schedule, between two batches.
 
     Args:
         fit: number of the call of `fit`, from 0.
-        epoch: of that fit, from 0.
-        batch: of that epoch, the next to train on.
+        epoch: number of the epoch in that fit, from 0.
+        batch: number of the next batch in that epoch.
     """
 
     fit: int = 0
@@ -90,19 +93,19 @@ class Place:
 
 
 class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
-    """A Learner whose steps cost less than half of fastai's besides the model's own work, with the same weights.
+    """A Learner with less than half of fastai's overhead per step, and exactly the same weights.
 
     Attributes:
         fits: calls of `fit` so far.
-        start: where a resumed training goes on: what lies before is passed over. A callback restores the state there.
+        start: where a resumed training begins; everything before is skipped. A callback restores the state there.
     """
 
-    device_of_pass: torch.device | None = None  # where the model is while batches pass through it
+    device_of_pass: torch.device | None = None  # of the model, during a pass over a loader
 
     def __init__(self, *args: Any, cbs: Any = None, default_cbs: bool = True, **kwargs: Any) -> None:
         self.dispatch, self.fits, self.start = Dispatch(), 0, Place()
         ours = {Recorder: LazyRecorder}
-        # blurr's batches are plain tensors: there is nothing to cast
+        # blurr's batches are plain tensors, which CastToTensor would only check
         known = [ours.get(cb, cb) for cb in defaults.callbacks if cb is not CastToTensor]
         usual = known if default_cbs else []
         super().__init__(*args, cbs=[*usual, *(cbs or [])], default_cbs=False, **kwargs)
@@ -114,7 +117,7 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
             super().__call__(event_name)
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
-        """Train; a fit that a resumed training has behind it does nothing."""
+        """Train, unless the checkpoint of a resumed training lies after this fit."""
         self.fits += 1
         if self.fits > self.start.fit:
             super().fit(*args, **kwargs)
@@ -128,7 +131,7 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
     def all_batches(self) -> None:
         self.n_iter = len(self.dl)
         first, self.start = (self.start.batch, Place()) if self.training else (0, self.start)
-        self.device_of_pass = next(self.model.parameters()).device  # asked once, not for every batch
+        self.device_of_pass = next(self.model.parameters()).device  # looked up once, not for every batch
         try:
             for number, batch in enumerate(self.dl, first):
                 self.one_batch(number, batch)

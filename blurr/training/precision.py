@@ -1,4 +1,4 @@
-"""Train in less than 32 bits: on the CPU as well as on an accelerator, and never silently without effect."""
+"""Train in less than 32 bits, on the CPU or an accelerator, and seed the random generators."""
 
 import random
 from contextlib import ExitStack
@@ -10,14 +10,15 @@ from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 
 from blurr.errors import InputError
+from blurr.training.callbacks.base import ORDER
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 class BFloat16(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Run the model under bfloat16 autocast, on any device; the weights stay fp32, and no loss scaling is needed."""
+    """Run the model under bfloat16 autocast on any device; the weights stay fp32, and the loss needs no scaling."""
 
-    order = MixedPrecision.order
+    order = ORDER["BFloat16"]
 
     def before_batch(self) -> None:
         device = next(self.model.parameters()).device.type
@@ -35,7 +36,7 @@ class BFloat16(Callback):  # type: ignore[misc]  # fastai is not typed
 
 
 def precision_callbacks(precision: Precision) -> list[Callback]:
-    """Give the callbacks that make a learner train in a precision.
+    """Return the callbacks with which a learner trains in a precision.
 
     Args:
         precision: `fp32`; `tf32` (shorter factors in matrix products, on Ampere GPUs and newer); `bf16` (autocast);
@@ -53,14 +54,14 @@ def precision_callbacks(precision: Precision) -> list[Callback]:
 
 
 def check_precision(dtype: torch.dtype, precision: Precision) -> None:
-    """Refuse what torch cannot do: scale gradients of weights that are 16 bits wide themselves.
+    """Refuse precision=fp16 for fp16 weights, whose gradients torch cannot scale.
 
     Raises:
         InputError: both the weights and the precision are fp16.
     """
     if precision == "fp16" and dtype == torch.float16:
         raise InputError(
-            "precision=fp16 scales the gradients of weights in float32, and model.dtype has these in float16. Set "
+            "precision=fp16 scales the gradients of weights in float32, and model.dtype makes them float16. Set "
             "model.dtype=auto, or precision=fp32."
         )
 

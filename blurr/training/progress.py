@@ -1,4 +1,4 @@
-"""Show a training in the terminal: a bar that moves, and one line per epoch that stays."""
+"""Show a training in the terminal: a progress bar, and one line per epoch."""
 
 import time
 from collections.abc import Iterator
@@ -11,25 +11,28 @@ from fastai.learner import Learner
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from blurr.process.terminal import terminal
+from blurr.training.callbacks.base import ORDER
+
 WIDTH = 11
 
 
 class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Draw a bar for each pass over the rows, a few times a second, and print the metrics of each epoch.
+    """Draw a bar for each pass over the rows, and print the metrics of each epoch.
 
-    Where the output is no terminal there is no bar, only the lines.
+    If the output is not a terminal, there is no bar.
     """
 
-    order = ProgressCallback.order
+    order = ORDER["TerminalProgress"]
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, emoji=False, markup=False)
+        self.console = console or terminal()
         self.done = 0
 
     @staticmethod
     @contextmanager
     def shown(learner: Learner) -> Iterator[None]:
-        """Replace fastai's own progress bar, which is made for notebooks."""
+        """Replace fastai's progress bar, which is made for notebooks, in a `with` block."""
         learner.remove_cbs(learner._grab_cbs(ProgressCallback))
         progress = TerminalProgress()
         logger, learner.logger = learner.logger, progress.write
@@ -55,8 +58,7 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
         self.bar.start()
         self.line = self.bar.add_task("", total=1, note="")
         self.shown_at = 0.0
-        if not hasattr(self.learn, "lr_finder"):
-            self.write(self.recorder.metric_names)
+        self.learn.logger(self.recorder.metric_names)  # a no-op in the learning rate finder
 
     def before_train(self) -> None:
         self._start("train")
@@ -67,7 +69,7 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
     def after_batch(self) -> None:
         now = time.monotonic()
         if now - self.shown_at < 0.25 and self.iter + 1 < self.n_iter:
-            return  # reading the loss would make the step wait for the device
+            return  # reading the loss waits for the device, so four times a second must do
         self.shown_at = now
         note = f"loss {float(self.learn.smooth_loss):.4f}" if self.training else ""
         self.bar.update(self.line, completed=self.iter + 1, note=note)

@@ -1,7 +1,7 @@
-"""Learning rate schedules, and the phases of fine-tuning: each is one function that trains a learner.
+"""Learning rate schedules and phases of fine-tuning, each a function that trains a learner.
 
 `lr` is the highest rate: a number, or `slice(first, last)` for the first and the last parameter group.
-Momentum (Adam's beta1) is left alone unless `moms` asks for it. `freeze` trains the head alone, the last group.
+Momentum (Adam's beta1) changes only if `moms` is given. `freeze` trains only the head, the last group.
 """
 
 import math
@@ -11,10 +11,10 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 
 from blurr.config.annotations import Count, Decay, Epochs, Fraction, Natural, Positive
-from blurr.training.optimizers import LearningRate
+from blurr.training.learning_rate import LearningRate
 
 Moms = tuple[Decay, Decay, Decay]
-Shape = Callable[[float], float]  # share of the training done, 0 to 1 → share of the highest learning rate
+Shape = Callable[[float], float]  # from the completed share of the training to the share of the highest rate
 
 
 def one_cycle(
@@ -31,14 +31,14 @@ def one_cycle(
     """Rise by a cosine from `lr / div` to `lr`, then fall to `lr / div_final` (Smith and Topin 2017, arXiv:1708.07120).
 
     Args:
-        learner: is trained.
+        learner: the learner to train.
         lr: highest learning rate.
         epochs: passes over the training rows.
         pct_start: share of the steps in which the rate rises.
         div: the first rate is `lr / div`.
         div_final: the last rate is `lr / div_final`.
         moms: momentum at the start, the peak and the end.
-        freeze: train the head alone.
+        freeze: train only the head.
     """
     shape = _rise_and_fall(pct_start, 1 / div, 1 / div_final)
     _fit(learner, epochs, lr, shape, _cycle(pct_start, moms), freeze=freeze)
@@ -54,13 +54,13 @@ def fine_tune(
     pct_start: Fraction = 0.3,
     div: Positive = 5.0,
 ) -> None:
-    """Train the head alone, then all, with smaller rates for earlier parameter groups, as fastai's `fine_tune` does.
+    """Train the head, then all weights, with smaller rates for earlier parameter groups, as fastai's `fine_tune` does.
 
     Args:
-        learner: is trained.
-        lr: learning rate of the head, halved when all is trained; a slice gives the second phase's rates as they are.
-        epochs: passes with all weights.
-        freeze_epochs: passes with the head alone.
+        learner: the learner to train.
+        lr: learning rate of the head, halved for the second phase; a slice sets the rates of the second phase.
+        epochs: passes that train all weights.
+        freeze_epochs: passes that train only the head.
         lr_mult: the first group's rate is `lr / 2 / lr_mult`.
         pct_start: share of the steps of the second phase in which the rate rises.
         div: the first rate of the second phase is divided by this.
@@ -75,13 +75,13 @@ def fine_tune(
 
 
 def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Epochs = 1, final_epochs: Epochs = 1) -> None:
-    """Unfreeze one parameter group at a time, from the head on (Howard and Ruder 2018, arXiv:1801.06146).
+    """Unfreeze one parameter group at a time, from the head down (Howard and Ruder 2018, arXiv:1801.06146).
 
     Args:
-        learner: is trained.
+        learner: the learner to train.
         lr: highest learning rate of each phase.
-        epochs: passes in each phase but the last.
-        final_epochs: passes with all weights.
+        epochs: passes of each phase except the last.
+        final_epochs: passes that train all weights.
     """
     if learner.opt is None:
         learner.create_opt()
@@ -95,7 +95,7 @@ def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Epochs = 1
 def flat_cos(
     learner: Learner, lr: LearningRate, *, epochs: Epochs = 4, pct_start: Fraction = 0.75, freeze: bool = False
 ) -> None:
-    """Keep the rate for `pct_start` of the steps, then let it fall to 0 by a cosine."""
+    """Keep the rate for `pct_start` of the steps, then decrease it to 0 by a cosine."""
 
     def shape(done: float) -> float:
         return 1.0 if done < pct_start else _cosine((done - pct_start) / (1 - pct_start))
@@ -106,7 +106,7 @@ def flat_cos(
 def linear_warmup(
     learner: Learner, lr: LearningRate, *, epochs: Epochs = 4, warmup: Fraction = 0.1, freeze: bool = False
 ) -> None:
-    """Rise linearly for `warmup` of the steps, then fall linearly to 0, as is usual for BERT."""
+    """Rise linearly for `warmup` of the steps, then fall linearly to 0, the usual schedule of BERT."""
 
     def shape(done: float) -> float:
         return done / warmup if done < warmup else (1 - done) / max(1 - warmup, 1e-12)
@@ -149,7 +149,7 @@ def _fit(
     *,
     freeze: bool = False,
 ) -> None:
-    """Train with each group's highest rate multiplied by what `shape` gives."""
+    """Train with the highest rate of each group multiplied by `shape`."""
     if freeze:
         learner.freeze()
     if learner.opt is None:

@@ -10,7 +10,7 @@ from fastai.callback.core import Callback
 
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.tracking.mlflow_sink import MLflowSink
-from blurr.tracking.run import MLflowTracker
+from blurr.tracking.trackers import MLflowTracker
 
 SECONDS = {"train": 5, "upload": 10}  # a step is finished, and what is being sent is waited for
 
@@ -42,12 +42,14 @@ class WaitingCallback(Callback):
             reached("train")
 
 
-class WaitingSink(MLflowSink):
-    def model(self, *given: Any) -> None:
-        super().model(*given)
-        self._spool.put(partial(reached, "upload"))
-
-
 class WaitingTracker(MLflowTracker):
-    def open(self, *, run_id: str | None = None, tags: Any = None) -> WaitingSink:
-        return WaitingSink(self, run_id=run_id, tags=tags or {})
+    def open(self, *, run_id: str | None = None, tags: Any = None) -> MLflowSink:
+        sink: Any = super().open(run_id=run_id, tags=tags)
+        send = sink.model
+
+        def model(*given: Any) -> None:
+            send(*given)
+            sink._spool.put(partial(reached, "upload"))
+
+        sink.model = model
+        return sink

@@ -32,11 +32,12 @@ from blurr.text.modeling.all import (
     as_opt_func,
 )
 from blurr.training.callbacks.class_balance import ClassBalance, chances
+from blurr.training.callbacks.early_stopping import EarlyStopping
 from blurr.training.callbacks.ema import EMA
 from blurr.training.callbacks.gradient_accumulation import GradientAccumulation, count_targets
 from blurr.training.callbacks.gradient_checkpointing import GradientCheckpointing
 from blurr.training.callbacks.model_outputs import ModelOutputs
-from blurr.training.callbacks.save_best import EarlyStopping, SaveBest
+from blurr.training.callbacks.save_best import SaveBest
 from blurr.training.precision import precision_callbacks, seed_everything
 from blurr.training.schedules import one_cycle
 

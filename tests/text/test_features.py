@@ -160,7 +160,7 @@ def test_a_body_that_is_trained_from_the_start_is_a_mistake():
 
 def test_a_head_that_reads_pads_is_refused_and_the_model_left_as_it_was():
     learner = learner_of(QuestionAnswering(), ANSWERS, "bert", CacheFrozenFeatures())
-    with pytest.raises(InputError, match="reads what the body gives for pads, .* Leave cache_frozen_features out"):
+    with pytest.raises(InputError, match="reads the body's outputs at pads, .* Leave cache_frozen_features out"):
         constant(learner, 1e-2, epochs=1, freeze=True)
     assert "forward" not in vars(learner.model.hf_model.base_model)
 
@@ -169,7 +169,7 @@ def test_lists_of_hidden_states_are_not_kept():
     cbs = [CacheFrozenFeatures(), ModelOutputs(hidden_states=True)]
     learner = learner_of(SequenceClassification(), REVIEWS, "bert", *cbs)
     with pytest.raises(
-        InputError, match=r"is asked for \['hidden_states'\]. Leave it out, or the callback model_outputs"
+        InputError, match=r"returns \['hidden_states'\], too\. Leave out this callback or model_outputs"
     ):
         constant(learner, 1e-2, epochs=1, freeze=True)
 
@@ -180,7 +180,7 @@ def test_a_model_without_a_body_of_its_own_is_refused():
         def base_model(self) -> nn.Module:
             return self
 
-    with pytest.raises(InputError, match="Headless has no body apart from its head"):
+    with pytest.raises(InputError, match="Headless has no separate body"):
         body_of(Headless(2, 2))
 
 

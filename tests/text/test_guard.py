@@ -87,7 +87,7 @@ def test_such_batches_can_be_left_out(learner, caplog):
     learn = learner(Guard("skip"), spoil)
     learn.fit(1)
     assert spoil.taken == len(learn.dls.train) - 2
-    assert caplog.text.count("The batch is left out") == 2
+    assert caplog.text.count("The batch is skipped") == 2
     assert all(torch.isfinite(p).all() for p in learn.model.parameters())
     assert np.isfinite([float(loss) for loss in learn.recorder.losses]).all()
 
@@ -101,9 +101,9 @@ def test_leaving_out_ends_where_nothing_else_is_left(learner):
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"input_ids": [[1, 10]]}, r"token ids from 1 to 10, and the model knows 0 to 9: the tokenizer and the model"),
+        ({"input_ids": [[1, 10]]}, r"token ids from 1 to 10, and the model has 0 to 9: the tokenizer does not fit"),
         ({"input_ids": [[-1, 2]]}, r"token ids from -1 to 2"),
-        ({"input_ids": [[1]], "labels": [2]}, r"label ids from 2 to 2, and the model knows 0 to 1: give the model"),
+        ({"input_ids": [[1]], "labels": [2]}, r"label ids from 2 to 2, and the model has 0 to 1: give the model"),
         ({"input_ids": [[1]], "labels": [[0, -3]]}, r"label ids from -3 to 0"),
     ],
     ids=["token too large", "token negative", "label too large", "label negative"],

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from running import run
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score
 
-from blurr.config import checks, composing
+from blurr.config import composing
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.experiment import fitted_metrics, run_experiment
+from blurr.experiment import fitted_metrics
 from blurr.plan import plan
 from blurr.report.classes import confusion, per_class
 from blurr.runs.jsonlines import read_lines
@@ -42,15 +43,6 @@ QUICK = ("tracking=none", "report=false", "schedule.epochs=1", "loader.batch_siz
 def rows_of(labels: list[Any], n: int) -> list[dict[str, Any]]:
     texts = [f"the film was {WORDS[i % 8]}" + " and a plot" * (i % 3) for i in range(n)]
     return [{"text": text, "label": labels[i % len(labels)]} for i, text in enumerate(texts)]
-
-
-def run(folder: Path, *words: str) -> None:
-    """Compose, check and run as the command line does, in this process."""
-    folder.mkdir()
-    cfg = composing.compose([f"output_dir={folder}", *words])
-    checks.check(cfg)
-    choices = dict(composing.HydraConfig.get().runtime.choices)
-    run_experiment(cfg, folder=folder, overrides=list(words), choices=choices)
 
 
 def trained(work: Path, checkpoint: Path, rows: list[dict[str, Any]], *words: str) -> Path:

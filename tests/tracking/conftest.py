@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blurr.tracking.run import MLflowTracker
+from blurr.tracking.trackers import MLflowTracker
 
 
 @pytest.fixture

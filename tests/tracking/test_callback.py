@@ -15,8 +15,9 @@ from fastai.metrics import mse
 from fastai.optimizer import OptimWrapper
 
 from blurr.runs.jsonlines import read_lines
-from blurr.tracking.callback import TrackingCallback, scores
-from blurr.tracking.run import NoTracker, tracked_run
+from blurr.tracking.trackers import NoTracker, tracked_run
+from blurr.training.callbacks.base import epoch_scores
+from blurr.training.tracking import TrackingCallback
 
 ROWS, BATCH = 24, 4
 STEPS = ROWS // BATCH
@@ -191,9 +192,11 @@ def test_a_score_that_is_no_number_is_left_out():
         metric_names=["epoch", "train_loss", "valid_loss", "per_class", "time"],
         cancel_train=False,
         train_metrics=False,
+        valid_metrics=True,
+        add_time=True,
         final_record=[0.5, 0.25, "0.1/0.2"],
     )
-    assert scores(recorder) == {"valid/loss": 0.25}
+    assert epoch_scores(recorder) == {"train/loss": 0.5, "valid/loss": 0.25}
 
 
 def test_it_runs_right_after_the_recorder():

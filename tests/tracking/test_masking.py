@@ -6,7 +6,7 @@ from threading import Event, Thread
 import pytest
 
 from blurr.runs.secrets import mask_config, mask_overrides, mask_text
-from blurr.tracking.run import NoTracker, tracked_run
+from blurr.tracking.trackers import NoTracker, tracked_run
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ from faulty_server import before
 from forked import Forked, code
 from mlflow import MlflowClient
 
-from blurr.tracking.run import MLflowTracker, tracked_run
 from blurr.tracking.sync import sync
+from blurr.tracking.trackers import MLflowTracker, tracked_run
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from blurr.tracking.run import MLflowTracker, tracked_run
+from blurr.tracking.trackers import MLflowTracker, tracked_run
 
 uri, folder, seconds = sys.argv[1:]
 with tracked_run(MLflowTracker(uri=uri), folder=Path(folder), config={}, overrides=[], tags={}) as run:

@@ -18,8 +18,8 @@ from blurr.data.core import RawData
 from blurr.errors import InputError, ResourceError
 from blurr.process.signals import Interrupted
 from blurr.runs.jsonlines import read_lines
-from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
 from blurr.tracking.store import request_limits
+from blurr.tracking.trackers import MLflowTracker, NoTracker, tracked_run
 
 CONFIG = {
     "task": {"_target_": "blurr.text.mine.Task", "kind": "auto"},

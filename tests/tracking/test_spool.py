@@ -9,8 +9,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from blurr.tracking.run import MLflowTracker, tracked_run
 from blurr.tracking.spool import Spool
+from blurr.tracking.trackers import MLflowTracker, tracked_run
 
 
 class Store:
@@ -102,7 +102,7 @@ def test_what_can_never_be_taken_is_passed_over(error, spool, store, caplog):
     assert spool.settle(5)
     assert store.values == [1]
     assert spool.left == 1
-    assert "MLflow refuses a record" in caplog.text
+    assert "MLflow refused a record" in caplog.text
 
 
 def test_closing_waits_no_longer_than_it_should_and_counts_what_is_left(spool, store):
@@ -142,4 +142,4 @@ def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(tmp_pat
     assert (folder / "metrics.json").exists()
     assert (folder / "predictions.jsonl").exists()
     assert caplog.text.count("sending is retried") == 1
-    assert f"have not reached MLflow. To send them: blurr track sync {folder}" in caplog.text
+    assert f"did not reach MLflow. To send them: blurr track sync {folder}" in caplog.text

@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from blurr.tracking.run import NoTracker, tracked_run
 from blurr.tracking.summary import show_summary
+from blurr.tracking.trackers import NoTracker, tracked_run
 
 METRICS = {"valid/accuracy": 0.94231, "valid/loss": 0.18345, "train/seconds": 1234567.0}
 

@@ -11,9 +11,9 @@ from blurr.cli import main
 from blurr.errors import InputError, ResourceError
 from blurr.runs.journal import Journal, writing
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.run import MLflowTracker, NoTracker, tracked_run
 from blurr.tracking.sink import PARENT, TRIAL
 from blurr.tracking.sync import sync
+from blurr.tracking.trackers import MLflowTracker, NoTracker, tracked_run
 
 
 class Dead:
@@ -74,7 +74,7 @@ def test_the_command_says_that_nothing_is_left(cut_off, folder, monkeypatch, cap
 
 
 def test_a_folder_that_is_no_runs_cannot_be_synced(tmp_path):
-    with pytest.raises(InputError, match=r"is no folder of a run: it has no run\.json"):
+    with pytest.raises(InputError, match=r"is not the folder of a run: it has no run\.json"):
         sync(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_an_address_without_its_password_is_asked_for(cut_off, folder):
     journal = Journal.read(folder)
     journal.uri = "postgresql://me:***@host/db"
     journal.write(folder)
-    with pytest.raises(InputError, match=r"has a password, which is not kept\. Give the whole: --uri"):
+    with pytest.raises(InputError, match=r"has a password, which is not recorded\. Give all of it: --uri"):
         sync(folder)
 
 
@@ -144,7 +144,7 @@ def test_the_next_run_closes_those_whose_process_died(tracker, client, folder):
         assert client.get_run(live.id).info.status == "RUNNING"
     found = client.get_run(dead)
     assert found.info.status == "FAILED"
-    assert "died without a word" in found.data.tags["blurr.error"]
+    assert "was killed, or the machine went down" in found.data.tags["blurr.error"]
     assert client.get_run(elsewhere).info.status == "RUNNING"
 
 

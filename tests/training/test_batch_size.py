@@ -4,15 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import running
 import torch
 from checkpoints import tiny_bert
 from fastai.callback.core import Callback
-from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from blurr.config import checks, composing
 from blurr.errors import InputError, ResourceError, is_out_of_memory
-from blurr.experiment import run_experiment
 from blurr.loading.loader import Loader
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training import batch_size
@@ -51,8 +49,11 @@ def learners(folder: Path, rows: int, error: Exception, seen: list[tuple[int, in
     return learn, learner_of
 
 
-@pytest.mark.parametrize("error", [CUDA, CPU, MemoryError()], ids=["CUDA", "CPU", "Python"])
-@pytest.mark.parametrize(("holds", "found"), [(100, 8), (4, 4), (3, 2), (1, 1)])
+@pytest.mark.parametrize(
+    ("error", "holds", "found"),
+    [(CUDA, 100, 8), (CUDA, 4, 4), (CUDA, 3, 2), (CUDA, 1, 1), (CPU, 3, 2), (MemoryError(), 3, 2)],
+    ids=["all", "4 rows", "3 rows", "1 row", "CPU", "Python"],
+)
 def test_the_size_is_halved_until_it_fits_and_nothing_is_changed(tiny_bert: Path, error, holds: int, found: int):
     seen: list[tuple[int, int]] = []
     learn, learner_of = learners(tiny_bert, holds, error, seen)
@@ -71,7 +72,7 @@ def test_the_size_is_halved_until_it_fits_and_nothing_is_changed(tiny_bert: Path
 
 def test_one_row_that_does_not_fit_is_a_failure_of_the_machine(tiny_bert: Path):
     _, learner_of = learners(tiny_bert, 0, CUDA, [])
-    with pytest.raises(ResourceError, match=r"does not hold a batch of one row\. Lower task\.max_length"):
+    with pytest.raises(ResourceError, match=r"a batch of one row does not fit\. Lower task\.max_length"):
         find_batch_size(learner_of, 32)
 
 
@@ -95,12 +96,7 @@ def test_a_size_that_is_not_found_yet_is_no_size():
 
 
 def run(folder: Path, *words: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg = composing.compose([f"output_dir={folder}", "model.weights=scratch", "data.rows=96", "report=false", *words])
-    checks.check(cfg)
-    choices = dict(OmegaConf.to_container(composing.HydraConfig.get().runtime.choices))
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])
-    run_experiment(cfg, folder=folder, overrides=list(words), choices=choices)
+    running.run(folder, *words, usual=("data.rows=96", *running.TINY_BERT))
 
 
 STOP = "+callbacks.stopper={_target_: stopping.StopAt}"

@@ -4,15 +4,13 @@ import logging
 from pathlib import Path
 
 import pytest
+import running
 import torch
-from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from spoiling import SpoilAt
 from stopping import StopAt
 
-from blurr.config import checks, composing
 from blurr.errors import InputError
-from blurr.experiment import run_experiment
 from blurr.runs.jsonlines import read_lines
 from blurr.training.guard import MAX_ROLLBACKS
 
@@ -21,13 +19,8 @@ STEPS = 2 * 8  # two epochs of eight batches
 
 
 def run(folder: Path, *words: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    usual = ["model.weights=scratch", "data.rows=80", "loader.batch_size=8", "schedule.epochs=2", "on_nan=rollback"]
-    cfg = composing.compose([f"output_dir={folder}", *usual, SPOIL, STOP, "report=false", "tracking=none", *words])
-    checks.check(cfg)
-    choices = dict(OmegaConf.to_container(composing.HydraConfig.get().runtime.choices))
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])
-    run_experiment(cfg, folder=folder, overrides=list(words), choices=choices)
+    usual = ("data.rows=80", "loader.batch_size=8", "schedule.epochs=2", "on_nan=rollback", SPOIL, STOP)
+    running.run(folder, *words, usual=(*usual, "tracking=none", *running.TINY_BERT))
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +59,8 @@ def test_a_step_that_spoils_the_weights_is_the_one_left_out_and_no_checkpoint_ha
     caplog.set_level(logging.WARNING)
     spoilt(steps={(0, 4)})
     run(work, "checkpoint.every_steps=1")
-    assert "No checkpoint is written at step 5: the weights are not finite" in caplog.text
-    assert caplog.text.count("batch 4 is left out from now on") == 1
+    assert "No checkpoint was written at step 5: the weights are not finite" in caplog.text
+    assert caplog.text.count("batch 4 is skipped from now on") == 1
     assert is_sound(work)
     assert last_step(work) == STEPS - 1
 
@@ -76,7 +69,7 @@ def test_the_last_step_of_an_epoch_is_looked_at_too(work: Path, spoilt, caplog):
     caplog.set_level(logging.WARNING)
     spoilt(steps={(0, 7), (1, 7)})
     run(work)
-    assert caplog.text.count("batch 7 is left out from now on") == 2
+    assert caplog.text.count("batch 7 is skipped from now on") == 2
     assert is_sound(work)
     assert read_lines(work / "metrics.jsonl")[-1]["step"] == STEPS - 2
 

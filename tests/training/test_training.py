@@ -20,7 +20,8 @@ from torch import nn
 from blurr.config import paths
 from blurr.errors import InputError
 from blurr.training import schedules
-from blurr.training.optimizers import LR_OF_WEIGHTS, TorchOptimizer, adamw, as_opt_func, learning_rate
+from blurr.training.learning_rate import LR_OF_WEIGHTS, as_numbers, found_rate, learning_rate
+from blurr.training.optimizers import TorchOptimizer, adamw, as_opt_func
 from blurr.training.precision import precision_callbacks, seed_everything
 
 STEPS = 10  # of an epoch
@@ -203,27 +204,26 @@ def test_an_optimizers_state_goes_through_save_and_load(tmp_path: Path):
     ],
     ids=["number", "pair", "pair of a config", "none"],
 )
-def test_a_learning_rate_is_a_number_a_pair_or_the_weights_own(wish, weights: str, expected, tmp_path: Path):
-    assert learning_rate(wish, learner(tmp_path), weights=weights, folder=tmp_path) == expected
+def test_a_learning_rate_is_a_number_a_pair_or_the_weights_own(wish, weights: str, expected):
+    lr = learning_rate(wish, weights=weights, find=pytest.fail)
+    assert lr == expected
+    assert learning_rate(as_numbers(lr), weights=weights, find=pytest.fail) == expected
 
 
 def test_there_is_a_rate_for_each_kind_of_weights():
     assert set(LR_OF_WEIGHTS) == {"pretrained", "scratch"}
 
 
-@pytest.mark.parametrize("wish", ["fast", 0, -1e-3, [1e-3], [1e-3, "x"], [1, 2, 3], True])
-def test_another_learning_rate_is_refused(wish, tmp_path: Path):
-    if wish == [1e-3]:
-        assert learning_rate(wish, learner(tmp_path), weights="scratch", folder=tmp_path) == 1e-3
-        return
+@pytest.mark.parametrize("wish", ["fast", 0, -1e-3, [1e-3, "x"], [1, 2, 3], True])
+def test_another_learning_rate_is_refused(wish):
     with pytest.raises(InputError, match="optimizer.lr is .*auto"):
-        learning_rate(wish, learner(tmp_path), weights="scratch", folder=tmp_path)
+        learning_rate(wish, weights="scratch", find=pytest.fail)
 
 
 def test_auto_finds_a_rate_leaves_its_curve_and_the_model_as_it_was(tmp_path: Path):
     learn = learner(tmp_path)
     before = [p.clone() for p in learn.model.parameters()]
-    found = learning_rate("auto", learn, weights="scratch", folder=tmp_path)
+    found = learning_rate("auto", weights="scratch", find=partial(found_rate, learn, tmp_path))
     curve = json.loads((tmp_path / "lr_find.json").read_text())
     assert 1e-7 < found < 10
     assert curve["lr"] == found

@@ -7,6 +7,7 @@ from blurr.data.core import RawData, Schema, from_data
 from blurr.loading.dataloader import RowsDL as TextDL
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
+from blurr.tasks.exports import load_learner
 from blurr.text.blocks import (
     BatchTokenizeTransform,
     LMBatchTokenizeTransform,
@@ -70,6 +71,7 @@ __all__ = [
     "first_blurr_tfm",
     "from_data",
     "get_hf_objects",
+    "load_learner",
     "read_answers",
     "read_words",
     "tokenize_pairs",

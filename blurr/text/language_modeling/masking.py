@@ -171,7 +171,7 @@ class MaskingCollator(TextCollator):
         super().__init__(
             tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
         )
-        self.pads["words"] = NO_WORD
+        self.pad_values["words"] = NO_WORD
         self.first_position = first_position
         self.masking, self.train, self.mask_id = masking, train, tokenizer.mask_token_id
         self.ordinary = np.setdiff1d(np.arange(len(tokenizer)), special_ids(tokenizer))

@@ -1,4 +1,4 @@
-"""Run a frozen body once for each row, and reuse what it gives the head in the epochs that follow."""
+"""Run a frozen body once per row, and reuse its outputs in later epochs."""
 
 import inspect
 import logging
@@ -7,7 +7,6 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 import torch
-from fastai.callback.core import Callback
 from fastai.learner import Learner
 from torch import nn
 from transformers.utils.generic import ModelOutput
@@ -15,31 +14,31 @@ from transformers.utils.generic import ModelOutput
 from blurr.config.annotations import Positive
 from blurr.errors import InputError
 from blurr.models.wrapper import logits_of
+from blurr.training.callbacks.base import ORDER, TrainingCallback
 
 log = logging.getLogger(__name__)
 Features = dict[str, torch.Tensor]  # of one row: `(hidden,)`, or `(tokens, hidden)` without pads
-Share = Literal["nothing", "first token", "all"]  # what a head reads of a field of the body's output
-TOLERANCE = 1e-5  # by which the loss may move for the pads' sake
+Share = Literal["nothing", "first token", "all"]  # the part of an output field that a head reads
+TOLERANCE = 1e-5  # relative change of the loss without the features of pads, from rounding alone
 
 
-class CacheFrozenFeatures(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Keep what a frozen body gives for each row, of training and validation, while a fit goes on.
+class CacheFrozenFeatures(TrainingCallback):
+    """Cache the outputs of a frozen body for each training and validation row during a fit.
 
-    The body is in eval mode meanwhile: with dropout it would give something else each time. Only what the head reads is
-    kept: 4 bytes for each number, so with 768 of them to a token, 3 KB a row where the head reads the pooled output or
-    the first token, and 3 KB a token where it reads all. Rows are told by their token ids, so that a row whose tokens
-    change, as masks do, is run anew. In a fit that trains the body, after one that did not, nothing is kept. A resumed
-    run runs the body anew, in other batches, so that its weights differ in the last digits.
+    The body stays in eval mode, because dropout would change its outputs each time. Only what the head reads is cached:
+    with 768 numbers of 4 bytes per token, this is 3 KB per row if the head reads the pooled output or the first token,
+    and 3 KB per token if it reads all. The key is the row's token ids, so that a row with new masks is run again.
+    A later fit that trains the body caches nothing. A resumed run fills its cache with other batches, so that its
+    weights differ in the last digits.
 
     Args:
-        gigabytes: of memory at the most, on the model's device; the body is run each time for rows beyond it.
+        gigabytes: the largest size of the cache, on the model's device; the body runs each time for rows beyond it.
 
     Raises:
-        InputError: in the first fit the body is trained, or there is no telling it from the head; or the head reads
-            what stands at pads.
+        InputError: the first fit trains the body, the model has no separate body, or the head reads outputs at pads.
     """
 
-    order = 0  # after the inputs are ready, before another precision begins
+    order = ORDER["CacheFrozenFeatures"]
 
     def __init__(self, gigabytes: Positive = 4.0) -> None:
         self.gigabytes = gigabytes
@@ -47,10 +46,12 @@ class CacheFrozenFeatures(Callback):  # type: ignore[misc]  # fastai is not type
         self.has_kept = False
 
     def before_fit(self) -> None:
-        self.after_fit()  # a fit that was broken off has left things as they were
+        super().before_fit()
+        self.after_fit()  # a fit that was broken off has not restored the body
 
     def before_train(self) -> None:
-        if self.frozen is None and not hasattr(self.learn, "lr_finder"):
+        super().before_train()
+        if self.frozen is None:
             self._begin(body_of(self.model.hf_model))
         if self.frozen is not None:
             self.frozen.body.eval()
@@ -60,7 +61,7 @@ class CacheFrozenFeatures(Callback):  # type: ignore[misc]  # fastai is not type
             self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30)), True
         elif not self.has_kept:
             raise InputError(
-                "callbacks=[cache_frozen_features] has nothing to keep: the schedule trains the body from the start. "
+                "callbacks=[cache_frozen_features] has nothing to cache: the schedule trains the body from the start. "
                 "Choose schedule=fine_tune or gradual_unfreezing, or set schedule.freeze=true."
             )
 
@@ -75,7 +76,7 @@ class CacheFrozenFeatures(Callback):  # type: ignore[misc]  # fastai is not type
             self._compare(frozen)
 
     def _compare(self, frozen: "FrozenBody") -> None:
-        """Refuse a head that makes something else of features without those of pads."""
+        """Raise an InputError if the loss changes without the features of pads."""
         frozen.restore()
         self.model.eval()
         with torch.no_grad():
@@ -87,29 +88,29 @@ class CacheFrozenFeatures(Callback):  # type: ignore[misc]  # fastai is not type
         if abs(plain - reused) > TOLERANCE * max(1.0, abs(plain)):
             frozen.restore()
             raise InputError(
-                f"The head of {type(self.model.hf_model).__name__} reads what the body gives for pads, which differs "
-                f"from batch to batch: the loss is {plain:.6g}, and {reused:.6g} without. Leave cache_frozen_features "
-                "out."
+                f"The head of {type(self.model.hf_model).__name__} reads the body's outputs at pads, which differ "
+                f"from batch to batch: the loss is {plain:.6g} with them and {reused:.6g} without. Leave "
+                "cache_frozen_features out."
             )
 
     def after_fit(self) -> None:
         if self.frozen is not None:
             self.frozen.restore()
-            log.info("The frozen body was run once for %s", self.frozen)
+            log.info("The frozen body was run once for %s.", self.frozen)
         self.frozen = None
 
 
 class FrozenBody:
-    """Stands in for the body of a model, and runs it only for rows that it does not know.
+    """Replaces the `forward` of a body, and runs it only for rows that are not cached.
 
     Args:
-        body: whose output a head reads.
-        room: bytes to keep at the most.
+        body: the module whose outputs the head reads.
+        room: largest size of the cache in bytes.
 
     Attributes:
         kind: class of the body's output.
-        reads: how much of each of its fields is kept.
-        is_tried: the head was found to do without what stands at pads.
+        reads: the part of each output field that is cached.
+        is_tried: whether a batch with pads has shown that the head does not read them.
     """
 
     def __init__(self, body: nn.Module, room: int) -> None:
@@ -123,18 +124,18 @@ class FrozenBody:
         self.is_tried = False
 
     def __str__(self) -> str:
-        return f"{len(self.kept):,} rows, of which {self.size / 2**20:,.0f} MiB were kept."
+        return f"{len(self.kept):,} rows, and {self.size / 2**20:,.0f} MiB of its outputs were kept"
 
     def replace(self) -> None:
-        """Stand in for the body, whose place among the modules, and so in a checkpoint, is left alone."""
+        """Replace `forward` alone, so that the names of the weights, as in a checkpoint, stay the same."""
         self.body.forward = self.reuse
 
     def restore(self) -> None:
-        """Let the body run again; its own `forward` is that of its class."""
+        """Restore the `forward` of the body's class."""
         self.body.__dict__.pop("forward", None)
 
     def reuse(self, *args: Any, **options: Any) -> ModelOutput:
-        """Take the place of `forward`."""
+        """Return the output of `forward`, from the cache where possible."""
         bound = self.signature.bind(*args, **options)
         tensors = {name: v for name, v in bound.arguments.items() if isinstance(v, torch.Tensor)}
         real = real_tokens(tensors)
@@ -151,7 +152,7 @@ class FrozenBody:
         return self.kind(**self._put_together([fresh.get(key) or self.kept[key] for key in keys], real))
 
     def _taken_apart(self, output: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[Features]:
-        """Give the features of each row."""
+        """Split an output into the features of each row."""
         rows: list[Features] = [{} for _ in real]
         for name, share in self.reads.items():
             for row, values, mask in zip(rows, output[name], real, strict=True):
@@ -169,10 +170,10 @@ class FrozenBody:
                 self.size += size
 
     def _put_together(self, rows: list[Features], real: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Make a batch of rows, with zeros at pads."""
+        """Join the features of rows into a batch, with zeros at pads."""
         fields = {}
         for name, share in self.reads.items():
-            if share == "nothing":  # heads count fields from the front, so none may be missing
+            if share == "nothing":  # heads index fields by position, so none may be missing
                 fields[name] = torch.empty(len(rows), 0)
             elif share == "first token" or rows[0][name].ndim == 1:
                 fields[name] = torch.stack([row[name] for row in rows])
@@ -184,28 +185,28 @@ class FrozenBody:
 
 
 def body_of(hf_model: Any) -> nn.Module:
-    """Give the part of a model below its head.
+    """Return the part of a model below its head.
 
     Raises:
-        InputError: it has no such part.
+        InputError: the model has no such part.
     """
     body: nn.Module = hf_model.base_model
     if body is hf_model:
         raise InputError(
-            f"{type(hf_model).__name__} has no body apart from its head, whose outputs could be kept. Leave "
+            f"{type(hf_model).__name__} has no separate body whose outputs could be cached. Leave "
             "cache_frozen_features out."
         )
     return body
 
 
 def real_tokens(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Tell tokens from pads, `(batch, sequence)`."""
+    """Return a mask that is False at pads, `(batch, sequence)`."""
     mask = tensors.get("attention_mask")
     return torch.ones_like(tensors["input_ids"], dtype=torch.bool) if mask is None or mask.ndim != 2 else mask.bool()
 
 
 def keys_of(tensors: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[bytes]:
-    """Give a digest of each row's inputs, which does not depend on how many pads there are."""
+    """Return a digest of each row's inputs that does not depend on the number of pads."""
     keys = []
     masks = real.cpu().numpy()
     arrays = [v.cpu().numpy() for v in tensors.values()]
@@ -218,18 +219,18 @@ def keys_of(tensors: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[byt
 def fields_read(
     model: nn.Module, body: nn.Module, x: Mapping[str, torch.Tensor]
 ) -> tuple[type[ModelOutput], dict[str, Share]]:
-    """Find out by gradients how much of each field of the body's output the head reads.
+    """Find out by gradients which part of each field of the body's output the head reads.
 
     Args:
         model: body and head; takes `x`.
-        body: its body.
-        x: a batch.
+        body: the model's body.
+        x: the inputs of a batch.
 
     Returns:
         The class of the output, and the share of each field.
 
     Raises:
-        InputError: the body gives lists, or the head reads something else than one vector, or one of each token.
+        InputError: the body returns lists, or the head reads neither one vector per row nor one per token.
     """
     taken: dict[str, torch.Tensor] = {}
     kinds = []
@@ -257,8 +258,8 @@ def _share(name: str, slope: torch.Tensor | None, x: Mapping[str, torch.Tensor])
         return "nothing"
     if slope.ndim != 2 and slope.shape[:-1] != x["input_ids"].shape:
         raise InputError(
-            f"The head reads {name} of shape {tuple(slope.shape)}, which is neither a vector of each row nor one of "
-            "each token. Leave cache_frozen_features out."
+            f"The head reads {name} of shape {tuple(slope.shape)}, which is neither one vector per row nor one per "
+            "token. Leave cache_frozen_features out."
         )
     return "first token" if slope.ndim == 3 and not slope[:, 1:].any() else "all"
 
@@ -267,13 +268,13 @@ def _refuse_lists(output: ModelOutput) -> None:
     lists = [name for name, values in output.items() if isinstance(values, tuple)]
     if lists:
         raise InputError(
-            f"cache_frozen_features keeps what the head reads alone, and this model is asked for {lists}. Leave it "
-            "out, or the callback model_outputs."
+            f"cache_frozen_features caches only what the head reads, and this model returns {lists}, too. Leave out "
+            "this callback or model_outputs."
         )
 
 
 def _loss(learner: Learner) -> float:
-    """Give the loss of the batch that is about to be run."""
+    """Return the loss of the current batch."""
     output = learner.model(*learner.xb)
     loss = output["loss"] if "loss" in output else learner.loss_func(logits_of(output), *learner.yb)
     return float(loss)

@@ -1,4 +1,4 @@
-"""Draw the rows of rare classes more often in training."""
+"""Draw training rows of rare classes more often."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ from blurr.loading.rows import EncodedRows
 
 
 class ClassBalance(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Draw training rows, with replacement, by the frequency of their class among the training rows.
+    """Draw training rows with replacement, by the frequency of their classes.
 
-    An epoch stays as long as it is. `task.class_weights=balanced` does the same in expectation by the loss; this one
-    works with every loss, and sees rare rows more often rather than harder.
+    An epoch keeps its number of rows. `task.class_weights=balanced` does the same in expectation, by the loss; this
+    callback works with every loss, and repeats rare rows instead of weighting them.
 
     Args:
-        strength: 1 makes all classes equally frequent, 0 leaves them as they are; between, a class's frequency is
-            taken to the power of `1 - strength`.
+        strength: 1 makes all classes equally frequent, 0 changes nothing; in between, the frequency of a class is
+            raised to the power of `1 - strength`.
 
     Raises:
-        InputError: the training rows do not have one class each.
+        InputError: a training row has no class, or several.
     """
 
     def __init__(self, strength: Fraction = 1.0) -> None:
@@ -40,10 +40,10 @@ class ClassBalance(Callback):  # type: ignore[misc]  # fastai is not typed
 
 
 def classes_of(dl: RowsDL) -> NDArray[np.int64]:
-    """Give the class id of each row.
+    """Return the class id of each row.
 
     Raises:
-        InputError: a row has several, or a number that is no class.
+        InputError: a row has several classes, or a number that is not a class.
     """
     rows = dl.dataset
     labels = rows.columns.get("labels") if isinstance(rows, EncodedRows) else [row[-1].tolist() for row in rows]
@@ -57,7 +57,7 @@ def classes_of(dl: RowsDL) -> NDArray[np.int64]:
 
 
 def chances(classes: NDArray[np.int64], strength: float) -> NDArray[np.float64]:
-    """Give the chance of each row to be drawn, by its class; they sum to 1."""
+    """Return the probability of each row to be drawn; they sum to 1."""
     counts = np.bincount(classes)
     weights = counts[classes].astype(float) ** -strength
     return np.asarray(weights / weights.sum())

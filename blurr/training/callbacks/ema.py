@@ -3,54 +3,51 @@
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback
-from fastai.callback.tracker import TrackerCallback
 
 from blurr.config.annotations import OpenFraction
+from blurr.training.callbacks.base import ORDER, TrainingCallback
 
 
-class EMA(Callback):  # type: ignore[misc]  # fastai is not typed
+class EMA(TrainingCallback):
     """Keep an exponential moving average of the weights (Polyak and Juditsky 1992; Tarvainen and Valpola 2017).
 
-    The average stands in the model from each validation on until the training goes on, and at the end: what is scored,
-    kept as the best, and saved is the average. Each fit, such as a phase of fine-tuning, begins one of its own.
+    The average replaces the weights during each validation and when a fit ends: it is what is scored, kept as the best,
+    and saved. Each fit, such as a phase of fine-tuning, starts a new average.
 
     Args:
-        decay: share of the average that stays at each step. In the first steps, `t`, it is `(1 + t) / (10 + t)` where
-            that is less, so that the first weights are soon forgotten.
+        decay: share of the average that each step keeps. At step `t` it is at most `(1 + t) / (10 + t)`, so that the
+            initial weights soon lose their influence.
     """
 
-    order = TrackerCallback.order - 1  # which loads the best weights when the training ends
+    order = ORDER["EMA"]
 
     def __init__(self, decay: OpenFraction = 0.999) -> None:
         self.decay = decay
 
-    def before_fit(self) -> None:
-        self.is_fitting = False  # fastai calls this for a mere validation, too
-
     def before_train(self) -> None:
-        if self.is_fitting:
+        if self.has_trained:
             self._put(average=False)
-        elif not hasattr(self.learn, "lr_finder"):
-            self.is_fitting, self.is_in_model, self.taken = True, False, 0
+        else:
+            self.is_in_model, self.taken = False, 0
             self.trained = [p for p in self.model.parameters() if p.requires_grad]
-            self.other = [p.detach().clone() for p in self.trained]  # the average, or the weights while that stands in
+            self.other = [
+                p.detach().clone() for p in self.trained
+            ]  # the average, or the weights while it replaces them
+        super().before_train()
 
     def after_step(self) -> None:
-        if self.is_fitting:
-            self.taken += 1
-            rest = 1 - min(self.decay, (1 + self.taken) / (10 + self.taken))
-            torch._foreach_lerp_(self.other, [p.detach() for p in self.trained], rest)
+        self.taken += 1
+        rest = 1 - min(self.decay, (1 + self.taken) / (10 + self.taken))
+        torch._foreach_lerp_(self.other, [p.detach() for p in self.trained], rest)
 
     def before_validate(self) -> None:
-        if self.is_fitting:
+        if self.has_trained:
             self._put(average=True)
 
     def after_fit(self) -> None:
-        if self.is_fitting:
+        if self.has_trained:
             self._put(average=True)
             self.trained, self.other = [], []
-        self.is_fitting = False
 
     def state(self) -> dict[str, Any]:
         return {"taken": self.taken, "average": self.other}
@@ -60,7 +57,7 @@ class EMA(Callback):  # type: ignore[misc]  # fastai is not typed
         torch._foreach_copy_(self.other, state["average"])
 
     def _put(self, *, average: bool) -> None:
-        """Exchange the weights and their average, unless the wanted ones stand in the model."""
+        """Put the average, or the weights, into the model by exchanging the two."""
         if self.is_in_model == average:
             return
         for parameter, other in zip(self.trained, self.other, strict=True):

@@ -1,33 +1,32 @@
-"""Take one optimizer step for several batches, as if they were one, whatever number of tokens each of them holds."""
+"""Take one optimizer step for several batches, exactly as if they were one."""
 
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelBatchException
-from fastai.callback.training import GradientAccumulation as FastaiAccumulation
 from fastai.losses import BaseLoss
 from torch import nn
 
 from blurr.config.annotations import Count
 from blurr.loading.rows import IGNORED
+from blurr.training.callbacks.base import ORDER
 
 
 class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typed
     """Add up the gradients of `batches` batches before each step.
 
-    A loss is a mean over the real targets of its batch, so each gradient counts by the number of these: four batches
-    of 8 rows move the weights as one of 32 does, for losses over rows and over tokens. The last step of an epoch takes
-    the batches that are left. Schedules go on by optimizer steps, and `after_step` comes once for each.
+    A loss is a mean over the real targets of its batch, so each gradient is weighted by the number of these: four
+    batches of 8 rows move the weights as one of 32 does, for losses over rows and over tokens. The last step of an
+    epoch takes the remaining batches. Schedules count optimizer steps, and `after_step` is called once for each.
 
     Args:
-        batches: how many make one step.
+        batches: number of batches of one step.
 
     Attributes:
         taken: optimizer steps taken in this fit.
     """
 
-    # Before mixed precision scales, and before clipping looks at the gradients.
-    order = FastaiAccumulation.order
+    order = ORDER["GradientAccumulation"]
     run_valid = False
 
     def __init__(self, batches: Count = 4) -> None:
@@ -42,7 +41,7 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
     def after_loss(self) -> None:
         targets = count_targets(self.loss_func, self.y)
         if self.held == 0:
-            self.first = self.total = targets  # the unit of all that follow, so that fp16 neither over- nor underflows
+            self.first = self.total = targets  # later losses are scaled relative to it, so that fp16 keeps its range
         else:
             self.learn.loss_grad = self.loss_grad * (targets / self.first)
             self.total = self.total + targets
@@ -50,7 +49,7 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
 
     def before_step(self) -> None:
         if self.held < self.batches and self.iter + 1 < self.n_iter:
-            raise CancelBatchException  # the gradients stay, and the next batch adds its own
+            raise CancelBatchException  # the gradients stay, and the next batch adds to them
         scale = self.first / self.total
         for parameter in self.model.parameters():
             if parameter.grad is not None:
@@ -69,17 +68,17 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
             self.opt.zero_grad()
 
     def after_batch(self) -> None:
-        # fastai has just counted the batch: a schedule must stand still until the step
+        # fastai has just counted the batch, but the schedule must not move before the step
         self.learn.pct_train = self.taken / (self.per_epoch * self.n_epoch)
 
 
 def count_targets(loss_func: Any, targets: torch.Tensor) -> torch.Tensor:
-    """Give what a loss divides by to be a mean, as a number on the targets' device.
+    """Return the number that a mean loss divides by, on the device of the targets.
 
     Args:
         loss_func: a fastai or torch loss, or one of the `PreCalculated…` losses.
-        targets: class ids of any shape, of which -100 is left out and each counts by its class's weight where the loss
-            has such weights; or fractions, which all count.
+        targets: class ids of any shape, where -100 is ignored and each counts by the weight of its class if the loss
+            has weights; or floats, which all count.
     """
     if targets.is_floating_point():
         return torch.tensor(float(targets.numel()), device=targets.device)

@@ -1,4 +1,4 @@
-"""Trade time for memory: compute activations again in the backward pass instead of keeping them."""
+"""Trade time for memory: recompute activations in the backward pass instead of keeping them."""
 
 from functools import partial
 
@@ -10,10 +10,10 @@ from blurr.errors import InputError
 
 
 class GradientCheckpointing(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Keep the activations of no layer but its input while a fit runs (Chen et al. 2016, arXiv:1604.06174).
+    """Keep only the input of each layer during a fit (Chen et al. 2016, arXiv:1604.06174).
 
     Raises:
-        InputError: before the training, where the model cannot.
+        InputError: before training, if the model does not support it.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class GradientCheckpointing(Callback):  # type: ignore[misc]  # fastai is not ty
 
     @staticmethod
     def supported(model: PreTrainedModel) -> bool:
-        """Say whether a Hugging Face model can do this."""
+        """Does a Hugging Face model support gradient checkpointing?"""
         return bool(model.supports_gradient_checkpointing)
 
     def before_fit(self) -> None:
@@ -31,12 +31,12 @@ class GradientCheckpointing(Callback):  # type: ignore[misc]  # fastai is not ty
                 f"{type(hf_model).__name__} does not support gradient checkpointing. Leave the callback "
                 "gradient_checkpointing out, and make loader.batch_size or task.max_length smaller."
             )
-        # not by the public method, whose name differs between the versions of transformers that blurr runs on; without
-        # use_reentrant=False a frozen body would cut the gradients off
+        # the public method has different names in the supported versions of transformers; without use_reentrant=False
+        # a frozen body would stop the gradients
         hf_model._set_gradient_checkpointing(
             enable=True, gradient_checkpointing_func=partial(checkpoint, use_reentrant=False)
         )
-        # what layers keep for generation cannot be computed twice; `generate` goes by a setting of its own
+        # layers would fill their cache for generation twice; `generate` has a setting of its own
         self.use_cache = hf_model.config.to_dict().get("use_cache", False)
         hf_model.config.use_cache = False
 

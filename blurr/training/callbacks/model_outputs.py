@@ -1,4 +1,4 @@
-"""Ask a model for its hidden states and attentions, for callbacks that read them."""
+"""Make a model return its hidden states and attentions, for callbacks that read them."""
 
 from fastai.callback.core import Callback
 
@@ -8,7 +8,7 @@ class ModelOutputs(Callback):  # type: ignore[misc]  # fastai is not typed
 
     Args:
         hidden_states: one tensor `(batch, sequence, width)` for the embeddings and each layer.
-        attentions: one tensor `(batch, heads, sequence, sequence)` for each layer; these take slower attention code.
+        attentions: one tensor `(batch, heads, sequence, sequence)` per layer; needs a slower attention.
     """
 
     def __init__(self, hidden_states: bool = True, attentions: bool = False) -> None:

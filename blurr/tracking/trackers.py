@@ -1,0 +1,160 @@
+"""Where runs are recorded besides their folders, and how a run is opened there: the options of conf/tracking."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from blurr.config.annotations import Natural
+from blurr.process import signals as interruption
+from blurr.runs import folder as files
+from blurr.runs.journal import begun
+from blurr.runs.secrets import mask_overrides, mask_text
+from blurr.tracking.processes import this_process
+from blurr.tracking.run import Run
+from blurr.tracking.sink import DEFAULT_STORE, Sink, named_tags
+
+
+class Tracker(Protocol):
+    """What `conf/tracking` instantiates."""
+
+    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
+        """Open a new run that has these tags from the start, or resume one; raise a BlurrError where neither works."""
+        ...
+
+    def find(self, identity: str) -> str | None:
+        """Return the id of the run with this identity; None unless a killed process opened one without noting it."""
+        ...
+
+    def prepare(self) -> None:
+        """Load what opening a run needs, and leave nothing open: this process is about to be forked."""
+        ...
+
+
+@dataclass
+class MLflowTracker:
+    """Record runs in MLflow.
+
+    Attributes:
+        uri: `sqlite:///<file>` (relative to the launch directory; artifacts go to `mlartifacts/` beside it), the
+            address of a server (`http://…`), or another address that MLflow accepts.
+        experiment: name of the MLflow experiment; created if it does not exist.
+        run_name: name of the run; null lets MLflow invent one.
+        tags: tags of the run in addition to blurr's own.
+        system_metrics: whether to sample CPU, memory, disk and GPU load every ten seconds.
+        wait: seconds without an answer after which the end of a run no longer waits for MLflow.
+    """
+
+    uri: str = DEFAULT_STORE
+    experiment: str = "blurr"
+    run_name: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    system_metrics: bool = False
+    wait: Natural = 30
+
+    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
+        """Open an MLflow run, or resume the one with this id.
+
+        Raises:
+            InputError: the store refuses the run.
+            ResourceError: the store does not answer or cannot be written.
+        """
+        _silence_telemetry()
+        from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
+
+        tags = {**{str(key): mask_text(str(value)) for key, value in self.tags.items()}, **(tags or {})}
+        return MLflowSink(
+            self.uri,
+            self.experiment,
+            run_id=run_id,
+            # a sweep names its runs by a tag, which says more than the tracker's name
+            run_name=tags.get("mlflow.runName", self.run_name),
+            tags=tags,
+            system_metrics=self.system_metrics,
+            wait=self.wait,
+        )
+
+    def find(self, identity: str) -> str | None:
+        """Return MLflow's id of the run with this identity; see `Tracker.find`."""
+        _silence_telemetry()
+        from blurr.tracking.store import run_with
+
+        found = run_with(identity, self.uri)
+        return found.info.run_id if found else None
+
+    def prepare(self) -> None:
+        """Load MLflow and create the store, and keep no connection to it.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        _silence_telemetry()
+        from blurr.tracking.mlflow_sink import prepare
+
+        prepare(self.uri, self.experiment)
+
+
+def _silence_telemetry() -> None:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it once, when it is imported
+
+
+@dataclass
+class NoTracker:
+    """Keep no record besides the files in the run's folder."""
+
+    def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
+        """Return a sink that drops everything."""
+        return Sink()
+
+    def find(self, identity: str) -> str | None:
+        """Return None."""
+        return None
+
+    def prepare(self) -> None:
+        """Do nothing: there is nothing to load."""
+
+
+@contextmanager
+def tracked_run(
+    tracker: Tracker,
+    *,
+    folder: Path,
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    tags: Mapping[str, str],
+    kept: int | None = None,
+    identity: str | None = None,
+) -> Iterator[Run]:
+    """Open a run for the duration of a `with` block.
+
+    The end of the block decides the status: FINISHED; FAILED after an exception, with the traceback in error.txt;
+    KILLED after Ctrl-C, SIGTERM or SIGUSR1. Whatever was logged until then is kept.
+
+    Args:
+        tracker: an MLflowTracker or a NoTracker.
+        folder: the output folder; created if missing.
+        config: the resolved configuration, as plain dicts, lists and scalars. Secrets in it are not recorded.
+        overrides: what the command line changed.
+        tags: blurr's tags, such as `task` and `model`.
+        kept: bytes of metrics.jsonl to keep when the run of this folder is resumed; None opens a new run.
+        identity: identity of a new run; None creates one.
+
+    Raises:
+        InputError: the address of MLflow is wrong, or its experiment was deleted.
+        ResourceError: MLflow cannot be used, or the folder cannot be written.
+    """
+    tags = {**tags, **this_process()}
+    goes_on = kept is not None
+    journal = begun(folder, identity, mask_overrides(overrides), goes_on=goes_on)
+    with interruption.handled():
+        run_id = journal.run_id or (tracker.find(str(journal.identity)) if goes_on else None)
+        sink = tracker.open(run_id=run_id, tags=named_tags({**tags, files.IDENTITY: str(journal.identity)}))
+        with Run(folder, sink, kept=kept, identity=journal.identity) as run:
+            if run_id is None or not (folder / files.ENVIRONMENT).exists():
+                run.describe(config, overrides, tags)
+            else:
+                run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"), identity=run.identity, **this_process())
+            yield run
