@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 INK, LINE = "#20262e", "#d3d8df"  # text and lines; the page replaces both by the colours of its light or dark style
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3d7fc1", "#dd8c1f", "#2f9e77", "#cf4b4b", "#8a6fc0", "#8a94a0"
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
-SHADES = LinearSegmentedColormap.from_list("shades", [(0.24, 0.5, 0.76, 0.0), (0.24, 0.5, 0.76, 0.8)])
 Draw = Callable[[Axes, pd.DataFrame], None]
 # What a task may predict (see `Scored.kind`), and how a row shows it: by its fields, and the type of its target and
 # prediction. The most telling comes first.
@@ -150,34 +148,3 @@ def bars(axes: Axes, names: list[str], values: list[float], *, label: str, colou
         axes.annotate(f"{value:.3g}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", color=INK)
     axes.margins(x=0.12)
     axes.set_xlabel(label)
-
-
-def cells(axes: Axes, frame: pd.DataFrame, *, across: str, down: str) -> None:
-    """Draw a table of counts as squares, shaded by their share of the row.
-
-    Args:
-        axes: where to draw.
-        frame: the counts.
-        across: label of the columns.
-        down: label of the rows.
-    """
-    across_names, down_names = [str(name) for name in frame.columns], [str(name) for name in frame.index]
-    counts = frame.to_numpy()
-    axes.pcolormesh(
-        counts / counts.sum(axis=1, keepdims=True).clip(min=1),
-        cmap=SHADES,
-        vmin=0,
-        vmax=1,
-        edgecolors=LINE,
-        linewidth=0.5,
-    )
-    axes.invert_yaxis()
-    for i, j in ((i, j) for i in range(len(frame)) for j in range(len(frame.columns))):
-        if counts[i, j]:
-            axes.text(j + 0.5, i + 0.5, f"{counts[i, j]:g}", ha="center", va="center", color=INK)
-    for setter, names in ((axes.set_xticks, across_names), (axes.set_yticks, down_names)):
-        setter([i + 0.5 for i in range(len(names))], [name[:18] for name in names])
-    if max(map(len, across_names)) * len(across_names) > 60:
-        axes.tick_params(axis="x", rotation=90)
-    axes.set_xlabel(across)
-    axes.set_ylabel(down)

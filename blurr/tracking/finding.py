@@ -1,6 +1,5 @@
 """Find a run by its folder, its identity or the id of its MLflow run."""
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blurr.errors import InputError
-from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, FACTS, IDENTITY, OVERRIDES, RECORD, SCORES
+from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, FACTS, OVERRIDES, RECORD, SCORES
 from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import to_json
 from blurr.runs.record import Record, find_folder, is_run, latest_runs
@@ -98,9 +97,9 @@ def _check_holds(folder: Path, name: str) -> None:
     """
     if not (folder / RECORD).is_file():
         return
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    if name not in (record.get(IDENTITY), record["run_id"]):
+    now = Journal.read(folder)
+    if name not in (now.identity, now.run_id):
         raise InputError(
-            f"The run {name} was in {folder}, which holds the run {record.get(IDENTITY) or record['run_id']} now. Its "
-            "checkpoints are gone; begin anew, in a folder of its own."
+            f"The run {name} was in {folder}, which holds the run {now.identity or now.run_id} now. Its checkpoints "
+            "are gone; begin anew, in a folder of its own."
         )
