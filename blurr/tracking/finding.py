@@ -43,7 +43,7 @@ def find_run(name: str | Path, *, uri: str | None = None) -> Path:
 
 
 @contextmanager
-def recorded(name: str | Path, *, uri: str | None = None) -> Iterator[Record]:
+def record_of(name: str | Path, *, uri: str | None = None) -> Iterator[Record]:
     """Yield the record of a run: from its folder, or from MLflow's copy of its files, which lives as long as the block.
 
     Args:
