@@ -141,9 +141,7 @@ def lengths(record: Record) -> pd.DataFrame:
         rows.append(
             {
                 "split": split,
-                "rows": figures["rows"],
-                "batches": figures["batches"],
-                "tokens": figures["tokens"],
+                **{name: figures[name] for name in ("rows", "batches", "tokens")},
                 "padding": figures["padding"] / max(1, whole),
                 "limit": "—" if figures["limit"] is None else str(figures["limit"]),
                 "rows at the limit": figures["at_limit"],

@@ -16,15 +16,10 @@ def number_parts(rows: Rows) -> list[Part]:
     frame = errors(rows)
     mean, spread = frame["error"].mean(), frame["error"].abs().mean()
     some = frame.iloc[:: max(1, len(frame) // POINTS)]
+    note = f"Prediction less target: {mean:+.3g} on average, {spread:.3g} in absolute value."
     return [
         Part("predicted", "Predicted and true", some, "Predictions on the line are right.", _dots, (4.6, 3.6)),
-        Part(
-            "errors",
-            "Errors",
-            frame[["error"]],
-            f"Prediction less target: {mean:+.3g} on average, {spread:.3g} in absolute value.",
-            _spread,
-        ),
+        Part("errors", "Errors", frame[["error"]], note, _spread),
         Part("errors_by_target", "Errors by target", by_target(frame), "Five groups of targets of equal size."),
     ]
 

@@ -1,7 +1,7 @@
 """The pieces of a report: tables, marked texts, and how to draw them."""
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -50,37 +50,25 @@ class Mark(NamedTuple):
     kind: str
 
 
-class Passage(str):
-    """A text with marks, which a page shows in colour; elsewhere it is an ordinary text."""
+@dataclass(frozen=True)
+class Passage:
+    """A text with marks, which a page shows in colour; one that overlaps an earlier mark is not shown."""
 
-    marks: tuple[Mark, ...] = ()
+    text: str
+    marks: Sequence[Mark]
 
-    @classmethod
-    def of(cls, text: str, marks: list[Mark]) -> "Passage":
-        """Return a marked text; marks that overlap an earlier one are dropped."""
-        made, end = cls(text), 0
-        kept = []
-        for mark in sorted(marks):
-            if mark.start >= end:
-                kept.append(mark)
-                end = mark.end
-        made.marks = tuple(kept)
-        return made
+    def __str__(self) -> str:
+        return self.text
 
     def __html__(self) -> str:
         """Return the text with `<mark>` elements, as a template puts it into a page."""
         parts, done = [], 0
-        for start, end, kind in self.marks:
-            parts += [html.escape(self[done:start]), f'<mark class="{kind}">{html.escape(self[start:end])}</mark>']
-            done = end
-        return "".join([*parts, html.escape(self[done:])])
-
-
-def framed(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return a table of rows that keeps its passages, which pandas would turn into plain texts."""
-    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else [])}
-    kinds = {name: object if isinstance(values[0], Passage) else None for name, values in columns.items()}
-    return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns.items()})
+        for start, end, kind in sorted(self.marks):
+            if start >= done:
+                marked = html.escape(self.text[start:end])
+                parts += [html.escape(self.text[done:start]), f'<mark class="{kind}">{marked}</mark>']
+                done = end
+        return "".join([*parts, html.escape(self.text[done:])])
 
 
 @dataclass(frozen=True)

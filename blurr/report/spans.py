@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from blurr.report.parts import GREEN, GREY, ORANGE, PURPLE, RED, Mark, Part, Passage, framed, grid
+from blurr.report.parts import GREEN, GREY, ORANGE, PURPLE, RED, Mark, Part, Passage, grid
 from blurr.runs.record import Rows
 
 Entity = tuple[str, int, int]
@@ -56,7 +56,7 @@ def wrong_sentences(rows: Rows, k: int = 20) -> pd.DataFrame:
         if true != predicted:
             found.append((len(true ^ predicted), row, true, predicted))
     found.sort(key=lambda each: -each[0])
-    return framed(
+    return pd.DataFrame(
         [
             {
                 "wrong": n,
@@ -102,7 +102,7 @@ def _marked(words: list[str], true: set[Entity], predicted: set[Entity]) -> Pass
         mark = Mark(starts[first], starts[last + 1] - 1, kind)
         if not any(mark.start < other.end and other.start < mark.end for other in marks):
             marks.append(mark)
-    return Passage.of(" ".join(words), marks)
+    return Passage(" ".join(words), marks)
 
 
 def _said(true: set[Entity], predicted: set[Entity]) -> str:
@@ -140,7 +140,7 @@ def outcomes(rows: Rows) -> pd.DataFrame:
 def worst_answers(rows: Rows, k: int = 25) -> pd.DataFrame:
     """Return the questions with the lowest F1, then the highest loss, their answers marked in the context."""
     worst = sorted(rows, key=lambda row: (row["f1"], -row["loss"]))[:k]
-    return framed(
+    return pd.DataFrame(
         [
             {
                 "question": row["question"],
@@ -183,7 +183,7 @@ def _excerpt(context: str, marks: list[Mark]) -> Passage:
     last = min(len(context), max((m.end for m in marks), default=2 * AROUND) + AROUND)
     before, after = "… " if first else "", " …" if last < len(context) else ""
     moved = [Mark(m.start - first + len(before), m.end - first + len(before), m.kind) for m in marks]
-    return Passage.of(before + context[first:last] + after, moved)
+    return Passage(before + context[first:last] + after, moved)
 
 
 def _stacked(axes: Axes, frame: pd.DataFrame, *, colours: dict[str, str], label: str) -> None:
