@@ -12,7 +12,7 @@ from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import to_json
 from blurr.runs.record import Record, find_folder, is_run, latest_runs
 from blurr.runs.secrets import mask_text
-from blurr.tracking.sink import IDENTITY_TAG
+from blurr.tracking.sink import DEFAULT_STORE, IDENTITY_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -65,11 +65,11 @@ def record_of(name: str | Path, *, uri: str | None = None) -> Iterator[Record]:
 
 
 def _in_mlflow(name: str, uri: str | None) -> "Run":
-    from blurr.tracking.store import DEFAULT, is_missing, run_with  # MLflow takes seconds to import
+    from blurr.tracking.store import is_missing, run_with  # MLflow takes seconds to import
 
     found = run_with(name, uri)
     if found is None:
-        where = f"{'no MLflow store' if is_missing(uri) else 'no run of that id or identity in'} {uri or DEFAULT}"
+        where = f"{'no MLflow store' if is_missing(uri) else 'no run of that id or identity in'} {uri or DEFAULT_STORE}"
         raise InputError(
             f"There is no run {name}: no folder of that name, and {mask_text(where)} (--uri or tracking.uri names the "
             f"store). There are {latest_runs()}."
