@@ -19,7 +19,7 @@ from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record
 from blurr.runs.secrets import MASK, mask_text
 from blurr.tracking.environment import describe_environment, git_state
-from blurr.tracking.finding import recorded
+from blurr.tracking.finding import record_of
 
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
 Difference = tuple[str, str, str]  # what, then, now
@@ -42,7 +42,7 @@ def reproduce(
     Raises:
         InputError: there is no such run, it recorded no config, or its config would run code of its own.
     """
-    with recorded(run, uri=uri) as record:
+    with record_of(run, uri=uri) as record:
         if not (record.folder / CONFIG).is_file():
             raise InputError(f"{run} recorded no config.yaml, so it cannot be run again.")
         check_config(record.config, where=f"The config of {run}", remedy=TRUST, trusted=trusted)
@@ -50,14 +50,14 @@ def reproduce(
         if record.environment.get("threads"):
             set_threads(record.environment["threads"])
         raw = build_raw(cfg, build(cfg.task))
-        before = list(differences(record, raw.fingerprint))
+        before, scores = list(differences(record, raw.fingerprint)), record.scores
         folder = Path(cfg.output_dir)
         choices = {group: record.tags.get(f"blurr.{group}") for group in ("task", "model", "data")}
         said = f"the run {record.identity} of {run}" if record.identity else run
         terminal().print(f"Running again, in {folder}: {said}", soft_wrap=True)
         words = [*record.overrides, *changes]
         run_experiment(cfg, folder=folder, overrides=words, choices=choices, tags={"blurr.reproduces": said})
-        return before, list(compare(record.scores, Record(folder).scores))
+        return before, list(compare(scores, Record(folder).scores))
 
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
@@ -86,9 +86,9 @@ def differences(record: Record, fingerprint: str) -> Iterator[Difference]:
     for key in sorted(then.keys() | now.keys()):
         if then.get(key) != now.get(key):
             yield key, then.get(key, "none"), now.get(key, "none")
-    recorded_data = record.facts.get("fingerprint", "")  # MLflow has only its beginning; a run that failed early none
-    if not fingerprint.startswith(recorded_data):
-        yield "data", recorded_data, fingerprint
+    recorded = record.facts.get("fingerprint", "")  # MLflow has only its beginning; a run that failed early none
+    if not fingerprint.startswith(recorded):
+        yield "data", recorded, fingerprint
     if (mask_text(git.diff) if git else "") != record.diff:
         yield "code", "its own uncommitted changes (git.diff)", "others, or none"
 

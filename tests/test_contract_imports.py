@@ -12,8 +12,8 @@ from blurr.config import paths
 HEAVY = {"torch", "torchvision", "fastai", "transformers", "datasets", "pandas", "mlflow", "sklearn", "pyarrow"}
 FRONT = ("blurr.run", "blurr.cli", "blurr.config.composing", "blurr.config.explain", "blurr.doctor")
 # What a part must not import: everything that stands above it. run → experiment → tasks → modeling, data → hf_objects
-# → data.core; tracking and training know no task, and tracking no training; runs know nothing but errors. Sweeps and serving stand above the
-# experiment, and below the front.
+# → data.core; training knows no task, and tracking no training either; runs know nothing but errors. Sweeps and
+# serving stand above the experiment, and below the front.
 FORBIDDEN = {
     "blurr.runs": tuple(
         f"blurr.{part.stem}" for part in paths.PACKAGE.iterdir() if part.stem not in ("runs", "errors", "interruption")

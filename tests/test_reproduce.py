@@ -12,7 +12,7 @@ from blurr.errors import InputError
 from blurr.reproduce import compare, config_of, differences, reproduce
 from blurr.runs.record import Record
 from blurr.tracking.environment import describe_environment, git_state
-from blurr.tracking.finding import recorded
+from blurr.tracking.finding import record_of
 
 
 def leave(folder: Path, **files: object) -> Record:
@@ -85,7 +85,7 @@ def test_mlflow_has_a_copy_of_what_a_run_is_run_again_by(work, store_uri, client
     client.log_text(run, "seed: 1\n", "config.yaml")
     client.log_text(run, "a log", "blurr.log")
     for name in (run, "it"):
-        with recorded(name, uri=store_uri) as record:
+        with record_of(name, uri=store_uri) as record:
             assert (record.config, record.identity) == ({"seed": 1}, "it")
             assert record.tags["blurr.weights"] == "scratch"
             assert {file.name for file in record.folder.iterdir()} == {"config.yaml", "run.json"}

@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
 
 from blurr.data.known_labels import sorted_labels
-from blurr.report.parts import COLOURS, GREY, ORANGE, Part, bars, cells, grid
+from blurr.report.parts import COLOURS, GREY, INK, LINE, ORANGE, Part, bars, grid
 from blurr.runs.record import Rows
 
 BINS = 10
 MOST = 12  # classes in a plot; tables list all
+SHADES = LinearSegmentedColormap.from_list("shades", [(0.24, 0.5, 0.76, 0.0), (0.24, 0.5, 0.76, 0.8)])
 
 
 def class_parts(rows: Rows) -> list[Part]:
@@ -129,13 +131,23 @@ def _confusion(rows: Rows) -> Part:
 
 
 def _squares(axes: Axes, frame: pd.DataFrame) -> None:
-    cells(axes, frame, across="predicted", down="true")
+    across_names, down_names = [str(name) for name in frame.columns], [str(name) for name in frame.index]
+    counts = frame.to_numpy()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    axes.pcolormesh(shares, cmap=SHADES, vmin=0, vmax=1, edgecolors=LINE, linewidth=0.5)
+    axes.invert_yaxis()
+    for i, j in ((i, j) for i in range(len(frame)) for j in range(len(frame.columns))):
+        if counts[i, j]:
+            axes.text(j + 0.5, i + 0.5, f"{counts[i, j]:g}", ha="center", va="center", color=INK)
+    for setter, names in ((axes.set_xticks, across_names), (axes.set_yticks, down_names)):
+        setter([i + 0.5 for i in range(len(names))], [name[:18] for name in names])
+    if max(map(len, across_names)) * len(across_names) > 60:
+        axes.tick_params(axis="x", rotation=90)
+    axes.set(xlabel="predicted", ylabel="true")
 
 
 def _pairs(axes: Axes, frame: pd.DataFrame) -> None:
-    names = [
-        f"{target} → {prediction}" for target, prediction in zip(frame["target"], frame["prediction"], strict=True)
-    ]
+    names = [f"{true} → {predicted}" for true, predicted in zip(frame["target"], frame["prediction"], strict=True)]
     bars(axes, names, list(frame["rows"]), label="rows (true → predicted)", colour=ORANGE)
 
 

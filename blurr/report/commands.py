@@ -1,4 +1,4 @@
-"""`blurr report`, `compare` and `leaderboard`: look at runs that have ended."""
+"""`blurr report`, `blurr compare` and `blurr leaderboard`: look at finished runs."""
 
 import argparse
 from pathlib import Path
@@ -15,21 +15,21 @@ def add_reviewing(commands: Any) -> None:
     """Add the commands that look at runs to the parser of `blurr`.
 
     Args:
-        commands: what `add_subparsers` gave.
+        commands: the object that `add_subparsers` returned.
     """
     report = commands.add_parser("report", help="write the report of a run: report.html and plots/, in its folder")
-    report.add_argument("run", help="its folder, or the id of its MLflow run")
+    report.add_argument("run", help="its folder, its identity, or the id of its MLflow run")
     report.set_defaults(command=_report)
     compare = commands.add_parser("compare", help="compare runs: config, metrics, predictions, significance")
-    compare.add_argument("runs", nargs="+", help="two or more; each is compared with the first")
+    compare.add_argument("runs", nargs="+", help="two or more, named as for report; each is compared with the first")
     compare.set_defaults(command=_compare)
-    board = commands.add_parser("leaderboard", help="list the runs that have ended, the best first")
-    board.add_argument("folder", nargs="?", default="outputs", help="where they are (default: %(default)s)")
-    board.add_argument("--experiment", help="instead, the runs of this MLflow experiment")
+    board = commands.add_parser("leaderboard", help="list finished runs, the best first")
+    board.add_argument("folder", nargs="?", default="outputs", help="where to search for runs (default: %(default)s)")
+    board.add_argument("--experiment", help="list the runs of this MLflow experiment instead")
     for part in (report, compare, board):
         part.add_argument("--uri", help="the MLflow store (default: mlflow.db in this folder)")
     board.add_argument("--by", help="the metric to sort by (default: the objective)")
-    said = "which way that metric is better (default: as the runs have recorded it)"
+    said = "which way that metric is better (default: what the runs have recorded)"
     board.add_argument("--direction", choices=("minimize", "maximize"), help=said)
     board.set_defaults(command=_leaderboard)
 
@@ -48,7 +48,6 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-
     from blurr.process.terminal import terminal
     from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
 

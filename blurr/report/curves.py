@@ -10,6 +10,10 @@ from blurr.runs.record import Record
 POINTS = 400  # of a curve; more would make the page larger and look the same
 APART = 10  # a metric that is so many times higher gets its own plot
 SMOOTHING = 0.1  # weight of the newest value in the smoothed loss
+PASS = (
+    "In one pass. Padding is its share of all positions that are computed. A row at the limit has lost its end, unless "
+    "the task cuts rows into windows or blocks."
+)
 
 
 def curve_parts(record: Record) -> list[Part]:
@@ -77,13 +81,10 @@ def speed(record: Record) -> pd.DataFrame:
         frame["tokens/s"] = (train["tokens"] / frame["time/epoch"]).round()
     if "train/loss" in record.log:
         steps = record.log.dropna(subset="train/loss")
-        means = [steps.loc[steps["step"].between(a + 1, b), "train/loss"].mean() for a, b in _spans(frame["step"])]
+        spans = zip([0, *frame["step"][:-1]], frame["step"], strict=True)
+        means = [steps.loc[steps["step"].between(a + 1, b), "train/loss"].mean() for a, b in spans]
         frame.insert(2, "train/loss", means)
     return frame
-
-
-def _spans(steps: "pd.Series[float]") -> list[tuple[float, float]]:
-    return list(zip([0.0, *steps[:-1]], steps, strict=True))
 
 
 def _loss(axes: Axes, frame: pd.DataFrame) -> None:
@@ -120,24 +121,13 @@ def _metrics(axes: Axes, frame: pd.DataFrame) -> None:
     grid(axes)
 
 
-PASS = (
-    "In one pass. Padding is its share of all positions that are computed. A row at the limit has lost its end, unless "
-    "the task cuts rows into windows or blocks."
-)
-
-
 def length_parts(record: Record) -> list[Part]:
     """Return the parts that show the tokens of a run's splits."""
     if "tokens" not in record.facts:
         return []
+    note = "Of the source, if targets are separate."
     return [
-        Part(
-            "token_lengths",
-            "Tokens of a row",
-            histogram(record),
-            "Of the source, if targets are separate.",
-            _drawn,
-        ),
+        Part("token_lengths", "Tokens of a row", histogram(record), note, _drawn),
         Part("tokens", "Tokens and padding", lengths(record), PASS),
     ]
 
@@ -151,9 +141,7 @@ def lengths(record: Record) -> pd.DataFrame:
         rows.append(
             {
                 "split": split,
-                "rows": figures["rows"],
-                "batches": figures["batches"],
-                "tokens": figures["tokens"],
+                **{name: figures[name] for name in ("rows", "batches", "tokens")},
                 "padding": figures["padding"] / max(1, whole),
                 "limit": "—" if figures["limit"] is None else str(figures["limit"]),
                 "rows at the limit": figures["at_limit"],

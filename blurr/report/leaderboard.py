@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from blurr.config import paths, signatures
 from blurr.errors import InputError, nearest
 from blurr.metrics.base import MINIMIZE, Direction, declared_direction, direction_of, is_cost
-from blurr.runs.record import Record, runs_in
+from blurr.runs.record import Record, Rows, runs_in
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ REMEDY = "Add --direction minimize or --direction maximize."
 FINAL = ("valid/", "test/")
 TAG = "blurr.directions"
 TARGET = re.compile(r"metrics\.(?P<name>[^.]+)\._target_")  # MLflow's name of the parameter
-Row = dict[str, Any]
 Directions = Mapping[str, Direction]  # which way metrics are better, by their names without the split
 
 
@@ -37,7 +36,7 @@ def leaderboard(folder: Path, *, by: str | None = None, direction: Direction | N
     Raises:
         InputError: there are no such runs, none has the metric, or it is unknown which way the metric is better.
     """
-    rows: list[Row] = []
+    rows: Rows = []
     directions: dict[str, Direction] = {}
     for record in map(Record, runs_in(folder.absolute())):
         try:
@@ -72,7 +71,7 @@ def leaderboard_of_experiment(
     from blurr.tracking.store import finished_runs  # MLflow takes seconds to import
 
     runs = finished_runs(name, uri)
-    rows: list[Row] = []
+    rows: Rows = []
     for run in runs:
         scores = {key: value for key, value in run.data.metrics.items() if key.startswith(FINAL)}
         if scores:
@@ -87,7 +86,7 @@ def leaderboard_of_experiment(
 
 
 def _ranked(
-    rows: Sequence[Row], by: str | None, objective: Any, direction: Direction | None, directions: Directions
+    rows: Rows, by: str | None, objective: Any, direction: Direction | None, directions: Directions
 ) -> pd.DataFrame:
     names = sorted({name for row in rows for name in row if name not in ("run", "what")})
     of_latest = next(name for name in rows[-1] if name in names)

@@ -8,6 +8,7 @@ from blurr.report.parts import BLUE, GREY, ORANGE, Part, grid
 from blurr.runs.record import Rows
 
 POINTS = 600  # dots in a plot
+GROUPS = 8  # of rows by their length
 
 
 def number_parts(rows: Rows) -> list[Part]:
@@ -15,15 +16,10 @@ def number_parts(rows: Rows) -> list[Part]:
     frame = errors(rows)
     mean, spread = frame["error"].mean(), frame["error"].abs().mean()
     some = frame.iloc[:: max(1, len(frame) // POINTS)]
+    note = f"Prediction less target: {mean:+.3g} on average, {spread:.3g} in absolute value."
     return [
         Part("predicted", "Predicted and true", some, "Predictions on the line are right.", _dots, (4.6, 3.6)),
-        Part(
-            "errors",
-            "Errors",
-            frame[["error"]],
-            f"Prediction less target: {mean:+.3g} on average, {spread:.3g} in absolute value.",
-            _spread,
-        ),
+        Part("errors", "Errors", frame[["error"]], note, _spread),
         Part("errors_by_target", "Errors by target", by_target(frame), "Five groups of targets of equal size."),
     ]
 
@@ -59,21 +55,13 @@ def _spread(axes: Axes, frame: pd.DataFrame) -> None:
     grid(axes)
 
 
-PARTS = 8
-
-
 def perplexity_parts(rows: Rows) -> list[Part]:
     """Return the parts that show how well single tokens were predicted."""
     note = "The exponential of the mean loss per predicted token; rows in groups of about equal size."
+    losses = [float(row["loss"]) for row in rows]
     return [
         Part("perplexity", "Perplexity by length", by_length(rows), note, _by_length),
-        Part(
-            "losses_of_rows",
-            "Losses of the rows",
-            pd.DataFrame({"loss": _losses_of(rows)}),
-            "Mean per token.",
-            _losses_drawn,
-        ),
+        Part("losses_of_rows", "Losses of the rows", pd.DataFrame({"loss": losses}), "Mean per token.", _losses),
     ]
 
 
@@ -84,9 +72,9 @@ def by_length(rows: Rows) -> pd.DataFrame:
         `tokens` (predicted tokens of a row, from–to), `rows`, `perplexity`, `token_accuracy`.
     """
     counts = np.array([row["target_count"] for row in rows])
-    parts = pd.qcut(counts, PARTS, duplicates="drop") if len(set(counts)) > 1 else pd.Categorical(counts)
-    frame = pd.DataFrame({"part": parts, "n": counts, "loss": _losses_of(rows) * counts})
-    frame["right"] = [row["right_count"] for row in rows]
+    parts = pd.qcut(counts, GROUPS, duplicates="drop") if len(set(counts)) > 1 else pd.Categorical(counts)
+    frame = pd.DataFrame({"part": parts, "n": counts, "right": [row["right_count"] for row in rows]})
+    frame["loss"] = [float(row["loss"]) * row["target_count"] for row in rows]
     grouped = frame.groupby("part", observed=True)
     sums = grouped[["n", "loss", "right"]].sum()
     least, most = grouped["n"].min(), grouped["n"].max()
@@ -100,10 +88,6 @@ def by_length(rows: Rows) -> pd.DataFrame:
     )
 
 
-def _losses_of(rows: Rows) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    return np.array([float(row["loss"]) for row in rows])
-
-
 def _by_length(axes: Axes, frame: pd.DataFrame) -> None:
     axes.bar(frame["tokens"], frame["perplexity"], color=BLUE, width=0.7)
     for place, value in enumerate(frame["perplexity"]):
@@ -114,7 +98,7 @@ def _by_length(axes: Axes, frame: pd.DataFrame) -> None:
     grid(axes)
 
 
-def _losses_drawn(axes: Axes, frame: pd.DataFrame) -> None:
+def _losses(axes: Axes, frame: pd.DataFrame) -> None:
     axes.hist(frame["loss"], bins=30, color=BLUE)
     axes.axvline(frame["loss"].mean(), color=ORANGE, linewidth=1.2, label=f"mean {frame['loss'].mean():.3g}")
     axes.set(xlabel="loss", ylabel="rows")

@@ -22,10 +22,10 @@ from blurr.report.overview import command, overview
 from blurr.report.parts import INK, LINE, Part, Passage, predicted
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
-from blurr.runs.folder import PLOTS, REPORT
+from blurr.runs.folder import PLOTS, REPORT, TABLES
 from blurr.runs.record import Record, Rows
 
-HEADINGS = {"valid": "Validation", "test": "Test"}
+HEADINGS = {"training": "Training", "tokens": "Tokens", "valid": "Validation", "test": "Test"}
 LONG = 60  # characters from which a text gets a wide column
 # What a task predicts, see `predicted`, and the function that shows it.
 KINDS: dict[str, Callable[[Rows], list[Part]]] = {
@@ -40,11 +40,10 @@ KINDS: dict[str, Callable[[Rows], list[Part]]] = {
 
 
 def sections(record: Record) -> dict[str, list[Part]]:
-    """Return the parts of a run's report by the headings of the page."""
-    made = {"Training": curve_parts(record), "Tokens": length_parts(record)}
-    for split, rows in record.tables.items():
-        made[HEADINGS[split]] = parts_of(rows, record.predicts)
-    return {heading: parts for heading, parts in made.items() if parts}
+    """Return the parts of a run's report, by the keys of `HEADINGS`."""
+    made = {"training": curve_parts(record), "tokens": length_parts(record)}
+    made |= {split: parts_of(rows, record.predicts) for split, rows in record.tables.items()}
+    return {key: parts for key, parts in made.items() if parts}
 
 
 def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
@@ -62,11 +61,7 @@ def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
 
 def frames(record: Record) -> dict[str, pd.DataFrame]:
     """Return the numbers behind a report: a table for each name of a part, such as `valid/classes`."""
-    made = sections(record)
-    splits = {HEADINGS[split]: split for split in record.tables}
-    return {
-        f"{splits.get(heading, heading.lower())}/{p.name}": p.frame for heading, parts in made.items() for p in parts
-    }
+    return {f"{key}/{part.name}": part.frame for key, parts in sections(record).items() for part in parts}
 
 
 def write_report(record: Record) -> list[Path]:
@@ -89,13 +84,14 @@ def _write(record: Record) -> list[Path]:
     folder = record.folder / PLOTS
     folder.mkdir(exist_ok=True)
     plots: dict[tuple[str, str], str] = {}
-    for heading, part in ((heading, part) for heading, parts in made.items() for part in parts if not part.is_table):
+    for key, part in ((key, part) for key, parts in made.items() for part in parts if not part.is_table):
         figure = part.figure()
-        plots[heading, part.name] = svg(figure)
-        prefix = "" if heading in ("Training", "Tokens") else f"{heading.lower()}_"
+        plots[key, part.name] = svg(figure)
+        prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
         FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{part.name}.png", dpi=100)
     template = _templates().get_template(f"{REPORT}.jinja")
-    page = template.render(record=record, command=command(record), sections=made, plots=plots, **overview(record))
+    shown = {"record": record, "command": command(record), "sections": made, "headings": HEADINGS, "plots": plots}
+    page = template.render(**shown, **overview(record))
     (record.folder / REPORT).write_text(page, encoding="utf-8")
     return [record.folder / REPORT, folder]
 
@@ -124,7 +120,7 @@ def svg(figure: Figure) -> str:
     return re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
 
 
-def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], ...]]:
+def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage], ...]]:
     """Yield the rows of a table, the header first; a cell is the CSS class and the text."""
     named = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
     columns = []
@@ -135,7 +131,7 @@ def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], ...]]:
     return zip(*columns, strict=True)
 
 
-def _cell(value: Any) -> tuple[str, str]:
+def _cell(value: Any) -> tuple[str, str | Passage]:
     if isinstance(value, Passage):
         return "long", value
     text = "" if value is None or value != value else str(value)  # NaN: this row lacks the field

@@ -1,20 +1,18 @@
 """The pieces of a report: tables, marked texts, and how to draw them."""
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 INK, LINE = "#20262e", "#d3d8df"  # text and lines; the page replaces both by the colours of its light or dark style
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3d7fc1", "#dd8c1f", "#2f9e77", "#cf4b4b", "#8a6fc0", "#8a94a0"
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
-SHADES = LinearSegmentedColormap.from_list("shades", [(0.24, 0.5, 0.76, 0.0), (0.24, 0.5, 0.76, 0.8)])
 Draw = Callable[[Axes, pd.DataFrame], None]
 # What a task may predict (see `Scored.kind`), and how a row shows it: by its fields, and the type of its target and
 # prediction. The most telling comes first.
@@ -52,37 +50,25 @@ class Mark(NamedTuple):
     kind: str
 
 
-class Passage(str):
-    """A text with marks, which a page shows in colour; elsewhere it is an ordinary text."""
+@dataclass(frozen=True)
+class Passage:
+    """A text with marks, which a page shows in colour; one that overlaps an earlier mark is not shown."""
 
-    marks: tuple[Mark, ...] = ()
+    text: str
+    marks: Sequence[Mark]
 
-    @classmethod
-    def of(cls, text: str, marks: list[Mark]) -> "Passage":
-        """Return a marked text; marks that overlap an earlier one are dropped."""
-        made, end = cls(text), 0
-        kept = []
-        for mark in sorted(marks):
-            if mark.start >= end:
-                kept.append(mark)
-                end = mark.end
-        made.marks = tuple(kept)
-        return made
+    def __str__(self) -> str:
+        return self.text
 
     def __html__(self) -> str:
         """Return the text with `<mark>` elements, as a template puts it into a page."""
         parts, done = [], 0
-        for start, end, kind in self.marks:
-            parts += [html.escape(self[done:start]), f'<mark class="{kind}">{html.escape(self[start:end])}</mark>']
-            done = end
-        return "".join([*parts, html.escape(self[done:])])
-
-
-def framed(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return a table of rows that keeps its passages, which pandas would turn into plain texts."""
-    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else [])}
-    kinds = {name: object if isinstance(values[0], Passage) else None for name, values in columns.items()}
-    return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns.items()})
+        for start, end, kind in sorted(self.marks):
+            if start >= done:
+                marked = html.escape(self.text[start:end])
+                parts += [html.escape(self.text[done:start]), f'<mark class="{kind}">{marked}</mark>']
+                done = end
+        return "".join([*parts, html.escape(self.text[done:])])
 
 
 @dataclass(frozen=True)
@@ -150,34 +136,3 @@ def bars(axes: Axes, names: list[str], values: list[float], *, label: str, colou
         axes.annotate(f"{value:.3g}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", color=INK)
     axes.margins(x=0.12)
     axes.set_xlabel(label)
-
-
-def cells(axes: Axes, frame: pd.DataFrame, *, across: str, down: str) -> None:
-    """Draw a table of counts as squares, shaded by their share of the row.
-
-    Args:
-        axes: where to draw.
-        frame: the counts.
-        across: label of the columns.
-        down: label of the rows.
-    """
-    across_names, down_names = [str(name) for name in frame.columns], [str(name) for name in frame.index]
-    counts = frame.to_numpy()
-    axes.pcolormesh(
-        counts / counts.sum(axis=1, keepdims=True).clip(min=1),
-        cmap=SHADES,
-        vmin=0,
-        vmax=1,
-        edgecolors=LINE,
-        linewidth=0.5,
-    )
-    axes.invert_yaxis()
-    for i, j in ((i, j) for i in range(len(frame)) for j in range(len(frame.columns))):
-        if counts[i, j]:
-            axes.text(j + 0.5, i + 0.5, f"{counts[i, j]:g}", ha="center", va="center", color=INK)
-    for setter, names in ((axes.set_xticks, across_names), (axes.set_yticks, down_names)):
-        setter([i + 0.5 for i in range(len(names))], [name[:18] for name in names])
-    if max(map(len, across_names)) * len(across_names) > 60:
-        axes.tick_params(axis="x", rotation=90)
-    axes.set_xlabel(across)
-    axes.set_ylabel(down)

@@ -1,16 +1,20 @@
 """Show wrong entities and wrong answers, marked in their texts."""
 
 from collections import Counter, defaultdict
+from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from blurr.report.parts import GREEN, GREY, ORANGE, PURPLE, RED, Mark, Part, Passage, framed, grid
+from blurr.report.parts import GREEN, GREY, ORANGE, PURPLE, RED, Mark, Part, Passage, grid
 from blurr.runs.record import Rows
 
 Entity = tuple[str, int, int]
-KINDS = {"right": GREEN, "wrong type": PURPLE, "wrong ends": ORANGE, "both wrong": GREY, "missed": RED}
 INVENTED = "invented"
+KINDS = {"right": GREEN, "wrong type": PURPLE, "wrong ends": ORANGE, "both wrong": GREY, "missed": RED}
+COLOURS = {**KINDS, INVENTED: "#5b6470"}
+OUTCOMES = {"exact": GREEN, "overlaps": "#8fc7a6", "wrong": RED, "nothing said": "#e0a3a3"}
+AROUND = 160  # characters of a context that are shown on each side of its marks
 
 
 def entity_parts(rows: Rows) -> list[Part]:
@@ -20,7 +24,8 @@ def entity_parts(rows: Rows) -> list[Part]:
         "predicted and overlaps no true one. Kinds after Chinchor and Sundheim 1993 (MUC-5 evaluation metrics)."
     )
     frame = error_types(rows)
-    parts = [Part("entities", "Entities, right and wrong", frame, note, _stacked)] if len(frame) else []
+    drawn = partial(_stacked, colours=COLOURS, label="entities")
+    parts = [Part("entities", "Entities, right and wrong", frame, note, drawn)] if len(frame) else []
     wrong = wrong_sentences(rows)
     said = "Those with the most errors first. Green is right, red is wrong, underlined is missed."
     return [*parts, Part("sentences", "Sentences", wrong, said)] if len(wrong) else parts
@@ -39,7 +44,7 @@ def error_types(rows: Rows) -> pd.DataFrame:
             counts[entity[0]][_kind(entity, predicted)] += 1
         for entity in predicted:
             counts[entity[0]][INVENTED] += not any(_overlap(entity, other) for other in true)
-    frame = pd.DataFrame([{"type": name, **{k: c[k] for k in (*KINDS, INVENTED)}} for name, c in counts.items()])
+    frame = pd.DataFrame([{"type": name, **{k: c[k] for k in COLOURS}} for name, c in counts.items()])
     return frame.sort_values("type").reset_index(drop=True) if len(frame) else frame
 
 
@@ -51,7 +56,7 @@ def wrong_sentences(rows: Rows, k: int = 20) -> pd.DataFrame:
         if true != predicted:
             found.append((len(true ^ predicted), row, true, predicted))
     found.sort(key=lambda each: -each[0])
-    return framed(
+    return pd.DataFrame(
         [
             {
                 "wrong": n,
@@ -97,7 +102,7 @@ def _marked(words: list[str], true: set[Entity], predicted: set[Entity]) -> Pass
         mark = Mark(starts[first], starts[last + 1] - 1, kind)
         if not any(mark.start < other.end and other.start < mark.end for other in marks):
             marks.append(mark)
-    return Passage.of(" ".join(words), marks)
+    return Passage(" ".join(words), marks)
 
 
 def _said(true: set[Entity], predicted: set[Entity]) -> str:
@@ -106,27 +111,12 @@ def _said(true: set[Entity], predicted: set[Entity]) -> str:
     return ", ".join([*wrong, *missed])
 
 
-def _stacked(axes: Axes, frame: pd.DataFrame) -> None:
-    left = pd.Series(0, index=frame.index)
-    for name, colour in {**KINDS, INVENTED: "#5b6470"}.items():
-        hatch = "///" if name == INVENTED else None
-        axes.barh(frame["type"], frame[name], left=left, color=colour, height=0.7, label=name, hatch=hatch)
-        left = left + frame[name]
-    axes.invert_yaxis()
-    axes.set_xlabel("entities")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    grid(axes, "x")
-
-
-AROUND = 160  # characters of the context to show on each side of what is marked
-
-
 def answer_parts(rows: Rows) -> list[Part]:
     """Return the parts that show which answers are wrong."""
-    outcomes_ = outcomes(rows)
+    drawn = partial(_stacked, colours=OUTCOMES, label="questions")
     said = "The worst first. Green is right, red is wrong, underlined is a true answer; `others` are the next best."
     return [
-        Part("outcomes", "Answers", outcomes_, "Questions with and without an answer.", _outcomes, (6.0, 2.4)),
+        Part("outcomes", "Answers", outcomes(rows), "Questions with and without an answer.", drawn, (6.0, 2.4)),
         Part("questions", "Questions", worst_answers(rows), said),
         Part("first_words", "By the question's first word", by_first_word(rows)),
     ]
@@ -150,7 +140,7 @@ def outcomes(rows: Rows) -> pd.DataFrame:
 def worst_answers(rows: Rows, k: int = 25) -> pd.DataFrame:
     """Return the questions with the lowest F1, then the highest loss, their answers marked in the context."""
     worst = sorted(rows, key=lambda row: (row["f1"], -row["loss"]))[:k]
-    return framed(
+    return pd.DataFrame(
         [
             {
                 "question": row["question"],
@@ -193,16 +183,17 @@ def _excerpt(context: str, marks: list[Mark]) -> Passage:
     last = min(len(context), max((m.end for m in marks), default=2 * AROUND) + AROUND)
     before, after = "… " if first else "", " …" if last < len(context) else ""
     moved = [Mark(m.start - first + len(before), m.end - first + len(before), m.kind) for m in marks]
-    return Passage.of(before + context[first:last] + after, moved)
+    return Passage(before + context[first:last] + after, moved)
 
 
-def _outcomes(axes: Axes, frame: pd.DataFrame) -> None:
-    colours = {"exact": GREEN, "overlaps": "#8fc7a6", "wrong": RED, "nothing said": "#e0a3a3"}
+def _stacked(axes: Axes, frame: pd.DataFrame, *, colours: dict[str, str], label: str) -> None:
+    """Draw a bar for each row of the frame, which the first column names, of the pieces in the other columns."""
     left = pd.Series(0, index=frame.index)
     for name in [name for name in colours if name in frame]:
-        axes.barh(frame["question"], frame[name], left=left, color=colours[name], height=0.6, label=name)
+        hatch = "///" if name == INVENTED else None
+        axes.barh(frame.iloc[:, 0], frame[name], 0.7, left, color=colours[name], label=name, hatch=hatch)
         left = left + frame[name]
     axes.invert_yaxis()
-    axes.set_xlabel("questions")
+    axes.set_xlabel(label)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     grid(axes, "x")

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from blurr.metrics.texts import CHARACTER
-from blurr.report.parts import BLUE, GREY, ORANGE, Mark, Part, Passage, framed, grid
+from blurr.report.parts import BLUE, GREY, ORANGE, Mark, Part, Passage, grid
 from blurr.runs.record import Rows
 
 WORD = CHARACTER  # a word, or a character of a script without spaces
@@ -24,9 +24,7 @@ def text_parts(rows: Rows) -> list[Part]:
     return [
         Part("texts", "Texts beside their references", worst_texts(rows), note),
         Part("overlap", "Overlap with the references", frame[["f1"]], "F1 of the words of each text.", _overlap),
-        Part(
-            "lengths_written", "Lengths", frame[["written", "reference"]], "Words of each text.", _lengths, (4.6, 3.4)
-        ),
+        Part("lengths_written", "Lengths", frame.iloc[:, 1:], "Words of each text.", _lengths, (4.6, 3.4)),
     ]
 
 
@@ -54,7 +52,7 @@ def overlaps(rows: Rows) -> pd.DataFrame:
 def worst_texts(rows: Rows, k: int = 25) -> pd.DataFrame:
     """Return the rows whose texts have the fewest words in common with their references."""
     scored = sorted(((word_f1(row["prediction"], row["target"]), row) for row in rows), key=lambda each: each[0])
-    return framed(
+    return pd.DataFrame(
         [
             {
                 "written": _compared(row["prediction"], row["target"]),
@@ -75,7 +73,7 @@ def _compared(written: str, wanted: str) -> Passage:
         word = found[0].lower()
         marks.append(Mark(found.start(), found.end(), "good" if left[word] > 0 else "bad"))
         left[word] -= 1
-    return Passage.of(written, marks)
+    return Passage(written, marks)
 
 
 def _source(row: dict[str, Any]) -> str:

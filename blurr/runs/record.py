@@ -35,13 +35,13 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Record:
-    """A run, as its folder tells it.
+    """A run, as its folder describes it.
 
-    Each file is read when it is first asked for; what the run did not come to write is empty. A file that is broken
-    raises an InputError that names it.
+    Files are read on first access. A file that the run did not write counts as empty; a broken one raises an
+    InputError that names it.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ class Record:
     @cached_property
     def log(self) -> "pd.DataFrame":
         """Every logged value, in the order of logging; columns `step`, `time` and the names of the metrics."""
-        import pandas as pd  # takes too long for the command line, which only looks for a run
+        import pandas as pd  # slow to import, and the command line only needs the folder
 
         return pd.DataFrame([_numbers(of_line(row)[1]) for row in self._lines(METRICS)])
 
@@ -103,7 +103,7 @@ class Record:
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """What the task reported besides, by the name of the file."""
+        """The task's own reports, by file name."""
         files = [file for split in TABLES for file in sorted(self.folder.glob(f"{split}_*.txt"))]
         return {file.name: self._read(file.name, str, str) for file in files}
 
@@ -114,7 +114,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The name of its folder and its identity, which tell it from other runs."""
+        """The name of its folder and its identity, which distinguish it from other runs."""
         return self.folder.name if self.identity is None else f"{self.folder.name} ({self.identity})"
 
     @property

@@ -91,10 +91,10 @@ def _downloaded(uri: str) -> str:
     from mlflow import MlflowClient
 
     from blurr.runs.secrets import mask_text
-    from blurr.tracking.store import SQLITE, STORE_ERRORS, request_limits, resolve_uri, store_failure
+    from blurr.tracking.store import STORE_ERRORS, is_missing, request_limits, resolve_uri, store_failure
 
     store = resolve_uri(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE))
-    if store.startswith(SQLITE) and not Path(store.removeprefix(SQLITE)).is_file():
+    if is_missing(store):
         raise InputError(
             f"{uri} is looked for in MLflow's store {store}, which does not exist. Set MLFLOW_TRACKING_URI to the "
             f"store that has it, or give {KINDS}."

@@ -1,6 +1,5 @@
 """Find a run by its folder, its identity or the id of its MLflow run."""
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blurr.errors import InputError
-from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, FACTS, IDENTITY, OVERRIDES, RECORD, SCORES
+from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, FACTS, OVERRIDES, RECORD, SCORES
 from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import to_json
 from blurr.runs.record import Record, find_folder, is_run, latest_runs
 from blurr.runs.secrets import mask_text
-from blurr.tracking.sink import IDENTITY_TAG
+from blurr.tracking.sink import DEFAULT_STORE, IDENTITY_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -44,7 +43,7 @@ def find_run(name: str | Path, *, uri: str | None = None) -> Path:
 
 
 @contextmanager
-def recorded(name: str | Path, *, uri: str | None = None) -> Iterator[Record]:
+def record_of(name: str | Path, *, uri: str | None = None) -> Iterator[Record]:
     """Yield the record of a run: from its folder, or from MLflow's copy of its files, which lives as long as the block.
 
     Args:
@@ -66,11 +65,11 @@ def recorded(name: str | Path, *, uri: str | None = None) -> Iterator[Record]:
 
 
 def _in_mlflow(name: str, uri: str | None) -> "Run":
-    from blurr.tracking.store import DEFAULT, is_missing, run_with  # MLflow takes seconds to import
+    from blurr.tracking.store import is_missing, run_with  # MLflow takes seconds to import
 
     found = run_with(name, uri)
     if found is None:
-        where = f"{'no MLflow store' if is_missing(uri) else 'no run of that id or identity in'} {uri or DEFAULT}"
+        where = f"{'no MLflow store' if is_missing(uri) else 'no run of that id or identity in'} {uri or DEFAULT_STORE}"
         raise InputError(
             f"There is no run {name}: no folder of that name, and {mask_text(where)} (--uri or tracking.uri names the "
             f"store). There are {latest_runs()}."
@@ -98,9 +97,9 @@ def _check_holds(folder: Path, name: str) -> None:
     """
     if not (folder / RECORD).is_file():
         return
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    if name not in (record.get(IDENTITY), record["run_id"]):
+    now = Journal.read(folder)
+    if name not in (now.identity, now.run_id):
         raise InputError(
-            f"The run {name} was in {folder}, which holds the run {record.get(IDENTITY) or record['run_id']} now. Its "
-            "checkpoints are gone; begin anew, in a folder of its own."
+            f"The run {name} was in {folder}, which holds the run {now.identity or now.run_id} now. Its checkpoints "
+            "are gone; begin anew, in a folder of its own."
         )

@@ -4,13 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from blurr.errors import InputError
 from blurr.process.terminal import terminal
-from blurr.runs.folder import CONFIG, METRICS
+from blurr.runs.folder import METRICS
 from blurr.runs.journal import Journal, written_points
-from blurr.runs.jsonlines import flatten, read_lines, read_whole
+from blurr.runs.jsonlines import flatten, read_lines
+from blurr.runs.record import Record
 from blurr.runs.secrets import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.trackers import MLflowTracker
@@ -44,7 +43,7 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
         raise InputError(f"The run in {folder} has not ended; it sends its records itself.")
     tracker = MLflowTracker(uri=address, experiment=str(journal.experiment), wait=WAIT_SECONDS)
     sink = tracker.open(run_id=journal.run_id)
-    sink.params(flatten(read_whole(folder / CONFIG, yaml.safe_load, dict)))
+    sink.params(flatten(Record(folder).config))
     sink.params(journal.params)
     sink.tags(journal.tags)
     if (folder / METRICS).exists():
