@@ -7,7 +7,7 @@ before anything heavy is imported.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -25,7 +25,7 @@ MOST_WORKERS = max(16, 4 * CORES)
 Workers = Annotated[int, Ge(0), Le(MOST_WORKERS)]
 """Processes of this machine; more than four for each core only take its memory and time."""
 
-ThreadCount = Annotated[int, Ge(1), Le(MOST_WORKERS)]
+Threads = Annotated[int, Ge(1), Le(MOST_WORKERS)] | Literal["auto"]
 """Threads of this machine."""
 
 BatchRows = Annotated[int, Ge(1), Le(1_000_000)]

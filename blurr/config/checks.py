@@ -30,7 +30,7 @@ KEYS: dict[str, Any] = {
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
     "compile": signatures.alias("blurr.training.compiling", "Compile"),
-    "threads": signatures.alias("blurr.process.threads", "Threads"),
+    "threads": signatures.alias("blurr.config.annotations", "Threads"),
     "objective": Annotated[str, MinLen(1)] | Annotated[list[str], MinLen(1)],
     "output_dir": Annotated[str, MinLen(1)],
     "resume": str | None,

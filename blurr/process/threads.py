@@ -6,13 +6,10 @@ from typing import Literal
 
 import psutil  # type: ignore[import-untyped]
 
-from blurr.config.annotations import ThreadCount
-
-Threads = ThreadCount | Literal["auto"]
 VARIABLE = "OMP_NUM_THREADS"
 
 
-def set_threads(wish: Threads) -> None:
+def set_threads(wish: int | Literal["auto"]) -> None:
     """Have torch compute with so many threads, unless the user's environment says with how many.
 
     Args:

@@ -9,9 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 
-from blurr import run
 from blurr.config import composing, paths
 from blurr.sweep.fork_server import keep
+from blurr.sweep.job import experiment
 from blurr.sweep.trial import Context
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     HydraConfig.instance().set_config(config)  # `${hydra:…}` is resolved from there
     with hydra.initialize_config_dir(str(paths.config_root()), version_base="1.3", job_name="blurr"):
         loader = GlobalHydra.instance().config_loader()
-        context = Context(config, HydraContext(loader, Callbacks(config)), run.experiment)
+        context = Context(config, HydraContext(loader, Callbacks(config)), experiment)
         keep(connection, context, threads=threads)
 
 

@@ -9,8 +9,8 @@ from fastai.learner import Learner
 
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import Inputs
+from blurr.models.generation import first_steps
 from blurr.models.wrapper import BaseModelWrapper, logits_of
-from blurr.targets.generation import first_steps
 
 log = logging.getLogger(__name__)
 ROUNDINGS = 8  # by so many of its own roundings may a model of 16 bits move a logit

@@ -11,7 +11,7 @@ from blurr.config import paths, signatures
 from blurr.config.annotations import SettingsOf
 from blurr.config.composing import compose
 from blurr.errors import InputError
-from blurr.targets.generation import as_prompts, generate_texts, generation_config, own_settings
+from blurr.models.generation import as_prompts, generate_texts, generation_config, own_settings
 from blurr.text.language_modeling.causal_lm import BlearnerForLM
 from blurr.text.seq2seq.summarization import BlearnerForSummarization
 from blurr.training.learner import Blearner

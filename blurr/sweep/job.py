@@ -1,0 +1,32 @@
+"""What Hydra calls for each job: a run by itself, or a trial of a sweep."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from blurr.config import explain
+from blurr.process import garbage, threads
+
+
+@explain.job
+def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
+    """Check one job's config and run it, with what a sweep gives its trials; returns the objective."""
+    from blurr.config import checks
+
+    job = HydraConfig.get()
+    cfg.output_dir = job.runtime.output_dir
+    checks.check(cfg)
+    threads.set_threads(cfg.threads)
+
+    from blurr.experiment import run_experiment
+
+    garbage.collect_as_usual()
+    words, choices = list(job.overrides.task), dict(job.runtime.choices)
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # is no part of what a run is
+    # A sweep goes on with its other jobs after a failed one, and says so at its end.
+    with explain.Answering() if job.mode == RunMode.RUN else nullcontext():
+        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=words, choices=choices, **trial)
