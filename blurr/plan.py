@@ -93,7 +93,8 @@ def _yaml(value: Any) -> str:
 
 def _lengths(split: str, rows: EncodedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, str]]:
     """Say how long the rows are, and how many of them reach the limit and so may be cut."""
-    limits = {"input_ids": getattr(task, "max_length", None), "labels": getattr(task, "max_target_length", None)}
+    settings = vars(task)
+    limits = {rows.names.main: settings.get("max_length"), "labels": settings.get("max_target_length")}
     for column, wished in limits.items():
         values = rows.columns.get(column)
         if isinstance(values, Ragged) and len(values):

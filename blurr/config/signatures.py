@@ -63,7 +63,7 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Target:
+class Source:
     """A definition of ours, and the module that holds it."""
 
     module: str
@@ -75,7 +75,7 @@ def is_ours(target: str) -> bool:
     return target.split(".")[0] == PACKAGE.name
 
 
-def find(target: str) -> Target:
+def find(target: str) -> Source:
     """Find the function, class or method that a dotted path into blurr names, or named in an earlier version.
 
     Raises:
@@ -98,7 +98,7 @@ def find(target: str) -> Target:
                 f"There is no {target}.{nearest(name, there)} {module} has: {', '.join(there) or 'nothing'}."
             )
         node, scope = definition, definition.body
-    return Target(module, node)
+    return Source(module, node)
 
 
 @cache
@@ -195,7 +195,7 @@ def _imported_from(scope: list[ast.stmt], name: str) -> str | None:
     return None
 
 
-def _lineage(target: Target) -> Iterator[Target]:
+def _lineage(target: Source) -> Iterator[Source]:
     """Yield a class and the classes of ours that it inherits from, nearest first."""
     yield target
     for base in target.node.bases if isinstance(target.node, ast.ClassDef) else []:
@@ -219,7 +219,7 @@ def _of_function(node: ast.FunctionDef, names: _Names) -> Signature:
     return Signature(parameters, open=node.args.kwarg is not None)
 
 
-def _fields(target: Target) -> Iterator[tuple[str, Parameter]]:
+def _fields(target: Source) -> Iterator[tuple[str, Parameter]]:
     """Yield the fields of a dataclass in the order of its `__init__`: keyword-only ones stand last."""
     found = [(owner, field) for owner in reversed(list(_lineage(target))) for field in _annotated(owner.node)]
     for owner, field in sorted(found, key=lambda each: "kw_only=True" in ast.unparse(each[1])):

@@ -24,6 +24,7 @@ CHECKPOINTS, CHECKPOINT = "checkpoints", "step-*"
 CHECKPOINT_ASIDE = f".{'[0-9a-f]' * 32}"  # while it is written
 MODEL, CARD = "model", "README.md"
 MODEL_ASIDE = ".model.part"  # while it is written
+LR_FIND, LR_PLOT = "lr_find.json", "lr_find.png"  # what the search for a learning rate saw
 REPORT, PLOTS = "report.html", "plots"
 LOCK = "run.lock"  # held while the run is alive
 LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
@@ -43,7 +44,7 @@ OF_SPLIT = (
 FILES = (
     *(METRICS, SCORES, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, *TABLES.values(), REPORT),
     *(f"{split}_entities.txt" for split in TABLES),
-    *("lr_find.json", "lr_find.png", f"{RECORD}.part", f"{SCORES}.part", f"{OVERRIDES}.part"),
+    *(LR_FIND, LR_PLOT, f"{RECORD}.part", f"{SCORES}.part", f"{OVERRIDES}.part"),
     *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),
     *(f"{PLOTS}/{split}_{name}.png" for split in ("validation", "test") for name in OF_SPLIT),
     *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", f"{CHECKPOINT_ASIDE}/*", "best.pth*", "last.pth*")),

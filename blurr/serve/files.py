@@ -24,7 +24,7 @@ MOST_NAMED = 10  # of the rows that could not be predicted on
 
 
 @dataclass
-class Outcome:
+class Tally:
     """What came of a file.
 
     Attributes:
@@ -58,7 +58,7 @@ def predict_file(
     columns: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     reading: FileOptions = AS_USUAL,
-) -> Outcome:
+) -> Tally:
     """Predict on the rows of a file.
 
     A row that cannot be predicted on is written with its `error`, and the others are predicted on. No more rows are in
@@ -82,7 +82,7 @@ def predict_file(
     predictor.check_options(dict(options or {}))
     named = {**_trained_on(predictor), **(columns or {})}
     rows = Source(source, reading, text=frozenset({*named.values(), *predictor.roles}))
-    outcome, part = Outcome(), target.with_name(f"{target.name}.part")
+    outcome, part = Tally(), target.with_name(f"{target.name}.part")
     started, places = time.monotonic(), None
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def _predicted(
     predictor: Predictor,
     places: Mapping[str, str],
     options: Mapping[str, Any],
-    outcome: Outcome,
+    outcome: Tally,
 ) -> Iterator[Row]:
     readable = [row for row in chunk if isinstance(row, dict)]
     lists = predictor.saved.task.schema.lists

@@ -10,6 +10,7 @@ from fastai.callback.schedule import valley
 from fastai.learner import Learner
 
 from blurr.errors import InputError
+from blurr.runs.folder import LR_FIND, LR_PLOT
 
 LearningRate = float | slice
 LR_OF_WEIGHTS = {"pretrained": 5e-5, "scratch": 1e-3}
@@ -62,8 +63,8 @@ def found_rate(learner: Learner, folder: Path) -> float:
     rates, values = learner.recorder.lrs, [float(x) for x in learner.recorder.losses]
     found = float(suggested.valley)
     text = json.dumps({"lr": found, "rates": [float(r) for r in rates], "losses": values})
-    (folder / "lr_find.json").write_text(text)
-    _plot(rates, values, found, folder / "lr_find.png")
+    (folder / LR_FIND).write_text(text)
+    _plot(rates, values, found, folder / LR_PLOT)
     return found
 
 

@@ -199,7 +199,7 @@ def test_a_head_that_reads_neither_rows_nor_tokens_is_refused():
 
     model = Sums()
     with pytest.raises(InputError, match=r"last_hidden_state of shape \(2, 3, 4\), which is neither"):
-        fields_read(model, model.body, {"input_ids": torch.ones(2, 5)})
+        fields_read(model, model.body, {"input_ids": torch.ones(2, 5)}, "input_ids")
 
 
 def test_the_learning_rate_finder_keeps_nothing(tmp_path):

@@ -37,7 +37,7 @@ from blurr.text.question_answering.rows import (
     read_answers,
     tokenize_questions,
 )
-from blurr.text.question_answering.spans import SpanRules, Window, find_spans, rank_answers
+from blurr.text.question_answering.spans import AnswerWindow, SpanRules, find_spans, rank_answers
 from blurr.text.question_answering.task import QuestionAnswering
 
 # load_learner unpickles, and says so: the file is our own.
@@ -395,10 +395,10 @@ def test_a_window_without_context_has_no_span():
     assert rank_answers(windows, 5) == [{"answer": None, "start": None, "end": None, "score": 1.0}]
 
 
-def window(spans: list[tuple[float, int, int]], none: float = 0.0, threshold: float = float("inf")) -> Window:
+def window(spans: list[tuple[float, int, int]], none: float = 0.0, threshold: float = float("inf")) -> AnswerWindow:
     from blurr.text.question_answering.spans import Span
 
-    return Window(0, "anna lives in oslo", [Span(*span) for span in spans], none, threshold)
+    return AnswerWindow(0, "anna lives in oslo", [Span(*span) for span in spans], none, threshold)
 
 
 def test_answers_of_several_windows_are_merged():

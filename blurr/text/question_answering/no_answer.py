@@ -9,7 +9,7 @@ import torch
 from blurr.models.wrapper import logits_of
 from blurr.targets.threshold import LabelThreshold
 from blurr.text.question_answering.metrics import AnswerF1
-from blurr.text.question_answering.spans import Window, find_spans
+from blurr.text.question_answering.spans import AnswerWindow, find_spans
 
 KEY = "no_answer_threshold"  # in the model's config, which save_pretrained writes and an export holds
 
@@ -56,7 +56,7 @@ class NoAnswerThreshold(LabelThreshold):
     def _found(self) -> float:
         dl = self.dls.loaders[-1]
         rules = replace(self.learn.spans, no_answer=True, no_answer_threshold=0.0)
-        windows: list[Window] = []
+        windows: list[AnswerWindow] = []
         was_training = self.model.training
         self.model.eval()
         with torch.inference_mode():
@@ -71,10 +71,10 @@ class NoAnswerThreshold(LabelThreshold):
 
 
 def _scores(
-    windows: Sequence[Window], answers: Sequence[Sequence[Any]]
+    windows: Sequence[AnswerWindow], answers: Sequence[Sequence[Any]]
 ) -> tuple[list[float], list[float], list[float]]:
     """Give, for each question, what `best_no_answer_threshold` asks for."""
-    by_question: dict[int, list[Window]] = {}
+    by_question: dict[int, list[AnswerWindow]] = {}
     for window in windows:
         by_question.setdefault(window.row, []).append(window)
     gaps: list[float] = []

@@ -39,7 +39,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Window:
+class AnswerWindow:
     """What a model finds in one window of a context.
 
     Args:
@@ -72,7 +72,7 @@ class Window:
         return self.no_answer_score - self.threshold
 
 
-def find_spans(logits: torch.Tensor, inputs: Inputs, contexts: Sequence[str], rules: SpanRules) -> list[Window]:
+def find_spans(logits: torch.Tensor, inputs: Inputs, contexts: Sequence[str], rules: SpanRules) -> list[AnswerWindow]:
     """Find the best spans in each window of a batch, without ever keeping its logits.
 
     All spans of up to `max_answer_length` tokens are compared, not only those of the best starts and ends.
@@ -99,7 +99,7 @@ def find_spans(logits: torch.Tensor, inputs: Inputs, contexts: Sequence[str], ru
         inputs["row"].tolist(), zip(*(x.tolist() for x in (best, *chars)), strict=True), null.tolist(), strict=True
     )
     return [
-        Window(row, contexts[row], _trimmed(zip(*found, strict=True), contexts[row]), score, threshold)
+        AnswerWindow(row, contexts[row], _trimmed(zip(*found, strict=True), contexts[row]), score, threshold)
         for row, found, score in windows
     ]
 
@@ -115,7 +115,7 @@ def _trimmed(found: Iterable[tuple[float, int, int]], context: str) -> list[Span
     return spans
 
 
-def rank_answers(windows: Sequence[Window], n: int) -> list[dict[str, Any]]:
+def rank_answers(windows: Sequence[AnswerWindow], n: int) -> list[dict[str, Any]]:
     """Give the best answers of a question over all its windows, best first.
 
     Args:

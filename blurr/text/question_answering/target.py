@@ -19,7 +19,7 @@ from blurr.targets.base import Target
 from blurr.text.question_answering.metrics import AnswerF1, ExactMatch
 from blurr.text.question_answering.no_answer import NoAnswerThreshold
 from blurr.text.question_answering.rows import QuestionRows, check_answers
-from blurr.text.question_answering.spans import SpanRules, Window, find_spans, rank_answers
+from blurr.text.question_answering.spans import AnswerWindow, SpanRules, find_spans, rank_answers
 from blurr.training.inference import Result, as_items, infer_windows
 
 SHOWN = 4  # answers that stand beside the best one in the described rows
@@ -112,7 +112,7 @@ def blurr_predict_answers(
     contexts = [row["context"] for row in rows]
     chosen = replace(learn.spans, **rules)
 
-    def step(x: Inputs) -> list[Window]:
+    def step(x: Inputs) -> list[AnswerWindow]:
         return find_spans(logits_of(learn.model(x)), x, contexts, chosen)
 
     found = infer_windows(learn, rows, step, bs=bs)

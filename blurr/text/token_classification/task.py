@@ -26,8 +26,8 @@ from blurr.text.token_classification.learner import BlearnerForTokens
 from blurr.text.token_classification.target import Tags, check_words
 from blurr.text.token_classification.words import (
     Labeling,
-    Window,
     WordIdsFunc,
+    WordWindow,
     align_labels,
     read_words,
     show_words,
@@ -146,7 +146,7 @@ class TokenClassification(Task):
         return {"tokens": read_words(item).words}
 
 
-def _places(windows: Sequence[Window]) -> dict[str, list[Any]]:
+def _places(windows: Sequence[WordWindow]) -> dict[str, list[Any]]:
     return {
         "starts": [[start for start, _ in window.spans] for window in windows],
         "ends": [[end for _, end in window.spans] for window in windows],

@@ -73,7 +73,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Window:
+class WordWindow:
     """Tokens of neighbouring words of one row, special tokens around them.
 
     Attributes:
@@ -98,7 +98,7 @@ def tokenize_words(
     stride: int = 16,
     word_ids_func: WordIdsFunc | None = None,
     special_tokens: SpecialTokens = "text",
-) -> list[Window]:
+) -> list[WordWindow]:
     """Tokenize lists of words; a row with more tokens than fit becomes several windows.
 
     A word that the tokenizer makes nothing of becomes its unknown token, so that every word has a token. Of a word
@@ -226,10 +226,10 @@ def _window(
     read: range,
     decided: range,
     room: int | None,
-) -> Window:
+) -> WordWindow:
     tokens = [(piece, word if word in decided else None) for word in read for piece in pieces[word][:room]]
     none: list[int | None] = [None]
-    return Window(
+    return WordWindow(
         row,
         ids=[*before, *(piece.id for piece, _ in tokens), *after],
         words=[*none * len(before), *(word for _, word in tokens), *none * len(after)],

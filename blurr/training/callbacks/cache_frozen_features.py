@@ -13,6 +13,7 @@ from transformers.utils.generic import ModelOutput
 
 from blurr.config.annotations import Positive
 from blurr.errors import InputError
+from blurr.loading.rows import InputNames
 from blurr.models.wrapper import logits_of
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 
@@ -58,7 +59,7 @@ class CacheFrozenFeatures(TrainingCallback):
 
     def _begin(self, body: nn.Module) -> None:
         if not any(p.requires_grad for p in body.parameters()):
-            self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30)), True
+            self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30), self.dls.train_ds.names), True
         elif not self.has_kept:
             raise InputError(
                 "callbacks=[cache_frozen_features] has nothing to cache: the schedule trains the body from the start. "
@@ -70,8 +71,8 @@ class CacheFrozenFeatures(TrainingCallback):
         if frozen is None or not self.training or frozen.is_tried:
             return
         if not frozen.reads:
-            frozen.kind, frozen.reads = fields_read(self.model, frozen.body, self.xb[0])
-        frozen.is_tried = not bool(real_tokens(self.xb[0]).all())
+            frozen.kind, frozen.reads = fields_read(self.model, frozen.body, self.xb[0], frozen.names.main)
+        frozen.is_tried = not bool(real_tokens(self.xb[0], frozen.names).all())
         if frozen.is_tried or not frozen.kept:
             self._compare(frozen)
 
@@ -105,6 +106,7 @@ class FrozenBody:
 
     Args:
         body: the module whose outputs the head reads.
+        names: what the inputs are called.
         room: largest size of the cache in bytes.
 
     Attributes:
@@ -113,8 +115,8 @@ class FrozenBody:
         is_tried: whether a batch with pads has shown that the head does not read them.
     """
 
-    def __init__(self, body: nn.Module, room: int) -> None:
-        self.body, self.room = body, room
+    def __init__(self, body: nn.Module, room: int, names: InputNames) -> None:
+        self.body, self.room, self.names = body, room, names
         self.run = body.forward
         self.signature = inspect.signature(body.forward)
         self.kept: dict[bytes, Features] = {}
@@ -138,7 +140,7 @@ class FrozenBody:
         """Return the output of `forward`, from the cache where possible."""
         bound = self.signature.bind(*args, **options)
         tensors = {name: v for name, v in bound.arguments.items() if isinstance(v, torch.Tensor)}
-        real = real_tokens(tensors)
+        real = real_tokens(tensors, self.names)
         keys = keys_of(tensors, real)
         unknown = [i for i, key in enumerate(keys) if key not in self.kept]
         if unknown:
@@ -199,10 +201,10 @@ def body_of(hf_model: Any) -> nn.Module:
     return body
 
 
-def real_tokens(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def real_tokens(tensors: Mapping[str, torch.Tensor], names: InputNames) -> torch.Tensor:
     """Return a mask that is False at pads, `(batch, sequence)`."""
-    mask = tensors.get("attention_mask")
-    return torch.ones_like(tensors["input_ids"], dtype=torch.bool) if mask is None or mask.ndim != 2 else mask.bool()
+    mask = tensors.get(names.mask)
+    return torch.ones_like(tensors[names.main], dtype=torch.bool) if mask is None or mask.ndim != 2 else mask.bool()
 
 
 def keys_of(tensors: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[bytes]:
@@ -217,7 +219,7 @@ def keys_of(tensors: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[byt
 
 
 def fields_read(
-    model: nn.Module, body: nn.Module, x: Mapping[str, torch.Tensor]
+    model: nn.Module, body: nn.Module, x: Mapping[str, torch.Tensor], main: str
 ) -> tuple[type[ModelOutput], dict[str, Share]]:
     """Find out by gradients which part of each field of the body's output the head reads.
 
@@ -225,6 +227,7 @@ def fields_read(
         model: body and head; takes `x`.
         body: the model's body.
         x: the inputs of a batch.
+        main: name of the input whose positions the body's output has, `(batch, sequence)`.
 
     Returns:
         The class of the output, and the share of each field.
@@ -250,13 +253,13 @@ def fields_read(
     finally:
         handle.remove()
         model.train(was_training)
-    return kinds[0], {name: _share(name, slope, x) for name, slope in zip(taken, slopes, strict=True)}
+    return kinds[0], {name: _share(name, slope, x[main].shape) for name, slope in zip(taken, slopes, strict=True)}
 
 
-def _share(name: str, slope: torch.Tensor | None, x: Mapping[str, torch.Tensor]) -> Share:
+def _share(name: str, slope: torch.Tensor | None, positions: torch.Size) -> Share:
     if slope is None:
         return "nothing"
-    if slope.ndim != 2 and slope.shape[:-1] != x["input_ids"].shape:
+    if slope.ndim != 2 and slope.shape[:-1] != positions:
         raise InputError(
             f"The head reads {name} of shape {tuple(slope.shape)}, which is neither one vector per row nor one per "
             "token. Leave cache_frozen_features out."
