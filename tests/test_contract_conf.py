@@ -1,6 +1,7 @@
 """Contract 1: every option composes, every target imports, and our targets' knobs all stand in their YAML."""
 
 import inspect
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -14,15 +15,17 @@ OPTIONS = [(group, name) for group in paths.groups() for name in paths.options(g
 ids = [f"{group}={name}" for group, name in OPTIONS]
 
 
-@cache
-def compose(group: str, name: str) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=OPTIONS, ids=ids)
+def composed(request: pytest.FixtureRequest) -> list[tuple[str, str, set[str]]]:
+    """Of the config that an option composes, each target with its key and its keys."""
+    group, name = request.param
     value = f"[{name}]" if group in ("metrics", "callbacks") else name
     of_task = ["task=summarization"] if group == "generation" else []  # its values are a part of such a task
     cfg = composing.compose([f"{group}={value}", *of_task])
-    return OmegaConf.to_container(cfg, resolve=True)
+    return list(targets(OmegaConf.to_container(cfg, resolve=True)))
 
 
-def targets(value: Any, key: str = ""):
+def targets(value: Any, key: str = "") -> Iterator[tuple[str, str, set[str]]]:
     if isinstance(value, dict):
         if "_target_" in value:
             yield key, value["_target_"], {name for name in value if not name.startswith("_")}
@@ -30,38 +33,34 @@ def targets(value: Any, key: str = ""):
             yield from targets(child, f"{key}.{name}".lstrip("."))
 
 
-@pytest.mark.parametrize(("group", "name"), OPTIONS, ids=ids)
-def test_an_option_composes_and_its_targets_take_its_keys(group, name):
-    for key, target, keys in targets(compose(group, name)):
-        parameters = inspect.signature(get_object(target)).parameters
-        if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-            continue
-        assert keys <= set(parameters), f"{key}: {target} does not take these"
+@cache
+def parameters(target: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(get_object(target)).parameters
 
 
-@pytest.mark.parametrize(("group", "name"), OPTIONS, ids=ids)
-def test_every_knob_of_our_targets_stands_in_the_yaml(group, name):
+def test_an_option_composes_and_its_targets_take_its_keys(composed):
+    for key, target, keys in composed:
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters(target).values()):
+            assert keys <= set(parameters(target)), f"{key}: {target} does not take these"
+
+
+def test_every_knob_of_our_targets_stands_in_the_yaml(composed):
     """A parameter without a default that the YAML leaves out is one that the run gives."""
-    for key, target, keys in targets(compose(group, name)):
+    for key, target, keys in composed:
         if signatures.is_ours(target):
             knobs = {knob for knob, each in signatures.signature(target).parameters.items() if each.has_default}
             assert knobs <= keys, f"{key}: these cannot be set without a plus sign"
 
 
-@pytest.mark.parametrize(("group", "name"), OPTIONS, ids=ids)
-def test_an_option_says_what_it_is_in_a_line(group, name):
-    assert paths.headline(paths.options(group)[name])
-
-
-@pytest.mark.parametrize("target", sorted({target for option in OPTIONS for _, target, _ in targets(compose(*option))}))
-def test_parameters_read_from_source_are_those_of_the_imported_object(target):
-    if signatures.is_ours(target):
+def test_parameters_read_from_source_are_those_of_the_imported_object(composed):
+    for target in {target for _, target, _ in composed if signatures.is_ours(target)}:
         read = signatures.signature(target).parameters
-        real = {
-            name: each
-            for name, each in inspect.signature(get_object(target)).parameters.items()
-            if each.kind is not each.VAR_KEYWORD
-        }
+        real = {name: each for name, each in parameters(target).items() if each.kind is not each.VAR_KEYWORD}
         assert list(read) == list(real)
         for name, each in real.items():
             assert read[name].has_default == (each.default is not each.empty)
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS, ids=ids)
+def test_an_option_says_what_it_is_in_a_line(group, name):
+    assert paths.headline(paths.options(group)[name])
