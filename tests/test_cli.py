@@ -118,6 +118,7 @@ class TestDoctor:
             assert re.search(rf"^{subject} ", done.stdout, re.MULTILINE)
         assert "HF_HUB_OFFLINE" in done.stdout
 
+    @pytest.mark.slow
     def test_it_shows_where_the_start_of_a_run_goes(self, blurr):
         shown = blurr("doctor", "--timing").stdout
         seconds = {name: float(taken) for name, taken in re.findall(r"^(\w+).*? +([\d.]+) s, ", shown, re.MULTILINE)}

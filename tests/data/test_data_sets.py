@@ -1,18 +1,20 @@
 """Every named data set, tried on a local folder with the columns, types, configurations and splits of the real one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 from datasets import ClassLabel, Features, List, Translation, Value
+from omegaconf import OmegaConf
+from running import run
 
 from blurr.config import checks, composing, paths
 from blurr.data.core import RawData
 from blurr.errors import InputError
-from blurr.experiment import build, build_raw, check_objective, run_experiment
+from blurr.experiment import build, build_raw, check_objective
 from blurr.runs.jsonlines import read_lines
 from blurr.tasks.base import Task
 
@@ -97,18 +99,20 @@ def lay_out(option: str, folder: Path, config: str) -> None:
     (folder / "README.md").write_text(f"---\nconfigs:\n- config_name: {config}\n  data_files:\n{files}---\n")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def loaded(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Any, Task, RawData]:
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Any, Task, RawData]]:
     """Compose an option as a command line would, with its name changed to the local folder."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    config = composing.compose([f"data={request.param}"]).data.config
-    lay_out(request.param, tmp_path / "set", config or "default")
-    cfg = composing.compose([f"data={request.param}", f"data.name={tmp_path / 'set'}", "data.revision=null"])
+    folder = tmp_path_factory.mktemp(request.param)
+    config = OmegaConf.load(paths.options("data")[request.param]).data.get("config")
+    lay_out(request.param, folder / "set", config or "default")
+    cfg = composing.compose([f"data={request.param}", f"data.name={folder / 'set'}", "data.revision=null"])
     checks.check(cfg)
     task = build(cfg.task)
-    return cfg, task, build_raw(cfg, task)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
+        yield cfg, task, build_raw(cfg, task)
 
 
 def test_every_named_data_set_has_its_layout_here():
@@ -175,8 +179,7 @@ def test_a_named_data_set_goes_the_whole_line(work: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", work / "cache")
     lay_out("glue_stsb", work / "set", "stsb")
     words = ["data=glue_stsb", "data.name=set", "model.weights=scratch", "tracking=none", "schedule.epochs=1"]
-    cfg = composing.compose([*words, f"output_dir={work}"])
-    value = run_experiment(cfg, folder=work, overrides=words, choices={})
+    value = run(work, *words)
     scores = json.loads((work / "metrics.json").read_text())
     assert set(scores) == {"valid/loss", "valid/pearson", "valid/spearman"}
     assert value == scores["valid/pearson"]

@@ -31,6 +31,7 @@ def test_only_the_keys_that_differ_are_shown(two):
     assert metric_differences(two)["b"].tolist() == [0.2, 1.0]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_in_folders_of_one_name_are_told_apart_and_named(make_run, tmp_path, capsys):
     folders = []
     for name, lr in (("one", 1e-3), ("other", 1e-4)):
@@ -116,6 +117,7 @@ def test_the_best_run_of_each_metric_is_named(two):
     assert metric_differences([two[0], two[0]])["best"].tolist() == ["", ""]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_to_be_said_of_a_score_stands_in_report_card_and_note(make_run):
     doubt, beside = "valid: all 40 rows are predicted to be 1", {"valid/accuracy": "of spam"}
     run = make_run()

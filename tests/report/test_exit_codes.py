@@ -87,6 +87,7 @@ BROKEN = {
 NOT_COMPARED = ("overrides.yaml", "environment.json", "metrics.jsonl")
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("name", "content"), [(name, each) for name, all_ in BROKEN.items() for each in all_])
 def test_a_broken_file_of_a_run_is_named(call, make_run, name: str, content: bytes):
     folder = make_run(name="a")
@@ -101,6 +102,7 @@ def test_a_broken_file_of_a_run_is_named(call, make_run, name: str, content: byt
         assert "as a run of blurr wrote it" in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_line_that_a_kill_has_cut_off_is_left_out(call, make_run):
     folder = make_run(name="a")
     with (folder / "metrics.jsonl").open("a") as file:
@@ -136,6 +138,7 @@ def test_an_mlflow_that_does_not_answer_is_a_failure_of_the_service(call, work: 
     assert "Traceback" not in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_on_a_full_disk_is_a_failure_of_the_machine(call, make_run):
     folder = make_run(name="a")
     (folder / "report.html").symlink_to("/dev/full")

@@ -89,6 +89,7 @@ def test_rows_of_an_unknown_kind_are_left_to_the_top_losses():
     assert parts_of([{"anything": 1}]) == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_ended_early_has_a_report_of_what_there_is(make_run):
     folder = make_run()
     for name in ("facts.json", "metrics.json", "predictions.jsonl", "environment.json", "overrides.yaml"):
@@ -99,6 +100,7 @@ def test_a_run_that_ended_early_has_a_report_of_what_there_is(make_run):
     assert write_report(record)[0].is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_was_run_stands_at_the_head_with_the_command_to_run_it_again(make_run):
     record = Record(make_run())
     assert command(record) == "python -m blurr.run model=bert 'data.name=a b'"
@@ -153,6 +155,7 @@ def test_each_entity_is_right_or_wrong_in_one_way():
     assert table[["right", "wrong type", "wrong ends", "both wrong", "missed"]].to_numpy().sum() == 4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_answer_is_marked_in_its_context_and_text_is_escaped(make_run):
     text = write_report(Record(make_run("answers")))[0].read_text()
     assert 'in <mark class="true">Riga</mark> &amp; not in <mark class="bad">Oslo</mark>' in text

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from running import run
 from seqeval import metrics as seqeval
 from transformers import (
     BertConfig,
@@ -20,12 +21,10 @@ from transformers import (
     XLMRobertaTokenizer,
     XLNetTokenizer,
 )
-from transformers.utils import logging as hf_logging
 
 from blurr.data.core import RawData
 from blurr.data.core import from_data as rows_of
 from blurr.errors import InputError
-from blurr.experiment import run_experiment
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
 from blurr.metrics.classification import Accuracy
@@ -602,12 +601,7 @@ def test_sample_names_are_not_given_away_by_themselves():
 
 
 def test_a_run_learns_and_leaves_the_report_of_entities(work):
-    from blurr.config import composing
-
-    hf_logging.disable_progress_bar()
-    words = ["task=token_classification", "data.rows=1500", "tracking=none"]
-    cfg = composing.compose([*words, "model.weights=scratch"])
-    run_experiment(cfg, folder=work, overrides=words, choices={})
+    run(work, "task=token_classification", "data.rows=1500", "tracking=none")
     scores = json.loads((work / "metrics.json").read_text())
     assert scores["valid/f1"] > 0.5
     assert scores["valid/recall"] > 0
