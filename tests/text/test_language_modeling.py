@@ -22,7 +22,7 @@ from blurr.errors import InputError
 from blurr.experiment import build
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
-from blurr.models.objects import HFObjects, build_model, train_tokenizer
+from blurr.models.objects import HFObjects, build_model
 from blurr.text.inputs import TEXT, TextRows
 from blurr.text.language_modeling.causal_lm import CausalLM
 from blurr.text.language_modeling.chunking import (
@@ -41,6 +41,7 @@ from blurr.text.language_modeling.metrics import Perplexity, TokenAccuracy, Toke
 from blurr.text.language_modeling.rows import CausalCollator, bracketed
 from blurr.text.language_modeling.samples import TRADES
 from blurr.text.modeling.all import BlearnerForLM, BlearnerForMaskedLM
+from blurr.text.scratch import train_tokenizer
 from blurr.training.learner import Blearner
 
 # load_learner unpickles, and says so: the file is our own.

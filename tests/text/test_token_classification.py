@@ -29,10 +29,11 @@ from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
 from blurr.metrics.classification import Accuracy
 from blurr.metrics.regression import RMSE
-from blurr.models.objects import HFObjects, build_model, train_tokenizer
+from blurr.models.objects import HFObjects, build_model
 from blurr.runs.jsonlines import read_lines
 from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import BlearnerForTokenClassification
+from blurr.text.scratch import train_tokenizer
 from blurr.text.token_classification.learner import ScoredToken, aggregate
 from blurr.text.token_classification.metrics import (
     Seqeval,
