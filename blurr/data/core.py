@@ -14,10 +14,11 @@ import pandas as pd
 from datasets.features.features import require_decoding
 
 from blurr.config.annotations import Count
+from blurr.data.formats.content import FileOptions
 from blurr.data.formats.tables import as_rows
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
-from blurr.data.readers import FileOptions, read_files
+from blurr.data.readers import read_files
 from blurr.data.roles import (
     Columns,
     Schema,

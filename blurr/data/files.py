@@ -8,8 +8,9 @@ import datasets
 
 from blurr.config.annotations import Natural
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, raw_data
+from blurr.data.formats.content import FileOptions, Format
 from blurr.data.known_labels import UnknownLabels
-from blurr.data.readers import FileOptions, Format, Paths, read_files
+from blurr.data.readers import Paths, read_files
 from blurr.data.roles import text_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 

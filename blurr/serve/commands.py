@@ -19,6 +19,7 @@ NAMES = ["predict", "evaluate", "serve", "export", "push"]
 WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
 UNTRAINED = "for a checkpoint that no run of blurr has left: its task and settings, e.g. task=summarization"
 FORMATS = ("onnx", "transformers", "fastai")
+QUOTES = ("auto", "fields", "text")
 SOME_FAILED = 1
 
 
@@ -31,11 +32,14 @@ def add_serving(commands: Any) -> None:
     predict = commands.add_parser("predict", help="predict on the rows of a file: csv, tsv, jsonl, parquet …")
     predict.add_argument("where", help=WHERE)
     predict.add_argument("words", nargs="*", help=UNTRAINED)
-    predict.add_argument("--input", type=Path, required=True, help="the file with the rows")
+    predict.add_argument("--input", required=True, help="the file with the rows, a folder, or a pattern in quotes")
     predict.add_argument("--output", type=Path, required=True, help="the file to write; its suffix says the format")
     predict.add_argument("--column", action="append", default=[], metavar="ROLE=COLUMN", help="e.g. text=review")
+    predict.add_argument("--format", default="auto", help="e.g. lines for a text of lines (default: by its extension)")
     predict.add_argument("--encoding", default="utf-8-sig", help="of text files, e.g. cp1252 (default: UTF-8)")
     predict.add_argument("--delimiter", help="between columns (default: what the header shows)")
+    predict.add_argument("--quotes", choices=QUOTES, default="auto", help="whether they enclose cells or are text")
+    predict.add_argument("--sheet", default="0", help="number, from 0, or name of the sheet of an xlsx file")
     predict.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="e.g. num_beams=4")
     predict.set_defaults(command=_predict)
     evaluate = commands.add_parser("evaluate", help="score a trained model on other data, by the metrics of its run")
@@ -87,12 +91,18 @@ def _add_push(commands: Any) -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     predictor = _predictor(arguments)
 
-    from blurr.data.readers import FileOptions
+    from blurr.data.formats.content import FileOptions
     from blurr.serve.files import predict_file
 
     options = typed(pairs("--option", arguments.option), predictor.options)
     columns = pairs("--column", arguments.column)
-    reading = FileOptions(encoding=arguments.encoding, delimiter=arguments.delimiter)
+    reading = FileOptions(
+        format=arguments.format,
+        encoding=arguments.encoding,
+        delimiter=arguments.delimiter,
+        quotes=arguments.quotes,
+        sheet=int(arguments.sheet) if arguments.sheet.isdecimal() else arguments.sheet,
+    )
     outcome = predict_file(
         predictor, arguments.input, arguments.output, columns=columns, options=options, reading=reading
     )

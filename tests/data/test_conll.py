@@ -1,5 +1,6 @@
 """Conll files in all their variety become sentences, and broken ones end in one clear message."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from blurr.data.core import Schema, from_data
 from blurr.data.files import load_files
 from blurr.data.formats.conll import parse_conll
-from blurr.data.readers import FileOptions, read_files
+from blurr.data.formats.content import FileOptions
+from blurr.data.readers import read_files
 from blurr.data.splits import Splits
 from blurr.errors import InputError
 
@@ -27,21 +29,21 @@ VARIETIES = {
 
 @pytest.mark.parametrize("content", VARIETIES.values(), ids=VARIETIES)
 def test_sentences_are_read_from(content):
-    assert parse_conll(content, "x.conll") == TWO
+    assert parse_conll(StringIO(content), "x.conll") == TWO
 
 
 def test_a_hash_sign_can_be_a_token():
-    assert parse_conll("#\tO\none\tO\n", "x")[0]["tokens"] == ["#", "one"]
+    assert parse_conll(StringIO("#\tO\none\tO\n"), "x")[0]["tokens"] == ["#", "one"]
 
 
 def test_tokens_may_hold_signs_that_elsewhere_end_a_line():
-    rows = parse_conll("a\u2028b\tO\n\x85\tO\nNew York\tB-LOC\n", "x")
+    rows = parse_conll(StringIO("a\u2028b\tO\n\x85\tO\nNew York\tB-LOC\n"), "x")
     assert rows == [{"tokens": ["a\u2028b", "\x85", "New York"], "labels": ["O", "O", "B-LOC"]}]
 
 
 def test_marked_documents_are_numbered_and_their_marks_are_no_tokens():
     content = "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\n\n-DOCSTART- -X- O O\nPeter NNP B-NP B-PER\n\nBill NNP B-NP O\n"
-    rows = parse_conll(content, "x.conll")
+    rows = parse_conll(StringIO(content), "x.conll")
     assert [(row["document"], row["tokens"], row["labels"]) for row in rows] == [
         (0, ["EU"], ["B-ORG"]),
         (1, ["Peter"], ["B-PER"]),
@@ -84,7 +86,7 @@ def test_a_notebook_reads_a_path_and_a_split_keeps_documents_together(tmp_path: 
 
 
 def test_another_delimiter_can_be_said():
-    assert parse_conll("New York|B-LOC\n\nRome|B-LOC\n", "x", "|")[0]["tokens"] == ["New York"]
+    assert parse_conll(StringIO("New York|B-LOC\n\nRome|B-LOC\n"), "x", "|")[0]["tokens"] == ["New York"]
 
 
 @pytest.mark.parametrize(
@@ -99,4 +101,4 @@ def test_another_delimiter_can_be_said():
 )
 def test_a_broken_file_is_answered_with_its_line(content, message):
     with pytest.raises(InputError, match=message):
-        parse_conll(content, "x.conll")
+        parse_conll(StringIO(content), "x.conll")

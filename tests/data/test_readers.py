@@ -1,15 +1,19 @@
 """Files of every format become the same rows, and broken ones end in one clear message."""
 
+import gzip
 import json
+import tracemalloc
 from pathlib import Path
 from typing import get_args
 
 import datasets
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from blurr.data.formats.content import FileOptions, Format
 from blurr.data.formats.delimited import SIGNS
-from blurr.data.readers import FORMATS, READERS, FileOptions, Format, find_files, read_files
+from blurr.data.readers import FORMATS, READERS, find_files, read_files, stream_files
 from blurr.errors import InputError
 
 ROWS = [
@@ -205,14 +209,26 @@ def test_categories_of_a_file_are_plain_values(tmp_path: Path) -> None:
 
 BROKEN = {
     "empty": ("rows.csv", b"  \n", "rows.csv is empty"),
-    "windows-1252": ("rows.csv", "text\nKäse".encode("cp1252"), "byte 0xe4 in line 2. .*data.encoding=cp1252"),
+    "windows-1252": (
+        "rows.csv",
+        "text\nKäse".encode("cp1252"),
+        "byte 0xe4 in line 2. .*data.encoding=cp1252",
+    ),
     "utf-16": ("rows.csv", "text\nKäse".encode("utf-16"), "data.encoding=utf-16"),
-    "too many fields": ("rows.csv", b"a,b\n1,2\n3,4,5\n", r"line 3 has 3 cells where the header has 2: '3,4,5'"),
+    "too many fields": (
+        "rows.csv",
+        b"a,b\n1,2\n3,4,5\n",
+        r"csv: Line 3 has 3 cells where the header has 2: '3,4,5'",
+    ),
     "two columns of one name": ("rows.csv", b"a,a\n1,2\n", "several columns named 'a'"),
     "broken json": ("rows.json", b'[{"a": 1}', "rows.json is not JSON: .*line 1"),
     "json of no rows": ("rows.json", b'{"rows": 3}', 'a list of objects, or {"data"'),
     "rows that are no objects": ("rows.json", b"[1, 2]", "has a int as row 1"),
-    "broken jsonl": ("rows.jsonl", b'{"a": 1}\n{"a": \n', "rows.jsonl is not JSON in line 2"),
+    "broken jsonl": (
+        "rows.jsonl",
+        b'{"a": 1}\n{"a": \n',
+        "rows.jsonl: Line 2 is not JSON: Expecting value. Each line must",
+    ),
     "several types": ("rows.jsonl", b'{"a": [1]}\n{"a": "x"}\n', "values of several types, 'a'"),
     "no parquet": ("rows.parquet", b"text", "rows.parquet is not a parquet file"),
     "no sheet": ("rows.xlsx", b"text", "rows.xlsx cannot be read as an Excel file"),
@@ -229,8 +245,15 @@ def test_a_broken_file_ends_in_one_clear_message(tmp_path: Path, name: str, cont
 
 
 def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="data.encoding=utf-9 is not an encoding"):
+    with pytest.raises(InputError, match=r"data.encoding=utf-9 \(--encoding\) is not an encoding"):
         read(write(tmp_path / "rows.csv"), encoding="utf-9")
+
+
+def test_an_encoding_whose_mark_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes("text\na\n".encode("utf-16-le"))
+    with pytest.raises(InputError, match=r"does not start with BOM. Set data.encoding \(--encoding\) to utf-16-le or"):
+        read(tmp_path / "rows.csv", encoding="utf-16")
+    assert read(tmp_path / "rows.csv", encoding="utf-16-le")["text"] == ["a"]
 
 
 def test_a_missing_file_is_answered_by_the_nearest_name(tmp_path: Path) -> None:
@@ -319,7 +342,7 @@ def test_a_tab_may_be_spelt_on_the_command_line(tmp_path: Path, asked: str) -> N
 
 def test_a_row_of_another_length_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text('text,label\n"one\ntwo",a\nthree, four,b\n')
-    with pytest.raises(InputError, match=r"line 4 has 3 cells where the header has 2: 'three, four,b'. Correct"):
+    with pytest.raises(InputError, match=r"csv: Line 4 has 3 cells where the header has 2: 'three, four,b'. Correct"):
         read(tmp_path / "rows.csv")
 
 
@@ -357,7 +380,7 @@ def test_an_array_under_the_name_of_json_lines_is_read(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS, indent=1), encoding="utf-8")
     assert read(tmp_path / "rows.jsonl").to_list() == ROWS
     (tmp_path / "rows.jsonl").write_text("[1]\n[2]\n")
-    with pytest.raises(InputError, match="has a list as row 1"):
+    with pytest.raises(InputError, match="rows.jsonl: Line 1 is a list. Each line must be an object"):
         read(tmp_path / "rows.jsonl")
 
 
@@ -385,3 +408,60 @@ def test_json_that_holds_no_rows_is_answered(tmp_path: Path, content: str) -> No
 def test_the_line_that_tells_excel_the_delimiter_is_no_header(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("sep=;\r\ntext;label\r\na, b;c\r\n")
     assert read(tmp_path / "rows.csv").to_list() == [{"text": "a, b", "label": "c"}]
+
+
+SAMPLES = {
+    "csv": ("rows.csv", b'sep=;\r\ntext;n\r\n"a\r\nb";007\r\n\r\nc;\r\n'),
+    "tsv": ("rows.tsv.gz", gzip.compress('text\tn\n"dull"\t1\n"wow" he said\t2\n'.encode("utf-16"))),
+    "json": ("rows.json", b'{"data": [{"text": "a", "n": 1}, {"text": "b", "n": "x"}]}'),
+    "jsonl": ("rows.ndjson", b'\n{"text": "a\xe2\x80\xa8b", "n": NaN}\r\n{"n": 1.5, "text": "c"}'),
+    "squad": ("rows.jsonl", b'{"header": 1}\n{"context": "c", "qas": [{"question": "q", "answers": ["c"]}]}\n'),
+    "conll": ("rows.conll", b"EU\tB-ORG\nis\tO\n\nPeter\tB-PER\n"),
+    "text": ("rows.txt", b"one\r\ntwo\n"),
+    "lines": ("rows.txt", b"one\xe2\x80\xa8still one\r\n\ntwo\n"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(READERS))
+def test_rows_are_the_same_as_a_table_and_one_by_one(tmp_path: Path, kind: str) -> None:
+    """Predicting reads what training reads, in every format, by the same rules."""
+    if kind in SAMPLES:
+        name, content = SAMPLES[kind]
+        (path := tmp_path / name).write_bytes(content)
+    else:
+        path = write(tmp_path / f"rows.{kind}")
+    options = FileOptions(format="auto" if kind == "squad" else kind, encoding="utf-16" if kind == "tsv" else "utf-8")
+    sources = find_files(path, options, text=TEXT)
+    rows = list(stream_files(sources))
+    assert len(rows) > 0
+    assert rows == read_files(path, options, text=TEXT).to_list()
+    assert sources[0].done == 1
+
+
+def test_several_files_are_read_one_by_one_with_their_names(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write(tmp_path / f"{name}.jsonl", ROWS[:2])
+    assert list(stream_files(find_files(tmp_path, FileOptions()))) == read(tmp_path).to_list()
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.tsv", "rows.jsonl", "rows.parquet", "rows.txt"])
+def test_memory_does_not_grow_with_the_rows_of_a_file(tmp_path: Path, name: str) -> None:
+    def peak(n: int) -> int:
+        frame = pd.DataFrame({"text": [f"{row} said " + 'a "word" ' * 20 for row in range(n)], "n": "1"})
+        path = tmp_path / name
+        if name == "rows.parquet":
+            frame.to_parquet(path)
+        elif name == "rows.jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        else:
+            frame.to_csv(path, index=False, sep="\t" if name == "rows.tsv" else ",")
+        sources = find_files(path, FileOptions(format="lines" if name == "rows.txt" else "auto"))
+        before = pa.total_allocated_bytes()
+        tracemalloc.start()
+        held = max(pa.total_allocated_bytes() - before for _ in stream_files(sources))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found + held
+
+    few = 10_000 if name == "rows.parquet" else 2000  # pages of a parquet file are a megabyte
+    assert peak(4 * few) < 1.5 * peak(few) + 200_000

@@ -6,7 +6,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from blurr.data.readers import FileOptions, read_files
+from blurr.data.formats.content import FileOptions
+from blurr.data.readers import read_files
 from blurr.data.splits import Splits, split_name, split_rows
 from blurr.errors import InputError
 

@@ -9,7 +9,8 @@ import pytest
 
 from blurr.data.core import Schema
 from blurr.data.files import load_files
-from blurr.data.readers import FileOptions, read_files
+from blurr.data.formats.content import FileOptions
+from blurr.data.readers import read_files
 from blurr.data.samples import load_samples
 from blurr.data.splits import Splits
 from blurr.errors import InputError

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from every_task import TASKS, items_of
 
-from blurr.data.readers import FileOptions, read_files
+from blurr.data.formats.content import FileOptions
+from blurr.data.readers import find_files, read_files, stream_files
 from blurr.errors import InputError, ResourceError
 from blurr.runs.jsonlines import read_lines
+from blurr.serve.converting import convert
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import Predictor
-from blurr.serve.tables import Source, convert
 
 TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
 
@@ -43,6 +44,11 @@ def read(path: Path) -> list[dict[str, Any]]:
         return read_lines(path)
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def stream(path: Path, **options: Any) -> list[Any]:
+    """Read a file row by row."""
+    return list(stream_files(find_files(path, FileOptions(**options))))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,7 @@ def test_a_bad_row_is_named_and_the_others_are_predicted_on(predictor: Predictor
     assert (outcome.rows, outcome.failed) == (5, 3)
     assert outcome.named[2].startswith("Line 2 is not JSON")
     assert "needs a text under 'text'" in outcome.named[3]
-    assert outcome.named[4] == "Line 5 is no object with named values."
+    assert outcome.named[4] == "Line 5 is a list. Each line must be an object."
     found = read(tmp_path / "out.csv")
     assert [bool(row["prediction.label"]) for row in found] == [True, False, False, False, True]
     assert [bool(row["error"]) for row in found] == [False, True, True, True, False]
@@ -108,7 +114,8 @@ def test_a_bad_row_is_named_and_the_others_are_predicted_on(predictor: Predictor
 def test_a_row_of_a_csv_with_too_many_values_is_named(predictor: Predictor, tmp_path: Path):
     (tmp_path / "in.csv").write_text("text,n\ngood,1\nbad,2,3\n")
     outcome = predict_file(predictor, tmp_path / "in.csv", tmp_path / "out.jsonl")
-    assert outcome.named == {2: "Row 2 has 3 values where the file has 2 columns."}
+    assert outcome.named[2].startswith("Line 3 has 3 cells where the header has 2: 'bad,2,3'. Correct the line")
+    assert list(outcome.named) == [2]
 
 
 def test_pairs_and_single_texts_may_stand_in_one_file(predictor: Predictor, tmp_path: Path):
@@ -198,15 +205,15 @@ def test_a_file_with_predictions_can_be_predicted_on_again(predictor: Predictor,
 
 def test_bytes_that_are_no_utf8_are_named(tmp_path: Path):
     (tmp_path / "in.csv").write_bytes(b"text\ngut\nsch\xf6n\n")
-    with pytest.raises(InputError, match="not encoded in utf-8-sig, see line 3"):
-        list(Source(tmp_path / "in.csv"))
+    with pytest.raises(InputError, match="not encoded in utf-8-sig: byte 0xf6 in line 3"):
+        stream(tmp_path / "in.csv")
 
 
 def test_an_encoding_that_is_named_is_read(tmp_path: Path):
     (tmp_path / "in.csv").write_bytes("text\nschön\u2028ja\n".encode("utf-16"))
-    assert list(Source(tmp_path / "in.csv", FileOptions(encoding="utf-16"))) == [{"text": "schön\u2028ja"}]
-    with pytest.raises(InputError, match="--encoding utf-99 is not an encoding"):
-        list(Source(tmp_path / "in.csv", FileOptions(encoding="utf-99")))
+    assert stream(tmp_path / "in.csv", encoding="utf-16") == [{"text": "schön\u2028ja"}]
+    with pytest.raises(InputError, match=r"utf-99 \(--encoding\) is not an encoding"):
+        stream(tmp_path / "in.csv", encoding="utf-99")
 
 
 @pytest.mark.parametrize(
@@ -232,11 +239,10 @@ def test_an_encoding_that_is_named_is_read(tmp_path: Path):
 )
 def test_a_file_is_read_as_in_training(name: str, content: bytes, tmp_path: Path):
     (tmp_path / name).write_bytes(content)
-    source = Source(tmp_path / name)
-    assert list(source) == [{"id": "7", "text": "a; b"}, {"id": "8", "text": "c"}]
+    (source,) = find_files(tmp_path / name, FileOptions())
+    assert list(stream_files([source])) == [{"id": "7", "text": "a; b"}, {"id": "8", "text": "c"}]
     assert source.done == 1
-    known = read_files(tmp_path / name, FileOptions(), text=frozenset({"id", "text"}))
-    assert known.to_list() == list(Source(tmp_path / name))
+    assert read_files(tmp_path / name, FileOptions()).to_list() == stream(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -244,13 +250,14 @@ def test_a_file_is_read_as_in_training(name: str, content: bytes, tmp_path: Path
     [
         ("in.csv.gz", b"text\na\n", "in.csv.gz cannot be unpacked"),
         ("in.csv", b"text,text\na,b\n", "several columns named 'text'"),
-        ("in.csv", b'id,text\n1,"a\n2,b\n3,c\n', r"ends inside the quotes that begin with 'a\\n2,b"),
+        ("in.csv", b'id,text\n1,"a\n2,b\n3,c\n', r"the quote before 'a\\n2,b.*' in row 1 .* is never closed"),
+        ("in.csv", b" \n", "in.csv is empty"),
     ],
 )
 def test_a_source_that_cannot_be_right_is_refused(name: str, content: bytes, message: str, tmp_path: Path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
-        list(Source(tmp_path / name))
+        stream(tmp_path / name)
 
 
 def test_lists_that_stand_in_cells_are_words(saved, tmp_path: Path):
@@ -267,9 +274,7 @@ def test_lists_that_stand_in_cells_are_words(saved, tmp_path: Path):
 
 def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path):
     (tmp_path / "in.csv").write_bytes("\ufefftext\ngood\n".encode())
-    source = Source(tmp_path / "in.csv")
-    assert list(source) == [{"text": "good"}]
-    assert source.done == 1
+    assert stream(tmp_path / "in.csv") == [{"text": "good"}]
 
 
 def test_values_of_several_types_do_not_fit_into_parquet_and_are_not_lost(tmp_path: Path):

@@ -1,25 +1,25 @@
 """Read conll files: a token and its tags on each line, a blank line after each sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
-from blurr.data.formats.content import lines_of
 from blurr.errors import InputError
 
 Lines = list[tuple[int, list[str]]]
 DOCUMENT_MARK = "-DOCSTART-"
 
 
-def parse_conll(content: str, where: str, delimiter: str | None = None) -> list[dict[str, Any]]:
+def parse_conll(content: Iterable[str], where: str, delimiter: str | None = None) -> list[dict[str, Any]]:
     """Read sentences as rows of word lists.
 
     A sentence ends at a line that is empty or holds nothing but white space. Lines that start a document
     (`-DOCSTART-`) and comments (they start with `#` and have another number of fields than the tokens) are no tokens.
 
     Args:
-        content: text of the file.
-        where: name of the file, for messages.
-        delimiter: what stands between the fields of a line; `None` for a tab where the line has one, else spaces.
+        content: The lines of the file.
+        where: The name of the file, for messages.
+        delimiter: What separates the fields of a line; None for a tab if the line has one, else spaces.
 
     Returns:
         A row per sentence. The first field of the lines stands under `tokens`, the last under `labels`, the n-th
@@ -40,11 +40,12 @@ def parse_conll(content: str, where: str, delimiter: str | None = None) -> list[
     return rows
 
 
-def _sentences(content: str, delimiter: str | None) -> Iterator[tuple[int | None, Lines]]:
+def _sentences(content: Iterable[str], delimiter: str | None) -> Iterator[tuple[int | None, Lines]]:
     """Yield each sentence's numbered lines, and the number of its document where documents are marked."""
     lines: Lines = []
     document = None
-    for number, line in enumerate([*lines_of(content), ""], start=1):
+    for number, line in enumerate(chain(content, [""]), start=1):
+        line = line.removesuffix("\n").removesuffix("\r")
         marks = line.startswith(DOCUMENT_MARK)
         if line.strip() and not marks:
             lines.append((number, _fields(line, delimiter)))

@@ -1,72 +1,149 @@
-"""Read the bytes and the text of a file, and say what is wrong with them."""
+"""Open the files to read: their bytes, their text, and their lines one after the other."""
 
 import gzip
-import json
-import math
+import io
+import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 from blurr.errors import InputError
 
+Row = dict[str, Any]
+Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "conll", "text", "lines"]
+
 GZIP = ".gz"
+MARK = "\ufeff"  # the byte-order mark, in whatever encoding
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How to read files.
+
+    Attributes:
+        format: Format of the files; `auto` goes by their extension, the one before `.gz` for compressed files.
+        encoding: Encoding of text, any that Python knows; the default reads UTF-8 with or without a byte-order mark.
+        delimiter: What separates the columns of csv, tsv and conll. None reads it from the header of csv and tsv
+            (a comma, tab, semicolon or pipe); for conll it means a tab or spaces.
+        quotes: `fields` if quotes enclose fields, `text` if a quote is a character like any other;
+            `auto` finds out for tsv and means `fields` for csv.
+        sheet: Number, from 0, or name of the sheet of an xlsx file.
+    """
+
+    format: Format = "auto"
+    encoding: str = "utf-8-sig"
+    delimiter: str | None = None
+    quotes: Literal["auto", "fields", "text"] = "auto"
+    sheet: str | int = 0
+
+
+@dataclass
+class SourceFile:
+    """A file to read.
+
+    Attributes:
+        path: Where it is.
+        place: Its path below the folder or the pattern that was given.
+        format: Its format, which is not `auto`.
+        options: How to read it.
+        text: Columns of an xlsx file that are text even where they look like numbers.
+        done: Share of the file that has been read, 0 to 1.
+    """
+
+    path: Path
+    place: str
+    format: str
+    options: FileOptions
+    text: frozenset[str] = frozenset()
+    done: float = 0.0
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the file is compressed by gzip."""
+        return self.path.suffix.lower() == GZIP
+
+    def lines(self, newline: Literal["", "\n"] = "\n") -> Iterator[str]:
+        r"""Yield the lines with their ends, and hold no more than one.
+
+        Args:
+            newline: What ends a line: `\n` alone, or `\n`, `\r\n` and `\r` for an empty string. Nothing else does:
+                `str.splitlines` would also split at U+2028, U+0085 and form feeds, which texts contain.
+
+        Raises:
+            InputError: The file cannot be read, is empty, or has another encoding.
+        """
+        number, is_blank = 0, True
+        with self.opened() as file, self._decoded(file, newline) as text:
+            size = max(os.fstat(file.fileno()).st_size, 1)
+            try:
+                for number, line in enumerate(text, start=1):
+                    self.done = file.tell() / size
+                    line = line.removeprefix(MARK) if number == 1 else line
+                    is_blank = is_blank and not line.strip()
+                    yield line
+            except UnicodeError as error:
+                raise InputError(self._undecodable(error, number + 1)) from error
+        if is_blank:
+            raise InputError(f"{self} is empty. Give a file with rows in it.")
+
+    def read_text(self) -> str:
+        """Return the whole text; it fails as `lines` does."""
+        return "".join(self.lines(newline=""))
+
+    def read_bytes(self) -> bytes:
+        """Return the whole content, uncompressed.
+
+        Raises:
+            InputError: The file cannot be read, or is empty.
+        """
+        with self.opened() as file:
+            content = gzip.decompress(file.read()) if self.is_packed else file.read()
+        if not content.strip():
+            raise InputError(f"{self} is empty. Give a file with rows in it.")
+        return content
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """Open the file, and turn every failure of the disk or of gzip while it is open into an InputError."""
+        try:
+            with self.path.open("rb") as file:
+                yield file
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:  # before OSError, which a BadGzipFile is
+            raise InputError(
+                f"{self} cannot be unpacked: {error}. Compress it again, or give the uncompressed file."
+            ) from error
+        except OSError as error:
+            raise InputError(f"{self} cannot be read: {error.strerror or error}.") from error
+
+    def _decoded(self, file: BinaryIO, newline: str) -> io.TextIOWrapper:
+        unpacked: Any = gzip.GzipFile(fileobj=file) if self.is_packed else file
+        try:
+            return io.TextIOWrapper(unpacked, self.options.encoding, newline=newline)
+        except LookupError as error:
+            raise InputError(
+                f"data.encoding={self.options.encoding} (--encoding) is not an encoding that Python knows, as utf-8 "
+                "and cp1252 are."
+            ) from error
+
+    def _undecodable(self, error: UnicodeError, first_line: int) -> str:
+        """Say which byte does not fit; `first_line` is the line that the decoded block begins with."""
+        if not isinstance(error, UnicodeDecodeError):  # UTF-16 and UTF-32 without a mark, which says the order of bytes
+            return f"{self}: {error}. Set data.encoding (--encoding) to {self.options.encoding}-le or -be."
+        line = first_line + error.object.count(b"\n", 0, error.start)
+        guess = "utf-16" if error.object.startswith(UTF_16) else "cp1252"
+        return (
+            f"{self} is not encoded in {self.options.encoding}: byte 0x{error.object[error.start]:02x} in line {line}. "
+            f"Set data.encoding (--encoding) to its encoding, for example data.encoding={guess}."
+        )
 
 
 def suffix_of(path: Path) -> str:
     """Return the suffix that names the format of a file, without the `.gz` of a compressed one."""
     return (Path(path.stem) if path.suffix.lower() == GZIP else path).suffix.lower()
-
-
-def bytes_of(path: Path) -> bytes:
-    """Read a file; one that ends in `.gz` is unpacked.
-
-    Raises:
-        InputError: it cannot be read, or is empty.
-    """
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix.lower() == GZIP else content
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be unpacked: {error}. Compress it anew, or give the plain file.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    if not content.strip():
-        raise InputError(f"{path} is empty. Give a file with rows in it.")
-    return content
-
-
-def lines_of(text: str) -> list[str]:
-    r"""Split a text at `\n` and `\r\n` alone: `str.splitlines` also splits at U+2028, U+0085 and form feeds."""
-    return [line.removesuffix("\r") for line in text.split("\n")]
-
-
-def text_of(path: Path, encoding: str) -> str:
-    """Read a file of text.
-
-    Raises:
-        InputError: it cannot be read, is empty, or is not encoded so.
-    """
-    content = bytes_of(path)
-    try:
-        return content.decode(encoding).removeprefix("\ufeff")  # the byte-order mark, in whatever encoding
-    except LookupError as error:
-        raise InputError(
-            f"data.encoding={encoding} is not an encoding that Python knows, as utf-8 or cp1252 are."
-        ) from error
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        guess = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
-        raise InputError(
-            f"{path} is not encoded in {encoding}: byte 0x{content[error.start]:02x} in line {line}. "
-            f"Set data.encoding to what it is, for example data.encoding={guess}."
-        ) from error
-
-
-def json_of(text: str) -> Any:
-    """Read JSON; NaN, which stands for a missing number in files that pandas and numpy made, is null.
-
-    Raises:
-        json.JSONDecodeError: It is not JSON.
-        RecursionError: It is nested too deeply.
-    """
-    return json.loads(text, parse_constant={"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}.get)

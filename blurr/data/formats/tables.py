@@ -1,14 +1,25 @@
-"""Make tables of rows from anywhere: dicts, DataFrames, several files."""
+"""Make tables of rows from anywhere: dicts, DataFrames, parquet and xlsx files, several tables."""
 
-from collections.abc import Iterable
+import io
+import logging
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import datasets
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from blurr.data.spelling import spelled_column
+from blurr.data.formats.content import Row, SourceFile
+from blurr.data.spelling import spell, spelled_column
 from blurr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+ROWS = 1000  # of a parquet file that are in memory at a time
+BUFFER = 1 << 20  # bytes of a column that are: pandas writes files of a single group of rows
 
 
 def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -> datasets.Dataset:
@@ -25,7 +36,7 @@ def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -
         table = records(table, where)
     if isinstance(table, pd.DataFrame):
         table = _of_frame(table, where)
-    check_names(table, where)
+    check_names(table.column_names, where)
     for place, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(field.type.value_type))
@@ -43,22 +54,41 @@ def _of_frame(frame: pd.DataFrame, where: str) -> pa.Table:
         return pa.Table.from_pandas(mixed, preserve_index=False)
 
 
-def check_names(table: pa.Table, where: str) -> None:
-    """Refuse a table two of whose columns have one name."""
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+def check_names(names: list[str], where: str) -> None:
+    """Refuse a table with two columns of one name."""
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{where} has several columns named {twice[0]!r}. Give each column a name of its own.")
 
 
-def records(rows: list[dict[str, Any]], where: str) -> pa.Table:
-    """Make a table of dicts, which may lack keys."""
-    for number, row in enumerate(rows, start=1):
+def records(rows: Iterable[Row | InputError], where: str) -> pa.Table:
+    """Make a table of dicts, which may lack keys; an error among them is raised.
+
+    A column of several types becomes text; that is known only when all rows have been seen. So the columns are kept
+    rather than the dicts, which would take more memory than all their values.
+    """
+    columns: dict[str, list[Any]] = {}
+    number = 0
+    for number, row in enumerate(sound(rows, where), start=1):
         if not isinstance(row, dict):
             raise InputError(
                 f"{where} has a {type(row).__name__} as row {number}; every row must be an object with named values."
             )
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: _column([row.get(name) for row in rows], name, where) for name in names})
+        for name, value in row.items():
+            column = columns.setdefault(name, [])
+            column.extend([None] * (number - 1 - len(column)))  # the rows before this one that lack the key
+            column.append(value)
+    for column in columns.values():
+        column.extend([None] * (number - len(column)))
+    return pa.table({name: _column(column, name, where) for name, column in columns.items()})
+
+
+def sound(rows: Iterable[Row | InputError], where: str) -> Iterator[Row]:
+    """Yield the rows, and raise the first of them that could not be read."""
+    for row in rows:
+        if isinstance(row, InputError):
+            raise InputError(f"{where}: {row}")
+        yield row
 
 
 def _column(values: list[Any], name: str, where: str) -> pa.Array:
@@ -97,17 +127,52 @@ def alike(tables: list[pa.Table]) -> list[pa.Table]:
     return tables
 
 
-def by_rows(columns: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Turn columns of parsed JSON into rows: lists, or objects by row number as pandas writes them.
+@contextmanager
+def _parquet(source: SourceFile) -> Iterator[pq.ParquetFile]:
+    with source.opened() as opened:
+        try:
+            content = pa.BufferReader(source.read_bytes()) if source.is_packed else opened
+            with pq.ParquetFile(content, buffer_size=BUFFER) as file:
+                yield file
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{source} is not a parquet file: {error}.") from error
 
-    Returns:
-        The rows; None where these are no columns of one length.
-    """
-    values = list(columns.values())
-    if values and all(isinstance(value, dict) for value in values):
-        if any(value.keys() != values[0].keys() for value in values):
-            return None
-        values = [list(value.values()) for value in values]
-    if not values or not all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
-        return None
-    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+def read_parquet(source: SourceFile) -> pa.Table:
+    """Read a parquet file, with the names of classes that `datasets` has left in it."""
+    with _parquet(source) as file:
+        return file.read()
+
+
+def stream_parquet(source: SourceFile) -> Iterator[Row]:
+    """Yield the rows of a parquet file."""
+    read = 0
+    with _parquet(source) as file:
+        for batch in file.iter_batches(batch_size=ROWS):
+            read += batch.num_rows
+            source.done = read / file.metadata.num_rows
+            yield from batch.to_pylist()
+
+
+def read_xlsx(source: SourceFile) -> pa.Table:
+    """Read a sheet; texts stay as they are written, and columns with other cells keep their type."""
+    sheet = source.options.sheet
+    try:
+        # as objects: pandas would take a cell with the text 007 for the number 7
+        with pd.ExcelFile(io.BytesIO(source.read_bytes()), engine="openpyxl") as book:
+            frame = pd.read_excel(book, sheet_name=sheet, dtype=object, keep_default_na=False)
+            sheets = list(book.sheet_names)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:  # KeyError: another archive
+        raise InputError(
+            f"{source} cannot be read as an Excel file with the sheet data.sheet={sheet} (--sheet): {error}."
+        ) from error
+    if len(sheets) > 1:
+        read = sheet if isinstance(sheet, str) else sheets[sheet]
+        log.info("%s: of its sheets %s, %r is read (data.sheet).", source, sheets, read)
+    for column in frame.columns:
+        cells = frame[column]
+        if column in source.text:
+            frame[column] = cells.map(spell)
+        elif any(not isinstance(cell, str) for cell in cells):
+            frame[column] = cells.where(cells != "", None)  # a blank cell among numbers is a missing one
+    return as_rows(frame, str(source)).data.table
