@@ -38,6 +38,10 @@ class Run:
         identity: identity of a new run, see `runs.folder`; None creates one.
 
     Attributes:
+        id: MLflow's id of the run; None without MLflow, as the next three.
+        name: MLflow's name of the run.
+        url: address of the run's page while the server or `ui_command` runs.
+        ui_command: shell command that starts the MLflow UI on this store; None if nothing has to be started.
         identity: the run's identity.
         step: the optimizer step of the last value logged.
         tags: the tags set so far.
@@ -47,6 +51,7 @@ class Run:
         self.folder, self.step = folder, 0
         self.tags: dict[str, str] = {}
         self._sink = sink
+        self.id, self.name, self.url, self.ui_command = sink.id, sink.name, sink.url, sink.ui_command
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._journal = journal_of(folder, identity, goes_on=kept is not None)
@@ -70,26 +75,6 @@ class Run:
         """Flush, and return the size of metrics.jsonl in bytes."""
         self.flush()
         return self._metrics.size
-
-    @property
-    def id(self) -> str | None:
-        """MLflow's id of the run; None without MLflow."""
-        return self._sink.id
-
-    @property
-    def name(self) -> str | None:
-        """MLflow's name of the run; None without MLflow."""
-        return self._sink.name
-
-    @property
-    def url(self) -> str | None:
-        """The address of the run's page while the server or `ui_command` runs."""
-        return self._sink.url
-
-    @property
-    def ui_command(self) -> str | None:
-        """The shell command that starts the MLflow UI on this run's store; None if nothing has to be started."""
-        return self._sink.ui_command
 
     def log(self, values: Mapping[str, Any], *, step: int) -> None:
         """Record metrics; cheap, because nothing is written, sent or read from a device before the next flush.

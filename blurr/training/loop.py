@@ -5,27 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback, CancelEpochException, event
+from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.torch_core import defaults
 
 from blurr.training.callbacks.base import ORDER
 
 # The events of every batch. The others are rare, and fastai's own dispatch is fast enough for them.
-OF_A_BATCH = frozenset(
-    (
-        event.before_batch,
-        event.after_pred,
-        event.after_loss,
-        event.before_backward,
-        event.after_cancel_backward,
-        event.after_backward,
-        event.before_step,
-        event.after_step,
-        event.after_cancel_batch,
-        event.after_batch,
-    )
-)
+OF_A_BATCH = {
+    *("before_batch", "after_pred", "after_loss", "before_backward", "after_cancel_backward", "after_backward"),
+    *("before_step", "after_step", "after_cancel_batch", "after_batch"),
+}
 
 
 class Dispatch:

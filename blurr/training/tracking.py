@@ -2,32 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from blurr.tracking.run import Run
 from blurr.training.callbacks.base import ORDER, TrainingCallback, epoch_scores
-
-
-@dataclass
-class StepLoss:
-    """The loss of one optimizer step; a separate object because setting an attribute of a callback is slow."""
-
-    total: Any = None
-    batches: int = 0
-    is_cancelled: bool = False
-
-    def add(self, loss: Any) -> None:
-        """Add the loss of a batch, a 0-d tensor, which stays on its device."""
-        self.total = loss if self.total is None else self.total + loss
-        self.batches += 1
-
-    def take(self) -> tuple[Any, bool]:
-        """Return the mean loss, and whether the step was cancelled; then reset."""
-        mean = self.total / self.batches if self.batches > 1 else self.total
-        is_cancelled = self.is_cancelled
-        self.total, self.batches, self.is_cancelled = None, 0, False
-        return mean, is_cancelled
 
 
 class TrackingCallback(TrainingCallback):
@@ -51,31 +29,33 @@ class TrackingCallback(TrainingCallback):
         super().__init__()
         self.tracked = tracked
         self.optimizer_steps = 0
-        self.pending = StepLoss()
+        self.losses_of_step: list[Any] = []  # 0-d tensors, which stay on their device
 
     def before_fit(self) -> None:
         super().before_fit()
-        self.pending = StepLoss()
+        self.losses_of_step.clear()  # of an interrupted fit
 
     def before_epoch(self) -> None:
         """Start the epoch's clock."""
         self._started = time.perf_counter()
 
     def after_loss(self) -> None:
-        """Add up the losses of the batches of one optimizer step."""
+        """Keep the loss of a batch; several batches may make one optimizer step."""
         learn = self.learn
         if learn.training:
-            self.pending.add(learn.loss.detach())
+            self.losses_of_step.append(learn.loss.detach())
 
     def after_cancel_step(self) -> None:
-        """Note that mixed precision has skipped the step, because gradients overflowed."""
-        self.pending.is_cancelled = True
+        """Forget the losses of a step that mixed precision skips, because gradients overflowed."""
+        self.losses_of_step.clear()
 
     def after_step(self) -> None:
-        """Log the step, unless it was cancelled: fastai calls this then, too."""
-        loss, is_cancelled = self.pending.take()
-        if not is_cancelled:
-            self.__dict__["optimizer_steps"] += 1  # past fastai's slow __setattr__, see StepLoss
+        """Log the mean loss of the step; fastai calls this after a cancelled step, too."""
+        losses = self.losses_of_step
+        if losses:
+            loss = losses[0] if len(losses) == 1 else sum(losses[1:], losses[0]) / len(losses)
+            losses.clear()
+            self.__dict__["optimizer_steps"] += 1  # past fastai's slow __setattr__, see TrainingCallback
             self.tracked.log({"train/loss": loss, **_hypers(self.learn.opt.hypers)}, step=self.optimizer_steps)
 
     def state(self) -> dict[str, Any]:

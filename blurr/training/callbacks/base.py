@@ -1,7 +1,7 @@
 """What callbacks share: the order of their calls, the fits that they take part in, and the scores of an epoch."""
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
@@ -90,8 +90,6 @@ class Watch(TrainingCallback):
         InputError: before training, if there is no such score or its direction is unknown.
     """
 
-    option: ClassVar[str]  # name in conf/callbacks
-
     def __init__(self, monitor: str, mode: Mode, min_delta: float) -> None:
         self.monitor, self.mode, self.min_delta = monitor, mode, min_delta
         self.sign, self.best = 1.0, -math.inf
@@ -108,7 +106,7 @@ class Watch(TrainingCallback):
             )
         mode = self.mode
         if mode == "auto":
-            remedy = f"Set callbacks.{self.option}.mode=min or callbacks.{self.option}.mode=max."
+            remedy = f"Set callbacks.{self.name}.mode=min or callbacks.{self.name}.mode=max."
             direction = direction_of(self.monitor, metrics.get(metric_name(self.monitor)), remedy=remedy)
             mode = "min" if direction == MINIMIZE else "max"
         self.sign = -1.0 if mode == "min" else 1.0

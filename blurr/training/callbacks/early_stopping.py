@@ -16,7 +16,6 @@ class EarlyStopping(Watch):
     """End a fit when the score has not improved for `patience` epochs; a following fit starts afresh."""
 
     order = ORDER["EarlyStopping"]
-    option = "early_stopping"
 
     def __init__(
         self, monitor: str = "valid/loss", mode: Mode = "auto", min_delta: NonNegative = 0.0, patience: Count = 2

@@ -21,7 +21,6 @@ class SaveBest(Watch):
     """
 
     order = ORDER["SaveBest"]
-    option = "save_best"
 
     def __init__(self, monitor: str = "valid/loss", mode: Mode = "auto", min_delta: NonNegative = 0.0) -> None:
         super().__init__(monitor, mode, min_delta)
