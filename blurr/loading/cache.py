@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blurr.loading.columns import Column, Ragged, as_column
-from blurr.runs.checksums import flush, seal, verify
+from blurr.runs.checksums import replacing, seal, verify
 
 log = logging.getLogger(__name__)
 
@@ -120,19 +119,15 @@ def prune(*, days: float | None = None, gigabytes: float | None = None) -> list[
 
 
 def _write(folder: Path, about: str, columns: Mapping[str, Column]) -> None:
-    unfinished = folder.parent / f".{uuid.uuid4().hex}"
-    unfinished.mkdir(parents=True)
     try:
-        for name, column in columns.items():
-            for part, values in _parts(column).items():
-                np.save(unfinished / f"{name}.{part}.npy", values, allow_pickle=False)
-        rows = len(next(iter(columns.values()), ()))
-        (unfinished / ABOUT).write_text(json.dumps({"about": about, "rows": rows, "columns": list(columns)}))
-        seal(unfinished)  # flushed: a name that outlives a power failure stands for rows that do, too
-        unfinished.rename(folder)
-        flush(folder.parent)
+        with replacing(folder) as unfinished:
+            for name, column in columns.items():
+                for part, values in _parts(column).items():
+                    np.save(unfinished / f"{name}.{part}.npy", values, allow_pickle=False)
+            rows = len(next(iter(columns.values()), ()))
+            (unfinished / ABOUT).write_text(json.dumps({"about": about, "rows": rows, "columns": list(columns)}))
+            seal(unfinished)  # flushed: a name that outlives a power failure stands for rows that do, too
     except OSError:
-        shutil.rmtree(unfinished, ignore_errors=True)
         if not folder.exists():  # else another process was faster
             raise
 

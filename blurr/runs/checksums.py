@@ -9,6 +9,9 @@ import json
 import logging
 import os
 import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -153,6 +156,23 @@ def write_whole(path: Path, text: str, *, flushed: bool = False) -> None:
     if flushed:
         flush(made)
     os.replace(made, path)
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder, which takes the name of another one at the end of the block, whole or not at all.
+
+    Args:
+        folder: the name; a folder that has files is not replaced, and ends the block with an OSError.
+    """
+    made = folder.with_name(f".{uuid.uuid4().hex}")
+    made.mkdir(parents=True)
+    try:
+        yield made
+        os.replace(made, folder)
+        flush(folder.parent)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def flush(path: Path) -> None:

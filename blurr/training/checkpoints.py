@@ -2,11 +2,9 @@
 
 import json
 import logging
-import os
 import random
 import shutil
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from safetensors.torch import load_model, save_model
 from blurr.config.annotations import Count, Positive
 from blurr.errors import InputError, ResourceError, resource_error
 from blurr.process import signals as interruption
-from blurr.runs.checksums import flush, is_sealed, seal, verify, verify_if_sealed
+from blurr.runs.checksums import is_sealed, replacing, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.guard import are_finite
@@ -228,18 +226,14 @@ class Checkpointing(TrainingCallback):
             log.warning("No checkpoint was written at step %d: the weights are not finite.", self.now.steps)
             return
         target = self.folder / f"step-{self.now.steps:08d}"
-        aside = self.folder / f".{uuid.uuid4().hex}"
         try:
-            aside.mkdir(parents=True)
-            save_model(self.model, str(aside / WEIGHTS))
-            torch.save(state_of(self.learn, self.now.steps, self.epochs), aside / STATE)
-            (aside / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
-            seal(aside)
-            shutil.rmtree(target, ignore_errors=True)  # left by a run that was resumed from an earlier step
-            os.replace(aside, target)
-            flush(self.folder)
+            with replacing(target) as made:
+                save_model(self.model, str(made / WEIGHTS))
+                torch.save(state_of(self.learn, self.now.steps, self.epochs), made / STATE)
+                (made / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
+                seal(made)
+                shutil.rmtree(target, ignore_errors=True)  # left by a run that was resumed from an earlier step
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own
-            shutil.rmtree(aside, ignore_errors=True)
             raise ResourceError(
                 f"The checkpoint {target} could not be written: {error}. Make room or choose another output_dir, then "
                 f"go on with resume={self.folder.parent}."
