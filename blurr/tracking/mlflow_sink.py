@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.data.huggingface_dataset import from_huggingface
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
@@ -41,7 +41,7 @@ CONTEXTS = {"train": "training", "valid": "validation", "test": "testing"}  # ML
 
 
 class MLflowSink(Sink):
-    """An open MLflow run. Calls are queued, so that a store that fails does not stop a training.
+    """An open MLflow run. Calls are queued, so that a failing store does not stop a training.
 
     Args:
         uri: as `tracking.uri`.
@@ -49,7 +49,8 @@ class MLflowSink(Sink):
         run_id: the run to resume; None opens a new one.
         run_name: the name of a new run; None lets MLflow invent one.
         tags: the tags of a new run.
-        system_metrics: see `MLflowTracker`, as for `wait`.
+        system_metrics: see `MLflowTracker`.
+        wait: see `MLflowTracker`.
 
     Raises:
         InputError: the store refuses the run; like the next error, raised before anything is trained.
@@ -69,16 +70,10 @@ class MLflowSink(Sink):
     ) -> None:
         uri = resolve_uri(uri)
         self._client, self._experiment_id = connect(uri, experiment)
-        own = {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
         self._sent: dict[str, int] = {}  # per metric, how many values MLflow has from before the resume
         try:
             with request_limits(retries=1, seconds=10):
-                if run_id is None:
-                    made = self._client.create_run(self._experiment_id, run_name=run_name, tags={**own, **tags})
-                else:
-                    self._client.update_run(run_id, status="RUNNING")
-                    made = self._client.get_run(run_id)
-                    self._sent = {key: self._count(run_id, key) for key in made.data.metrics}
+                made = self._create(run_name, tags) if run_id is None else self._resume(run_id)
         except STORE_ERRORS as error:
             said = f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}"
             raise store_failure(error, said) from error
@@ -92,15 +87,22 @@ class MLflowSink(Sink):
         self._spool.put(partial(close_stale, self._client, self._experiment_id, self._run_id))
         self._monitor = _monitor(self._run_id, uri) if system_metrics else None
 
+    def _create(self, name: str | None, tags: Mapping[str, str]) -> Run:
+        own = {"mlflow.user": _user(), "mlflow.source.name": _program(), "mlflow.source.type": "LOCAL"}
+        return self._client.create_run(self._experiment_id, run_name=name, tags={**own, **tags})
+
+    def _resume(self, run_id: str) -> Run:
+        self._client.update_run(run_id, status="RUNNING")
+        found = self._client.get_run(run_id)
+        self._sent = {key: len(self._client.get_metric_history(run_id, key)) for key in found.data.metrics}
+        return found
+
     def metrics(self, points: Sequence[Point]) -> None:
         """Queue metric values, up to a thousand per call, without those that a resumed run has sent before."""
         points = [point for point in points if not self._has(_key(point.key))]
         for start in range(0, len(points), MAX_METRICS):
             batch = [Metric(_key(key), value, time, step) for key, value, time, step in points[start:][:MAX_METRICS]]
             self._log_batch(metrics=batch)
-
-    def _count(self, run_id: str, key: str) -> int:
-        return len(self._client.get_metric_history(run_id, key))
 
     def _has(self, key: str) -> bool:
         """Does MLflow have the next value of a metric? Values are sent in order, so it has the first ones."""
