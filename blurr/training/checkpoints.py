@@ -182,7 +182,7 @@ class Checkpointing(TrainingCallback):
 
     def after_batch(self) -> None:
         if not self.learn.training or not self.now.is_between_steps:
-            return
+            return  # a checkpoint has no gradients, so accumulated ones would be lost
         every, minutes = self.settings.every_steps, self.settings.every_minutes
         is_due = every is not None and self.now.steps % every == 0
         is_late = minutes is not None and time.monotonic() - self.saved_at > minutes * 60
@@ -214,7 +214,7 @@ class Checkpointing(TrainingCallback):
                 "before the first step, or the checkpoints are gone. Start again, with other weights or a lower "
                 "optimizer.lr."
             )
-        self.learn.fits, self.learn.start = 0, self.resumed.place
+        self.learn.fits, self.learn.start = 0, self.resumed.place  # the schedule is played again from its beginning
 
     def save(self, place: Place) -> None:
         """Write a checkpoint and delete the oldest; skipped if any weight is NaN or infinite.
@@ -238,7 +238,7 @@ class Checkpointing(TrainingCallback):
                 f"The checkpoint {target} could not be written: {error}. Make room or choose another output_dir, then "
                 f"go on with resume={self.folder.parent}."
             ) from error
-        self._delete_old()
+        self._delete_old()  # only now, so that one checkpoint always exists
         self.saved_at = time.monotonic()
 
     def _delete_old(self) -> None:
@@ -259,7 +259,7 @@ class Checkpointing(TrainingCallback):
             load_model(self.model, str(checkpoint.folder / WEIGHTS), device=str(next(self.model.parameters()).device))
             self.now.steps, self.epochs = state["steps"], state["epochs"]
             dl = self.dls.train
-            dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch
+            dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
             restore(self.learn, state)
         except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
             raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
@@ -298,7 +298,7 @@ def restore(learner: Learner, state: State) -> None:
         callback.restore(state["callbacks"][type(callback).__name__])
     for callback, scaler in zip(learner._grab_cbs(MixedPrecision), state["scaler"], strict=True):
         callback.learn.scaler.load_state_dict(scaler)
-    set_random_state(state["random"])
+    set_random_state(state["random"])  # last, because a callback may draw numbers when it is restored
 
 
 def _plain(value: Any) -> torch.Tensor:

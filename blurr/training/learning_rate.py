@@ -13,7 +13,7 @@ from blurr.errors import InputError
 from blurr.runs.folder import LR_FIND, LR_PLOT
 
 LearningRate = float | slice
-LR_OF_WEIGHTS = {"pretrained": 5e-5, "scratch": 1e-3}
+LR_OF_WEIGHTS = {"pretrained": 5e-5, "scratch": 1e-3}  # the usual rate of fine-tuning BERT would not train a new model
 
 
 def learning_rate(requested: Any, *, weights: str, find: Callable[[], float]) -> LearningRate:
@@ -75,6 +75,6 @@ def _plot(rates: Sequence[float], values: Sequence[float], found: float, path: P
     axes = figure.subplots()
     axes.semilogx(rates, values)
     axes.axvline(found, linestyle="--", color="tab:red", label=f"chosen: {found:.2e}")
-    axes.set(xlabel="learning rate", ylabel="loss", ylim=(None, np.percentile(values, 95)))
+    axes.set(xlabel="learning rate", ylabel="loss", ylim=(None, np.percentile(values, 95)))  # the last losses diverge
     axes.legend()
     figure.savefig(path, dpi=110, bbox_inches="tight")

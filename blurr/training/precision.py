@@ -47,6 +47,7 @@ def precision_callbacks(precision: Precision) -> list[Callback]:
     """
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision=fp16 needs a CUDA device, and there is none. Choose precision=bf16 or fp32.")
+    # always set, because it holds for the process: a notebook may have asked for tf32 before
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if precision == "bf16":
         return [BFloat16()]

@@ -68,6 +68,7 @@ def fine_tune(
     head = lr.stop if isinstance(lr, slice) else lr
     if freeze_epochs:
         learner.freeze()
+        # a new head rises to its rate over the whole phase, as in fastai
         _fit(learner, freeze_epochs, head, _rise_and_fall(0.99, 1 / 25, 1e-5))
     learner.unfreeze()
     rates = lr if isinstance(lr, slice) else slice(lr / 2 / lr_mult, lr / 2)
@@ -85,7 +86,7 @@ def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Epochs = 1
     """
     if learner.opt is None:
         learner.create_opt()
-    for frozen in range(len(learner.opt.param_lists) - 1, 0, -1):
+    for frozen in range(len(learner.opt.param_lists) - 1, 0, -1):  # the head is the last group
         learner.freeze_to(frozen)
         _fit(learner, epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
     learner.unfreeze()
@@ -109,7 +110,7 @@ def linear_warmup(
     """Rise linearly for `warmup` of the steps, then fall linearly to 0, the usual schedule of BERT."""
 
     def shape(done: float) -> float:
-        return done / warmup if done < warmup else (1 - done) / max(1 - warmup, 1e-12)
+        return done / warmup if done < warmup else (1 - done) / max(1 - warmup, 1e-12)  # warmup may be 1
 
     _fit(learner, epochs, lr, shape, freeze=freeze)
 
@@ -154,14 +155,14 @@ def _fit(
         learner.freeze()
     if learner.opt is None:
         learner.create_opt()
-    learner.opt.set_hyper("lr", lr)
+    learner.opt.set_hyper("lr", lr)  # spreads a slice over the parameter groups
     highest = [hyper["lr"] for hyper in learner.opt.hypers]
 
     def rates(done: float) -> list[float]:
         share = shape(float(done))
         return [rate * share for rate in highest]
 
-    schedule: dict[str, Callable[[float], object]] = {"lr": rates}
+    schedule: dict[str, Callable[[float], object]] = {"lr": rates}  # a list sets the rate of each group
     if momentum is not None:
         schedule["mom"] = momentum
     learner.fit(epochs, lr=lr, cbs=ParamScheduler(schedule))

@@ -69,7 +69,7 @@ class CacheFrozenFeatures(TrainingCallback):
     def before_batch(self) -> None:
         frozen = self.frozen
         if frozen is None or not self.training or frozen.is_tried:
-            return
+            return  # one batch with pads is proof enough
         if not frozen.reads:
             frozen.kind, frozen.reads = fields_read(self.model, frozen.body, self.xb[0], frozen.names.main)
         frozen.is_tried = not bool(real_tokens(self.xb[0], frozen.names).all())
@@ -79,7 +79,7 @@ class CacheFrozenFeatures(TrainingCallback):
     def _compare(self, frozen: "FrozenBody") -> None:
         """Raise an InputError if the loss changes without the features of pads."""
         frozen.restore()
-        self.model.eval()
+        self.model.eval()  # dropout in the head would hide what the pads change
         with torch.no_grad():
             plain = _loss(self.learn)
             frozen.replace()
@@ -118,7 +118,7 @@ class FrozenBody:
     def __init__(self, body: nn.Module, room: int, names: InputNames) -> None:
         self.body, self.room, self.names = body, room, names
         self.run = body.forward
-        self.signature = inspect.signature(body.forward)
+        self.signature = inspect.signature(body.forward)  # heads pass arguments by position or by name
         self.kept: dict[bytes, Features] = {}
         self.size = 0
         self.kind: type[ModelOutput] = ModelOutput
@@ -213,6 +213,7 @@ def keys_of(tensors: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[byt
     masks = real.cpu().numpy()
     arrays = [v.cpu().numpy() for v in tensors.values()]
     for i, mask in enumerate(masks):
+        # also ids of segments and positions: all that decides the outputs
         parts = [(v[i][mask] if v.shape == masks.shape else v[i]).tobytes() for v in arrays]
         keys.append(blake2b(b"|".join(parts), digest_size=16).digest())
     return keys
@@ -244,7 +245,7 @@ def fields_read(
         taken.update({k: v.detach().requires_grad_() for k, v in output.items() if isinstance(v, torch.Tensor)})
         return kinds[0](**taken)
 
-    was_training, handle = model.training, body.register_forward_hook(take)
+    was_training, handle = model.training, body.register_forward_hook(take)  # makes the outputs leaves of the graph
     model.eval()
     try:
         with torch.enable_grad():

@@ -25,7 +25,7 @@ class EarlyStopping(Watch):
 
     def before_fit(self) -> None:
         super().before_fit()
-        self.best, self.waited = -math.inf, 0
+        self.best, self.waited = -math.inf, 0  # other than save_best, whose best spans all fits
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "waited": self.waited}
@@ -40,4 +40,4 @@ class EarlyStopping(Watch):
         self.waited = 0 if self.improved() else self.waited + 1
         if self.waited >= self.patience:
             log.info("%s has not improved for %d epochs: the training stops.", self.monitor, self.waited)
-            raise CancelFitException
+            raise CancelFitException  # fastai catches it, and still calls after_fit

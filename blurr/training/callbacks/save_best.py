@@ -34,7 +34,7 @@ class SaveBest(Watch):
 
     def _save(self, name: str) -> None:
         with writing(self._path(name), "Make room, or choose another output_dir."):
-            self.learn.save(name, with_opt=False)
+            self.learn.save(name, with_opt=False)  # checkpoints have the state of the optimizer
             seal_file(self._path(name))
 
     def _path(self, name: str) -> Path:
