@@ -118,19 +118,6 @@ def _refusal(checkpoint: Path, error: Exception) -> InputError:
     return InputError(f"The checkpoint {checkpoint} does not fit: {str(error).rstrip('.')}. Delete it {remedy}{keep}.")
 
 
-@dataclass
-class Now:
-    """The progress of a training; a separate object because setting an attribute of a callback is slow.
-
-    Args:
-        steps: optimizer steps taken over all fits.
-        is_between_steps: whether the last batch ended with a step, so that no gradients are pending.
-    """
-
-    steps: int = 0
-    is_between_steps: bool = True
-
-
 class Checkpointing(TrainingCallback):
     """Write checkpoints, and restore the one that a run resumes from.
 
@@ -159,8 +146,8 @@ class Checkpointing(TrainingCallback):
     ) -> None:
         self.at_start = at_start and resumed is None
         self.settings, self.folder, self.facts, self.resumed = settings, folder, facts, resumed
-        self.saved_at, self.now = time.monotonic(), Now()
-        self.epochs = 0
+        self.saved_at, self.steps, self.epochs = time.monotonic(), 0, 0  # over all fits
+        self.is_between_steps = True
 
     def before_train(self) -> None:
         super().before_train()
@@ -174,17 +161,16 @@ class Checkpointing(TrainingCallback):
     def before_batch(self) -> None:
         if self.learn.training:
             interruption.wait()  # a signal during a step is handled after it
-            self.now.is_between_steps = False
+            self.__dict__["is_between_steps"] = False  # past fastai's slow __setattr__, see TrainingCallback
 
     def after_step(self) -> None:
-        self.now.steps += 1
-        self.now.is_between_steps = True
+        self.__dict__.update(steps=self.steps + 1, is_between_steps=True)
 
     def after_batch(self) -> None:
-        if not self.learn.training or not self.now.is_between_steps:
+        if not self.learn.training or not self.is_between_steps:
             return  # a checkpoint has no gradients, so accumulated ones would be lost
         every, minutes = self.settings.every_steps, self.settings.every_minutes
-        is_due = every is not None and self.now.steps % every == 0
+        is_due = every is not None and self.steps % every == 0
         is_late = minutes is not None and time.monotonic() - self.saved_at > minutes * 60
         if is_due or is_late or interruption.is_pending():
             self.save(Place(self.learn.fits - 1, self.epoch, self.iter + 1))
@@ -223,13 +209,13 @@ class Checkpointing(TrainingCallback):
             ResourceError: the disk is full or cannot be written; existing checkpoints are kept.
         """
         if not are_finite(self.model):
-            log.warning("No checkpoint was written at step %d: the weights are not finite.", self.now.steps)
+            log.warning("No checkpoint was written at step %d: the weights are not finite.", self.steps)
             return
-        target = self.folder / f"step-{self.now.steps:08d}"
+        target = self.folder / f"step-{self.steps:08d}"
         try:
             with replacing(target) as made:
                 save_model(self.model, str(made / WEIGHTS))
-                torch.save(state_of(self.learn, self.now.steps, self.epochs), made / STATE)
+                torch.save(state_of(self.learn, self.steps, self.epochs), made / STATE)
                 (made / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
                 seal(made)
                 shutil.rmtree(target, ignore_errors=True)  # left by a run that was resumed from an earlier step
@@ -257,13 +243,13 @@ class Checkpointing(TrainingCallback):
             verify_if_sealed(checkpoint.folder)
             state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
             load_model(self.model, str(checkpoint.folder / WEIGHTS), device=str(next(self.model.parameters()).device))
-            self.now.steps, self.epochs = state["steps"], state["epochs"]
+            self.steps, self.epochs = state["steps"], state["epochs"]
             dl = self.dls.train
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
             restore(self.learn, state)
         except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
             raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
-        log.info("Resuming at step %d, from %s.", self.now.steps, checkpoint.folder)
+        log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
 
 
 def state_of(learner: Learner, steps: int, epochs: int) -> State:

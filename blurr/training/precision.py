@@ -31,8 +31,7 @@ class BFloat16(Callback):  # type: ignore[misc]  # fastai is not typed
     def after_loss(self) -> None:
         self.context.close()
 
-    def after_cancel_batch(self) -> None:
-        self.context.close()
+    after_cancel_batch = after_loss
 
 
 def precision_callbacks(precision: Precision) -> list[Callback]:

@@ -86,11 +86,9 @@ def gradual_unfreezing(learner: Learner, lr: LearningRate, *, epochs: Epochs = 1
     """
     if learner.opt is None:
         learner.create_opt()
-    for frozen in range(len(learner.opt.param_lists) - 1, 0, -1):  # the head is the last group
+    for frozen in reversed(range(len(learner.opt.param_lists))):  # the head is the last group
         learner.freeze_to(frozen)
-        _fit(learner, epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
-    learner.unfreeze()
-    _fit(learner, final_epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
+        _fit(learner, epochs if frozen else final_epochs, lr, _rise_and_fall(0.25, 1 / 25, 1e-5))
 
 
 def flat_cos(
