@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from blurr.config.annotations import Natural
-from blurr.process import signals as interruption
+from blurr.process import signals
 from blurr.runs import folder as files
 from blurr.runs.journal import begun
 from blurr.runs.secrets import mask_overrides, mask_text
@@ -149,7 +149,7 @@ def tracked_run(
     tags = {**tags, **this_process()}
     goes_on = kept is not None
     journal = begun(folder, identity, mask_overrides(overrides), goes_on=goes_on)
-    with interruption.handled():
+    with signals.handled():
         run_id = journal.run_id or (tracker.find(str(journal.identity)) if goes_on else None)
         sink = tracker.open(run_id=run_id, tags=named_tags({**tags, files.IDENTITY: str(journal.identity)}))
         with Run(folder, sink, kept=kept, identity=journal.identity) as run:

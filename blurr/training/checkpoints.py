@@ -20,7 +20,7 @@ from safetensors.torch import load_model, save_model
 
 from blurr.config.annotations import Count, Positive
 from blurr.errors import InputError, ResourceError, resource_error
-from blurr.process import signals as interruption
+from blurr.process import signals
 from blurr.runs.checksums import is_sealed, replacing, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
 from blurr.training.callbacks.base import ORDER, TrainingCallback
@@ -160,7 +160,7 @@ class Checkpointing(TrainingCallback):
 
     def before_batch(self) -> None:
         if self.learn.training:
-            interruption.wait()  # a signal during a step is handled after it
+            signals.wait()  # a signal during a step is handled after it
             self.__dict__["is_between_steps"] = False  # past fastai's slow __setattr__, see TrainingCallback
 
     def after_step(self) -> None:
@@ -172,9 +172,9 @@ class Checkpointing(TrainingCallback):
         every, minutes = self.settings.every_steps, self.settings.every_minutes
         is_due = every is not None and self.steps % every == 0
         is_late = minutes is not None and time.monotonic() - self.saved_at > minutes * 60
-        if is_due or is_late or interruption.is_pending():
+        if is_due or is_late or signals.is_pending():
             self.save(Place(self.learn.fits - 1, self.epoch, self.iter + 1))
-        interruption.answer()
+        signals.answer()
 
     def after_train(self) -> None:
         self.epochs += 1
@@ -183,7 +183,7 @@ class Checkpointing(TrainingCallback):
             self.save(Place(self.learn.fits - 1, self.epoch, self.n_iter))
 
     def after_fit(self) -> None:
-        interruption.answer()
+        signals.answer()
 
     def go_back(self) -> None:
         """Let the next fits start from the last checkpoint of this run.
@@ -192,7 +192,7 @@ class Checkpointing(TrainingCallback):
             Interrupted: a signal has arrived in the meantime.
             InputError: there is no checkpoint, or it belongs to another run.
         """
-        interruption.answer()
+        signals.answer()
         self.resumed = latest(self.folder, identity=self.facts().get(IDENTITY))
         if self.resumed is None:
             raise InputError(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import Callback, CancelFitException, CancelTrainException
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -20,6 +20,7 @@ from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
+from blurr.metrics.rows import WorstGroup
 from blurr.models.objects import build_model
 from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import (
@@ -420,3 +421,22 @@ def test_an_unknown_score_to_watch_is_named_before_training(classifier):
     learn = classifier(cbs=[SaveBest("valid/los")])
     with pytest.raises(InputError, match="^monitor=valid/los names no score .* Did you mean 'valid/loss'"):
         learn.fit(1)
+
+
+def test_a_metric_of_the_final_rows_cannot_be_watched(classifier):
+    learn = classifier(cbs=[EarlyStopping("valid/worst")], metrics={"worst": WorstGroup("text")})
+    with pytest.raises(InputError, match=r"^monitor=valid/worst names no score .* are \['train/loss', 'valid/loss'\]"):
+        learn.fit(1)
+
+
+def test_after_a_cancelled_training_the_same_score_is_watched(classifier):
+    class Cancel(Callback):
+        def after_batch(self) -> None:
+            if self.training and self.epoch == 1:
+                raise CancelTrainException
+
+    best = SaveBest("valid/loss")
+    learn = classifier(cbs=[best, Cancel()])
+    learn.fit(2, 0.0)
+    losses = [learn.recorder.values[0][1], learn.recorder.values[1][0]]  # Recorder leaves no gap for the training loss
+    assert best.sign * best.best == pytest.approx(min(losses))
