@@ -169,9 +169,12 @@ def test_a_report_or_none_and_what_else_decides_no_weights_may_change(broken: Pa
 @pytest.mark.parametrize(
     ("place", "error"),
     [
-        ("torch.save", RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")),
-        ("save_model", SafetensorError("Error while serializing: I/O error: No space left on device")),
-        ("os.fsync", OSError(28, "No space left on device")),
+        ("training.checkpoints.torch.save", RuntimeError("PytorchStreamWriter failed writing file data/3")),
+        (
+            "training.checkpoints.save_model",
+            SafetensorError("Error while serializing: I/O error: No space left on device"),
+        ),
+        ("runs.checksums.os.fsync", OSError(28, "No space left on device")),
     ],
     ids=["torch", "safetensors", "the system"],
 )
@@ -180,7 +183,7 @@ def test_a_disk_that_is_full_is_told_as_that_and_the_last_checkpoint_stays(work:
         raise error
 
     def written(saving):  # after the first checkpoint
-        monkeypatch.setattr(f"blurr.training.checkpoints.{place}", full)
+        monkeypatch.setattr(f"blurr.{place}", full)
 
     monkeypatch.setattr(Checkpointing, "_delete_old", written)
     with pytest.raises(ResourceError, match=r"could not be written: .*(No space|failed writing).*go on with resume="):

@@ -73,11 +73,11 @@ def test_a_flipped_bit_of_any_file_is_found_and_the_rows_are_made_anew(folder: P
 
 def test_an_entry_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatch):
     done = []
-    fsync, rename = os.fsync, Path.rename
+    fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: (done.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
-    monkeypatch.setattr(Path, "rename", lambda old, new: (done.append(new), rename(old, new))[1])
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(new), replace(old, new))[1])
     cache.cached("ab" * 16, "rows", lambda: COLUMNS)
-    named = next(place for place, path in enumerate(done) if isinstance(path, Path))
+    named = next(i for i, path in enumerate(done) if isinstance(path, Path) and path.is_dir())
     flushed = {Path(path).name.removesuffix(".part") for path in done[:named]}
     assert {path.name for path in folder.glob("*/*/*")} <= flushed
     assert Path(done[-1]) == done[named].parent
