@@ -172,7 +172,7 @@ def test_a_report_or_none_and_what_else_decides_no_weights_may_change(broken: Pa
         ("training.checkpoints.torch.save", RuntimeError("PytorchStreamWriter failed writing file data/3")),
         (
             "training.checkpoints.save_model",
-            SafetensorError("Error while serializing: I/O error: No space left on device"),
+            SafetensorError("I/O error: No space left on device"),
         ),
         ("runs.checksums.os.fsync", OSError(28, "No space left on device")),
     ],
