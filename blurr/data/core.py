@@ -331,7 +331,7 @@ def _limited(rows: datasets.Dataset, limit: int | None, label: str | None, seed:
 
 
 def _first_of_each(labels: Sequence[Any], order: Sequence[int]) -> dict[int, None]:
-    """Give the rows, in this order, with a class that no row before them has; numbers and spans are no classes."""
+    """Return the rows, in this order, with a class that no earlier row has; numbers and spans are not classes."""
     seen: set[str | int | bool] = set()
     firsts: dict[int, None] = {}
     for row in order if len(labels) else ():

@@ -1,4 +1,4 @@
-"""Tell which labels a model knows, in which order, and what becomes of rows that have others."""
+"""Decide which labels a model knows, in which order, and what happens to rows that have others."""
 
 import logging
 import re

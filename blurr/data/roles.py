@@ -152,7 +152,7 @@ def _missing(rows: datasets.Dataset, role: str, column: str, where: str) -> str:
     if len(names) == 1 and any(sign in names[0] for sign in ";\t|,"):
         message += " If its one column should be several, set data.delimiter, for example data.delimiter=';'."
     if set(names) <= {"text", "file", "label"}:
-        message += " If it is no plain text, set data.format to what it is, for example data.format=conll."
+        message += " If it is not plain text, set data.format to its format, for example data.format=conll."
     return message
 
 
@@ -210,7 +210,7 @@ def check_filled(rows: datasets.Dataset, schema: Schema, where: str) -> None:
 
 
 def check_texts(rows: datasets.Dataset, schema: Schema, where: str) -> None:
-    """Refuse numbers, lists and whatever else is no text in a role of texts.
+    """Refuse numbers, lists and whatever else is not a text in a role of texts.
 
     Raises:
         InputError: Names the role and what it holds.

@@ -14,7 +14,7 @@ def parse_conll(content: Iterable[str], where: str, delimiter: str | None = None
     """Read sentences as rows of word lists.
 
     A sentence ends at a line that is empty or holds nothing but white space. Lines that start a document
-    (`-DOCSTART-`) and comments (they start with `#` and have another number of fields than the tokens) are no tokens.
+    (`-DOCSTART-`) and comments (they start with `#` and have another number of fields than the tokens) are left out.
 
     Args:
         content: The lines of the file.
@@ -63,7 +63,7 @@ def _fields(line: str, delimiter: str | None) -> list[str]:
 
 
 def _width(lines: list[list[str]], where: str) -> int:
-    """Tell how many fields a line of tokens has, from the first line that cannot be a comment."""
+    """Return how many fields a line of tokens has, from the first line that cannot be a comment."""
     first = next((fields for fields in lines if not fields[0].startswith("#")), lines[0] if lines else [])
     if len(first) < 2:
         raise InputError(

@@ -97,7 +97,7 @@ def _column(values: list[Any], name: str, where: str) -> pa.Array:
         return pa.array(values)
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{where} has a text that is no Unicode: {error}. Replace the half of a surrogate pair."
+            f"{where} has a text that is not Unicode: {error}. Replace the half of a surrogate pair."
         ) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         return _spelled(values, name, where, error)
