@@ -3,6 +3,7 @@
 import math
 import re
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -132,13 +133,29 @@ SENSELESS = {
 }
 
 
+def lines() -> Iterator[tuple[str, ...]]:
+    """Single values share command lines, on which no key comes twice: composing is what takes long."""
+    left = [words for words in SENSELESS if " " not in words and "seed=" not in words]  # a shared value is said once
+    while left:
+        keys = {word.lstrip("+").partition("=")[0]: word for word in left}
+        yield tuple(keys.values())
+        left = [word for word in left if word not in keys.values()]
+
+
+LINE = {word: line for line in lines() for word in line}
+SAID: dict[tuple[str, ...], str] = {}  # what each line was answered
+
+
 @pytest.mark.parametrize("words", SENSELESS, ids=str)
 def test_a_value_without_sense_is_refused_before_anything_loads(answer, work, words):
     (work / "a.csv").write_text("text,label\na,b\n")
-    given = [word for word in words.split() if not word.startswith("+data.limit")]
+    given = [word for word in LINE.get(words, words.split()) if not word.startswith("+data.limit")]
     given += ["data.limit={trian:3}"] if "+data.limit" in words else []
     given += ["data.train=a.csv"] if "data=files" in words else []
-    said = answer(*given)
+    line = tuple(given)
+    if line not in SAID:
+        SAID[line] = answer(*line)
+    said = SAID[line]
     assert re.search(SENSELESS[words], said), said
 
 

@@ -121,7 +121,7 @@ def test_closing_waits_as_long_as_something_arrives(spool, store):
     assert spool.left == 0
 
 
-def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(tmp_path, folder, caplog, monkeypatch):
+def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(store_uri, folder, caplog, monkeypatch):
     class Refusing:
         def __getattr__(self, name):
             def refuse(*args, **kwargs):
@@ -130,7 +130,7 @@ def test_a_store_that_vanishes_during_a_run_costs_no_value_in_the_folder(tmp_pat
             return refuse
 
     caplog.set_level(logging.WARNING)
-    tracker = MLflowTracker(uri=f"sqlite:///{tmp_path}/mlflow.db", wait=1)
+    tracker = MLflowTracker(uri=store_uri, wait=1)
     with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
         monkeypatch.setattr(run._sink, "_client", Refusing())
         for step in range(1, 11):
