@@ -17,7 +17,9 @@ import os, sys, time
 from pathlib import Path
 from blurr.runs.lock import held
 with held(Path(sys.argv[1])) as is_mine:
+    said, say = os.pipe()
     child = os.fork() if sys.argv[2] == "fork" else 1
+    os.write(say, b"x") if child in (0, 1) else os.read(said, 1)  # a child has begun once it says so
     if child:
         print(is_mine, child, flush=True)
     time.sleep(60)
