@@ -117,7 +117,6 @@ class MLflowSink(Sink):
             self._log_batch(params=params[start : start + MAX_PARAMS])
 
     def tags(self, tags: Mapping[str, str]) -> None:
-        """Queue tags; long values are cut."""
         self._log_batch(tags=[RunTag(_key(key), _cut(value, MAX_TAG)) for key, value in tags.items()])
 
     def datasets(self, raw: "RawData") -> None:
@@ -137,28 +136,24 @@ class MLflowSink(Sink):
         self._spool.put(call)
 
     def model(self, folder: Path, form: ModelForm) -> None:
-        """Make the folder of a model an MLflow model, and queue it."""
         write_mlmodel(folder, form)
         self.artifact(folder, None)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Queue rows that MLflow's UI shows as a table."""
         self._spool.put(partial(self._log_table, f"{name}.json", pd.DataFrame(list(rows))))
 
     def settle(self) -> None:
-        """Wait for the queue to empty, as long as `tracking.wait` allows."""
         self._spool.settle(self._wait)
 
     def amend(
         self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
     ) -> None:
-        """Change the last run of a trial of this run; older ones that are still open end as KILLED."""
         self._spool.put(partial(self._amend, trial, status, tags, artifact))
 
     def _amend(self, trial: int, status: str | None, tags: Mapping[str, str], artifact: Path | None) -> None:
         mine = f"tags.`{PARENT}` = '{self._run_id}' and tags.`{TRIAL}` = '{trial}'"
         found = self._client.search_runs([self._experiment_id], mine, order_by=["attributes.start_time DESC"])
-        for older in found[1:]:
+        for older in found[1:]:  # their processes were killed, and the trial was run again
             if older.info.status == "RUNNING":
                 self._client.set_terminated(older.info.run_id, "KILLED")
         for run in found[:1]:
@@ -173,7 +168,6 @@ class MLflowSink(Sink):
                 self._client.delete_tag(run.info.run_id, ERROR_TAG)
 
     def close(self, status: str, *, ended: int | None = None) -> int:
-        """Send what is still queued and end the run; return the number of records that did not arrive."""
         if self._monitor:
             self._spool.put(self._monitor.finish)  # queued, because it sends, and would wait for a server that hangs
         self._spool.put(partial(self._client.set_terminated, self._run_id, status, ended))

@@ -22,7 +22,12 @@ class Tracker(Protocol):
     """What `conf/tracking` instantiates."""
 
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Open a new run that has these tags from the start, or resume one; raise a BlurrError where neither works."""
+        """Open a new run that has these tags from the start, or resume one.
+
+        Raises:
+            InputError: the store refuses the run.
+            ResourceError: the store does not answer or cannot be written.
+        """
         ...
 
     def find(self, identity: str) -> str | None:
@@ -56,12 +61,7 @@ class MLflowTracker:
     wait: Natural = 30
 
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
-        """Open an MLflow run, or resume the one with this id.
-
-        Raises:
-            InputError: the store refuses the run.
-            ResourceError: the store does not answer or cannot be written.
-        """
+        """Open an MLflow run, or resume the one with this id; see `Tracker.open`."""
         _silence_telemetry()
         from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
 
@@ -86,11 +86,7 @@ class MLflowTracker:
         return found.info.run_id if found else None
 
     def prepare(self) -> None:
-        """Load MLflow and create the store, and keep no connection to it.
-
-        Raises:
-            InputError: the store cannot be used.
-        """
+        """Load MLflow and create the store, and keep no connection to it; see `Tracker.prepare`."""
         _silence_telemetry()
         from blurr.tracking.mlflow_sink import prepare
 

@@ -67,7 +67,7 @@ class Guard(TrainingCallback):
 
     def before_batch(self) -> None:
         if self.avoided and (self.learn.fits - 1, self.epoch, self.iter) in self.avoided:
-            self._leave_out()
+            self._skip()
 
     def after_loss(self) -> None:
         learn = self.learn
@@ -80,8 +80,7 @@ class Guard(TrainingCallback):
             return
         said = f"The weights are not finite after batch {self.iter} of epoch {self.epoch}, the last one; its training "
         said += f"rows are {self._rows(self.iter)}"
-        if self.on_nan == "rollback" and len(self.avoided) < MAX_ROLLBACKS:
-            self._leave_out_from_now_on(said, self.iter)
+        self._roll_back(said, self.iter)
         raise InputError(f"{said}. {REMEDY}.")
 
     def _look(self) -> None:
@@ -96,24 +95,21 @@ class Guard(TrainingCallback):
 
     def _is_wrong(self, batch: int, loss: float) -> None:
         self.skipped += 1
-        rows = self._rows(batch)
-        said = f"The loss of batch {batch} of epoch {self.epoch} is {loss}; its training rows are {rows}"
-        if self.on_nan == "rollback" and len(self.avoided) < MAX_ROLLBACKS:
-            self._go_back(said)
+        said = f"The loss of batch {batch} of epoch {self.epoch} is {loss}; its training rows are {self._rows(batch)}"
+        is_from_before = self.iter > 0 and not are_finite(self.model)  # the step of the last batch is to blame
+        self._roll_back(said, self.iter - 1 if is_from_before else self.iter)
         if self.on_nan != "skip" or self.skipped > MAX_SKIPPED:
             tried = f" after {len(self.avoided)} rollbacks" if self.avoided else ""
             raise InputError(f"{said}{tried}. {REMEDY}, or leave such batches out with on_nan=skip.")
         log.warning("%s. The batch is skipped.", said)
-        self._leave_out()
+        self._skip()
 
-    def _go_back(self, said: str) -> None:
-        spoilt = not are_finite(self.model)
-        self._leave_out_from_now_on(said, self.iter - 1 if spoilt and self.iter else self.iter)
-
-    def _leave_out_from_now_on(self, said: str, batch: int) -> None:
-        self.avoided.add((self.learn.fits - 1, self.epoch, batch))
-        log.warning("%s. Back to the last checkpoint; batch %d is skipped from now on.", said, batch)
-        raise Rollback(said)  # fastai reads the first argument of what a callback raises
+    def _roll_back(self, said: str, batch: int) -> None:
+        """Return to the last checkpoint, to skip a batch from there on, unless `on_nan` or the limit forbids it."""
+        if self.on_nan == "rollback" and len(self.avoided) < MAX_ROLLBACKS:
+            self.avoided.add((self.learn.fits - 1, self.epoch, batch))
+            log.warning("%s. Back to the last checkpoint; batch %d is skipped from now on.", said, batch)
+            raise Rollback(said)  # fastai reads the first argument of what a callback raises
 
     def state(self) -> dict[str, Any]:
         return {"avoided": [list(place) for place in sorted(self.avoided)]}
@@ -122,7 +118,7 @@ class Guard(TrainingCallback):
         # keep the batches that were found after the checkpoint was written
         self.avoided |= {(fit, epoch, batch) for fit, epoch, batch in state["avoided"]}
 
-    def _leave_out(self) -> None:
+    def _skip(self) -> None:
         smooth = self.recorder.smooth_loss
         # a NaN would stay in the smoothed loss for good
         self.learn.loss = smooth.value if smooth.count else torch.zeros_like(self.learn.loss)

@@ -82,7 +82,7 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
         self.console.print("".join(_cell(value) for value in values), soft_wrap=True)
 
     def _start(self, what: str) -> None:
-        name = f"epoch {self.epoch + 1}/{self.n_epoch} {what}" if hasattr(self.learn, "n_epoch") else what
+        name = f"epoch {self.epoch + 1}/{self.n_epoch} {what}"
         self.bar.reset(self.line, total=len(self.dl), description=name, note="")
 
 

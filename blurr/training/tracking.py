@@ -36,7 +36,6 @@ class TrackingCallback(TrainingCallback):
         self.losses_of_step.clear()  # of an interrupted fit
 
     def before_epoch(self) -> None:
-        """Start the epoch's clock."""
         self._started = time.perf_counter()
 
     def after_loss(self) -> None:
@@ -65,7 +64,6 @@ class TrackingCallback(TrainingCallback):
         self.optimizer_steps = self.tracked.step = state["steps"]
 
     def after_epoch(self) -> None:
-        """Log the scores of the epoch."""
         if not self.has_trained:
             return
         values = {**epoch_scores(self.recorder), "time/epoch": time.perf_counter() - self._started}
@@ -74,8 +72,7 @@ class TrackingCallback(TrainingCallback):
         self.tracked.flush()
 
     def after_fit(self) -> None:
-        """Write and send what the last, possibly cancelled, epoch has logged."""
-        self.tracked.flush()
+        self.tracked.flush()  # a cancelled epoch has logged steps, too
 
 
 def _hypers(groups: Any) -> dict[str, float]:
@@ -117,8 +114,7 @@ class Reporter(TrainingCallback):
         self.evaluations = state["evaluations"]
 
     def after_epoch(self) -> None:
-        """Report the epoch if it was evaluated."""
         values = epoch_scores(self.recorder) if self.has_trained else {}
-        if self.objective in values:
+        if self.objective in values:  # else the validation was cancelled
             self.evaluations += 1
             self.report(self.evaluations, values[self.objective])
