@@ -1,6 +1,7 @@
 """A training that goes wrong says so, and what to do."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,7 @@ def test_ignored_labels_and_fitting_ids_pass():
 class Full:
     def __init__(self) -> None:
         self.xb = ({"input_ids": torch.zeros(16, 512)},)
+        self.dls = SimpleNamespace(train_ds=TextRows({"input_ids": [[1]]}))
 
 
 @pytest.mark.parametrize(
