@@ -137,7 +137,7 @@ def class_texts(target: str, name: str) -> tuple[str, ...]:
     """Return the texts that a class, or one it inherits from, sets as a tuple; empty where there is none."""
     for _, value in _class_values(target, name):
         if isinstance(value, ast.Tuple):
-            return tuple(each.value for each in value.elts if isinstance(each, ast.Constant))
+            return tuple(str(each.value) for each in value.elts if isinstance(each, ast.Constant))
     return ()
 
 

@@ -52,7 +52,7 @@ def load_untrained(where: str | Path, words: Sequence[str]) -> tuple[SavedTask, 
 def _loaded(name: str, task: Task, model: DictConfig) -> HFObjects:
     given: Any = OmegaConf.to_container(model, resolve=True)
     at = {} if given["revision"] is None else {"revision": given["revision"]}
-    kwargs = {key: {**at, **given[key]} for key in ("config_kwargs", "model_kwargs")}
+    kwargs: dict[str, Any] = {key: {**at, **given[key]} for key in ("config_kwargs", "model_kwargs")}
     kwargs["processor_kwargs"] = {**at, **given["tokenizer_kwargs"]}
     model_cls = getattr(transformers, task.model_cls)
     return load_objects(name, model_cls, task.inputs, **kwargs, dtype=given["dtype"], complete=True)

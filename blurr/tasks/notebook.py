@@ -80,4 +80,6 @@ def default_metrics(task: Task, raw: RawData) -> dict[str, Metric]:
         chosen = next(option.defaults for option in options if option.task["_target_"] == target)
         names = next(each["override /metrics"] for each in chosen if "override /metrics" in each)
     files = paths.options("metrics")
-    return {name: metric for option in names for name, metric in build(OmegaConf.load(files[option])).items()}
+    chosen_metrics: Any = OmegaConf.merge(*(OmegaConf.load(files[option]) for option in names))
+    metrics: dict[str, Metric] = build(chosen_metrics)
+    return metrics
