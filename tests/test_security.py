@@ -299,7 +299,7 @@ def test_a_setting_of_a_saved_task_brings_no_code(work: Path, setting):
 )
 def test_names_in_a_saved_task_become_no_other_words(work: Path, changes):
     malicious(work, **changes)
-    with pytest.raises(InputError, match="is no name|looked up|not among"):
+    with pytest.raises(InputError, match="is not a name|looked up|not among"):
         load_task(work)
 
 
@@ -319,11 +319,11 @@ def test_a_task_of_the_users_own_is_loaded_where_she_trusts_its_package(work: Pa
     )
     monkeypatch.syspath_prepend(str(work))
     malicious(work, task={"_target_": "mine.Mine", "loud": True})
-    with pytest.raises(InputError, match=r"'mine\.Mine', which is none of blurr's\..*--trust PACKAGE"):
+    with pytest.raises(InputError, match=r"'mine\.Mine', which is not one of blurr's\..*--trust PACKAGE"):
         load_task(work)
     assert load_task(work, trusted=["mine"]).task.loud
     malicious(work, task={"_target_": "mine.no_task"})
-    with pytest.raises(InputError, match="which makes a int and no task"):
+    with pytest.raises(InputError, match="which makes a int, not a task"):
         load_task(work, trusted=["mine"])
 
 

@@ -1,4 +1,4 @@
-"""Pad batches to lengths that an architecture can take."""
+"""Pad batches to lengths that an architecture accepts."""
 
 import math
 from dataclasses import replace
@@ -9,13 +9,9 @@ from blurr.loading.loader import Loader
 
 
 def fitting(loader: Loader, config: PretrainedConfig) -> Loader:
-    """Give the loader, changed where the architecture takes some lengths only.
+    """Return the loader, with `pad_to_multiple_of` where the architecture accepts only some lengths.
 
-    Reformer has learnt positions in a grid, which a batch must fill in training, or else attends in chunks.
-
-    Args:
-        loader: as the user wants it; what it pads to a multiple of still counts.
-        config: of the model.
+    Reformer's positions are learnt in a grid that a batch must fill in training; without it, it attends in chunks.
     """
     values = config.to_dict()
     if values.get("axial_pos_embds"):

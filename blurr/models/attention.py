@@ -1,4 +1,4 @@
-"""Choose by name how a model computes attention."""
+"""Choose the implementation of attention by name."""
 
 from typing import Literal
 
@@ -10,11 +10,11 @@ Attention = Literal["eager", "sdpa", "flash_attention_2"]
 
 
 def set_attention(model: PreTrainedModel, attention: Attention) -> None:
-    """Have a model compute attention in a certain way.
+    """Set the attention implementation of a model.
 
     Args:
-        model: is changed.
-        attention: `eager` is written out in torch, and gives attentions; `sdpa` is torch's own fused kind;
+        model: Changed in place.
+        attention: `eager` is written out in torch and returns attentions; `sdpa` is torch's fused kernel;
             `flash_attention_2` needs an Ampere GPU or newer, the package flash-attn, and bf16 or fp16.
 
     Raises:
@@ -27,6 +27,6 @@ def set_attention(model: PreTrainedModel, attention: Attention) -> None:
         reason = str(error).split("\n")[0]
     if model.config._attn_implementation != attention:
         raise InputError(
-            f"model.attention={attention} cannot be had with {type(model).__name__} here: {reason} Set "
+            f"model.attention={attention} is not available for {type(model).__name__} here: {reason} Set "
             f"model.attention=null, which is {model.config._attn_implementation} here."
         )

@@ -1,7 +1,4 @@
-"""Give the decoder of a sequence-to-sequence model what it reads in training: the target, a token later.
-
-Generation begins with the same token, and ends with the one that targets end with: `begin_as_in_training`.
-"""
+"""The decoder of a sequence-to-sequence model: what it reads in training, and how generation begins and ends alike."""
 
 import logging
 from dataclasses import dataclass
@@ -19,32 +16,32 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class ShiftsLabels(Protocol):
-    """A model that can make the decoder's inputs of the labels; most that write texts can, M2M100 cannot."""
+    """A model that shifts labels into its decoder's inputs; most sequence-to-sequence models can, M2M100 cannot."""
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor: ...
 
 
 @dataclass
 class Encoded(BaseModelOutput):
-    """What an encoder has made of a batch, as decoders ask for it; those of mixtures of experts ask for its routers."""
+    """The output of an encoder, with the router logits that decoders of mixture-of-experts models read."""
 
     router_logits: tuple[torch.Tensor, ...] | None = None
 
 
 def decoder_inputs(inputs: Inputs, hf_model: PreTrainedModel, *, own_loss: bool) -> Inputs:
-    """Replace the labels of a batch by what the decoder reads, and keep them where the model needs them all the same.
+    """Add the inputs of the decoder to a batch, and drop the labels unless the model computes its own loss.
 
     Args:
-        inputs: with `labels`, `(batch,)` or `(batch, sequence)`; left as they are.
-        hf_model: which reads them.
-        own_loss: the model computes the loss itself, for which it needs the labels.
+        inputs: With `labels`, `(batch,)` or `(batch, sequence)`; not changed.
+        hf_model: The model that reads them.
+        own_loss: The model computes the loss itself.
     """
     labels = inputs["labels"]
     kept = dict(inputs) if own_loss else {k: v for k, v in inputs.items() if k != "labels"}
     if labels.ndim != 2 or labels.is_floating_point() or not hf_model.config.is_encoder_decoder:
         return kept
     if isinstance(hf_model, ShiftsLabels):
-        # given labels alone, FSMT would have its decoder read the source; and its shift writes into what it is given
+        # given labels alone, FSMT's decoder would read the source; its shift writes into its argument, so clone
         return {**kept, "decoder_input_ids": hf_model.prepare_decoder_input_ids_from_labels(labels=labels.clone())}
     return inputs
 
@@ -61,19 +58,19 @@ def first_token(hf_model: PreTrainedModel, labels: list[int]) -> int:
 def begin_as_in_training(
     hf_model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig, asked: frozenset[str]
 ) -> None:
-    """Have training and generation begin with the same token; what has to be changed for it is said.
+    """Make generation begin with the same token as training, and log what had to change.
 
-    The checkpoint's generation settings, or the user's, say with which; but the first mBART begins a target with the
-    mark of its language in training, whatever they say, and a model that was put together of two has no token for it.
+    The generation settings of the checkpoint or the user name the token. Exceptions: mBART (the first) begins a target
+    with its language code in training whatever they say, and a model composed of two checkpoints names none.
 
     Args:
-        hf_model: with an encoder and a decoder; its config is changed.
-        tokenizer: makes targets, in the language that it has been set to.
-        settings: of generation; they are changed.
-        asked: names of those that the user has given.
+        hf_model: With an encoder and a decoder; its config is changed.
+        tokenizer: Set to the language of the targets.
+        settings: Generation settings; changed.
+        asked: Names of the settings that the user gave.
 
     Raises:
-        InputError: no token can be found, or the user asks for another one than that of training.
+        InputError: no token can be found, or the user requests another one than that of training.
     """
     ids = (settings.decoder_start_token_id, settings.bos_token_id, tokenizer.cls_token_id, tokenizer.bos_token_id)
     start = next((i for i in ids if i is not None), None)
@@ -102,12 +99,7 @@ def begin_as_in_training(
 
 
 def end_as_in_training(tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig) -> None:
-    """Have generation end where texts end in training: with the eos token, or else the sep token of BERT and its kin.
-
-    Args:
-        tokenizer: puts one of them behind a text.
-        settings: of generation; they are changed where they name no token that ends a text.
-    """
+    """Make generation end with the token that ends texts in training: eos, else sep (BERT-like tokenizers)."""
     if settings.eos_token_id is None:
         ends = (tokenizer.eos_token_id, tokenizer.sep_token_id)
         settings.eos_token_id = next((i for i in ends if i is not None), None)

@@ -1,4 +1,4 @@
-"""Generate texts: in batches, in eval mode, with the settings that the user asked for."""
+"""Generate texts in batches, with the settings of the model and the user."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -14,15 +14,20 @@ from blurr.models.positions import positions_of
 
 BEAMS_ONLY = ("early_stopping", "length_penalty")
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
-LENGTHS = ("max_length", "max_new_tokens")  # the first is in force where both are given
-STEPS = 2  # tokens by which a model is tried: the first one, and one that it has kept keys and values for
-COUNT_PADS = ("max_length", "min_length", "repetition_penalty", "no_repeat_ngram_size")  # those of a prompt, too
-# of no interest to who reads a text: ids that the tokenizer has, and how a model goes about its work
+LENGTHS = ("max_length", "max_new_tokens")  # the first wins where both are given
+STEPS = 2  # tokens to compare: the first, and one computed from cached keys and values
+COUNT_PADS = (
+    "max_length",
+    "min_length",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+)  # settings that count the pads of a prompt as its tokens
+# not worth telling a user: ids that the tokenizer decides, and implementation details
 BESIDE = frozenset(
     ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "transformers_version", "use_cache")
 )
 
-# the settings that a user of a trained model may change from text to text
+# what a user of a trained model may set for each call
 OPTIONS: Mapping[str, type] = {
     "max_new_tokens": int,
     "max_length": int,
@@ -38,22 +43,21 @@ OPTIONS: Mapping[str, type] = {
 
 
 def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> GenerationConfig:
-    """Return the model's own generation settings, changed by the user's, which win.
+    """Return the model's generation settings, updated by the user's.
 
-    A length in new tokens puts one in all tokens out of force, and the other way round; of both together, `max_length`
-    is in force, since the options of `generation` come with a `max_new_tokens` of their own. A least length of the
-    checkpoint's goes where it is above the user's longest. What works with beams alone, or in sampling alone, is left
-    out where there are none: transformers refuses to save it.
+    `max_new_tokens` and `max_length` replace each other; given both, `max_length` wins, since the options of
+    `generation` come with a `max_new_tokens`. The checkpoint's `min_length` is dropped if it exceeds the user's
+    maximum. Settings for beams or sampling only are dropped without them: transformers refuses to save them.
 
     Args:
-        model: whose `generation_config` is the default; it is left as it is.
-        settings: in the words of `transformers.GenerationConfig`, such as `num_beams` or `max_new_tokens`.
+        model: Its `generation_config` is the default, and is not changed.
+        settings: By the names of `transformers.GenerationConfig`, such as `num_beams` or `max_new_tokens`.
 
     Raises:
-        InputError: a setting that transformers does not know, values that do not go together, or a length that the
+        InputError: a setting that transformers does not know, values that contradict each other, or a length that the
             decoder has no positions for.
     """
-    config: Any = deepcopy(model.generation_config)  # its methods are not typed
+    config: Any = deepcopy(model.generation_config)  # untyped methods
     known = set(config.to_dict())
     unknown = [name for name in settings if name not in known]
     if unknown:
@@ -74,7 +78,7 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
 
 
 def _check_length(model: PreTrainedModel, lengths: Mapping[str, int | None]) -> None:
-    """Refuse texts that are longer than a decoder has positions for; the last token is not read again."""
+    """Refuse texts longer than the decoder has positions for."""
     most = positions_of(model).target if lengths else None
     for name, length in lengths.items():
         room = None if most is None else most + (name == "max_length")  # which counts the first token, too
@@ -86,7 +90,7 @@ def _check_length(model: PreTrainedModel, lengths: Mapping[str, int | None]) -> 
 
 
 def _one_length(config: GenerationConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with one longest length, and no least length of the checkpoint's that is above it."""
+    """Return the settings with one maximal length, and without a minimal length of the checkpoint above it."""
     lengths = {name: settings.get(name) for name in LENGTHS}
     name = next((name for name, value in lengths.items() if value is not None), None)
     if name is None:
@@ -97,11 +101,11 @@ def _one_length(config: GenerationConfig, settings: Mapping[str, Any]) -> dict[s
 
 
 def own_settings(config: GenerationConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a checkpoint's own generation settings still say beside the user's.
+    """Return the generation settings in force that the checkpoint made and not the user.
 
     Args:
-        config: what `generation_config` has made of both.
-        settings: the user's.
+        config: The result of `generation_config`.
+        settings: The user's.
     """
     values: dict[str, Any] = config.to_diff_dict()
     beside = BESIDE | set(settings)
@@ -117,16 +121,16 @@ def generate_texts(
     *,
     encoded: torch.Tensor | None = None,
 ) -> list[Any]:
-    """Generate one text per row of a batch, or a list of texts where `num_return_sequences` is above 1.
+    """Generate a text per row of a batch, or a list of texts if `num_return_sequences` is above 1.
 
-    A model that goes on with a prompt (one without an encoder) gives what follows it, without the prompt.
+    A decoder-only model returns the continuation, without the prompt.
 
     Args:
-        model: the Hugging Face model.
-        tokenizer: turns ids into text.
+        model: The Hugging Face model.
+        tokenizer: Turns ids into text.
         inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`.
-        settings: win over those of the model; see `generation_config`.
-        encoded: the encoder's last hidden state `(batch, sequence, width)`, where it has been computed already.
+        settings: Override those of the model; see `generation_config`.
+        encoded: The encoder's last hidden state `(batch, sequence, width)`, if already computed.
 
     Raises:
         InputError: see `generation_config` and `as_prompts`.
@@ -142,7 +146,7 @@ def generate_texts(
     if not any(getattr(config, name) for name in COUNT_PADS):
         return _texts(model, tokenizer, prompts, config, prompt=int(lengths.max()))
     texts: list[Any] = [None] * len(lengths)
-    for length in set(lengths.tolist()):  # a pad would count as a token of the text
+    for length in set(lengths.tolist()):  # otherwise pads would count as tokens of the text
         rows = (lengths == length).nonzero()[:, 0]
         alike = {name: values[rows, -length:] for name, values in prompts.items()}
         for row, text in zip(rows.tolist(), _texts(model, tokenizer, alike, config, prompt=length), strict=True):
@@ -160,20 +164,14 @@ def _texts(
 ) -> list[Any]:
     with torch.inference_mode():
         ids = model.generate(**given, generation_config=config)  # type: ignore[operator]  # from a mixin, not typed
-    # what comes back begins with the prompt
+    # the output begins with the prompt
     texts = [text.strip() for text in tokenizer.batch_decode(ids[:, prompt:], skip_special_tokens=True)]
     n = config.num_return_sequences or 1
     return texts if n == 1 else [texts[i : i + n] for i in range(0, len(texts), n)]
 
 
 def first_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, inputs: Inputs) -> list[torch.Tensor]:
-    """Return the logits of the first tokens that a model generates for the first row of a batch, `(vocabulary,)` each.
-
-    Args:
-        model: the Hugging Face model.
-        tokenizer: knows the longest length that the model reads.
-        inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`.
-    """
+    """Return the logits of the first generated tokens of a batch's first row, `(vocabulary,)` each."""
     told = {"output_logits": True, "return_dict_in_generate": True}
     plain = {"num_beams": 1, "num_return_sequences": 1, "do_sample": False, "min_length": None, "min_new_tokens": None}
     config = generation_config(model, {**plain, **told, "max_new_tokens": STEPS})
@@ -186,15 +184,15 @@ def first_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, inpu
 
 
 def as_prompts(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, config: GenerationConfig) -> Inputs:
-    """Put the pads of a batch on the left, where a model can go on from a text's last token, and keep its last columns.
+    """Move the pads of a batch to the left, and truncate prompts on the left to leave room for new tokens.
 
     Args:
         inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`, padded on either side.
-        tokenizer: knows the longest length that the model reads.
-        config: how many new tokens it shall write, for which room is kept within that length.
+        tokenizer: Knows the model's longest input.
+        config: Says how many new tokens need room.
 
     Raises:
-        InputError: no room is left for a prompt, or for what shall follow one.
+        InputError: no room is left for a prompt or its continuation, or a prompt is empty.
     """
     new_tokens = config.max_new_tokens or 0
     room = tokenizer.model_max_length - new_tokens
@@ -206,11 +204,13 @@ def as_prompts(inputs: Inputs, tokenizer: PreTrainedTokenizerBase, config: Gener
     order = inputs["attention_mask"].argsort(dim=1, stable=True)
     longest = int(inputs["attention_mask"].sum(1).max())
     if not longest:
-        raise InputError("There is nothing to go on with: the text is empty, and the tokenizer begins none by itself.")
+        raise InputError(
+            "There is nothing to continue: the text is empty, and the tokenizer adds no token to begin with."
+        )
     if config.max_new_tokens is None and config.max_length is not None and longest >= config.max_length:
         raise InputError(
-            f"max_length={config.max_length} counts the tokens of the text to go on with, too, of which there are "
-            f"{longest}. Set max_new_tokens instead, or a larger max_length."
+            f"max_length={config.max_length} counts the tokens of the prompt, too, of which there are {longest}. "
+            f"Set max_new_tokens instead, or a larger max_length."
         )
     kept = min(room, longest)
     return {name: values.gather(1, order)[:, -kept:] for name, values in inputs.items()}

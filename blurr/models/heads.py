@@ -1,4 +1,4 @@
-"""Keep the labels of a checkpoint's head and their order, or make its last layer anew where the labels are others."""
+"""Keep the labels of a checkpoint's head in their order, or reinitialize its last layer where the labels differ."""
 
 import logging
 import re
@@ -24,18 +24,18 @@ def names_in_order(config: PretrainedConfig) -> list[str]:
 
 
 def are_named(names: Sequence[str]) -> bool:
-    """Return whether these are names that somebody gave."""
+    """Return whether somebody chose these names; transformers calls unnamed labels LABEL_0 and so on."""
     return not all(UNNAMED.fullmatch(name) for name in names)
 
 
 def in_stored_order(values: Mapping[str, Any], stored: PretrainedConfig) -> dict[str, Any]:
-    """Return the values of a config, its labels in the order in which a checkpoint has the same ones.
+    """Return config values with the labels in the order of the checkpoint, if it has the same ones.
 
-    The rows of the head stand in that order: with another, each class would be called by the name of another one.
+    The rows of the head are in that order; with another order, every class would get the name of another class.
 
     Args:
-        values: of the config, maybe with `id2label`.
-        stored: the config of the checkpoint.
+        values: Config values, possibly with `id2label`.
+        stored: Config of the checkpoint.
     """
     if "id2label" not in values:
         return dict(values)
@@ -49,9 +49,7 @@ def in_stored_order(values: Mapping[str, Any], stored: PretrainedConfig) -> dict
 
 
 def check_order(vocab: Sequence[str], config: PretrainedConfig) -> None:
-    """Refuse loaders that number the labels of a model in another order than its head does.
-
-    What is trained by one order and saved with the names of the other calls each class by the name of another one.
+    """Refuse loaders with the model's labels in another order than its head: saved predictions would be misnamed.
 
     Raises:
         InputError: the same labels, in another order.
@@ -65,19 +63,19 @@ def check_order(vocab: Sequence[str], config: PretrainedConfig) -> None:
 
 
 def shown(names: Sequence[str]) -> str:
-    """Return names for a message, the first few of many."""
+    """Return at most the first eight names, for a message."""
     more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
     return ", ".join(repr(name) for name in names[:MOST_SHOWN]) + more
 
 
 def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[str], resized: set[str]) -> None:
-    """Make the last layer of the head anew where its rows are of other labels, and say what has become of it.
+    """Reinitialize the last layer of the head where its rows stand for other labels, and log it.
 
     Args:
-        model: as loaded; its config has the labels of the task.
-        stored: the config of the checkpoint.
-        missing: names of the parameters that the checkpoint does not have.
-        resized: names of those that it has in another size.
+        model: As loaded; its config has the labels of the task.
+        stored: Config of the checkpoint.
+        missing: Names of the parameters that the checkpoint lacks.
+        resized: Names of those that it has in another size.
     """
     before, names = names_in_order(stored), names_in_order(model.config)
     if before == names and head_of_another_task(model, stored) is None:
@@ -101,9 +99,9 @@ def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[s
 
 
 def head_of_another_task(model: PreTrainedModel, stored: PretrainedConfig) -> str | None:
-    """Return the class of a checkpoint whose head is of another task than the model's; `None` where it is not.
+    """Return the checkpoint's class if its head is for another task than the model's, else `None`.
 
-    Heads that tell texts and heads that tell words from each other have the same names and sizes in many architectures.
+    In many architectures the heads for texts and for tokens have parameters of the same names and sizes.
     """
     ours = HEAD.search(type(model).__name__)
     for name in stored.architectures or []:
@@ -127,7 +125,7 @@ def label_parameters(model: PreTrainedModel) -> set[str]:
 
 
 def renew(model: PreTrainedModel, names: set[str]) -> None:
-    """Give parameters first values, as the architecture makes them."""
+    """Reinitialize parameters as the architecture does."""
     fresh = dict(type(model)(deepcopy(model.config)).named_parameters())
     with torch.no_grad():
         for name, value in model.named_parameters():

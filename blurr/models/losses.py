@@ -1,4 +1,4 @@
-"""Losses that take the value the model has computed already, and can compute it themselves where that does not do."""
+"""Losses that reuse the value the model computed, or compute it themselves."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from blurr.loading.rows import IGNORED, EncodedRows
 
 
 class PreCalculatedCrossEntropyLoss(CrossEntropyLossFlat):  # type: ignore[misc]  # fastai is not typed
-    """Cross-entropy that the model computed; `BaseModelCallback` hands its value over in `precalculated`.
+    """Cross-entropy that the model computed; `BaseModelCallback` stores its value in `precalculated`.
 
-    Where there is no such value, or a loss per item is asked for (`reduction="none"`), it is computed from the logits.
+    Without that value, or with `reduction="none"`, it is computed from the logits.
     """
 
     precalculated: Any = None
@@ -59,15 +59,14 @@ class PreCalculatedMSELoss:
         return out.squeeze(-1)
 
     def decodes(self, out: torch.Tensor) -> torch.Tensor:
-        """Leave a prediction as it is."""
+        """Return the prediction unchanged."""
         return out
 
 
 class LossPerTarget(AvgLoss):  # type: ignore[misc]
-    """The mean loss of a validation, in which every target weighs the same, whatever batch it is in.
+    """The mean loss of a validation, every target weighted equally.
 
-    fastai's own weighs rows. Where a row has several targets, as in language models, and a batch more of them than
-    another, that is another number than the mean over the targets.
+    fastai weights rows, which differs where rows have several targets, as in language models.
     """
 
     def accumulate(self, learn: Learner) -> None:

@@ -144,7 +144,7 @@ def load_objects(
 
 @contextmanager
 def _readable(name: str, model_cls: Any) -> Iterator[None]:
-    """Say what is wrong with a checkpoint that transformers does not load.
+    """Explain why transformers cannot load a checkpoint.
 
     Raises:
         InputError: it is broken or of another kind.
@@ -175,11 +175,11 @@ def _readable(name: str, model_cls: Any) -> Iterator[None]:
 
 
 def torch_dtype(dtype: DType) -> torch.dtype | Literal["auto"]:
-    """Return the type of the numbers that weights are held in.
+    """Return the dtype of the weights.
 
     Args:
-        dtype: `auto` is float32, whatever the checkpoint was stored in: in 16 bits most steps of training are rounded
-            away. `stored` is what the checkpoint has.
+        dtype: `auto` is float32 whatever the checkpoint was stored in, since 16 bits round most training steps away;
+            `stored` keeps the checkpoint's.
     """
     if dtype == "stored":
         return "auto"  # as transformers calls it
@@ -252,7 +252,7 @@ def build_model(
         model_kwargs: passed to `from_pretrained`.
 
     Raises:
-        InputError: the checkpoint cannot be had and `weights` does not allow to do without it; or the attention cannot.
+        InputError: the checkpoint or the attention is not available, and `weights` allows no model from scratch.
     """
     auto_cls = getattr(transformers, model_cls)
     at = {} if revision is None else {"revision": revision}
@@ -321,6 +321,6 @@ def _reinitialized(
 
 
 def _dtype_of_new(dtype: DType) -> dict[str, torch.dtype]:
-    """Return the argument of `from_config`, which takes the type that the config names where it gets none."""
+    """Return the `dtype` argument of `from_config`, which otherwise takes the one that the config names."""
     known = torch_dtype(dtype)
     return {"dtype": known} if isinstance(known, torch.dtype) else {}

@@ -1,26 +1,23 @@
-"""Know the longest text that a model can read, by its positions, and what its tokenizer advises."""
+"""The longest inputs that a model has positions for, found in its tables of position embeddings."""
 
-import logging
 import re
 from dataclasses import dataclass
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-log = logging.getLogger(__name__)
-
 ABSOLUTE = re.compile(r"wpe|positions_embed|pos_embed|(char_|token_)?position_embeddings?|embed_positions?")
-GROWS = frozenset({"fsmt"})  # its table of sines is made longer when a text is
-TABLES = frozenset({"gptj", "codegen", "ctrl"})  # their tables are no embeddings, and as long as the config says
+GROWS = frozenset({"fsmt"})  # its sinusoidal table grows with the text
+TABLES = frozenset({"gptj", "codegen", "ctrl"})  # their tables are not nn.Embedding, and as long as the config says
 
 
 @dataclass(frozen=True)
 class Positions:
-    """The longest texts that a model has positions for; a longer one ends in an error of its embeddings.
+    """The longest inputs that a model has positions for; a longer one fails in its embeddings.
 
     Attributes:
-        source: tokens of what is read; `None` for no limit, as with positions that are relative or computed.
-        target: tokens of what a decoder writes for it, where there is one.
+        source: Longest input in tokens; `None` for no limit, as with relative or computed positions.
+        target: Longest output of the decoder in tokens, if there is one.
     """
 
     source: int | None = None
@@ -28,7 +25,7 @@ class Positions:
 
 
 def positions_of(model: PreTrainedModel) -> Positions:
-    """Find how many positions a model has, by the tables that it looks them up in."""
+    """Find how many positions a model has, from its tables of position embeddings."""
     config = model.config
     if config.model_type in GROWS:
         return Positions()
@@ -43,12 +40,9 @@ def positions_of(model: PreTrainedModel) -> Positions:
 
 
 def _usable(table: nn.Embedding, config: PretrainedConfig) -> int:
-    """Return how many rows of a table of positions texts can use.
-
-    RoBERTa and its kin count from the row behind the pad's, BART and its kin from a fixed row, which it adds.
-    """
+    """Return how many rows of a position table can be used: RoBERTa starts after the padding row, BART at an offset."""
     first = vars(table).get("offset", 0) if table.padding_idx is None else table.padding_idx + 1
     named = config.to_dict().get("max_position_embeddings")
     rows: int = table.num_embeddings - first
-    # Nystromformer and its kin leave two rows unused, which their table does not tell
+    # Nystromformer and others leave two rows unused, which only the config shows
     return min(rows, named) if isinstance(named, int) and table.padding_idx is None else rows

@@ -1,4 +1,4 @@
-"""Decide which tensors that a checkpoint lacks may be made anew, and refuse to guess the others."""
+"""Allow or refuse tensors that a checkpoint lacks: a new head is normal, a missing body tensor is not."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ POOLER = re.compile(r"(^|\.)[\w]*pooler\b")
 
 
 def check_new(model: PreTrainedModel, new: set[str], name: str, *, allowed: Sequence[str], complete: bool) -> None:
-    """Refuse a checkpoint without tensors that nobody can make up, and name those that are made anew.
+    """Refuse a checkpoint that lacks tensors of the body, and log the ones that are initialized anew.
 
     Args:
         model: as loaded.
@@ -25,7 +25,7 @@ def check_new(model: PreTrainedModel, new: set[str], name: str, *, allowed: Sequ
             others, or marks as made anew, are not among them.
         name: of the checkpoint, for messages.
         allowed: regular expressions, searched in the names of tensors that may be made anew, besides head and pooler.
-        complete: nothing may be, for the model is not trained.
+        complete: refuse any, since the model will not be trained.
 
     Raises:
         InputError: names what is missing.

@@ -1,4 +1,4 @@
-"""Decide between a checkpoint and a model from scratch, without loading torch."""
+"""Choose between a checkpoint and a model from scratch, without loading torch."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import ENDPOINT
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented all the same
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but not exported
 
 from blurr.errors import InputError, ResourceError
 
@@ -24,11 +24,11 @@ REMEDY = (
 
 
 def choose_weights(name: str, weights: Weights, arch: str | None = None) -> str:
-    """Decide between `pretrained` and `scratch`, and say so aloud where it is a fallback.
+    """Return `pretrained` or `scratch`; a fallback to the latter is a warning.
 
     Raises:
-        InputError: there is no such checkpoint, or none at hand and the Hub may not be asked.
-        ResourceError: it is not at hand, and the Hub does not answer.
+        InputError: there is no such checkpoint, or it is not local and the Hub may not be asked.
+        ResourceError: it is not local, and the Hub does not answer.
     """
     if weights == "scratch":
         return "scratch"
@@ -40,7 +40,7 @@ def choose_weights(name: str, weights: Weights, arch: str | None = None) -> str:
             raise InputError(f"{said}is not asked, because HF_HUB_OFFLINE is set. {REMEDY}")
         raise ResourceError(f"{said}({ENDPOINT}) does not answer. Try again later. {REMEDY}")
     log.warning(
-        "The checkpoint %r cannot be had (no local folder, not in the cache, the Hub does not answer): a small %s with "
+        "The checkpoint %r is not available (no local folder, not cached, the Hub does not answer): a small %s with "
         "RANDOM weights is trained from scratch instead. Set model.weights=pretrained to forbid this.",
         name,
         arch,
@@ -49,7 +49,7 @@ def choose_weights(name: str, weights: Weights, arch: str | None = None) -> str:
 
 
 def is_at_hand(name: str) -> bool:
-    """Say whether a checkpoint is a local folder or in the cache.
+    """Return whether a checkpoint is a local folder or in the cache.
 
     Raises:
         InputError: a path that does not exist, or a folder without a model.
@@ -68,16 +68,16 @@ def is_at_hand(name: str) -> bool:
 
 
 def is_offline() -> bool:
-    """Has the user forbidden to ask the Hub?"""
+    """Return whether HF_HUB_OFFLINE forbids asking the Hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 @cache
 def hub_has(name: str) -> bool:
-    """Ask the Hub, once and for at most 3 seconds, whether it has a model; `False` where it does not answer.
+    """Ask the Hub, once and for at most 3 seconds, whether it has a model; `False` if it does not answer.
 
     Raises:
-        InputError: the Hub answers that it has no such model, or not for this user.
+        InputError: the Hub has no such model, or not for this user.
     """
     if is_offline():
         return False

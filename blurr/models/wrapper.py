@@ -18,7 +18,7 @@ class BaseModelWrapper(nn.Module):
     Args:
         hf_model: the model.
         output_hidden_states: ask for the hidden states; they are in `learn.blurr_model_outputs`.
-        output_attentions: ask for the attentions, likewise.
+        output_attentions: ask for the attentions; they are there, too.
         hf_model_kwargs: passed to every call of the model.
 
     Attributes:
@@ -45,14 +45,14 @@ class BaseModelWrapper(nn.Module):
         self.ask(hidden_states=output_hidden_states, attentions=output_attentions)
 
     def ask(self, *, hidden_states: bool = False, attentions: bool = False) -> None:
-        """Have hidden states and attentions put into each output."""
+        """Request hidden states and attentions in each output."""
         asked = {"output_hidden_states": hidden_states, "output_attentions": attentions}
         self.options = {k: True for k, wanted in asked.items() if wanted} | self.options
         if attentions:
-            self.hf_model.set_attn_implementation("eager")  # the faster kinds never hold them
+            self.hf_model.set_attn_implementation("eager")  # the fused implementations do not materialize them
 
     def forward(self, x: Mapping[str, Any]) -> ModelOutput:
-        """Call the model; the batch is left as it is."""
+        """Call the model; the batch is not changed."""
         output: ModelOutput = self.hf_model(
             **{k: v for k, v in x.items() if k in self.known}, **self.options, return_dict=True
         )

@@ -199,7 +199,7 @@ def blurr_predict(learn: Learner, items: Any, *, threshold: float | None = None,
     Args:
         learn: a learner for sequence classification.
         items: a text, a pair of texts as a tuple, a dict of the columns; or a list, DataFrame, Series, Dataset of them.
-        threshold: least probability of a label, for several labels; `None` takes the model's own, see `task.threshold`.
+        threshold: lowest probability of a predicted label, for several labels; `None` takes the model's own.
         bs: rows in a batch.
 
     Returns:
@@ -266,7 +266,7 @@ def weights_by_name(weights: Mapping[str, float], names: Sequence[str]) -> list[
 
 
 def likeliest(probs: torch.Tensor, vocab: Sequence[str]) -> list[dict[str, float]]:
-    """Name the probabilities of the classes, of the twenty likeliest where there are more; `(batch, classes)`."""
+    """Return the probabilities `(batch, classes)` by name, at most the twenty highest."""
     best, places = probs.topk(min(MOST_PROBS, probs.shape[1]))
     return [
         {vocab[i]: p for i, p in zip(which, values, strict=True)}

@@ -13,7 +13,7 @@ from blurr.models.objects import HFObjects
 
 
 def label_name(value: torch.Tensor, vocab: Sequence[str] | None) -> Any:
-    """Name a target or decoded prediction: a class, several classes (a 0/1 vector), or a number."""
+    """Return the name of a target or prediction: of a class id, of the ones in a 0/1 vector, or a number itself."""
     if value.ndim:
         chosen = [i for i, x in enumerate(value.tolist()) if x > 0.5]
         return [vocab[i] if vocab else i for i in chosen]

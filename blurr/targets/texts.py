@@ -78,11 +78,11 @@ def blurr_generate(
         items: a text, a dict of the columns, or a list, DataFrame, Series, Dataset of them.
         key: under which a result's text stands.
         bs: rows in a batch.
-        seed: of sampling; the same items in the same batches then get the same texts. `None` goes on drawing by chance.
-        settings: generation settings; they win over the model's.
+        seed: of sampling; `None` does not seed.
+        settings: generation settings; they override the model's.
 
     Returns:
-        One dict per item: its text, or list of texts where `num_return_sequences` is above 1, under `key`.
+        One dict per item: under `key` its text, or a list of texts if `num_return_sequences` is above 1.
     """
     model, tokenizer = learn.model.hf_model, learn.dls.tokenizer
     with torch.random.fork_rng(enabled=seed is not None):
@@ -93,17 +93,14 @@ def blurr_generate(
 
 
 def generated(learn: Learner) -> list[Any]:
-    """Return the text that the model generates for each row of the batch it has just run.
-
-    The encoder's output is at hand from computing the loss, so the source is not encoded again.
-    """
+    """Generate a text for each row of the batch just run, reusing the encoder's output from computing the loss."""
     encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
-    one = {"num_return_sequences": 1}  # a metric compares one text with one
+    one = {"num_return_sequences": 1}  # metrics compare one text with one
     return generate_texts(learn.model.hf_model, learn.dls.tokenizer, learn.xb[0], one, encoded=encoded)
 
 
 def tell_settings(settings: GenerationConfig, asked: Mapping[str, Any]) -> None:
-    """Say which settings are in force that nobody has asked for, and which is not that somebody has."""
+    """Log the settings in force that the checkpoint made, and which of two lengths wins."""
     stay = ", ".join(f"{name}={value}" for name, value in own_settings(settings, asked).items())
     if stay:
         log.info("Of the model's own generation settings these stay in force: %s.", stay)
@@ -115,8 +112,7 @@ class BlearnerForGeneration(Blearner):
     """A `Blearner` whose predictions are generated texts.
 
     Args:
-        generation: generation settings, see `generation_config`. The model takes them over: whatever generates with it,
-            here or where it has been saved and loaded, does so alike.
+        generation: generation settings, see `generation_config`; the model keeps them, also when saved and loaded.
         args, kwargs: as for `Blearner`.
     """
 
@@ -141,7 +137,7 @@ class BlearnerForGeneration(Blearner):
         was_training = self.model.training
         self.model.eval()
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
-        wished = options.get("text_gen_kwargs", {})
-        texts = generate_texts(self.model.hf_model, self.dls.tokenizer, inputs, wished)
+        requested = options.get("text_gen_kwargs", {})
+        texts = generate_texts(self.model.hf_model, self.dls.tokenizer, inputs, requested)
         self.model.train(was_training)
         return texts

@@ -1,4 +1,4 @@
-"""Choose the probability from which a label is predicted, where a row may have several, and keep it with the model."""
+"""The probability from which a label is predicted in multi-label tasks; the model's config keeps it."""
 
 import logging
 from typing import Any, ClassVar
@@ -17,28 +17,28 @@ DEFAULT = 0.5
 
 
 def threshold_of(config: Any) -> float:
-    """Give the threshold that a model's config holds; 0.5 where it holds none, as a checkpoint from elsewhere does."""
+    """Return the threshold in a model's config, 0.5 if there is none."""
     value: float = vars(config).get(KEY, DEFAULT)
     return value
 
 
 def around_threshold(logits: torch.Tensor, config: Any) -> torch.Tensor:
-    """Move logits `(batch, labels)` so that those above 0 are the labels to predict, as metrics expect."""
+    """Shift logits `(batch, labels)` so that those above 0 are the predicted labels, as metrics expect."""
     return logits - torch.logit(torch.tensor(threshold_of(config), dtype=torch.float64)).to(logits)
 
 
 def best_threshold(probabilities: torch.Tensor, targets: torch.Tensor) -> float:
     """Find the one threshold for all labels with the highest micro-averaged F1, `2 TP / (predicted + true)`.
 
-    Sorted by probability, the labels above any threshold are the first k; so one running sum gives the F1 of every
-    threshold there can be. The first of several best ones is taken.
+    Sorted by probability, the labels above any threshold are the first k, so one running sum gives the F1 of every
+    possible threshold. Ties go to the first.
 
     Args:
         probabilities: `(rows, labels)`, from 0 to 1.
         targets: 0 or 1, `(rows, labels)`.
 
     Returns:
-        The middle between the last probability to predict and the next; 0.5 where no row has a label.
+        The midpoint between the last predicted probability and the next; 0.5 if no row has a label.
     """
     scores, order = probabilities.double().flatten().sort(descending=True, stable=True)
     hits = targets.double().flatten()[order].cumsum(0)
@@ -47,19 +47,19 @@ def best_threshold(probabilities: torch.Tensor, targets: torch.Tensor) -> float:
     predicted = torch.arange(1, len(scores) + 1, device=scores.device)
     f1 = 2 * hits / (predicted + hits[-1])
     following = torch.cat([scores[1:], scores.new_zeros(1)])
-    f1[scores == following] = -1  # no threshold can part equal probabilities
+    f1[scores == following] = -1  # no threshold separates equal probabilities
     best = int(f1.argmax())
     return float((scores[best] + following[best]) / 2)
 
 
 class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Keep the threshold in the model's config and in the loss; search it after each epoch where none is given.
+    """Keep the threshold in the model's config and in the loss; without one, search it after each epoch.
 
-    The search runs the model on the rows of the last loader, which are no training and no validation rows. It runs
-    once more at the end of a fit, for the weights that are kept may be those of an earlier epoch.
+    The search uses the rows of the last loader, which are neither trained nor validated on. It runs again at the end
+    of a fit, since the weights kept may be those of an earlier epoch.
 
     Args:
-        value: the threshold; `None` searches it, and shows it among the metrics as `threshold`.
+        value: The threshold; `None` searches it and shows it among the metrics as `threshold`.
     """
 
     order = ORDER["LabelThreshold"]
@@ -75,7 +75,7 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
             self.learn.metrics = [*self.learn.metrics, ValueMetric(self.current, "threshold")]
 
     def current(self) -> float:
-        """Give the threshold in use."""
+        """Return the threshold in use."""
         return threshold_of(self.model.hf_model.config)
 
     def after_train(self) -> None:
@@ -84,7 +84,7 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
             self._is_outdated = True
 
     def after_fit(self) -> None:
-        """Search once more after a training; fastai calls this after `validate()`, too."""
+        """Search again after a training; fastai calls this after `validate()`, too."""
         if self._is_outdated:
             self._keep(self._found())
             self._is_outdated = False
@@ -102,5 +102,5 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def _keep(self, value: float) -> None:
         setattr(self.model.hf_model.config, KEY, value)
-        if isinstance(self.loss_func, BCEWithLogitsLossFlat):  # fastai's show_results and get_preds decode by it
+        if isinstance(self.loss_func, BCEWithLogitsLossFlat):  # read by fastai's show_results and get_preds
             self.loss_func.thresh = value

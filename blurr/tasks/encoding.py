@@ -34,7 +34,7 @@ class Encoder(Protocol):
 
 
 class ColumnsOf(Mapping[str, Sequence[Any]]):
-    """The columns of a data set, each read only when somebody asks for it: a cache hit asks for few."""
+    """The columns of a data set, each read on first access: a cache hit needs few of them."""
 
     def __init__(self, rows: Dataset) -> None:
         self.rows = rows

@@ -1,4 +1,4 @@
-"""Keep a task beside its trained model, as a small JSON file, so that predicting needs no config and no pickle."""
+"""Save a task beside its trained model, as JSON: predicting needs neither the config nor a pickle."""
 
 import json
 import logging
@@ -27,10 +27,10 @@ FILE = "blurr.json"
 
 @dataclass(frozen=True)
 class SavedTask:
-    """What is known of a trained model besides its weights.
+    """What blurr knows of a trained model besides its weights.
 
     Attributes:
-        task: as training has settled it.
+        task: with every `auto` resolved.
         columns: role to column, or columns, of the rows it was trained on.
         choices: the options of the groups `task` and `data` that it was trained with.
         metrics: the config of the metrics that it was evaluated by, by their names.
@@ -52,7 +52,7 @@ def save_model(folder: Path, saved: SavedTask, hf: HFObjects) -> None:
 def save_task(folder: Path, saved: SavedTask) -> None:
     """Write the task into the folder of its model.
 
-    A function among the task's settings has no place in a file of plain values: it is left out, and a warning says so.
+    Functions among the task's settings cannot be written; they are left out with a warning.
     """
     kind = type(saved.task)
     settings = asdict(saved.task)
@@ -67,14 +67,14 @@ def save_task(folder: Path, saved: SavedTask) -> None:
 
 
 def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
-    """Read what `save_task` has written.
+    """Read what `save_task` wrote.
 
     Args:
         folder: of the model.
         trusted: packages that the file may name functions and classes of, besides what `blurr.config.trust` lists.
 
     Raises:
-        InputError: it is not readable, or names what is no task of blurr's or has other settings.
+        InputError: the file is unreadable, or names something that is not a task, or unknown settings.
     """
     file = folder / FILE
     try:
@@ -92,19 +92,19 @@ def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
     is_own = not signatures.is_ours(target)
     is_task = not is_own and signatures.class_attribute(target, "model_cls")  # nothing else of ours is ever called
     if not (is_listed(target, trusted) if is_own else is_task):
-        raise InputError(f"{file} names the task {target!r}, which is none of blurr's. {TRUST}")
+        raise InputError(f"{file} names the task {target!r}, which is not one of blurr's. {TRUST}")
     check_config({"task": node, "columns": rest["columns"]}, where=str(file), remedy=TRUST, trusted=trusted)
     config = OmegaConf.create({"task": node})
     if not is_own:
         check_part("task", config.task)
     task = build(config.task)
     if not isinstance(task, Task):
-        raise InputError(f"{file} names {target!r}, which makes a {type(task).__name__} and no task.")
+        raise InputError(f"{file} names {target!r}, which makes a {type(task).__name__} not a task.")
     return SavedTask(task=task, **rest)
 
 
 def _check_names(names: Iterable[Any]) -> None:
-    """Refuse what is no name of a role or option: these become words of a command line."""
+    """Refuse what is not a name of a role or option: these become overrides of a command line."""
     for name in names:
         if not re.fullmatch(r"[\w.-]+", str(name)):
-            raise ValueError(f"{name!r} is no name")
+            raise ValueError(f"{name!r} is not a name")

@@ -16,7 +16,7 @@ Result = dict[str, Any]
 
 
 def as_items(items: Any) -> list[Any]:
-    """Make a list of what a user may predict on: one item or many, a DataFrame, a Series, a Dataset.
+    """Return a list of items: of one item or many, a DataFrame, a Series, a Dataset.
 
     A string, a tuple (a sentence pair) and a dict are one item each.
 
@@ -37,10 +37,10 @@ def as_items(items: Any) -> list[Any]:
 
 
 def infer(learn: Learner, items: Any, step: Callable[[Inputs], Sequence[Any]], *, bs: int | None = None) -> list[Any]:
-    """Run `step` over batches of items, in eval mode and without gradients, and give its results in the items' order.
+    """Run `step` over batches of items, in eval mode without gradients; return its results in the items' order.
 
     Args:
-        learn: whose model and loaders are used.
+        learn: A learner.
         items: see `as_items`.
         step: makes one result per row of a batch of inputs, on the model's device.
         bs: rows in a batch; `None` takes that of the validation loader.
@@ -51,7 +51,7 @@ def infer(learn: Learner, items: Any, step: Callable[[Inputs], Sequence[Any]], *
 def infer_windows(
     learn: Learner, items: Any, step: Callable[[Inputs], Sequence[Any]], *, bs: int | None = None
 ) -> list[list[Any]]:
-    """Do as `infer` does where an item may become several windows: give a list of results per item."""
+    """Do the same where an item may become several windows: return a list of results per item."""
     rows = as_items(items)
     if not rows:
         return []

@@ -1,4 +1,4 @@
-"""See what a model does with each row: predictions and losses gathered in a stream, and the rows it is worst at."""
+"""Predictions and losses of every row, gathered in a stream, and the rows with the largest losses."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -39,17 +39,17 @@ class Interpretation:
         return cls(learn.interpreter(learn, chosen.new(shuffle=False, drop_last=False)))
 
     def top_losses(self, k: int | None = None, *, largest: bool = True) -> Table:
-        """Give the `k` rows with the largest losses (or the smallest), first the largest; `None` gives all."""
+        """Return the `k` rows with the largest (or smallest) losses, sorted; `None` returns all."""
         return sorted(self.rows, key=lambda row: row["loss"], reverse=largest)[:k]
 
     def most_confused(self, min_val: int = 1) -> list[tuple[Any, Any, int]]:
-        """Give target, prediction and how often, for classes taken for one another at least `min_val` times."""
+        """Return `(target, prediction, count)` of wrong predictions that occur at least `min_val` times."""
         pairs = Counter((str(r["target"]), str(r["prediction"])) for r in self.rows if r["target"] != r["prediction"])
         return [(*pair, n) for pair, n in pairs.most_common() if n >= min_val]
 
 
 class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Hand each validation batch, decoded, to the streaming metrics, and keep rows where asked to.
+    """Decode each validation batch for the streaming metrics, and collect described rows if requested.
 
     Args:
         decode: `(learner) -> (predictions, targets)` of the batch that the learner has just run.
@@ -92,7 +92,7 @@ class Shown(Callback):  # type: ignore[misc]
 
 
 def interpret_shown(learn: Learner, dl: RowsDL) -> Table:
-    """Describe each row of a loader as `show_results` shows it; what a learner does that no task has made."""
+    """Describe each row of a loader as `show_results` shows it, for loaders without a task."""
     shown = Shown()
     with learn.no_bar():
         learn.validate(dl=dl, cbs=shown)
@@ -100,7 +100,7 @@ def interpret_shown(learn: Learner, dl: RowsDL) -> Table:
 
 
 def decoded(learn: Learner, logits: torch.Tensor) -> Any:
-    """Give the classes that logits stand for, in the form that the targets have, as the loss knows them."""
+    """Return the classes that logits stand for, in the form of the targets, by the loss's activation and decodes."""
     return getcallable(learn.loss_func, "decodes")(getcallable(learn.loss_func, "activation")(logits))
 
 
@@ -121,20 +121,20 @@ class Gather(Callback):  # type: ignore[misc]
 
 
 def gather(learn: Learner, dl: Any) -> tuple[Any, ...]:
-    """Run a model over a loader, and put what it makes of each row into the order of the rows.
+    """Run a model over a loader, and return its outputs in the order of the rows.
 
     Args:
         learn: its model and loss are used.
         dl: a `RowsDL`, or a list of batches.
 
     Returns:
-        Inputs (a dict), predictions, targets and losses `(rows,)`. What is ragged from batch to batch, such as logits
-        of tokens, is padded on the right: targets by -100, ids by the tokenizer's pad id, all else by 0.
+        Inputs (a dict), predictions, targets and losses `(rows,)`. Tensors whose width differs between batches are
+        padded on the right: targets by -100, inputs as their collator does, all else by 0.
     """
     dl = dl.in_one_order() if isinstance(dl, RowsDL) else dl
     collected, metrics, learn.metrics = Gather(), learn.metrics, []
     try:
-        with learn.removed_cbs(learn._grab_cbs(EvaluationCallback)), learn.no_bar():  # which may have texts generated
+        with learn.removed_cbs(learn._grab_cbs(EvaluationCallback)), learn.no_bar():  # which may generate texts
             learn.validate(dl=dl, cbs=collected)
     finally:
         learn.metrics = metrics
@@ -149,7 +149,7 @@ def gather(learn: Learner, dl: Any) -> tuple[Any, ...]:
 
 
 def _joined(parts: Sequence[Any], value: float = 0) -> Any:
-    """Put batches one after the other, the second dimension padded to the longest."""
+    """Concatenate batches, the second dimension padded to the longest."""
     if not isinstance(parts[0], torch.Tensor):
         return [row for part in parts for row in part]
     if parts[0].ndim < 2:
@@ -168,7 +168,7 @@ def predictions_of(
     with_loss: bool = False,
     act: Callable[[torch.Tensor], Any] | None = None,
 ) -> tuple[Any, ...]:
-    """Give what fastai's `get_preds` gives, in its order; see `Blearner.get_preds`."""
+    """Return what fastai's `get_preds` returns, in its order; see `Blearner.get_preds`."""
     inputs, logits, targets, losses = gather(learn, dl)
     activation = getcallable(learn.loss_func, "activation") if act is None else act
     given: Mapping[str, Any] = {

@@ -1,4 +1,4 @@
-"""Train a Hugging Face model with fastai, and predict with it: the mid-level API and `Blearner`."""
+"""Train a Hugging Face model with fastai, and predict with it: `BaseModelCallback` and `Blearner`."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -56,10 +56,13 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
     def before_batch(self) -> None:
         learn = self.learn
         if not all(y.numel() for y in learn.yb):
-            learn.yb = ()  # rows without targets, of which there is no loss
+            learn.yb = ()  # rows without targets have no loss
         x = learn.xb[0]
         if "labels" in x and x["labels"].dtype == torch.float64:
-            x = {**x, "labels": x["labels"].float()}  # exact for the metrics, of the weights' precision for the model
+            x = {
+                **x,
+                "labels": x["labels"].float(),
+            }  # the metrics keep float64
             learn.xb = (x,)
         if "labels" in x:
             own_loss = isinstance(learn.loss_func, losses.PRECALCULATED)

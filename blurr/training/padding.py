@@ -1,4 +1,4 @@
-"""Find out whether pads change what a model makes of a row, and batch rows of one length where they do."""
+"""Detect models whose output for a row depends on its pads, and batch rows of one length for them."""
 
 import logging
 from typing import Any
@@ -13,19 +13,19 @@ from blurr.models.generation import first_steps
 from blurr.models.wrapper import BaseModelWrapper, logits_of
 
 log = logging.getLogger(__name__)
-ROUNDINGS = 8  # by so many of its own roundings may a model of 16 bits move a logit
-GROWTH = 2  # rows that are so many times as long as those that were tried are tried, too
+ROUNDINGS = 8  # tolerated difference of a logit, in units of the dtype's rounding
+GROWTH = 2  # try again once rows are this many times as long as the longest tried
 
 
 def batch_fairly(learn: Learner, dl: Any) -> None:
-    """Batch rows of one length where pads change the model's answers, so that a row has the same alone and in a batch.
+    """Batch rows of one length if pads change the model's output, so that a row has one answer, alone or in a batch.
 
     Some models read pads (FNet mixes all tokens), others count positions from the first column (BART as a causal
-    language model, whose prompts are padded on the left). The shortest and the longest row of the first loader show it.
+    language model, whose prompts are padded on the left). The shortest and the longest row of a loader are compared.
 
     Args:
-        learn: whose model is tried; it must be in eval mode.
-        dl: a loader of rows to evaluate or predict on; other loaders, and lists of batches, are left as they are.
+        learn: Its model is tried; it must be in eval mode.
+        dl: A loader of rows to evaluate or predict on; other loaders, and lists of batches, are not changed.
     """
     wrapper = learn.model
     if not isinstance(dl, RowsDL) or not isinstance(wrapper, BaseModelWrapper) or dl.shuffle or not dl.n:
@@ -41,16 +41,16 @@ def batch_fairly(learn: Learner, dl: Any) -> None:
 
 
 def _reads_pads(wrapper: BaseModelWrapper, dl: RowsDL, short: int, long: int) -> bool:
-    """Compare what the model makes of the shorter of two rows alone and beside the longer."""
+    """Compare the output for the shorter of two rows, alone and padded to the longer."""
     device = next(wrapper.parameters()).device
     alone, together = (_inputs(dl, rows, device) for rows in ([short], [short, long]))
     main, mask = dl.dataset.names
     if together[mask].ndim != 2:
-        return False  # several texts to a row: they are kept apart by masks of another form, see `check_packing`
-    # masks of a masked language model may fall on other tokens in another batch
+        return False  # packed rows have masks of another form, see `check_packing`
+    # a masked language model may hide other tokens in another batch
     alone[main][alone[mask].bool()] = together[main][0][together[mask][0].bool()]
     moved = _moved(wrapper, dl, alone, together)
-    # pads that are read move a logit by far more than rounding does
+    # pads that are read move a logit far more than rounding does
     if moved <= max(wrapper.rounding, ROUNDINGS * torch.finfo(wrapper.hf_model.dtype).eps):
         return False
     log.warning(
@@ -68,7 +68,7 @@ def _inputs(dl: RowsDL, rows: list[int], device: torch.device) -> Inputs:
 
 
 def _moved(wrapper: BaseModelWrapper, dl: RowsDL, alone: Inputs, together: Inputs) -> float:
-    """Return the largest difference of two logits of the first row, as a share of its largest logit."""
+    """Return the largest difference between logits of the first row, relative to its largest logit."""
     if wrapper.hf_model.can_generate():
         steps = [first_steps(wrapper.hf_model, dl.tokenizer, x) for x in (alone, together)]
     else:
@@ -77,12 +77,12 @@ def _moved(wrapper: BaseModelWrapper, dl: RowsDL, alone: Inputs, together: Input
     for one, other in zip(*steps, strict=False):
         largest = max(largest, float((one - other).abs().max() / one.abs().max().clamp(min=1e-9)))
         if not torch.equal(one.argmax(-1), other.argmax(-1)):
-            break  # what follows another token says nothing of pads
+            break  # after different tokens, logits say nothing about pads
     return largest
 
 
 def _logits_of_first(wrapper: BaseModelWrapper, x: Inputs, mask: str) -> torch.Tensor:
-    """Give the logits of a batch's first row, of its real tokens where there is one for each."""
+    """Return the logits of a batch's first row, without those of pads."""
     known = {name: values for name, values in x.items() if name in wrapper.known}
     logits = logits_of(wrapper.hf_model(**known, return_dict=True))[0].float()
     real = x[mask][0].bool()

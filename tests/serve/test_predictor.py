@@ -169,7 +169,7 @@ class TestFile:
         save_task(tmp_path, SavedTask(MaskedLM()))
         parts = json.loads((tmp_path / FILE).read_text())
         (tmp_path / FILE).write_text(json.dumps({**parts, "task": {"_target_": target, "command": "true"}}))
-        with pytest.raises(InputError, match="which is none of blurr's"):
+        with pytest.raises(InputError, match="which is not one of blurr's"):
             load_task(tmp_path)
 
     def test_a_wrong_setting_is_named(self, tmp_path: Path):

@@ -37,14 +37,14 @@ def test_a_plan_without_weights_has_the_attention_too():
 
 def test_an_attention_that_the_machine_lacks_says_what_is_missing():
     with pytest.raises(
-        InputError, match="model.attention=flash_attention_2 cannot be had with Bert.* installed.*null, which is sdpa"
+        InputError, match="model.attention=flash_attention_2 is not available for Bert.* installed.*null, which is sdpa"
     ):
         model_of("bert", attention="flash_attention_2")
 
 
 def test_an_attention_that_the_architecture_lacks_says_what_it_has():
     model = model_of("deberta-v2")
-    with pytest.raises(InputError, match=r"model.attention=sdpa cannot be had with Deberta.*null, which is eager here"):
+    with pytest.raises(InputError, match=r"sdpa is not available for Deberta.*null, which is eager here"):
         set_attention(model, "sdpa")
     assert model.config._attn_implementation == "eager"
 

@@ -221,7 +221,7 @@ def test_a_prompt_that_is_too_long_loses_its_beginning(writer: Blearner):
 
 def test_nothing_to_go_on_with_is_refused(tiny_bert: Path):
     inputs = {"input_ids": torch.zeros(1, 3, dtype=torch.long), "attention_mask": torch.zeros(1, 3, dtype=torch.long)}
-    with pytest.raises(InputError, match="nothing to go on with"):
+    with pytest.raises(InputError, match="nothing to continue"):
         as_prompts(inputs, AutoTokenizer.from_pretrained(tiny_bert), GenerationConfig(max_new_tokens=2))
 
 
