@@ -99,7 +99,7 @@ def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
         check_part("task", config.task)
     task = build(config.task)
     if not isinstance(task, Task):
-        raise InputError(f"{file} names {target!r}, which makes a {type(task).__name__} not a task.")
+        raise InputError(f"{file} names {target!r}, which makes a {type(task).__name__}, not a task.")
     return SavedTask(task=task, **rest)
 
 
