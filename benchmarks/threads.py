@@ -19,7 +19,7 @@ from blurr.config.composing import compose
 from blurr.data.samples import load_samples
 from blurr.experiment import build_hf
 from blurr.models.objects import HFObjects
-from blurr.process.threads import free_cores
+from blurr.process.setup import free_cores
 from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS, TOKENS, STEPS, REPEATS = 16, 64, 12, 5

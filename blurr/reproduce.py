@@ -12,8 +12,8 @@ from blurr.config.building import build
 from blurr.config.trust import TRUST, check_config
 from blurr.errors import InputError
 from blurr.experiment import build_raw, run_experiment
+from blurr.process.setup import set_threads
 from blurr.process.terminal import terminal
-from blurr.process.threads import set_threads
 from blurr.runs.folder import CONFIG
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record

@@ -20,7 +20,7 @@ from yaml.reader import ReaderError
 
 from blurr.config import explain, paths
 from blurr.errors import InputError
-from blurr.process import garbage
+from blurr.process import setup
 
 
 class OptionSource(ConfigSource):
@@ -123,7 +123,7 @@ class BeforeRun(Callback):
 
 def prepare_process() -> None:
     """Set up a process that is blurr's own, rather than a notebook's."""
-    garbage.collect_rarely()
+    setup.collect_rarely()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down a busy machine several times
     sys.path.append(os.getcwd())  # modules beside the user's work are importable from the console script, too

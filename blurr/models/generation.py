@@ -10,7 +10,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from blurr.errors import InputError, nearest
 from blurr.loading.rows import Inputs
 from blurr.models.decoder import Encoded
-from blurr.models.positions import positions_of
+from blurr.models.inputs import positions_of
 
 BEAMS_ONLY = ("early_stopping", "length_penalty")
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")

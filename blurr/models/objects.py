@@ -16,13 +16,11 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
-from blurr.models.attention import Attention, set_attention
-from blurr.models.heads import fit_head, head_of_another_task, in_stored_order
-from blurr.models.inputs import ModalityInputs
-from blurr.models.positions import Positions, positions_of
-from blurr.models.tensors import check_new
+from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
+from blurr.models.inputs import ModalityInputs, Positions, positions_of
 from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
-from blurr.process.quiet import quiet
+from blurr.models.wrapper import Attention, set_attention
+from blurr.process.terminal import quiet
 
 log = logging.getLogger(__name__)
 DType = Literal["auto", "float32", "bfloat16", "float16", "stored"]
@@ -246,7 +244,7 @@ def build_model(
         dtype: of the weights in training and in what is saved: `float32` (which is `auto`), `bfloat16`, `float16`, or
             `stored`: as the checkpoint has them.
         allow_missing: regular expressions for tensors that the checkpoint may lack, see `get_hf_objects`.
-        attention: see `blurr.models.attention.set_attention`; `None` leaves the choice to transformers.
+        attention: see `blurr.models.wrapper.set_attention`; `None` leaves the choice to transformers.
         config_kwargs: the user's values of the config; they win.
         tokenizer_kwargs: passed to the processor.
         model_kwargs: passed to `from_pretrained`.

@@ -1,8 +1,8 @@
-"""Wrap a Hugging Face model for fastai: what goes in, what comes out, and its parameters in groups."""
+"""Wrap a Hugging Face model for fastai: inputs, logits, attention, and its parameters in groups."""
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -97,3 +97,29 @@ def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
         if group:
             groups.append(group)
     return groups
+
+
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
+
+
+def set_attention(model: PreTrainedModel, attention: Attention) -> None:
+    """Set the attention implementation of a model.
+
+    Args:
+        model: Changed in place.
+        attention: `eager` is written out in torch and returns attentions; `sdpa` is torch's fused kernel;
+            `flash_attention_2` needs an Ampere GPU or newer, the package flash-attn, and bf16 or fp16.
+
+    Raises:
+        InputError: the machine or the architecture lacks it.
+    """
+    reason = "the architecture has one of its own"
+    try:
+        model.set_attn_implementation(attention)
+    except (ImportError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+    if model.config._attn_implementation != attention:
+        raise InputError(
+            f"model.attention={attention} is not available for {type(model).__name__} here: {reason} Set "
+            f"model.attention=null, which is {model.config._attn_implementation} here."
+        )

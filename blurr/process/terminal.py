@@ -1,6 +1,8 @@
-"""Print what the commands of `blurr` answer, in a terminal as well as in a pipe."""
+"""Print what commands answer, in a terminal and in a pipe, and silence other libraries."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
@@ -19,3 +21,22 @@ def show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
     for mark, name, said in rows:
         table.add_row(Text(name, style="bold"), Text(said), Text(mark, style="yellow"))
     terminal().print(table)
+
+
+@contextmanager
+def quiet(*names: str | None, level: int = logging.WARNING) -> Iterator[None]:
+    """Let loggers say nothing below a level for the duration of a `with` block.
+
+    Args:
+        names: of the loggers; `None` is the root.
+        level: from which on they still speak.
+    """
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, old in zip(loggers, before, strict=True):
+            logger.setLevel(old)

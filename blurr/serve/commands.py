@@ -226,7 +226,7 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: a batch has at least one row.")
     from blurr.config import composing
-    from blurr.process import garbage
+    from blurr.process import setup
 
     composing.prepare_process()
 
@@ -238,7 +238,7 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
 
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    garbage.collect_as_usual()
+    setup.collect_as_usual()
     if arguments.command is not _evaluate and arguments.words and is_model_folder(arguments.where):
         raise InputError(
             f"{arguments.where} is the model of a run, which knows its task and its settings. Leave out "

@@ -17,7 +17,7 @@ from blurr.errors import InputError, resource_error
 from blurr.loading.rows import Inputs
 from blurr.models.generation import generation_config
 from blurr.models.objects import UNREADABLE, HFObjects
-from blurr.process.quiet import quiet
+from blurr.process.terminal import quiet
 
 MANIFEST = "export.json"  # transformers' own: which graphs there are, and what they take and give
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")

@@ -110,14 +110,14 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from blurr.config import composing
-    from blurr.process import garbage
+    from blurr.process import setup
     from blurr.process.terminal import terminal
 
     composing.prepare_process()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from blurr.reproduce import reproduce
 
-    garbage.collect_as_usual()
+    setup.collect_as_usual()
     before, after = reproduce(arguments.run, uri=arguments.uri, changes=arguments.changes, trusted=arguments.trust)
     for title, rows in (("what is different now", before), ("metrics that came out otherwise", after)):
         table = Table(title, "then", "now", box=None, pad_edge=False)

@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import explain
-from blurr.process import garbage, threads
+from blurr.process import setup
 
 
 @explain.job
@@ -20,11 +20,11 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     job = HydraConfig.get()
     cfg.output_dir = job.runtime.output_dir
     checks.check(cfg)
-    threads.set_threads(cfg.threads)
+    setup.set_threads(cfg.threads)
 
     from blurr.experiment import run_experiment
 
-    garbage.collect_as_usual()
+    setup.collect_as_usual()
     words, choices = list(job.overrides.task), dict(job.runtime.choices)
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # is no part of what a run is
     # A sweep goes on with its other jobs after a failed one, and says so at its end.

@@ -16,7 +16,7 @@ from blurr.config.building import build
 from blurr.config.explain import CRASH
 from blurr.config.objectives import fitted_as_said
 from blurr.errors import InputError
-from blurr.process import signals as interruption
+from blurr.process import signals
 from blurr.runs.folder import make_room, new_identity
 from blurr.runs.secrets import mask_overrides
 from blurr.sweep.board import Board
@@ -57,7 +57,7 @@ def run_sweep(words: Sequence[str], context: Context) -> None:
     aims = common_goals([fitted_as_said(cfg, words) for cfg in configs], settings)
     grid = space.grid(settings.shuffle) if settings.sampler is None else None
     folder = Path(context.config.hydra.sweep.dir).absolute()
-    with locked(folder) as ledger, interruption.handled():
+    with locked(folder) as ledger, signals.handled():
         if ledger.head:
             check_words(ledger, words, space)
         else:

@@ -21,10 +21,16 @@ from blurr.loading.rows import Table
 from blurr.metrics.base import Scored
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedMSELoss
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
-from blurr.targets.cross_entropy import Loss, weighted_cross_entropy
-from blurr.targets.labels import encode_labels, label_name, label_names
-from blurr.targets.threshold import DEFAULT, LabelThreshold, around_threshold, threshold_of
+from blurr.targets.base import Loss, Target, weighted_cross_entropy
+from blurr.targets.labels import (
+    DEFAULT,
+    LabelThreshold,
+    around_threshold,
+    encode_labels,
+    label_name,
+    label_names,
+    threshold_of,
+)
 from blurr.training.inference import Result, infer
 
 log = logging.getLogger(__name__)

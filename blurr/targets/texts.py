@@ -15,8 +15,7 @@ from blurr.loading.rows import Table
 from blurr.models.decoder import begin_as_in_training, end_as_in_training
 from blurr.models.generation import OPTIONS, generate_texts, generation_config, own_settings
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
-from blurr.targets.cross_entropy import Loss, weighted_cross_entropy
+from blurr.targets.base import Loss, Target, weighted_cross_entropy
 from blurr.training.inference import Result, infer
 from blurr.training.learner import Blearner
 

@@ -1,20 +1,29 @@
-"""The high-level door of a notebook: a learner from rows and a checkpoint, by the same steps as the runner."""
+"""The high-level door of a notebook: a learner from rows and a checkpoint, or from an export."""
 
+import pickle
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+from fastai.learner import Learner
+from fastai.learner import load_learner as fastai_load_learner
 from omegaconf import OmegaConf
 
 from blurr.config import paths
 from blurr.config.building import build
+from blurr.config.moved import current_name
 from blurr.config.objectives import DEFAULTS
 from blurr.data import core as data
 from blurr.data.core import RawData, UnknownLabels
 from blurr.data.splits import split_by
+from blurr.errors import InputError
+from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.metrics.base import Metric
 from blurr.models.objects import build_model
+from blurr.targets.base import Target
 from blurr.tasks.base import Task
 from blurr.training.learner import Blearner
 
@@ -83,3 +92,58 @@ def default_metrics(task: Task, raw: RawData) -> dict[str, Metric]:
     chosen_metrics: Any = OmegaConf.merge(*(OmegaConf.load(files[option]) for option in names))
     metrics: dict[str, Metric] = build(chosen_metrics)
     return metrics
+
+
+class Unpickler(pickle.Unpickler):
+    """Finds what a pickle names where it stands today."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the function or class of that name; `name` has a dot for one inside a class."""
+        if name == "getattr" and module in ("builtins", "__builtin__"):
+            return _attribute  # by which a pickle names a method of an object
+        written = f"{module}.{name}"
+        current = current_name(written)
+        try:
+            return super().find_class(module, name) if current == written else resolve_name(current)
+        except (ImportError, AttributeError) as error:  # fastai hides the first
+            raise InputError(
+                f"This export needs {module}.{name}, which cannot be had: {error}. If it is yours, import or define it "
+                "as it was when you exported. If it is a library's, install the version that you exported with."
+            ) from error
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    """Return an attribute; the methods of a target were those of its task before 0.2."""
+    is_of_target = isinstance(owner, type) and issubclass(owner, Task) and name in vars(Target)
+    return partial(_call_target, name) if is_of_target else getattr(owner, name)
+
+
+def _call_target(name: str, task: Task, learner: Learner) -> Any:
+    return getattr(task.target, name)(learner)
+
+
+class OldNames:
+    """Stands for the module `pickle` where torch asks for one."""
+
+    Unpickler = Unpickler
+
+    @staticmethod
+    def load(file: Any, **options: Any) -> Any:
+        """Read one object, as `pickle.load` does; torch reads files of its old format by this."""
+        return Unpickler(file, **options).load()
+
+
+def load_learner(path: str | Path, cpu: bool = True) -> Learner:
+    """Load an exported learner; fastai's function of this name cannot read exports of earlier versions of blurr.
+
+    The file is a pickle, which can run any code: load only what you trust.
+
+    Args:
+        path: of the file.
+        cpu: put the model on the CPU, else on the default device.
+    """
+    learner: Learner = fastai_load_learner(path, cpu=cpu, pickle_module=OldNames)
+    for dl in learner.dls.loaders:
+        if isinstance(dl, RowsDL) and dl.task is None and isinstance(dl.encode, partial):
+            dl.task = dl.own["task"] = dl.encode.args[0]  # before 0.2 a loader knew its task by what encodes for it
+    return learner

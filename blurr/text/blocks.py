@@ -16,8 +16,8 @@ from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch, EncodedRows, Table
+from blurr.models.inputs import positions_of
 from blurr.models.objects import HFObjects
-from blurr.models.positions import positions_of
 from blurr.tasks.base import Task, without_model
 from blurr.text.language_modeling.causal_lm import LM_TYPES
 from blurr.text.question_answering.task import QuestionAnswering

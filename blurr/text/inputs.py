@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTr
 from blurr.loading.collate import PaddingCollator
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Batch, EncodedRows, InputNames, Inputs, Table
-from blurr.models.positions import Positions
+from blurr.models.inputs import Positions
 from blurr.targets.labels import label_name
 from blurr.text.lengths import length_limit, set_advice
 from blurr.text.scratch import train_tokenizer

@@ -5,8 +5,8 @@ import logging
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from blurr.errors import InputError
+from blurr.models.inputs import Positions
 from blurr.models.objects import HFObjects
-from blurr.models.positions import Positions
 
 log = logging.getLogger(__name__)
 

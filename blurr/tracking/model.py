@@ -15,7 +15,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
 
 from blurr import __version__
-from blurr.process.quiet import quiet
+from blurr.process.terminal import quiet
 from blurr.tracking.environment import installed
 from blurr.tracking.sink import ModelForm
 

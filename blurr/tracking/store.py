@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError, nearest
-from blurr.process.quiet import quiet
+from blurr.process.terminal import quiet
 from blurr.runs.secrets import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.sink import DEFAULT_STORE, ERROR_TAG, IDENTITY_TAG

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from blurr.errors import InputError
-from blurr.models.attention import set_attention
 from blurr.models.objects import build_model
+from blurr.models.wrapper import set_attention
 from blurr.text.inputs import TEXT
 
 TEXTS = ["a good film", "a bad plot and a dull film"]

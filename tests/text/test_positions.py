@@ -15,7 +15,7 @@ from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.lengths import fitting
 from blurr.loading.loader import Loader
-from blurr.models.positions import Positions, positions_of
+from blurr.models.inputs import Positions, positions_of
 from blurr.text.blocks import BatchTokenizeTransform, TokenClassBatchTokenizeTransform
 from blurr.text.lengths import advice_of, length_limit, set_advice
 from blurr.text.modeling.all import CausalLM, QuestionAnswering, SequenceClassification, Summarization

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BertCon
 
 from blurr.data.core import RawData, from_data
 from blurr.errors import InputError
-from blurr.targets.threshold import around_threshold, best_threshold, threshold_of
+from blurr.targets.labels import around_threshold, best_threshold, threshold_of
 from blurr.text.sequence_classification.task import BlearnerForSequenceClassification, SequenceClassification
 from blurr.training.learner import Blearner
 

@@ -7,7 +7,7 @@ from blurr.data.core import RawData, Schema, from_data
 from blurr.loading.dataloader import RowsDL as TextDL
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
-from blurr.tasks.exports import load_learner
+from blurr.tasks.notebook import load_learner
 from blurr.text.blocks import (
     BatchTokenizeTransform,
     LMBatchTokenizeTransform,

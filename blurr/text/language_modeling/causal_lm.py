@@ -11,8 +11,7 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
-from blurr.targets.cross_entropy import Loss
+from blurr.targets.base import Loss, Target
 from blurr.targets.texts import BlearnerForGeneration
 from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data

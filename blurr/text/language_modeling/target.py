@@ -12,8 +12,7 @@ from blurr.data.core import RawData
 from blurr.loading.rows import IGNORED, EncodedRows, Table
 from blurr.models.generation import OPTIONS
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
-from blurr.targets.cross_entropy import Loss, weighted_cross_entropy
+from blurr.targets.base import Loss, Target, weighted_cross_entropy
 from blurr.targets.texts import blurr_generate
 from blurr.text.language_modeling.causality import check_causal, check_packing
 from blurr.text.language_modeling.filling import blurr_fill_mask

@@ -9,7 +9,7 @@ from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyL
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
 from blurr.targets.classes import blurr_predict
 from blurr.targets.texts import BlearnerForGeneration, blurr_generate
-from blurr.tasks.exports import load_learner
+from blurr.tasks.notebook import load_learner
 from blurr.text.language_modeling.causal_lm import BlearnerForLM, CausalLM
 from blurr.text.language_modeling.filling import blurr_fill_mask
 from blurr.text.language_modeling.masked_lm import BlearnerForMaskedLM, MaskedLM

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from blurr.models.wrapper import logits_of
-from blurr.targets.threshold import LabelThreshold
+from blurr.targets.labels import LabelThreshold
 from blurr.text.question_answering.metrics import AnswerF1
 from blurr.text.question_answering.spans import AnswerWindow, find_spans
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 from blurr.config.annotations import Count, GenerationSettings, Smoothing
 from blurr.loading.rows import EncodedRows
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
-from blurr.targets.cross_entropy import Loss
+from blurr.targets.base import Loss, Target
 from blurr.targets.texts import Texts
 from blurr.tasks.base import Task
 from blurr.text.inputs import TEXT, TextInputs

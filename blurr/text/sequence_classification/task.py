@@ -9,11 +9,9 @@ from blurr.config.annotations import Count, NonNegative, OpenFraction, Smoothing
 from blurr.data.core import Schema
 from blurr.data.labels import LabelsAre
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
+from blurr.targets.base import Loss, Target
 from blurr.targets.classes import Classes, Kind
-from blurr.targets.cross_entropy import Loss
-from blurr.targets.labels import encode_labels
-from blurr.targets.threshold import DEFAULT
+from blurr.targets.labels import DEFAULT, encode_labels
 from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data
 from blurr.text.inputs import TEXT, TextInputs, show_classification, tokenize_texts

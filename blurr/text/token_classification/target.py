@@ -14,8 +14,7 @@ from blurr.data.labels import LabelOptions
 from blurr.errors import InputError
 from blurr.loading.rows import Table
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
-from blurr.targets.cross_entropy import Loss, weighted_cross_entropy
+from blurr.targets.base import Loss, Target, weighted_cross_entropy
 from blurr.text.token_classification.learner import BlearnerForTokens, blurr_predict_tokens
 from blurr.text.token_classification.metrics import WordLabels, check_tags, entity_report
 from blurr.text.token_classification.words import word_starts

@@ -14,8 +14,7 @@ from blurr.data.labels import LabelOptions
 from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
-from blurr.targets.cross_entropy import Loss
+from blurr.targets.base import Loss, Target
 from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data
 from blurr.text.inputs import TEXT, TextCollator, TextInputs

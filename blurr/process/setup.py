@@ -1,10 +1,12 @@
-"""Decide how many threads torch computes with, before it loads; imports nothing heavy."""
+"""Set up a process before anything heavy loads: torch's threads, Python's garbage collector."""
 
+import atexit
+import gc
 import os
 import sys
 from typing import Literal
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 VARIABLE = "OMP_NUM_THREADS"
 
@@ -35,3 +37,18 @@ def free_cores() -> int:
     physical = psutil.cpu_count(logical=False) or 1
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else physical
     return max(1, min(physical, allowed) // 2)
+
+
+USUAL = gc.get_threshold()
+
+
+def collect_rarely() -> None:
+    """Let it look a hundred times less often while things are loaded, and not at all when the process ends."""
+    gc.set_threshold(100 * USUAL[0], *USUAL[1:])
+    atexit.register(gc.freeze)
+
+
+def collect_as_usual() -> None:
+    """Have it work as ever from now on, but for what there is already."""
+    gc.freeze()
+    gc.set_threshold(*USUAL)

@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from blurr.process.threads import VARIABLE, free_cores, set_threads
+from blurr.process.setup import VARIABLE, free_cores, set_threads
 from blurr.tracking.environment import describe_environment
 
 

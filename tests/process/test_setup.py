@@ -5,7 +5,7 @@ import sys
 
 CHECK = """
 import gc
-from blurr import garbage
+from blurr.process import setup as garbage
 garbage.collect_rarely()
 assert gc.get_threshold()[0] > 10_000
 kept = [[] for _ in range(1000)]
