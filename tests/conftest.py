@@ -6,9 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from forked import Forked, door
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -73,3 +77,51 @@ def client(store_uri: str):
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=store_uri)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers with random weights, as a local checkpoint."""
+    from checkpoints import make_tiny_bert
+
+    return make_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BART of one layer each with random weights, as a local checkpoint."""
+    from checkpoints import make_tiny_bart
+
+    return make_tiny_bart(tmp_path_factory.mktemp("tiny-bart"))
+
+
+@pytest.fixture
+def reviews() -> "pd.DataFrame":
+    """Forty rows of two classes, the last ten for validation."""
+    import pandas as pd
+    from checkpoints import BAD, GOOD
+
+    words = [(GOOD if i % 2 else BAD)[i // 2 % 4] for i in range(40)]
+    return pd.DataFrame(
+        {
+            "text": [f"the film was {word}" + " and it is a plot" * (i % 3) for i, word in enumerate(words)],
+            "label": ["good" if i % 2 else "bad" for i in range(40)],
+            "is_valid": [i >= 30 for i in range(40)],
+        }
+    )
+
+
+@pytest.fixture
+def notes() -> "pd.DataFrame":
+    """Twenty texts with summaries, a quarter of them for validation."""
+    import pandas as pd
+    from checkpoints import BAD, GOOD
+
+    words = [(GOOD + BAD)[i % 8] for i in range(20)]
+    return pd.DataFrame(
+        {
+            "text": [f"the film was {word} and it is a plot" + " ." * (i % 4) for i, word in enumerate(words)],
+            "summary": [f"{word} film" for word in words],
+            "is_valid": [i % 4 == 0 for i in range(20)],
+        }
+    )

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from blurr.config import paths, signatures
 from blurr.errors import InputError, nearest
-from blurr.metrics.base import MINIMIZE, Direction, declared_direction, direction_of, is_cost
+from blurr.metrics.base import MINIMIZE, Direction, declared_direction, direction_of, is_cost, metric_name
 from blurr.runs.record import Record, Rows, runs_in
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _ranked(
 
 def better_of(key: str, directions: Directions) -> Direction | None:
     """Return which way a metric such as `valid/f1` is better; None if it is unknown."""
-    return MINIMIZE if is_cost(key) else directions.get(key.partition("/")[2])
+    return MINIMIZE if is_cost(key) else directions.get(metric_name(key))
 
 
 def directions_of(record: Record) -> dict[str, Direction]:

@@ -8,6 +8,7 @@ import pandas as pd
 from huggingface_hub import ModelCardData
 
 from blurr.errors import writing
+from blurr.metrics.base import metric_name
 from blurr.runs.folder import CARD, MODEL
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record
@@ -129,7 +130,7 @@ def _header(record: Record) -> str:
     values["pipeline_tag"] = PIPELINES.get(choices.get("task", ""))
     if record.facts.get("weights") == "pretrained":
         values["base_model"] = record.config["model"]["name"]
-    values["metrics"] = sorted({name.partition("/")[2] for name in record.scores} - {"loss"})
+    values["metrics"] = sorted({metric_name(name) for name in record.scores} - {"loss"})
     return str(ModelCardData(**values).to_yaml())
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import datasets
 import pytest
-from checkpoints import tiny_bart, tiny_bert
 from every_task import TASKS, learner_of
 
 from blurr.data.core import Schema, raw_data
@@ -14,8 +13,6 @@ from blurr.data.own_columns import FIELDS, beside, free_name, own_column
 from blurr.metrics.rows import WorstGroup
 from blurr.report.losses import slices
 from blurr.runs.jsonlines import read_lines, to_json
-
-__all__ = ["tiny_bart", "tiny_bert"]
 
 ODD = "a\u2028b\u2029c\x85d\x0ce\x0bf\x1cg\r\nh"
 

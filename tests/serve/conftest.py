@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoints import tiny_bart, tiny_bert
 from every_task import TASKS, learner_of, save_model
-
-__all__ = ["tiny_bart", "tiny_bert"]
 
 Saved = Callable[[str], tuple[Any, Path]]
 

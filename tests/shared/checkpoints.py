@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -69,16 +68,8 @@ def make_tiny_bert(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two layers with random weights, as a local checkpoint."""
-    return make_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))
-
-
-@pytest.fixture(scope="session")
-def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BART of one layer each with random weights, as a local checkpoint."""
-    folder = tmp_path_factory.mktemp("tiny-bart")
+def make_tiny_bart(folder: Path) -> Path:
+    """Save a BART of one layer each with random weights."""
     torch.manual_seed(0)
     sizes = {f"{part}_{what}": n for part in ("encoder", "decoder") for what, n in SIZES.items()}
     config = BartConfig(

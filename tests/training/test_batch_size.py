@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import running
 import torch
-from checkpoints import tiny_bert
 from fastai.callback.core import Callback
 from safetensors.torch import load_file
 
@@ -16,8 +15,6 @@ from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training import batch_size
 from blurr.training.batch_size import find_batch_size
 from blurr.training.checkpoints import random_state
-
-__all__ = ["tiny_bert"]
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")

@@ -12,7 +12,7 @@ import pytest
 from blurr.config import checks, composing
 from blurr.sweep.space import is_own, parse
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     line
     for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
