@@ -4,7 +4,7 @@ For each task that transformers has a head for: a few steps on one repeated batc
 predictions are one for each item and have their fields, each item has the same one alone, and the exported and loaded
 learner predicts the same. Each combination has a process of its own. `--only bert,t5` takes some of the families,
 `--task translation` some tasks. `by length` is a yes, too: of a model that reads pads, see
-`blurr.training.padding`.
+`blurr.training.inference`.
 """
 
 import argparse

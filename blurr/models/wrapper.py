@@ -22,7 +22,7 @@ class BaseModelWrapper(nn.Module):
         hf_model_kwargs: passed to every call of the model.
 
     Attributes:
-        reads_pads: the model makes something else of a row beside a longer one, see `blurr.training.padding`.
+        reads_pads: the model makes something else of a row beside a longer one, see `blurr.training.inference`.
         tried_length: of the longest row by which that was tried.
         rounding: share of its largest logit by which the model's own arithmetic may move one from batch to batch.
     """

@@ -11,9 +11,8 @@ from typing import Any, BinaryIO, Literal
 
 from blurr.errors import InputError, writing
 from blurr.runs.checksums import OF_LINE, open_line, seal_line
-from blurr.runs.folder import LEDGER
+from blurr.runs.folder import LEDGER, try_lock
 from blurr.runs.jsonlines import to_json
-from blurr.runs.lock import try_lock
 from blurr.sweep.space import Point
 
 State = Literal["running", "finished", "pruned", "failed"]

@@ -20,11 +20,10 @@ from blurr.models.decoder import decoder_inputs
 from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.callbacks.base import ORDER
-from blurr.training.inference import Result
+from blurr.training.inference import Result, batch_fairly
 from blurr.training.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
 from blurr.training.loop import LeanLearner
 from blurr.training.optimizers import adamw
-from blurr.training.padding import batch_fairly
 
 
 class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed

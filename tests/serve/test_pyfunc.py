@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from every_task import TASKS, items_of
 
-from blurr.tracking.model import write_mlmodel
+from blurr.tracking.mlflow_sink import write_mlmodel
 from blurr.tracking.sink import ModelForm
 
 # MLflow's own: it checks tables in a way that pandas 3 deprecates

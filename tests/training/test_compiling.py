@@ -10,9 +10,8 @@ from blurr.loading.loader import Loader
 from blurr.models.objects import build_model
 from blurr.text.inputs import TEXT
 from blurr.text.sequence_classification.task import SequenceClassification
-from blurr.training.compiling import CompileModel, compile_callbacks, for_compiling
 from blurr.training.learner import Blearner
-from blurr.training.precision import seed_everything
+from blurr.training.precision import CompileModel, compile_callbacks, for_compiling, seed_everything
 from blurr.training.schedules import constant
 
 TEXTS = ["good", "a film was bad", "the plot is good and fine", "it was a dull and awful film"]
