@@ -1,4 +1,4 @@
-"""Contracts 8 to 11: layers, names of files, one place for each thing; found in the folders themselves."""
+"""Layers, names of files, one place for each thing: found in the folders themselves."""
 
 import ast
 import re

@@ -1,7 +1,7 @@
 """What an earlier version of blurr wrote names modules that have moved: it is read, run again and served.
 
-The files in `old/` were written at 0557629 by a BERT of width 8: a finished run, a run stopped between two checkpoints,
-and an exported learner.
+The files in `tests/old/` were written at 0557629 by a BERT of width 8: a finished run, a run stopped between two
+checkpoints, and an exported learner.
 """
 
 import gzip
@@ -32,7 +32,7 @@ from blurr.text.modeling import all as modeling
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.tracking.finding import find_run
 
-OLD = Path(__file__).parent / "old"
+OLD = Path(__file__).parents[1] / "old"
 TASK = "blurr.text.tasks.sequence_classification.SequenceClassification"
 pytestmark = [
     pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle"),  # it says so: the file is our own

@@ -31,7 +31,7 @@ def test_an_experiment_composes_passes_the_checks_and_is_pretrained(composed: tu
 
 
 def test_the_table_in_the_readme_is_the_one_that_the_command_prints():
-    readme = (Path(__file__).parents[1] / "experiments" / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "experiments" / "README.md").read_text()
     assert experiments.table() in readme
 
 
