@@ -1,4 +1,4 @@
-"""Set up a process before anything heavy loads: torch's threads, Python's garbage collector."""
+"""Set up a process: torch's threads, Python's garbage collector, other libraries' progress bars."""
 
 import atexit
 import gc
@@ -51,3 +51,12 @@ def collect_as_usual() -> None:
     """Have it work as ever from now on, but for what there is already."""
     gc.freeze()
     gc.set_threshold(*USUAL)
+
+
+def hide_progress_bars() -> None:
+    """Turn off the progress bars of datasets and transformers: one for each small step, they would drown ours."""
+    from datasets.utils import logging as datasets_logging
+    from transformers.utils import logging as transformers_logging
+
+    datasets_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
