@@ -16,7 +16,9 @@ FRONT = ("blurr.run", "blurr.cli", "blurr.config.composing", "blurr.config.expla
 # serving stand above the experiment, and below the front.
 FORBIDDEN = {
     "blurr.runs": tuple(
-        f"blurr.{part.stem}" for part in paths.PACKAGE.iterdir() if part.stem not in ("runs", "errors", "interruption")
+        f"blurr.{part.stem}"
+        for part in paths.PACKAGE.iterdir()
+        if part.stem not in ("runs", "errors", "config", "process")
     ),
     "blurr.data": ("blurr.text", "blurr.training", "blurr.tracking", "blurr.serve"),
     "blurr.training": ("blurr.text.tasks", "blurr.serve"),

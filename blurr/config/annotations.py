@@ -26,7 +26,7 @@ Workers = Annotated[int, Ge(0), Le(MOST_WORKERS)]
 """Processes of this machine; more than four for each core only take its memory and time."""
 
 Threads = Annotated[int, Ge(1), Le(MOST_WORKERS)] | Literal["auto"]
-"""Threads that torch computes with; see `blurr.process.threads`."""
+"""Threads that torch computes with; see `blurr.process.setup`."""
 
 BatchRows = Annotated[int, Ge(1), Le(1_000_000)]
 """Rows of a batch."""
