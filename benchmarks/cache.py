@@ -32,8 +32,8 @@ def start(file: str, model: str) -> dict[str, float]:
     """Do what a run does up to its first batch, and say how long each stage took."""
     from blurr.config.building import build
     from blurr.config.composing import compose, prepare_process
-    from blurr.experiment import build_hf, build_raw
     from blurr.tasks import encoding as tokenized
+    from blurr.tasks.parts import build_hf, build_raw
 
     prepare_process()
     cfg = compose([*WORDS, f"model.name={model}", f"data.train={file}"])
@@ -57,7 +57,7 @@ def prepare(folder: Path, rows: int) -> None:
     from blurr.config.building import build
     from blurr.config.composing import compose
     from blurr.data.samples import load_samples
-    from blurr.experiment import build_hf
+    from blurr.tasks.parts import build_hf
 
     cfg = compose(["task=sequence_classification", "model=bert", "model.weights=scratch"])
     task = build(cfg.task)

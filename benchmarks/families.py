@@ -29,9 +29,9 @@ from benchmarks.architectures import FAMILIES, Family
 from benchmarks.commands import line, markdown, show
 from benchmarks.predictions import FIELDS, CheckError, check_alone, check_export, check_predictions, items_of, stage
 from blurr.config import composing, paths
+from blurr.config.building import build
 from blurr.data.core import RawData
 from blurr.data.samples import load_samples
-from blurr.experiment import build
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task

@@ -16,8 +16,8 @@ from fastai.learner import Learner
 from benchmarks.commands import markdown, show
 from blurr.config.composing import compose
 from blurr.data.samples import load_samples
-from blurr.experiment import build_hf
 from blurr.loading.loader import Loader
+from blurr.tasks.parts import build_hf
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
 from blurr.training.precision import seed_everything

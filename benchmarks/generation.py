@@ -22,9 +22,9 @@ from benchmarks.commands import markdown, show
 from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
-from blurr.experiment import build_hf
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
+from blurr.tasks.parts import build_hf
 from blurr.text.seq2seq.summarization import Summarization
 
 SETTINGS = {"max_new_tokens": 32, "num_beams": 1, "do_sample": False}

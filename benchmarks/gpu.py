@@ -24,7 +24,7 @@ from benchmarks.measuring import alternate, machine, ratio
 from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
-from blurr.experiment import build_hf
+from blurr.tasks.parts import build_hf
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.tracking.trackers import NoTracker
 

@@ -20,9 +20,9 @@ from benchmarks.commands import markdown, show
 from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
-from blurr.experiment import build_hf
 from blurr.loading.loader import Loader
 from blurr.tasks.base import Task
+from blurr.tasks.parts import build_hf
 from blurr.text.language_modeling.causal_lm import CausalLM
 from blurr.text.language_modeling.masked_lm import MaskedLM
 from blurr.training.optimizers import adamw

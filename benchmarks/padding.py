@@ -16,9 +16,9 @@ from benchmarks.commands import markdown, show
 from blurr.config.building import build
 from blurr.config.composing import compose
 from blurr.data.core import from_data
-from blurr.experiment import build_hf
 from blurr.loading.bucketing import BatchSize, Buckets, Order
 from blurr.tasks.base import Task
+from blurr.tasks.parts import build_hf
 
 BATCH, EPOCHS = 16, 3
 HEADER = ["data", "rows", "random order", "blurr", "blurr, source alone", "no batches can do with less than"]

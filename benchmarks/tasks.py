@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from benchmarks.commands import Finished, line, markdown, run, show
 from benchmarks.predictions import FIELDS, CheckError, check_export, check_predictions, items_of, stage
 from blurr.config import paths
+from blurr.config.building import build
 from blurr.data.core import RawData
-from blurr.experiment import build
 from blurr.models.objects import build_model
 from blurr.tasks.base import Task
 from blurr.text.inputs import TEXT

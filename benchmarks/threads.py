@@ -17,9 +17,9 @@ from benchmarks.commands import markdown, show
 from benchmarks.measuring import alternate, machine, ratio
 from blurr.config.composing import compose
 from blurr.data.samples import load_samples
-from blurr.experiment import build_hf
 from blurr.models.objects import HFObjects
 from blurr.process.setup import free_cores
+from blurr.tasks.parts import build_hf
 from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS, TOKENS, STEPS, REPEATS = 16, 64, 12, 5

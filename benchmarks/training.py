@@ -27,9 +27,9 @@ from benchmarks.contestants import BATCH, Problem, Trained, by_1x, by_blurr, by_
 from benchmarks.measuring import alternate, machine, ratio
 from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
-from blurr.experiment import build_hf
 from blurr.loading.cache import FOLDER
 from blurr.tasks.base import Task
+from blurr.tasks.parts import build_hf
 from blurr.text.seq2seq.summarization import Summarization
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.tracking.trackers import MLflowTracker, NoTracker

@@ -19,7 +19,7 @@ RUN = "run"
 
 
 def main() -> None:
-    """Run the command that the first word names; `run` and shell completion are handed to Hydra."""
+    """Run the command that the first word names; Hydra handles `run` and shell completion."""
     words = sys.argv[1:]
     with explain.Answering():
         if words[:1] in (["-sc"], ["--shell-completion"]):
@@ -29,7 +29,7 @@ def main() -> None:
         else:
             parser = _parser()
             arguments, others = parser.parse_known_args(words or ["--help"])
-            # argparse does not look for more of an argument that may be left out once a flag has come
+            # argparse takes no more values for an optional argument after a flag
             if others and not ("words" in arguments and all("=" in word and word[:1] != "-" for word in others)):
                 parser.error(f"unrecognized arguments: {' '.join(others)}")
             if others:
@@ -46,12 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"blurr {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    # Listed for --help only: main() hands `run` to Hydra, which has its own flags.
+    # Listed for --help only: main() hands `run` to Hydra, which has flags of its own.
     commands.add_parser(RUN, help="run an experiment, or a grid of them (`blurr run --help`)", add_help=False)
     ls = commands.add_parser("ls", help="list the option groups, or the options of one group")
     ls.add_argument("group", nargs="?", help="a group, e.g. model")
     ls.set_defaults(command=_ls)
-    plan = commands.add_parser("plan", help="say what `blurr run` with the same words would do; loads no weights")
+    plan = commands.add_parser("plan", help="say what `blurr run` would do with the same overrides; loads no weights")
     plan.add_argument("overrides", nargs="*", help="as for `blurr run`, e.g. task=summarization model=bart")
     plan.set_defaults(command=_plan)
     add_cache(commands)
@@ -59,14 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     add_commands(commands)
     add_track(commands)
     serving.add_serving(commands)
-    doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to mend them")
-    doctor.add_argument("--timing", action="store_true", help="show where the start of a run goes instead")
+    doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to fix them")
+    doctor.add_argument("--timing", action="store_true", help="show how long each part of a run's start takes instead")
     doctor.set_defaults(command=_doctor)
     return parser
 
 
 def _hydra(words: Sequence[str]) -> None:
-    """Go on as `python -m blurr.run` with these words."""
+    """Continue as `python -m blurr.run` with these words."""
     from blurr import run
 
     sys.argv = [sys.argv[0], *words]
@@ -127,13 +127,13 @@ def _timing() -> int:
 
     times = startup_times()
     times.append(("all", sum(clock for _, clock, _ in times), sum(cpu for *_, cpu in times)))
-    said = [("", name, f"{clock:6.2f} s, {cpu:6.2f} s of a processor") for name, clock, cpu in times]
+    said = [("", name, f"{clock:6.2f} s, {cpu:6.2f} s of CPU time") for name, clock, cpu in times]
     show("start-up, up to the first row", said)
     return 0
 
 
 def _complete(words: Sequence[str]) -> None:
-    """Answer the shell: commands for the first word, groups after `ls`, what Hydra knows after `run`."""
+    """Complete a word for the shell: commands first, groups after `ls`, whatever Hydra knows after `run`."""
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()[1:] + ([""] if line.endswith(" ") else [])
     takes_overrides = len(typed) > 1 and typed[0] in (RUN, "plan")

@@ -1,4 +1,4 @@
-"""Look at the machine and the installation, and say what is broken and how to mend it; imports nothing heavy itself."""
+"""Examine the machine and the installation: what is broken, and how to fix it. Imports nothing heavy itself."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from blurr.tracking.environment import describe_environment
 
 HUB_SECONDS = 3
 MISMATCH = "operator torchvision::nms does not exist"
-# Runs in a process of its own: a broken torch may end the interpreter.
+# Runs in another process: a broken torch may crash the interpreter.
 TORCH_PROBE = """
 import json, torch, torchvision
 cuda = torch.cuda.is_available()
@@ -33,7 +33,7 @@ print(json.dumps({"gpus": [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, what was found, and how to mend it ('' where nothing is broken)."""
+    """One line of the report: what was examined, what was found, and how to fix it ('' if nothing is broken)."""
 
     subject: str
     found: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield the findings in the order in which one would look for a cause."""
+    """Yield the findings, in the order in which one would look for a cause."""
     facts = describe_environment(None)
     yield Finding("blurr", f"{blurr.__version__} in {paths.PACKAGE}")
     yield Finding("Python", f"{facts['python']}, {sys.executable}")
@@ -56,7 +56,7 @@ def examine() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Compare what is installed with what blurr asks for."""
+    """Compare what is installed with what blurr requires."""
     for requirement in sorted(_requirements(), key=lambda each: each.name.lower()):
         wanted = str(requirement.specifier) or "any version"
         try:
@@ -69,7 +69,7 @@ def packages() -> Iterator[Finding]:
 
 
 def torch() -> Finding:
-    """Load torch and torchvision, which must come from one build, and name the GPUs."""
+    """Load torch and torchvision, which must be builds that match, and name the GPUs."""
     done = subprocess.run([sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         seen = json.loads(done.stdout.splitlines()[-1])
@@ -78,7 +78,7 @@ def torch() -> Finding:
 
 
 def torch_failure(error: str) -> tuple[str, str]:
-    """Return what a failed import of torch and torchvision means, and how to mend it.
+    """Return what a failed import of torch and torchvision means, and how to fix it.
 
     Args:
         error: what the failed process wrote to stderr.
@@ -91,13 +91,13 @@ def torch_failure(error: str) -> tuple[str, str]:
 
 
 def hub() -> Finding:
-    """Ask whether the Hugging Face Hub answers within 3 seconds; blurr runs without it, so that this breaks nothing."""
+    """Ask whether the Hub answers within 3 seconds; nothing is broken if not, for blurr runs without it."""
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     host = urlsplit(endpoint).hostname or "?"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return Finding("Hub", f"{host} is not asked, because HF_HUB_OFFLINE is set")
     answers: list[str] = []
-    # In a thread, because looking up the host's name knows no time limit.
+    # In a thread, because looking up the host's name has no time limit.
     asking = Thread(target=lambda: answers.append(_ask(endpoint)), daemon=True)
     asking.start()
     asking.join(HUB_SECONDS)
@@ -109,7 +109,7 @@ def hub() -> Finding:
 
 
 def options() -> Finding:
-    """Say where the options are that a command line can choose."""
+    """Say which folders hold the options."""
     try:
         root = paths.config_root()
     except FileNotFoundError as error:
@@ -120,14 +120,14 @@ def options() -> Finding:
 
 
 def launch_folder(folder: Path) -> Finding:
-    """Say whether a run can leave its results here."""
+    """Say whether a run can write its results here."""
     if os.access(folder, os.W_OK):
         return Finding("launch folder", f"{folder}, writable")
     return Finding("launch folder", f"{folder}, not writable", "start blurr in a folder of your own")
 
 
 def _requirements() -> list[Requirement]:
-    """Return what blurr itself needs; nothing where it runs from a checkout that was never installed."""
+    """Return what blurr requires; nothing if it runs from a checkout that was never installed."""
     try:
         texts = requires("blurr") or []
     except PackageNotFoundError:

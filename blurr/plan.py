@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from datasets.utils import logging as datasets_logging
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config.building import build
-from blurr.config.objectives import fitted
+from blurr.config.objectives import fitted_to_rows
 from blurr.data.core import RawData
-from blurr.experiment import build_hf, build_raw
 from blurr.loading.bucketing import Buckets
 from blurr.loading.columns import Ragged
 from blurr.loading.loader import Loader
 from blurr.loading.rows import EncodedRows
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import blurr_splitter
+from blurr.process.setup import hide_progress_bars
 from blurr.tasks.base import Task
 from blurr.tasks.encoding import encoded_splits
+from blurr.tasks.parts import build_hf, build_raw
 from blurr.text.lengths import length_limit
 from blurr.training.learning_rate import LR_OF_WEIGHTS, learning_rate
 from blurr.training.optimizers import TorchOptimizer
@@ -68,11 +68,10 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     Returns:
         Sections by their titles: `config`, `rows`, `tokens`, `labels` where there are any, `parameters`, `training`.
     """
-    datasets_logging.disable_progress_bar()
+    hide_progress_bars()
     task: Task = build(cfg.task)
     raw = build_raw(cfg, task)
-    reason = f"{raw.kind}, since {raw.reason}" if raw.kind else "by the task"
-    cfg = fitted(cfg, task.target.predicted(raw), words, reason=reason)
+    cfg = fitted_to_rows(cfg, task.target.predicted(raw), words, raw.kind, raw.reason, is_trial=False)
     hf = build_hf(cfg, task, raw, load_weights=False)
     loader: Loader = build(cfg.loader)
     splits = raw.ordered_splits

@@ -11,13 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config.building import build
 from blurr.config.trust import TRUST, check_config
 from blurr.errors import InputError
-from blurr.experiment import build_raw, run_experiment
+from blurr.experiment import run_experiment
 from blurr.process.setup import set_threads
 from blurr.process.terminal import terminal
 from blurr.runs.folder import CONFIG
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record
 from blurr.runs.secrets import MASK, mask_text
+from blurr.tasks.parts import build_raw
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.finding import record_of
 

@@ -12,7 +12,7 @@ from blurr.tracking.finding import find_run
 
 
 def hand_to_hydra() -> None:
-    """Let Hydra compose the command line's config and run it, or a sweep of it."""
+    """Let Hydra compose the config of the command line, and run it or a sweep of it."""
     explain.check_flags(sys.argv[1:])
     sys.argv[1:] = resume.expand(resuming.expand(sys.argv[1:]), find_run)
     composing.prepare_process()

@@ -12,9 +12,9 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score
 
 from blurr.config import composing
+from blurr.config.objectives import fitted_to_rows
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.experiment import fitted_metrics
 from blurr.plan import plan
 from blurr.report.classes import confusion, per_class
 from blurr.runs.jsonlines import read_lines
@@ -184,9 +184,10 @@ def test_a_trial_whose_sweep_compares_another_objective_is_refused(work: Path):
     task = SequenceClassification()
     raw = from_data(task.row_schema(), rows, valid=rows)
     with pytest.raises(InputError, match="say task.kind=regression, or objective=valid/pearson"):
-        fitted_metrics(composing.compose([]), task, raw, [], None, is_trial=True)
+        fitted_to_rows(composing.compose([]), task.target.predicted(raw), [], raw.kind, raw.reason, is_trial=True)
     cfg = composing.compose(["objective=valid/pearson"])
-    assert list(fitted_metrics(cfg, task, raw, [], None, is_trial=True).metrics) == ["pearson", "spearman"]
+    fit = fitted_to_rows(cfg, task.target.predicted(raw), [], raw.kind, raw.reason, is_trial=True)
+    assert list(fit.metrics) == ["pearson", "spearman"]
 
 
 def facts(*words: str) -> dict[str, dict[str, str]]:

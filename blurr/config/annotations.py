@@ -1,4 +1,4 @@
-"""The types of the knobs: what a number may be, said once where a function or dataclass declares it.
+"""The types of config values: the range of a number is declared once, where a function or dataclass takes it.
 
 `blurr.config.checks` reads these annotations from the source text and checks a composed config against them
 before anything heavy is imported.
@@ -26,7 +26,7 @@ Workers = Annotated[int, Ge(0), Le(MOST_WORKERS)]
 """Processes of this machine; more than four for each core only take its memory and time."""
 
 Threads = Annotated[int, Ge(1), Le(MOST_WORKERS)] | Literal["auto"]
-"""Threads of this machine."""
+"""Threads that torch computes with; see `blurr.process.setup`."""
 
 BatchRows = Annotated[int, Ge(1), Le(1_000_000)]
 """Rows of a batch."""
@@ -59,10 +59,10 @@ OpenFraction = Annotated[float, Gt(0), Lt(1)]
 """A number between 0 and 1, both excluded: a decay factor, a split's share that must leave rows on both sides."""
 
 Decay = Annotated[float, Ge(0), Lt(1)]
-"""A share of a running mean that stays at each step: a momentum, a beta. At 1 nothing is ever learnt."""
+"""The share of a running mean kept at each step: a momentum, a beta. At 1 nothing is ever learnt."""
 
 Smoothing = Annotated[float, Ge(0), Lt(1)]
-"""A share of the target that label smoothing spreads over all classes or tokens."""
+"""The share of the target that label smoothing spreads over all classes or tokens."""
 
 
 @dataclass(frozen=True)

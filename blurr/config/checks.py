@@ -1,36 +1,52 @@
-"""Check a composed config before anything heavy loads: types, ranges, files, and whether the model can do the task."""
+"""Check a composed config before anything heavy loads: keys, types, ranges, and parts that do not fit each other."""
 
 import json
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter
 
 from blurr.config import paths, signatures
-from blurr.config.annotations import Count, Decay, Natural, NonNegative, Parts, Positive, Seed, SettingsOf, Size
-from blurr.config.architectures import check_model
+from blurr.config.annotations import (
+    Count,
+    Decay,
+    Natural,
+    NonNegative,
+    Parts,
+    Positive,
+    Seed,
+    SettingsOf,
+    Size,
+    Threads,
+)
+from blurr.config.combinations import check_batch_size, check_files, check_metrics, check_model
 from blurr.config.moved import with_current_names
 from blurr.errors import InputError, nearest
 
-# What no run can do without.
+# The parts that every run needs.
 NEEDED = ("task", "model", "data", "loader", "optimizer", "schedule", "checkpoint", "tracking")
-# Keys that stand in no node with a target of ours.
+# Keys outside of nodes with a target of ours.
 KEYS: dict[str, Any] = {
     "seed": Seed,
     "report": bool,
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
+<<<<<<< HEAD
     "compile": signatures.alias("blurr.training.precision", "Compile"),
     "threads": signatures.alias("blurr.config.annotations", "Threads"),
+=======
+    "compile": signatures.alias("blurr.training.compiling", "Compile"),
+    "threads": Threads,
+>>>>>>> main
     "objective": Annotated[str, MinLen(1)] | Annotated[list[str], MinLen(1)],
     "output_dir": Annotated[str, MinLen(1)],
     "resume": str | None,
@@ -41,7 +57,7 @@ KEYS: dict[str, Any] = {
     "optimizer.fused": bool | None,
     "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"] | None,
 }
-# Of targets of other libraries, the parameters whose values decide whether a run makes sense.
+# Parameters of other libraries' targets whose values decide whether a run makes sense.
 _OF_SAMPLERS = {"seed": Seed | None, "n_startup_trials": Natural}
 LIBRARY: dict[str, dict[str, Any]] = {
     "fastai.callback.training.GradientClip": {"max_norm": Positive, "norm_type": Positive},
@@ -65,15 +81,23 @@ NOUNS = {
     type(None): "null",
     Callable: "a function, as {_target_: my_module.name, _partial_: true}",
 }
-LOAD_FILES = "blurr.data.files.load_files"
+
+
+# What is checked of several parts, where none of them is wrong itself.
+COMBINATIONS: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], None]], ...] = (
+    (("task", "metrics"), check_metrics),
+    (("task", "model"), check_model),
+    (("data",), check_files),
+    (("loader",), check_batch_size),
+)
 
 
 @dataclass(frozen=True)
 class Node:
-    """A part of the config that has a `_target_`: its key, the target, and the values under it."""
+    """A part of the config that has a `_target_`: its key, the target, and its values."""
 
     key: str
-    target: str
+    target: Any
     values: Mapping[str, Any]
 
 
@@ -81,31 +105,51 @@ def check(cfg: DictConfig) -> None:
     """Check every value that can be checked without loading data or a model.
 
     Raises:
-        InputError: all mistakes in single values, a line each; else what does not go together.
+        InputError: all mistakes, a line each.
     """
-    config = _resolved(cfg)
-    _check_needed(config)
-    nodes = list(_nodes(config))
-    _raise_all(
-        [
-            *_wrong_values(config, KEYS),
-            *(mistake for node in nodes for mistake in _mistakes(node)),
-            *_wrong_sizes(config.get("model")),
-        ]
-    )
-    _raise_all([m for check in (_check_metrics, _check_files, check_model) for m in _messages(partial(check, config))])
+    config, missing = _resolved(cfg)
+    found: dict[str, list[str]] = {}  # by the part of the config that they are in
+    for key, mistakes in [*missing.items(), *_found(config, missing)]:
+        found.setdefault(key.split(".")[0], []).extend(mistakes)
+    wrong = {part for part, mistakes in found.items() if mistakes}
+    # a part that is wrong itself may look as if it did not fit the others
+    fitting = [check for parts, check in COMBINATIONS if wrong.isdisjoint(parts)]
+    _raise_all([*chain(*found.values()), *(said for check in fitting for said in _messages(partial(check, config)))])
+
+
+def _found(config: Mapping[str, Any], missing: Container[str]) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield the keys of a config, or of its parts, with what is wrong with each."""
+    for key in NEEDED:
+        node = config.get(key)
+        if key not in missing and (not isinstance(node, dict) or "_target_" not in node):
+            there = f" Choose one: {key}=… of {', '.join(paths.options(key))}." if key in paths.groups() else ""
+            yield key, [f"{key}={node}: every run needs this, with a _target_.{there}"]
+    for key, expected in KEYS.items():
+        if "." not in key and key not in config and key not in missing:
+            yield key, [f"{key} was taken out of the config, and every run needs it. Leave ~{key} out."]
+        yield key, _wrong_values(config, {key: expected})
+    for group in ("metrics", "callbacks"):
+        for name, node in (config.get(group) or {}).items():
+            if not isinstance(node, dict):
+                yield (
+                    group,
+                    [f"{group}.{name}={node}: must be a mapping with a _target_. ~{group}.{name} takes it out."],
+                )
+    for each in _nodes(config):
+        yield each.key, _mistakes(each)
+    yield "model", _wrong_sizes(config.get("model"))
 
 
 def _raise_all(mistakes: Sequence[str]) -> None:
     found: dict[str, str] = {}
-    for mistake in mistakes:  # a value that others take over by ${…} is said once, under its own key, which comes first
+    for mistake in mistakes:  # a value that others copy by ${…} is reported once, under its own key, which comes first
         found.setdefault(re.sub(r"^[\w.]+\.", "", mistake), mistake)
     if found:
         raise InputError("\n".join(found.values()))
 
 
 def _messages(check: Callable[[], None]) -> list[str]:
-    """Return the mistakes that a check raises, as a list that more can be added to."""
+    """Return the mistake that a check raises, as a list."""
     try:
         check()
     except InputError as error:
@@ -114,24 +158,26 @@ def _messages(check: Callable[[], None]) -> list[str]:
 
 
 def _wrong_values(values: Mapping[str, Any], types: Mapping[str, Any], key: str = "") -> Iterator[str]:
-    """Yield what is wrong with the values whose dotted keys have a type."""
+    """Yield what is wrong with values, given the types of their dotted keys."""
     for name, expected in types.items():
         group, _, last = name.rpartition(".")
         node = values.get(group, {}) if group else values
-        if last in node:
+        if isinstance(node, Mapping) and last in node:
             yield from _messages(partial(_check_value, f"{key}.{name}".lstrip("."), node[last], expected))
 
 
 def _mistakes(node: Node) -> Iterator[str]:
     """Yield what is wrong with the values of a part that has a `_target_`."""
-    if signatures.is_ours(node.target):
+    if not isinstance(node.target, str):
+        yield f"{node.key}._target_={node.target}: must be the dotted name of a function or class."
+    elif signatures.is_ours(node.target):
         yield from _mistakes_of_ours(node)
     else:
         yield from _wrong_values(node.values, LIBRARY.get(node.target, {}), node.key)
 
 
 def _wrong_sizes(model: Any) -> Iterator[str]:
-    """Yield what is wrong with the sizes of a model, which transformers takes as they are."""
+    """Yield what is wrong with the sizes of a model, which transformers does not check."""
     for group in ("scratch", "config_kwargs"):
         values = model.get(group) if isinstance(model, dict) else None
         for name, value in values.items() if isinstance(values, dict) else ():
@@ -139,17 +185,6 @@ def _wrong_sizes(model: Any) -> Iterator[str]:
                 continue
             expected = Decay if "drop" in name else Size if isinstance(value, int) and group == "scratch" else float
             yield from _messages(partial(_check_value, f"model.{group}.{name}", value, expected))
-
-
-def _check_needed(config: Mapping[str, Any]) -> None:
-    for key in NEEDED:
-        node = config.get(key)
-        if not isinstance(node, dict) or "_target_" not in node:
-            there = f" Choose one: {key}=… of {', '.join(paths.options(key))}." if key in paths.groups() else ""
-            raise InputError(f"{key}={node}: every run needs this, with a _target_.{there}")
-    for key in sorted(name for name in KEYS if "." not in name):
-        if key not in config:
-            raise InputError(f"{key} was taken out of the config, and every run needs it. Leave ~{key} out.")
 
 
 def check_part(key: str, node: DictConfig) -> None:
@@ -167,7 +202,7 @@ def check_part(key: str, node: DictConfig) -> None:
 
 
 def describe(expected: Any) -> str:
-    """Say in words what a type admits, e.g. `a whole number of at least 1 or 'auto'`."""
+    """Describe a type in words, e.g. `a whole number of at least 1 or 'auto'`."""
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin is Annotated:
         return f"{describe(arguments[0])}{_bounds(arguments[1:])}"
@@ -183,25 +218,35 @@ def describe(expected: Any) -> str:
     return NOUNS.get(origin or expected, str(expected))
 
 
-def _resolved(cfg: DictConfig) -> dict[str, Any]:
-    """Return the config as plain values, without Hydra's own part."""
+def _resolved(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return the config as plain values, without Hydra's own part, and a mistake for each key without a value."""
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    missing: list[str] = []
     try:
         missing = sorted(OmegaConf.missing_keys(cfg))
-        if missing:
-            example = " ".join(f"{key}=…" for key in missing)
-            raise InputError(f"{', '.join(missing)} must be given. Add to the command line: {example}")
-        return typing.cast(dict[str, Any], with_current_names(OmegaConf.to_container(cfg, resolve=True)))
+        config = _given(with_current_names(OmegaConf.to_container(cfg, resolve=True)))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{error.full_key}: the config cannot be resolved. {reason}.") from error
+        wrong = f"{error.full_key}: the config cannot be resolved. {reason}."
+        raise InputError(_missing(missing) if missing else wrong) from error
+    return config, {key: [_missing(missing)] for key in missing}
+
+
+def _missing(keys: Sequence[str]) -> str:
+    example = " ".join(f"{key}=…" for key in keys)
+    return f"{', '.join(keys)} must be given. Add to the command line: {example}"
+
+
+def _given(value: Any) -> Any:
+    """Leave out what has no value, at any depth."""
+    if isinstance(value, dict):
+        return {key: _given(child) for key, child in value.items() if child != MISSING}
+    return [_given(child) for child in value if child != MISSING] if isinstance(value, list) else value
 
 
 def _nodes(value: Any, key: str = "") -> Iterator[Node]:
     """Yield every part of a config that has a `_target_`, outermost first."""
     if isinstance(value, dict):
-        if not isinstance(value.get("_target_", ""), str):
-            raise InputError(f"{key}._target_={value['_target_']}: must be the dotted name of a function or class.")
         if "_target_" in value:
             yield Node(key, value["_target_"], value)
         for name, child in value.items():
@@ -233,9 +278,9 @@ def _mistakes_of_ours(node: Node) -> Iterator[str]:
 
 def _check_value(key: str, value: Any, expected: Any) -> None:
     try:
-        # As JSON, because there a list may stand for a tuple and a whole number for a number, and nothing else is lax.
+        # As JSON: there a list passes for a tuple and a whole number for a number, and all else is strict.
         TypeAdapter(expected).validate_json(json.dumps(value, allow_nan=False), strict=True)
-    except ValueError as error:  # pydantic's, or that of a number which is none or infinite
+    except ValueError as error:  # pydantic's, or json's for NaN and infinity
         literals = [choice for choice in _literals(expected) if isinstance(choice, str)]
         hint = nearest(value, literals) if isinstance(value, str) else ""
         shown = value if isinstance(value, str) else json.dumps(value)
@@ -243,7 +288,7 @@ def _check_value(key: str, value: Any, expected: Any) -> None:
 
 
 def _wrong_settings(key: str, values: Mapping[str, Any], expected: Any) -> Iterator[str]:
-    """Yield the keys that are no attributes of the class which a mapping's type names, and values without sense."""
+    """Yield the keys of a mapping that the class in its type does not have, and values out of range."""
     for mark in typing.get_args(expected)[1:]:
         if not isinstance(mark, SettingsOf):
             continue
@@ -280,70 +325,3 @@ def _bounds(constraints: tuple[Any, ...]) -> str:
             case MinLen():
                 return " that is not empty"
     return f" {' and '.join(words)}" if words else ""
-
-
-def _check_metrics(config: Mapping[str, Any]) -> None:
-    """Refuse a metric that compares what the task does not predict."""
-    target = config.get("task", {}).get("_target_", "")
-    learned = signatures.class_attribute(target, "target_cls") if signatures.is_ours(target) else None
-    predicts = signatures.class_texts(learned, "predicts") if learned else ()
-    for name, metric in config.get("metrics", {}).items() if predicts else ():
-        reads = reads_of(metric)
-        if reads and reads not in predicts:
-            fitting = options_that_read(predicts)
-            raise InputError(
-                f"metrics: {name} compares {reads}, but {target.split('.')[-1]} predicts {' or '.join(predicts)}. "
-                f"These fit: {', '.join(fitting)}. Choose some with metrics=[{fitting[0]}]."
-            )
-
-
-def reads_of(metric: Mapping[str, Any]) -> str | None:
-    """Return what a metric compares, such as `classes`; None for one that is not blurr's."""
-    target = str(metric.get("_target_"))
-    return signatures.class_attribute(target, "reads") if signatures.is_ours(target) else None
-
-
-def options_that_read(predicts: Collection[str]) -> list[str]:
-    """Return the options of `metrics` that compare what a task predicts."""
-    return [option for option, file in paths.options("metrics").items() if _fits(file, predicts)]
-
-
-def _fits(file: Path, predicts: Collection[str]) -> bool:
-    """Does a file of metrics hold one that compares what the task predicts?"""
-    option = typing.cast(dict[str, dict[str, Any]], OmegaConf.to_container(OmegaConf.load(file)))
-    return any(reads in predicts for metric in option.values() if (reads := reads_of(metric)))
-
-
-def _check_files(config: Mapping[str, Any]) -> None:
-    data = config.get("data")
-    if not isinstance(data, dict) or data.get("_target_") != LOAD_FILES:
-        return
-    for split in ("train", "valid", "test"):
-        given = data.get(split) or []
-        for text in [given] if isinstance(given, str) else given:
-            if not any(sign in text for sign in "*?["):  # a pattern is resolved where it is used
-                _check_file(f"data.{split}", Path(text).expanduser())
-
-
-def _check_file(key: str, path: Path) -> None:
-    if path.is_dir():
-        if not any(path.rglob("*.txt")):
-            there = sorted(child.name for child in path.iterdir() if child.is_file())
-            hint = f" Did you mean {key}={path / there[0]}?" if there else ""
-            raise InputError(
-                f"{key}={path}: this is a folder without .txt files.{hint} Give a file, or a folder of texts."
-            )
-        return
-    if not path.exists():
-        there = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
-        place = path.parent if path.parent.is_dir() else f"{path.parent}, which does not exist"
-        raise InputError(
-            f"{key}={path}: there is no such file.{nearest(path.name, there)} Looked in {Path.cwd() / place}."
-        )
-    try:
-        with path.open("rb") as stream:
-            first = stream.read(1)
-    except OSError as error:
-        raise InputError(f"{key}={path}: this file cannot be read ({error.strerror}).") from error
-    if not first:
-        raise InputError(f"{key}={path}: this file is empty. Give one with at least a header and a row.")

@@ -1,4 +1,4 @@
-"""What blurr adds to Hydra: options that lie beside the user's work, and checks before a run leaves a trace."""
+"""Extend Hydra: the user's own options beside her work, and checks before a run leaves a trace."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ from blurr.process import setup
 
 
 class OptionSource(ConfigSource):
-    """A folder in which only sub-folders named like an option group count, so that nothing else ever shows up."""
+    """A folder of options, in which only sub-folders named like an option group count."""
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider=provider, path=path)
@@ -36,15 +36,15 @@ class OptionSource(ConfigSource):
         return "options"
 
     def available(self) -> bool:
-        """Return True: a folder without options is no mistake."""
+        """Return True: a folder need not hold options."""
         return True
 
     def is_group(self, config_path: str) -> bool:
-        """Is this the root, or a folder that is named like an option group?"""
+        """Is this the root, or a folder named like an option group?"""
         return not config_path or (self._in_group(config_path) and (Path(self.path) / config_path).is_dir())
 
     def is_config(self, config_path: str) -> bool:
-        """Is this the name of an option's file, inside a group?"""
+        """Is this an option's file in a group?"""
         return self._in_group(config_path) and self._file(config_path).is_file()
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -63,12 +63,12 @@ class OptionSource(ConfigSource):
         try:
             option = OmegaConf.load(file)
         except (UnicodeDecodeError, ReaderError) as error:
-            raise InputError(f"{file} is not text in UTF-8 ({error}). Save it as that.") from error
+            raise InputError(f"{file} is not UTF-8 text ({error}). Save it as UTF-8.") from error
         except RecursionError as error:
             raise InputError(f"{file} is nested too deeply, or includes itself by its defaults.") from error
-        except OSError as error:  # what OmegaConf says to a lone number
+        except OSError as error:  # what OmegaConf raises for a lone number
             raise InputError(_no_mapping(file)) from error
-        # of a lone text, OmegaConf makes a key
+        # OmegaConf makes a key of a lone text
         if not isinstance(option, DictConfig) or list(option) == [" ".join(file.read_text(encoding="utf-8").split())]:
             raise InputError(_no_mapping(file))
         return ConfigResult(
@@ -86,7 +86,7 @@ class OptionSource(ConfigSource):
 
 
 def _no_mapping(file: Path) -> str:
-    return f"{file} holds no mapping. An option is lines of the form `key: value`."
+    return f"{file} is not a mapping. An option consists of lines of the form `key: value`."
 
 
 class OptionSearchPath(SearchPathPlugin):
@@ -107,7 +107,7 @@ class BeforeRun(Callback):
     """Checks a config before Hydra makes the run's folder, so that a mistake leaves nothing behind."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Stop, with one message and exit code 2, when a single run's config has a mistake."""
+        """Stop with one message and exit code 2 if the config of a single run has mistakes."""
         from blurr.config import checks
 
         HydraConfig.instance().set_config(config)  # `${hydra:…}` is resolved from there
@@ -115,7 +115,7 @@ class BeforeRun(Callback):
             checks.check(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Let `output_dir=…` name the folder of a whole sweep."""
+        """Use `output_dir=…` as the folder of a whole sweep."""
         if any(override.startswith("output_dir=") for override in config.hydra.overrides.task):
             config.hydra.sweep.dir = config.output_dir
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{config.output_dir}'")  # each job composes anew
@@ -124,25 +124,25 @@ class BeforeRun(Callback):
 def prepare_process() -> None:
     """Set up a process that is blurr's own, rather than a notebook's."""
     setup.collect_rarely()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in its own words
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down a busy machine several times
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors rather than print them
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow a busy machine down several times over
     sys.path.append(os.getcwd())  # modules beside the user's work are importable from the console script, too
-    warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # caused by importing fastai
-    warnings.filterwarnings("ignore", message="The 'mode.chained_assignment' option")  # likewise
+    warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # by importing fastai
+    warnings.filterwarnings("ignore", message="The 'mode.chained_assignment' option")  # by importing fastai
     register()
 
 
 def register() -> None:
-    """Make Hydra know the sources and search paths above."""
+    """Register the source and the search path above with Hydra."""
     Plugins.instance().register(OptionSource)
     Plugins.instance().register(OptionSearchPath)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """Compose the config that a command line would, for what does not run it.
+    """Compose the config that a command line would, without running it.
 
     Args:
-        overrides: words of the form `key=value`, as on the command line.
+        overrides: of the form `key=value`, as on the command line.
 
     Returns:
         The config without Hydra's own part.

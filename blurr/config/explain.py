@@ -1,4 +1,4 @@
-"""Answer a mistake on the command line with one message: what is wrong, what there is, and what to do."""
+"""Answer a mistake on the command line with one message: what is wrong, what there is, what to do."""
 
 import re
 import sys
@@ -31,34 +31,33 @@ FLAGS = (
 
 
 Job = TypeVar("Job", bound=Callable[..., Any])
-JOBS: set[CodeType] = set()  # what runs once a config is composed: from there on, no library error is about words
+JOBS: set[CodeType] = set()  # what runs once a config is composed: errors in there are not about the command line
 
 
 def job(function: Job) -> Job:
-    """Mark the function that Hydra calls with a composed config, and return it as it is."""
+    """Mark the function that Hydra calls with a composed config."""
     JOBS.add(function.__code__)
     return function
 
 
 class Answering:
-    """Turns what is raised inside a `with` block into one message on stderr and an exit code (SystemExit).
+    """Turn an exception inside a `with` block into one message on stderr and an exit code (SystemExit).
 
-    The code is 2 for a mistake of the user's; 1 for a failure of the machine or a service, and for any other exception;
-    130 for Ctrl-C. The traceback of an InputError or ResourceError is shown only where the command line has
-    `debug=traceback`; another exception's always, from our code on.
+    The code is 2 for the user's mistake; 1 if the machine or a service failed, and for any other exception; 130 for
+    Ctrl-C. The traceback of an InputError or ResourceError is shown only with `debug=traceback`; that of any other
+    exception always, from our code on.
 
-    The doors of the process use it (`cli.main`, `run.main`), and the two places whose exceptions Hydra would report in
-    its own words before they reach a door: the check before a run, and the job. A SystemExit passes through Hydra and
-    through an outer `Answering`, so that nesting them does no harm.
+    The entry points use it (`cli.main`, `run.main`), and so do the two functions that Hydra calls, whose exceptions it
+    would report itself: the check before a run, and the job. A SystemExit passes through Hydra and an outer one.
     """
 
     def __enter__(self) -> None:
-        """Begin to listen."""
+        """Do nothing."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Answer, and leave a SystemExit in place of the exception; a SystemExit itself passes."""
+        """Write the message and raise SystemExit instead; a SystemExit itself passes."""
         if isinstance(error, KeyboardInterrupt):
             sys.stderr.write("Interrupted.\n")
             raise SystemExit(INTERRUPTED) from None
@@ -67,10 +66,10 @@ class Answering:
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Answer `--lr=3`, which argparse would answer with a page of usage.
+    """Refuse `--lr=3`, for which argparse would print a page of usage.
 
     Raises:
-        InputError: one of the words is a flag that there is not.
+        InputError: one of the words is an unknown flag.
     """
     for word in words:
         flag = word.split("=")[0]
@@ -82,9 +81,9 @@ def check_flags(words: Sequence[str]) -> None:
 
 
 def answer_to(error: BaseException) -> BlurrError | None:
-    """Return the error whose message answers an exception, None where a traceback has to.
+    """Return the error whose message answers an exception; None if only a traceback can.
 
-    fastai and Hydra raise errors of their own from what a callback or a target raised: the causes count, too.
+    fastai and Hydra wrap what a callback or a target raised, so the causes count, too.
 
     Args:
         error: what was raised.
@@ -100,7 +99,7 @@ def answer_to(error: BaseException) -> BlurrError | None:
 
 
 def _mistake_of_words(error: BaseException) -> str | None:
-    """Return the answer to what Hydra or OmegaConf refused while composing, None for any other exception."""
+    """Return the answer to what Hydra or OmegaConf refused while composing; None for any other exception."""
     if isinstance(error, RecursionError) and _is_hydras(error):
         own = [str(file) for group in paths.groups() for file in paths.options(group).values() if paths.is_own(file)]
         return f"An option's file includes itself, maybe by another: look at the defaults of {', '.join(own)}."
@@ -124,7 +123,7 @@ def _mistake_of_words(error: BaseException) -> str | None:
 
 
 def _report(error: Exception, words: Sequence[str]) -> int:
-    if "-sc" in words or "--shell-completion" in words:  # a message would land in the middle of what the user types
+    if "-sc" in words or "--shell-completion" in words:  # a message would end up in the middle of what the user types
         return CRASH
     wants_traceback = any(word.lstrip("+") in ("debug=traceback", "debug.traceback=true") for word in words)
     answer = answer_to(error)
@@ -169,12 +168,12 @@ def _while_composing(error: BaseException) -> bool:
 
 
 def _from_our_code(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out Hydra's frames: they say nothing about what went wrong in an experiment."""
+    """Leave out Hydra's frames, which do not help to find an error in an experiment."""
     return next((inner for inner in _frames(trace) if _is_job(inner)), trace)
 
 
 def _one_line(text: str) -> str:
-    """Join a message's lines, without Hydra's advice to append what is more likely misspelt."""
+    """Join a message's lines, without Hydra's advice to append a key that is more likely misspelt."""
     lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*(To append to your|See http)", line)]
     return " ".join(line for line in lines if line)
 
@@ -192,7 +191,7 @@ def _unknown_option(error: MissingConfigException) -> str:
 
 
 def _asked_by(option: str) -> str:
-    """Name the chosen option's file that asks for what the command line itself does not."""
+    """Name the file that asks for an option which the command line itself does not name."""
     for word in sys.argv[1:]:
         group, _, name = word.partition("=")
         file = paths.options(group).get(name) if group in paths.groups() else None
@@ -202,7 +201,7 @@ def _asked_by(option: str) -> str:
 
 
 def _other_way(group: str, option: str) -> str:
-    """Say how to give a file or a checkpoint, where one was given in place of an option."""
+    """Say how to give a file or a checkpoint, if one was given in place of an option."""
     if group == "data" and ("." in option or Path(option).exists()):
         return f" To train on a file: data=files data.train={option}."
     if group == "model" and ("/" in option or Path(option).exists()):
@@ -245,7 +244,7 @@ def _bad_composition(error: ConfigCompositionException) -> str:
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
-    """Answer a key that is not there, from what its neighbours and the whole config hold."""
+    """Answer a key that does not exist, by its neighbours and by keys of that name elsewhere."""
     node, key = error.parent_node, str(error.key)
     if not isinstance(node, DictConfig):
         return _one_line(str(error))
@@ -258,13 +257,13 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     if place:
         near = near.replace(" mean '", f" mean '{place}.")
     hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere and not near else near
-    # A node that is no target of its own, such as `tags`, may be free to take any key.
+    # A node without a target, such as `tags`, may take any key.
     add = f" To add it: +{full}=…" if place and "_target_" not in node and not hint else ""
     return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}.{add}"
 
 
 def _keys(node: object, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted key of every value below a node, Hydra's own aside."""
+    """Yield the dotted key of every value below a node, except Hydra's own."""
     if isinstance(node, DictConfig) and not node._is_missing():
         for key in node:
             if key != "hydra":

@@ -1,4 +1,4 @@
-"""Where the options are: conf/ and experiments/, in a checkout, in an installed wheel, and beside the user's work."""
+"""Locate the options: conf/ and experiments/, in a checkout, in an installed wheel, and beside the user's work."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ def config_root() -> Path:
     """Return the folder that holds config.yaml: beside the package in a checkout, inside it in a wheel.
 
     Raises:
-        FileNotFoundError: the installation is broken, neither place has it.
+        FileNotFoundError: neither folder has it: the installation is broken.
     """
-    places = [PACKAGE.parent / "conf", PACKAGE / "conf"]
-    for place in places:
-        if (place / "config.yaml").is_file():
-            return place
-    raise FileNotFoundError(f"blurr is installed without its options: no config.yaml in {places}. Install blurr again.")
+    folders = [PACKAGE.parent / "conf", PACKAGE / "conf"]
+    for folder in folders:
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"blurr is installed without its options: no config.yaml in {folders}. Reinstall blurr.")
 
 
 def groups() -> list[str]:
@@ -26,18 +26,18 @@ def groups() -> list[str]:
 
 
 def own_root() -> Path | None:
-    """Return the folder where the user's own options may lie, None when it is the one where blurr's lie."""
+    """Return the folder that may hold the user's own options; None if it is that of blurr's own."""
     here = Path.cwd()
     return None if here in (config_root(), config_root().parent) else here
 
 
 def shipped_folder(group: str) -> Path:
-    """Return the folder of the options of a group that come with blurr."""
+    """Return the folder of a group's options that come with blurr."""
     return config_root().parent / EXPERIMENTS if group == EXPERIMENTS else config_root() / group
 
 
 def options(group: str) -> dict[str, Path]:
-    """Return a group's options and their files; an option of the user's own hides a shipped one of its name."""
+    """Return a group's options and their files; the user's own option hides a shipped one of the same name."""
     own = own_root()
     folders = [shipped_folder(group)] + ([own / group] if own else [])
     files = {file.stem: file for folder in folders for file in folder.glob("*.yaml")}
@@ -45,12 +45,12 @@ def options(group: str) -> dict[str, Path]:
 
 
 def is_own(file: Path) -> bool:
-    """Is this option's file one of the user's own, rather than one that comes with blurr?"""
+    """Is this option the user's own, and not one that comes with blurr?"""
     return file.parent != shipped_folder(file.parent.name)
 
 
 def headline(file: Path) -> str:
-    """Return the comment that opens an option's file, without Hydra's `@package` line; '' where there is none."""
+    """Return the first comment of an option's file, skipping Hydra's `@package` line; '' if there is none."""
     for line in _opening_comments(file):
         text = line.lstrip("# ").strip()
         if text and not text.startswith("@"):

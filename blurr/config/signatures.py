@@ -1,4 +1,4 @@
-"""Read the parameters of our functions and classes from their source text, without importing what they import."""
+"""Read the parameters of our functions and classes from their source, without importing what they import."""
 
 import ast
 import builtins
@@ -19,7 +19,7 @@ Definition = ast.ClassDef | ast.FunctionDef
 
 
 class _Names(dict[str, Any]):
-    """The names an annotation of a module may use: typing's, our annotations', and aliases such as `A = Literal[…]`."""
+    """The names that a module's annotations may use: typing's, those of `annotations`, aliases (`A = Literal[…]`)."""
 
     def __init__(self, module: str) -> None:
         super().__init__(NAMESPACE)
@@ -38,17 +38,17 @@ class _Names(dict[str, Any]):
 
 
 class _Unknown:
-    """Stands for a type that cannot be known without importing heavy libraries."""
+    """Stands for a type that is unknown unless heavy libraries are imported."""
 
 
 UNKNOWN: Any = _Unknown
-# A config can only give a path as text.
+# In a config, a path is text.
 NAMESPACE = {**vars(builtins), **vars(typing), **vars(collections.abc), **vars(annotations), "Path": str}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its type, `UNKNOWN` where the annotation names a heavy library's, and whether it has a default."""
+    """A parameter's type (`UNKNOWN` if the annotation names a heavy library's), and whether it has a default."""
 
     type: Any
     has_default: bool
@@ -56,7 +56,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a target takes; `open` when it has `**kwargs` and so takes anything."""
+    """The parameters of a target; `open` if it has `**kwargs`, and so takes anything."""
 
     parameters: dict[str, Parameter]
     open: bool
@@ -71,7 +71,7 @@ class Source:
 
 
 def is_ours(target: str) -> bool:
-    """Does this `_target_` lie in blurr itself?"""
+    """Is this `_target_` blurr's own?"""
     return target.split(".")[0] == PACKAGE.name
 
 
@@ -103,7 +103,7 @@ def find(target: str) -> Source:
 
 @cache
 def signature(target: str) -> Signature:
-    """Return the parameters of a function or method, or the fields of a dataclass, its base classes' included."""
+    """Return the parameters of a function or method, or the fields of a dataclass with those it inherits."""
     found = find(target)
     if isinstance(found.node, ast.FunctionDef):
         return _of_function(found.node, _Names(found.module))
@@ -115,14 +115,14 @@ def signature(target: str) -> Signature:
 
 
 def alias(module: str, name: str) -> Any:
-    """Return the type that a module of ours calls by a name, such as `Precision = Literal[…]`; `UNKNOWN` at worst."""
+    """Return the type alias of this name in a module of ours, such as `Precision = Literal[…]`, or `UNKNOWN`."""
     return _evaluate(ast.Name(name), _Names(module))
 
 
 def class_attribute(target: str, name: str) -> str | None:
-    """Return the text that a class, or one it inherits from, sets as a class attribute; None where there is none.
+    """Return the text of an attribute that a class or one of its bases sets; None if there is none.
 
-    For a class of ours, the text is its dotted path.
+    If the value is a class of ours, the text is its dotted path.
     """
     for module, value in _class_values(target, name):
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -134,7 +134,7 @@ def class_attribute(target: str, name: str) -> str | None:
 
 
 def class_texts(target: str, name: str) -> tuple[str, ...]:
-    """Return the texts that a class, or one it inherits from, sets as a tuple; empty where there is none."""
+    """Return the texts of an attribute that a class or one of its bases sets as a tuple; empty if there is none."""
     for _, value in _class_values(target, name):
         if isinstance(value, ast.Tuple):
             return tuple(str(each.value) for each in value.elts if isinstance(each, ast.Constant))
@@ -196,7 +196,7 @@ def _imported_from(scope: list[ast.stmt], name: str) -> str | None:
 
 
 def _lineage(target: Source) -> Iterator[Source]:
-    """Yield a class and the classes of ours that it inherits from, nearest first."""
+    """Yield a class and those of its bases that are ours, nearest first."""
     yield target
     for base in target.node.bases if isinstance(target.node, ast.ClassDef) else []:
         scope = _parse(target.module).body
@@ -220,7 +220,7 @@ def _of_function(node: ast.FunctionDef, names: _Names) -> Signature:
 
 
 def _fields(target: Source) -> Iterator[tuple[str, Parameter]]:
-    """Yield the fields of a dataclass in the order of its `__init__`: keyword-only ones stand last."""
+    """Yield the fields of a dataclass in the order of its `__init__`: keyword-only fields come last."""
     found = [(owner, field) for owner in reversed(list(_lineage(target))) for field in _annotated(owner.node)]
     for owner, field in sorted(found, key=lambda each: "kw_only=True" in ast.unparse(each[1])):
         parameter = Parameter(_evaluate(field.annotation, _Names(owner.module)), field.value is not None)
@@ -248,7 +248,7 @@ def _evaluate(annotation: ast.expr | None, names: _Names) -> Any:
 
 @cache
 def attributes(mark: annotations.SettingsOf) -> frozenset[str]:
-    """Return the public attributes that a class of a library sets in its `__init__`; empty when they cannot be read."""
+    """Return the public attributes that a library's class sets in its `__init__`; empty if it cannot be read."""
     file = source_of(mark.library, mark.file)
     if file is None or not file.is_file():
         return frozenset()

@@ -1,4 +1,4 @@
-"""Decide what a configuration of somebody else can make happen: nothing but what stands on a list."""
+"""Restrict configs that somebody else may have written to a list of targets."""
 
 import argparse
 import re
@@ -16,18 +16,18 @@ from blurr.errors import InputError
 TARGET = "_target_"
 TRUST = (
     "A file that others may have written runs no code but blurr's own. If you have read it and the package it names is "
-    "yours, say so with --trust PACKAGE: whatever that package reaches can then be called with what the file says."
+    "yours, add --trust PACKAGE: the file can then call anything that the package imports."
 )
 NAMED = re.compile(r"^[^#\n]*\b_target_: ([\w.]+)", re.MULTILINE)
-# What README says can be named without a file of ours. Each pattern admits nothing but what its line says, a test
-# looks that up in the installed packages: a package as a whole would let `torch.load` and `torch.hub.load` in.
+# Targets of other libraries that README documents. Each pattern admits only what its comment says; a test compares it
+# with the installed packages. Admitting a whole package would admit `torch.load` and `torch.hub.load`.
 OTHERS = re.compile(
     r"torch\.optim\.[A-Z]\w+"  # optimizers
     r"|fastai\.optimizer\.(Adam|SGD|RMSProp|QHAdam|RAdam|Lamb|Larc|ranger)"
     r"|fastai\.callback\.training\.(GradientClip|GradientAccumulation|ShortEpochCallback|BnFreeze)"
     r"|torchmetrics\.(classification|regression)\.[A-Z]\w+"  # metrics
 )
-# Keywords of other libraries that would have them run code or read pickles, and the values that do not.
+# Keywords that make other libraries run code or read pickles, with the values that are safe.
 HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "trust_remote_code": (False, None),
     "weights_only": (True,),
@@ -35,19 +35,19 @@ HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "use_kernels": (False, None),
     "attn_implementation": (None, "eager", "sdpa", "flash_attention_2"),
 }
-REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w.]*\}")  # to another value; whatever else `${` begins may call something
+REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w.]*\}")  # to another value; anything else after `${` may call a resolver
 OPTION = re.compile(r"[\w-]+([./][\w-]+)*")  # not `../elsewhere`
 MULTIRUN = ("-m", "--multirun")
 
 
 def check_config(config: Any, *, where: str, remedy: str, trusted: Sequence[str] = ()) -> None:
-    """Refuse a resolved configuration that would make what is not on the list.
+    """Refuse a resolved config that names a target outside the list.
 
     Args:
         config: plain dicts, lists and scalars.
         where: the file or run that it was read from.
-        remedy: what the user can do who trusts it; a sentence.
-        trusted: packages whose names are allowed besides.
+        remedy: a sentence that says what a user who trusts it can do.
+        trusted: packages that are allowed, too.
 
     Raises:
         InputError: names the key and what it asks for.
@@ -59,16 +59,16 @@ def check_config(config: Any, *, where: str, remedy: str, trusted: Sequence[str]
 
 
 def check_words(words: Sequence[str], *, where: str, remedy: str, trusted: Sequence[str] = ()) -> None:
-    """Refuse words of a command line that was recorded, where they would make what is not on the list.
+    """Refuse recorded overrides that name a target outside the list, or change how blurr starts.
 
     Args:
-        words: of the form `key=value`, and `-m`.
+        words: overrides of the form `key=value`, and `-m`.
         where: the file or run that they were read from.
-        remedy: what the user can do who trusts it; a sentence.
-        trusted: packages whose names are allowed besides.
+        remedy: a sentence that says what a user who trusts it can do.
+        trusted: packages that are allowed, too.
 
     Raises:
-        InputError: names the word.
+        InputError: names the override.
     """
     for word in words:
         wrong = None if word in MULTIRUN else _wrong_word(word, trusted)
@@ -77,21 +77,21 @@ def check_words(words: Sequence[str], *, where: str, remedy: str, trusted: Seque
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add the flag by which a user vouches for a package of her own."""
-    said = "a package of yours that the file may name functions and classes of; all that it reaches can then be called"
+    """Add the flag by which users vouch for a package of their own."""
+    said = "a package of yours whose functions and classes the file may name; it can then call all that they import"
     parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE", help=said)
 
 
 @cache
 def shipped_targets() -> frozenset[str]:
-    """Return all that blurr's own options name."""
+    """Return every `_target_` that blurr's own options name."""
     folders = (paths.config_root(), paths.shipped_folder(paths.EXPERIMENTS))
     files = [file for folder in folders for file in folder.rglob("*.yaml")]
     return frozenset(name for file in files for name in NAMED.findall(file.read_text(encoding="utf-8")))
 
 
 def is_listed(target: object, trusted: Sequence[str] = ()) -> bool:
-    """May a configuration that is not the user's own name this target?"""
+    """May a config that is not the user's own name this target?"""
     if not isinstance(target, str):
         return False
     own = any(target.startswith(f"{package}.") for package in trusted)
@@ -99,7 +99,7 @@ def is_listed(target: object, trusted: Sequence[str] = ()) -> bool:
 
 
 def _wrong(key: str, value: Any, trusted: Sequence[str]) -> str | None:
-    """Say what is wrong with a value of a configuration."""
+    """Return what is wrong with a value of a config; None if nothing is."""
     name = key.rpartition(".")[2]
     if name == TARGET and not is_listed(value, trusted):
         return "which is not among what a file may have blurr make"
@@ -121,21 +121,21 @@ def _wrong_word(word: str, trusted: Sequence[str]) -> str | None:
         if wrong or "${" in REFERENCE.sub("", str(value)):
             return wrong or "which is looked up elsewhere"
         if is_group and re.fullmatch(rf"{key}(\.\d+)?", place) and not OPTION.fullmatch(str(value)):
-            return "which is the name of no option"
+            return "which is not the name of an option"
     return None
 
 
 def _alternatives(override: Override) -> Iterator[Any]:
-    """Yield the value of a word as plain Python, or each of its values where a sweep tries several."""
+    """Yield the value of an override as plain Python, or each of its values if a sweep tries several."""
     value = override._value
     if isinstance(value, ChoiceSweep):
         yield from (Override._convert_value(each) for each in value.list)
-    elif not isinstance(value, Sweep):  # a range, an interval or a pattern of names holds nothing
+    elif not isinstance(value, Sweep):  # ranges, intervals and globs hold no nodes
         yield override.value()
 
 
 def _values(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each scalar of a configuration with its dotted key."""
+    """Yield each scalar of a config with its dotted key."""
     if isinstance(value, Mapping):
         for name, child in value.items():
             yield from [(f"{key}.{name}".lstrip("."), child)] if name == TARGET else _values(f"{key}.{name}", child)

@@ -1,4 +1,4 @@
-"""Set up a process before anything heavy loads: torch's threads, Python's garbage collector."""
+"""Set up a process: torch's threads, Python's garbage collector, other libraries' progress bars."""
 
 import atexit
 import gc
@@ -11,15 +11,15 @@ import psutil
 VARIABLE = "OMP_NUM_THREADS"
 
 
-def set_threads(wish: int | Literal["auto"]) -> None:
-    """Have torch compute with so many threads, unless the user's environment says with how many.
+def set_threads(requested: int | Literal["auto"]) -> None:
+    """Set the number of threads that torch computes with, unless the user's environment sets it.
 
     Args:
-        wish: a number, or `auto`, see `free_cores`.
+        requested: a number, or `auto`, see `free_cores`.
     """
     if VARIABLE in os.environ:
         return
-    number = free_cores() if wish == "auto" else wish
+    number = free_cores() if requested == "auto" else requested
     os.environ[VARIABLE] = str(number)
     torch = sys.modules.get("torch")
     if torch is not None:  # it reads the variable when it is loaded, and never again
@@ -27,12 +27,11 @@ def set_threads(wish: int | Literal["auto"]) -> None:
 
 
 def free_cores() -> int:
-    """Give half of the physical cores that this process may use, at least one.
+    """Return half of the physical cores that this process may use, at least one.
 
-    Threads that wait for a core which others keep busy hold up all the rest: on two busy cores two threads were three
-    to seven times slower than one, and a small model was slower with them on idle cores, too. The rule asks for what
-    the machine has, not for what it is doing: the last digits of a result depend on the number of threads, so a run
-    must have the same number each time.
+    A thread that waits for a busy core holds up all the others: on two busy cores, two threads were three to seven
+    times slower than one, and a small model was slower with two even on idle cores. The number depends on the machine
+    and not on its load, because the last digits of a result depend on it: a run needs the same number each time.
     """
     physical = psutil.cpu_count(logical=False) or 1
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else physical
@@ -43,12 +42,25 @@ USUAL = gc.get_threshold()
 
 
 def collect_rarely() -> None:
-    """Let it look a hundred times less often while things are loaded, and not at all when the process ends."""
+    """Collect a hundred times less often while libraries load, and not at all when the process ends.
+
+    The collector traverses modules and what they made, which live until the end anyway, again and again: with the
+    libraries of this field, that is a third of the time of a start and of an exit.
+    """
     gc.set_threshold(100 * USUAL[0], *USUAL[1:])
     atexit.register(gc.freeze)
 
 
 def collect_as_usual() -> None:
-    """Have it work as ever from now on, but for what there is already."""
+    """Restore normal collection; exempt everything allocated so far."""
     gc.freeze()
     gc.set_threshold(*USUAL)
+
+
+def hide_progress_bars() -> None:
+    """Turn off the progress bars of datasets and transformers: one for each small step, they would drown ours."""
+    from datasets.utils import logging as datasets_logging
+    from transformers.utils import logging as transformers_logging
+
+    datasets_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

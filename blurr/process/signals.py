@@ -1,4 +1,4 @@
-"""Answer the signals that end a run where nothing is lost: between two steps of the training, else at once."""
+"""Handle the signals that end a run: between two steps of the training, so that nothing is lost, else at once."""
 
 import signal
 import threading
@@ -14,7 +14,7 @@ class Interrupted(SystemExit):
     """A signal has ended the run.
 
     Args:
-        signum: which one; the exit code is 128 more, as shells have it.
+        signum: its number; the exit code is 128 more, as is usual in shells.
     """
 
     def __init__(self, signum: int) -> None:
@@ -23,7 +23,7 @@ class Interrupted(SystemExit):
 
 @dataclass
 class _Waiting:
-    """What came while an answer had to wait."""
+    """Whether signals have to wait, and the one that came meanwhile."""
 
     is_waiting: bool = False
     signum: int | None = None
@@ -34,7 +34,7 @@ _waiting = _Waiting()
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Turn signals into `Interrupted`, so that `with` blocks and `finally` still run; a second one ends at once."""
+    """Turn signals into `Interrupted`, so that `with` blocks and `finally` still run; a second signal kills at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread set handlers
         return
@@ -49,14 +49,14 @@ def handled() -> Iterator[None]:
 
 def _take(signum: int, frame: FrameType | None) -> None:
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # whoever asks twice does not want to wait
+        signal.signal(number, signal.SIG_DFL)  # a user who asks twice does not want to wait
     if not _waiting.is_waiting:
         raise Interrupted(signum)
     _waiting.signum = signum
 
 
 def wait() -> None:
-    """Begin a step: signals that come are kept until `answer`."""
+    """Begin a step: signals wait until `answer` is called."""
     _waiting.is_waiting = True
 
 
@@ -66,7 +66,7 @@ def is_pending() -> bool:
 
 
 def answer() -> None:
-    """End a step: end the run if a signal has come.
+    """End a step, and the run if a signal has come.
 
     Raises:
         Interrupted: one has.

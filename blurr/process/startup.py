@@ -1,11 +1,11 @@
-"""Show where the start of a run goes: what is loaded before the first row is read, and how long each part takes."""
+"""Measure how long a run takes to start: what is loaded before the first row is read, and the time of each part."""
 
 import json
 import subprocess
 import sys
 import time
 
-# In the order in which a run loads them. What two parts need counts for the first.
+# In the order in which a run loads them. What two parts share counts for the first.
 PARTS = {
     "Hydra and the options": "from blurr.config import composing as c; c.prepare_process(); c.compose([])",
     "torch": "import torch",
@@ -25,11 +25,11 @@ for name, code in json.loads(sys.argv[1]).items():
 
 
 def startup_times() -> list[tuple[str, float, float]]:
-    """Load everything once more, in a process of its own.
+    """Load everything again, in a new process.
 
     Returns:
-        Part, seconds by the clock, seconds for which it had a processor. The clock says more where files are read from
-        a slow disk or other programs are busy.
+        For each part its name, seconds of wall time, and seconds of CPU time. Wall time is longer if files are read
+        from a slow disk or other programs are busy.
     """
     begun = time.perf_counter()
     command = [sys.executable, "-W", "ignore", "-c", PROBE, json.dumps(PARTS)]

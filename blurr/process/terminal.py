@@ -10,13 +10,13 @@ from rich.text import Text
 
 
 def terminal() -> Console:
-    """Give a console that writes text as it is; in a pipe nothing is cut or wrapped to 80 columns."""
+    """Return a console that writes text unchanged; in a pipe nothing is cut or wrapped to 80 columns."""
     console = Console(highlight=False, emoji=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=10_000)
 
 
 def show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Print rows as a table: a mark, a name, and what is to be said of it."""
+    """Print rows as a table: a mark, a name, and a text about it."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
     for mark, name, said in rows:
         table.add_row(Text(name, style="bold"), Text(said), Text(mark, style="yellow"))
@@ -25,11 +25,11 @@ def show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
 
 @contextmanager
 def quiet(*names: str | None, level: int = logging.WARNING) -> Iterator[None]:
-    """Let loggers say nothing below a level for the duration of a `with` block.
+    """Silence loggers below a level for the duration of a `with` block.
 
     Args:
         names: of the loggers; `None` is the root.
-        level: from which on they still speak.
+        level: the lowest that is still logged.
     """
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]

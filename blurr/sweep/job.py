@@ -14,7 +14,7 @@ from blurr.process import setup
 
 @explain.job
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
-    """Check one job's config and run it, with what a sweep gives its trials; returns the objective."""
+    """Check one job's config, run it with what a sweep passes to its trials, and return the objective."""
     from blurr.config import checks
 
     job = HydraConfig.get()
@@ -26,7 +26,7 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
 
     setup.collect_as_usual()
     words, choices = list(job.overrides.task), dict(job.runtime.choices)
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # is no part of what a run is
-    # A sweep goes on with its other jobs after a failed one, and says so at its end.
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # not a part of the run
+    # A sweep continues after a failed job, and reports it at its end.
     with explain.Answering() if job.mode == RunMode.RUN else nullcontext():
         return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=words, choices=choices, **trial)

@@ -34,7 +34,7 @@ def test_the_corpus_is_large_enough():
 @pytest.mark.parametrize(
     ("file", "content", "words", "said"),
     [
-        ("model/mine.yaml", "just some words\n", ["model=mine"], "mine.yaml holds no mapping"),
+        ("model/mine.yaml", "just some words\n", ["model=mine"], "mine.yaml is not a mapping"),
         ("model/mine.yaml", "defaults:\n  - mine\n", ["model=mine"], "includes itself, maybe by another"),
         ("r.jsonl", '{"text": ["x"], "label": "a"}\n' * 9, ["data=files", "data.train=r.jsonl"], "has no texts for"),
     ],

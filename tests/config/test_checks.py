@@ -13,7 +13,7 @@ import pytest
 from annotated_types import Gt, Lt
 from forked import PATH
 
-from blurr.config import architectures, checks, composing, paths
+from blurr.config import checks, combinations, composing, paths
 from blurr.config.annotations import Count, Fraction
 
 MISTAKES = {
@@ -182,7 +182,7 @@ class TestModel:
         checks.check(composing.compose(["task=summarization", "model=auto", "model.name=someone/something"]))
 
     def test_an_auto_class_that_transformers_lacks_refuses_nothing(self):
-        assert architectures._architectures("AutoModelForMindReading") == frozenset()
+        assert combinations._architectures("AutoModelForMindReading") == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -228,3 +228,30 @@ def test_a_metric_that_does_not_fit_the_task_is_refused_with_those_that_do(answe
 @pytest.mark.parametrize("task", sorted(paths.options("task")))
 def test_every_task_predicts_what_its_own_metrics_compare(task, work):
     checks.check(composing.compose([f"task={task}"]))
+
+
+class TestSeveralMistakes:
+    """All mistakes of a config are shown at once, a line each."""
+
+    def test_mistakes_of_every_kind_are_shown_together(self, answer):
+        message = answer(
+            *("data=files", "loader.batch_size=auto", "loader.max_tokens=9", "task=summarization", "model=bert"),
+            *("schedule.epochs=abc", "~on_nan", "optimizer.lr=-1", "+metrics.mine=3"),
+        )
+        lines = message.splitlines()
+        for said in (
+            "data.train must be given",
+            "schedule.epochs=abc: must be a whole number",
+            "optimizer.lr=-1: must be a number above 0",
+            "on_nan was taken out",
+            "metrics.mine=3: must be a mapping",
+            "loader.batch_size=auto and loader.max_tokens both say",
+            "bert cannot do that",
+        ):
+            assert sum(said in line for line in lines) == 1, said
+        assert len(lines) == 7
+
+    def test_a_part_that_is_wrong_itself_is_not_compared_with_others(self, answer):
+        message = answer("task._target_=blurr.tasks.nowhere.Task", "metrics=[rougeL]", "model=bert")
+        assert message.startswith("task._target_=blurr.tasks.nowhere.Task: There is no blurr.tasks.nowhere")
+        assert len(message.splitlines()) == 1

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from blurr.config import checks, composing
+from blurr.config.building import build
 from blurr.data.core import RawData
-from blurr.experiment import build, build_raw
 from blurr.runs.jsonlines import read_lines
+from blurr.tasks.parts import build_raw
 
 SIZE = 12
 

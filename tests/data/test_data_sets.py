@@ -12,11 +12,12 @@ from omegaconf import OmegaConf
 from running import run
 
 from blurr.config import checks, composing, paths
+from blurr.config.building import build
 from blurr.data.core import RawData
 from blurr.errors import InputError
-from blurr.experiment import build, build_raw, check_objective
 from blurr.runs.jsonlines import read_lines
 from blurr.tasks.base import Task
+from blurr.tasks.parts import build_raw, check_objectives
 
 TEXT, SIZE = Value("string"), 12
 NAMED = sorted(name for name, file in paths.options("data").items() if "@package _global_" in file.read_text())
@@ -126,7 +127,7 @@ def test_a_named_data_set_gives_its_task_rows_labels_and_metrics(loaded: tuple[A
     assert set(task.schema.required) <= set(raw.train.column_names)
     assert len(raw.train) in (SIZE, round(0.8 * SIZE))
     assert task.target.model_config(raw).get("num_labels") == labels
-    check_objective(cfg.objective, {"loss", *build(cfg.metrics)}, raw)
+    check_objectives(cfg, raw.splits)
     assert paths.headline(paths.options("data")[option])
 
 

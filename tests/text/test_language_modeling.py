@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from blurr.config import checks
+from blurr.config.building import build
 from blurr.config.composing import compose
 from blurr.data.core import RawData, from_data
 from blurr.data.samples import load_samples
 from blurr.errors import InputError
-from blurr.experiment import build
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
 from blurr.models.objects import HFObjects, build_model

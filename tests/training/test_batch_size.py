@@ -121,7 +121,7 @@ def test_a_resumed_run_goes_on_with_the_size_that_was_found(work: Path, monkeypa
     with pytest.raises(RuntimeError, match="the power is gone"):
         run(work / "out", *words)
     monkeypatch.setattr(StopAt, "batch", 0)
-    monkeypatch.setattr("blurr.experiment.find_batch_size", None)  # not called: the size is in the checkpoint
+    monkeypatch.setattr("blurr.tasks.parts.find_batch_size", None)  # not called: the size is in the checkpoint
     run(work / "out", *words, "resume=auto")
     assert json.loads((work / "out" / "run.json").read_text())["tags"]["blurr.batch_size"] == "4"
 

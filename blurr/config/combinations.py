@@ -1,0 +1,154 @@
+"""Check, before anything heavy loads, that the parts of a config go together: metrics, files, model and task."""
+
+import ast
+import json
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from blurr.config import paths, signatures
+from blurr.errors import InputError, nearest
+
+LOAD_FILES = "blurr.data.files.load_files"
+SPLITS = ("train", "valid", "test")
+Config = Mapping[str, Any]
+
+
+def check_metrics(config: Config) -> None:
+    """Refuse a metric that compares something else than the task predicts."""
+    task = config["task"]["_target_"]
+    target = signatures.class_attribute(task, "target_cls") if signatures.is_ours(task) else None
+    predicts = signatures.class_texts(target, "predicts") if target else ()
+    for name, metric in config.get("metrics", {}).items() if predicts else ():
+        reads = reads_of(metric)
+        if reads and reads not in predicts:
+            fitting = options_that_read(predicts)
+            raise InputError(
+                f"metrics: {name} compares {reads}, but {task.split('.')[-1]} predicts {' or '.join(predicts)}. "
+                f"These fit: {', '.join(fitting)}. Choose some with metrics=[{fitting[0]}]."
+            )
+
+
+def reads_of(metric: Mapping[str, Any]) -> str | None:
+    """Return what a metric compares, such as `classes`; None for one that is not blurr's."""
+    target = str(metric.get("_target_"))
+    return signatures.class_attribute(target, "reads") if signatures.is_ours(target) else None
+
+
+def options_that_read(kinds: Collection[str]) -> list[str]:
+    """Return the options of `metrics` that compare one of these kinds of predictions."""
+    return [option for option, file in paths.options("metrics").items() if _reads_any(file, kinds)]
+
+
+def _reads_any(file: Path, kinds: Collection[str]) -> bool:
+    option = typing.cast(dict[str, dict[str, Any]], OmegaConf.to_container(OmegaConf.load(file)))
+    return any(reads_of(metric) in kinds for metric in option.values())
+
+
+def check_batch_size(config: Config) -> None:
+    """Refuse two limits of a batch that exclude each other."""
+    loader = config["loader"]
+    if loader.get("batch_size") == "auto" and loader.get("max_tokens") is not None:
+        raise InputError(
+            "loader.batch_size=auto and loader.max_tokens both say how much makes a batch; leave one of them out."
+        )
+
+
+def check_files(config: Config) -> None:
+    """Refuse files that are missing, empty or not readable."""
+    data = config["data"]
+    for split in SPLITS if data["_target_"] == LOAD_FILES else ():
+        given = data.get(split) or []
+        for text in [given] if isinstance(given, str) else given:
+            if not any(sign in text for sign in "*?["):  # a pattern is resolved where it is used
+                _check_file(f"data.{split}", Path(text).expanduser())
+
+
+def _check_file(key: str, path: Path) -> None:
+    if path.is_dir():
+        if not any(path.rglob("*.txt")):
+            there = sorted(child.name for child in path.iterdir() if child.is_file())
+            hint = f" Did you mean {key}={path / there[0]}?" if there else ""
+            raise InputError(
+                f"{key}={path}: this is a folder without .txt files.{hint} Give a file, or a folder of texts."
+            )
+        return
+    if not path.exists():
+        there = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
+        place = path.parent if path.parent.is_dir() else f"{path.parent}, which does not exist"
+        raise InputError(
+            f"{key}={path}: there is no such file.{nearest(path.name, there)} Looked in {Path.cwd() / place}."
+        )
+    try:
+        with path.open("rb") as stream:
+            first = stream.read(1)
+    except OSError as error:
+        raise InputError(f"{key}={path}: this file cannot be read ({error.strerror}).") from error
+    if not first:
+        raise InputError(f"{key}={path}: this file is empty. Give one with at least a header and a row.")
+
+
+def check_model(config: Mapping[str, Any]) -> None:
+    """Refuse a model if transformers has no class for its architecture and the task.
+
+    Args:
+        config: the whole config, as plain values.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    task, model = config["task"], config["model"]
+    if not signatures.is_ours(task["_target_"]):
+        return
+    model_cls = signatures.class_attribute(task["_target_"], "model_cls")
+    arch = model.get("arch") or _arch_of_folder(model.get("name"))
+    able = _architectures(model_cls) if model_cls else frozenset()
+    if arch and able and arch not in able:
+        options = ", ".join(sorted(_options_of(able))) or "none of the options"
+        raise InputError(
+            f"{task['_target_'].split('.')[-1]} needs a model that transformers builds with {model_cls}, and {arch} "
+            f"cannot do that. These can: model={options}."
+        )
+
+
+def _arch_of_folder(name: object) -> str | None:
+    file = Path(str(name)).expanduser() / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        return typing.cast(str | None, json.loads(file.read_text(encoding="utf-8")).get("model_type"))
+    except ValueError as error:
+        raise InputError(f"model.name={name}: its config.json is not readable JSON ({error}).") from error
+
+
+def _options_of(able: frozenset[str]) -> Iterator[str]:
+    """Yield the model options whose architecture is one of these."""
+    for name, file in paths.options("model").items():
+        option = OmegaConf.load(file)
+        if isinstance(option, DictConfig) and "arch" in option and option["arch"] in able:
+            yield name
+
+
+@cache
+def _architectures(model_cls: str) -> frozenset[str]:
+    """Return the model types an auto class can build, read from the source text of transformers; empty when unknown."""
+    file = signatures.source_of("transformers", "models", "auto", "modeling_auto.py")
+    if file is None or not file.is_file():
+        return frozenset()
+    scope = ast.parse(file.read_text(encoding="utf-8")).body
+    assigned = {
+        node.targets[0].id: node.value
+        for node in scope
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    owner = next((node for node in scope if isinstance(node, ast.ClassDef) and node.name == model_cls), None)
+    mapping = next((node.value for node in owner.body if isinstance(node, ast.Assign)), None) if owner else None
+    if not isinstance(mapping, ast.Name):
+        return frozenset()
+    table = assigned.get(f"{mapping.id}_NAMES")
+    names = [node.elts[0] for node in ast.walk(table) if isinstance(node, ast.Tuple)] if table else []
+    return frozenset(name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str))

@@ -1,0 +1,25 @@
+"""Leave what describes a finished run in its folder and in MLflow: facts, description, model card and report."""
+
+from typing import Any
+
+from blurr.report.overview import note, write_card
+from blurr.report.page import write_report
+from blurr.runs.record import Record
+from blurr.tracking.run import Run
+
+
+def describe_run(run: Run, facts: dict[str, Any], *, report: bool) -> None:
+    """Write the facts of a run, its description in MLflow, the card of its model, and its report.
+
+    Args:
+        run: still open.
+        facts: see `blurr.report.facts`.
+        report: whether to write the report, too.
+    """
+    run.write_facts(facts)
+    record = Record(run.folder)
+    run.tag(**{"mlflow.note.content": note(record)})
+    run.artifact(write_card(record), "model")
+    if report:
+        for path in write_report(record):
+            run.artifact(path)

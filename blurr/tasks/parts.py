@@ -1,0 +1,112 @@
+"""Build the parts of an experiment that a task connects, as its config says: rows, model, loaders, learner."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from omegaconf import DictConfig, OmegaConf
+
+from blurr.config.building import build
+from blurr.config.objectives import objectives
+from blurr.data.core import RawData
+from blurr.errors import InputError, nearest
+from blurr.metrics.base import metric_key
+from blurr.models.objects import HFObjects
+from blurr.runs.folder import CHECKPOINTS
+from blurr.tasks.base import Task
+from blurr.tracking.run import Run
+from blurr.training.batch_size import find_batch_size
+from blurr.training.compiling import compile_callbacks, for_compiling
+from blurr.training.guard import Guard
+from blurr.training.learner import Blearner
+from blurr.training.precision import check_precision, precision_callbacks
+from blurr.training.tracking import Reporter, TrackingCallback
+
+
+def build_raw(cfg: DictConfig, task: Task) -> RawData:
+    """Load the rows, and let the task set aside what it needs for itself."""
+    raw: RawData = build(cfg.data, schema=task.row_schema())
+    return task.prepare(raw)
+
+
+def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = True) -> HFObjects:
+    """Make tokenizer, config and model, as the task and the data require."""
+    hf: HFObjects = build(
+        cfg.model,
+        model_cls=task.model_cls,
+        inputs=task.inputs,
+        config=task.target.model_config(raw),
+        corpus=partial(task.corpus, raw),
+        load_weights=load_weights,
+    )
+    return hf
+
+
+def build_learner(
+    cfg: DictConfig,
+    task: Task,
+    raw: RawData,
+    hf: HFObjects,
+    run: Run,
+    report: Callable[[int, float], None] | None,
+) -> Blearner:
+    """Make loaders and learner, with the callbacks that record and guard the training.
+
+    Args:
+        cfg: the config.
+        task: which makes both.
+        raw: the rows.
+        hf: tokenizer and model.
+        run: which the training is recorded in.
+        report: see `Reporter`; None outside a sweep.
+    """
+    check_objectives(cfg, raw.splits)
+    check_precision(hf.model.dtype, cfg.precision)
+    compiling, loader = compile_callbacks(cfg.compile), build(cfg.loader)
+    chosen = [*precision_callbacks(cfg.precision), *compiling, *build(cfg.callbacks).values()]
+    reporters = [Reporter(objectives(cfg)[0], report)] if report else []
+    cbs = [Guard(cfg.on_nan), TrackingCallback(run), *chosen, *reporters]
+    dls = task.dataloaders(raw, hf, for_compiling(loader) if compiling else loader)
+    return _learner(cfg, task, raw, hf, dls, cbs, path=run.folder, model_dir=CHECKPOINTS)
+
+
+def check_objectives(cfg: DictConfig, splits: Iterable[str]) -> None:
+    """Refuse an objective that the run will not have, before it trains.
+
+    Raises:
+        InputError: no metric has that name.
+    """
+    metrics, scored = ("loss", *map(str, cfg.metrics)), {"valid", "test"} & set(splits)
+    there = sorted(metric_key(split, metric) for split in scored for metric in metrics)
+    for name in objectives(cfg):
+        if name not in there:
+            raise InputError(f"objective={name} names no metric of this run.{nearest(name, there)} There are {there}.")
+
+
+def fitting_size(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> int:
+    """Find the largest number of rows of a batch that fits into memory."""
+    dls = task.dataloaders(raw, hf, replace(build(cfg.loader), batch_size=1))
+
+    def learner_of(size: int) -> Blearner:
+        longest_first = DataLoaders(dls.train.new(bs=size, shuffle=False), dls.valid, device=dls.device)
+        cbs = [*precision_callbacks(cfg.precision), *build(cfg.callbacks).values()]
+        return _learner(cfg, task, raw, hf, longest_first, cbs)
+
+    return find_batch_size(learner_of, len(dls.train.dataset))
+
+
+def _learner(
+    cfg: DictConfig,
+    task: Task,
+    raw: RawData,
+    hf: HFObjects,
+    dls: DataLoaders,
+    cbs: Sequence[Callback],
+    **options: Any,
+) -> Blearner:
+    # the learning rate goes to the schedule, which sets it
+    optimizer = build(OmegaConf.masked_copy(cfg.optimizer, [str(key) for key in cfg.optimizer if key != "lr"]))
+    return task.learner(dls, hf, raw=raw, metrics=build(cfg.metrics), optimizer=optimizer, cbs=cbs, **options)

@@ -1,0 +1,132 @@
+"""One session of a run: open it, new or at its last checkpoint, and play its schedule from there."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastai.learner import Learner
+
+from blurr.data.core import RawData
+from blurr.errors import InputError
+from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, check_log, claimed
+from blurr.runs.journal import writing
+from blurr.runs.resume import begins_anew, check_same, may_go_on
+from blurr.tracking.run import Run
+from blurr.tracking.trackers import Tracker, tracked_run
+from blurr.training.checkpoints import Checkpoint, Checkpointing, Checkpoints, latest
+from blurr.training.guard import Rollback, check_weights, memory_watched
+from blurr.training.learner import Blearner
+from blurr.training.learning_rate import LearningRate, as_numbers, found_rate, learning_rate
+from blurr.training.progress import TerminalProgress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one process does of a run.
+
+    Attributes:
+        run: records what happens.
+        resumed: the checkpoint to resume from; None if the training starts from the beginning.
+    """
+
+    run: Run
+    resumed: Checkpoint | None
+
+    def train(
+        self,
+        learner: Blearner,
+        raw: RawData,
+        schedule: Callable[[Learner, LearningRate], object],
+        *,
+        lr: Any,
+        weights: str,
+        checkpoints: Checkpoints,
+        facts: Mapping[str, Any],
+        at_start: bool,
+    ) -> None:
+        """Play the schedule, from its beginning or from the checkpoint on.
+
+        Args:
+            learner: to train.
+            raw: the rows, which must be those of the checkpoint.
+            schedule: calls the learner's `fit`, once or several times.
+            lr: the learning rate as `optimizer.lr` has it; a checkpoint knows what it resolved to.
+            weights: `pretrained` or `scratch`: what is trained.
+            checkpoints: when to write them, and how many to keep.
+            facts: what checkpoints hold besides the state of the training.
+            at_start: write one before the first step.
+
+        Raises:
+            InputError: the checkpoint is of other rows.
+        """
+        if self.resumed and self.resumed.facts["data"] != raw.fingerprint:
+            raise InputError(f"{self.resumed.folder} was trained on other rows than {raw}; begin anew without resume.")
+        with TerminalProgress.shown(learner), memory_watched(learner):
+            if self.resumed:
+                lr, learner.start = self.resumed.facts["lr"], self.resumed.place
+            rate = learning_rate(lr, weights=weights, find=partial(found_rate, learner, self.run.folder))
+            self.run.tag(lr=str(rate))
+            learner.fits = 0  # the learning rate finder's does not count
+            known = {IDENTITY: self.run.identity, "data": raw.fingerprint, "lr": as_numbers(rate), **facts}
+            folder = self.run.folder / CHECKPOINTS
+            saving = Checkpointing(
+                checkpoints, folder, lambda: {**known, "bytes": self.run.written()}, self.resumed, at_start=at_start
+            )
+            learner.add_cb(saving)
+            play(lambda: schedule(learner, rate), learner, saving)
+            check_weights(learner.model)
+
+
+def play(schedule: Callable[[], object], learner: Blearner, saving: Checkpointing) -> None:
+    """Play a schedule, and again from the last checkpoint each time the guard asks for a rollback."""
+    while True:
+        try:
+            schedule()
+        except Rollback:
+            learner("after_fit")  # callbacks undo what they have changed
+            saving.go_back()
+        else:
+            return
+
+
+@contextmanager
+def opened(tracker: Tracker, *, folder: Path, config: dict[str, Any], **given: Any) -> Iterator[Session]:
+    """Hold a folder for one run, new or resumed, and open the run.
+
+    Args:
+        tracker: where the run is recorded besides its folder.
+        folder: of the run.
+        config: of the run, resolved; its `resume` and `overwrite` say what may happen to a run that is there.
+        given: see `tracked_run`.
+
+    Raises:
+        InputError: the folder holds another run, or one that is alive or has another config.
+    """
+    goes_on = config["resume"] is not None and may_go_on(folder, config, config["resume"])
+    with ExitStack() as held:
+        with writing(folder):
+            claim = held.enter_context(claimed(folder, goes_on=goes_on, overwrite=config["overwrite"]))
+        kept, checkpoint = resume_point(folder, config, claim.identity) if claim.goes_on else (None, None)
+        if config["resume"] is not None and not claim.goes_on:
+            log.info("%s", begins_anew(folder))
+        with tracked_run(tracker, folder=folder, config=config, kept=kept, identity=claim.identity, **given) as run:
+            yield Session(run, checkpoint)
+
+
+def resume_point(folder: Path, config: dict[str, Any], identity: str) -> tuple[int, Checkpoint | None]:
+    """Return what a resumed run keeps: bytes of metrics.jsonl, and the last checkpoint.
+
+    Raises:
+        InputError: it has another config, or something in the folder is of another run.
+    """
+    if (folder / CONFIG).exists():  # else it was killed before it wrote that
+        check_same(folder, config)
+    check_log(folder, identity)
+    checkpoint = latest(folder / CHECKPOINTS, identity=identity)
+    return (checkpoint.facts["bytes"] if checkpoint else 0), checkpoint
