@@ -18,26 +18,8 @@ from blurr.tasks.results import evaluate_and_save
 from blurr.tasks.saved import SavedTask
 from blurr.tracking.sink import PARENT
 from blurr.tracking.summary import show_summary
-<<<<<<< HEAD
-from blurr.tracking.trackers import tracked_run
-from blurr.training.batch_size import find_batch_size
-from blurr.training.checkpoints import Checkpoint, Checkpointing, latest
-from blurr.training.guard import Guard, Rollback, check_weights, memory_watched
-from blurr.training.learner import Blearner
-from blurr.training.learning_rate import as_numbers, found_rate, learning_rate
-from blurr.training.precision import (
-    check_precision,
-    compile_callbacks,
-    for_compiling,
-    precision_callbacks,
-    seed_everything,
-)
-from blurr.training.progress import TerminalProgress
-from blurr.training.tracking import Reporter, TrackingCallback
-=======
 from blurr.training.precision import seed_everything
 from blurr.training.session import opened
->>>>>>> main
 
 log = logging.getLogger(__name__)
 

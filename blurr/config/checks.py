@@ -40,13 +40,8 @@ KEYS: dict[str, Any] = {
     "report": bool,
     "precision": signatures.alias("blurr.training.precision", "Precision"),
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
-<<<<<<< HEAD
     "compile": signatures.alias("blurr.training.precision", "Compile"),
-    "threads": signatures.alias("blurr.config.annotations", "Threads"),
-=======
-    "compile": signatures.alias("blurr.training.compiling", "Compile"),
     "threads": Threads,
->>>>>>> main
     "objective": Annotated[str, MinLen(1)] | Annotated[list[str], MinLen(1)],
     "output_dir": Annotated[str, MinLen(1)],
     "resume": str | None,

@@ -19,10 +19,9 @@ from blurr.runs.folder import CHECKPOINTS
 from blurr.tasks.base import Task
 from blurr.tracking.run import Run
 from blurr.training.batch_size import find_batch_size
-from blurr.training.compiling import compile_callbacks, for_compiling
 from blurr.training.guard import Guard
 from blurr.training.learner import Blearner
-from blurr.training.precision import check_precision, precision_callbacks
+from blurr.training.precision import check_precision, compile_callbacks, for_compiling, precision_callbacks
 from blurr.training.tracking import Reporter, TrackingCallback
 
 

@@ -10,31 +10,6 @@ import pytest
 from blurr.config import paths
 
 HEAVY = {"torch", "torchvision", "fastai", "transformers", "datasets", "pandas", "mlflow", "sklearn", "pyarrow"}
-<<<<<<< HEAD:tests/contract/test_imports.py
-=======
-FRONT = ("blurr.run", "blurr.cli", "blurr.config.composing", "blurr.config.explain", "blurr.doctor")
-# What a part must not import: everything that stands above it. run → experiment → tasks → modeling, data → hf_objects
-# → data.core; training knows no task, and tracking no training either; runs know nothing but errors. Sweeps and
-# serving stand above the experiment, and below the front.
-FORBIDDEN = {
-    "blurr.runs": tuple(
-        f"blurr.{part.stem}"
-        for part in paths.PACKAGE.iterdir()
-        if part.stem not in ("runs", "errors", "config", "process")
-    ),
-    "blurr.data": ("blurr.text", "blurr.training", "blurr.tracking", "blurr.serve"),
-    "blurr.training": ("blurr.text.tasks", "blurr.serve"),
-    "blurr.tracking": ("blurr.text", "blurr.training", "blurr.serve"),
-    "blurr.models.objects": ("blurr.text.data", "blurr.text.modeling", "blurr.text.tasks", "blurr.tracking"),
-    "blurr.metrics.classification": ("blurr.text.data", "blurr.text.modeling", "blurr.text.tasks", "blurr.tracking"),
-    "blurr.text.data": ("blurr.text.modeling", "blurr.text.tasks", "blurr.tracking"),
-    "blurr.text.modeling": ("blurr.text.tasks", "blurr.tracking"),
-    "blurr.text.tasks": ("blurr.tracking", "blurr.text.data.all", "blurr.text.modeling.all"),
-    "blurr.text": ("blurr.sweep", "blurr.serve"),
-}
-# What may run an experiment, besides the front.
-COMPOSE = ("blurr.experiment", "blurr.plan", "blurr.reproduce", "blurr.serve", "blurr.sweep")
->>>>>>> main:tests/test_contract_imports.py
 FILES = sorted(paths.PACKAGE.rglob("*.py"))
 
 
