@@ -33,7 +33,7 @@ from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.tracking.finding import find_run
 
 OLD = Path(__file__).parents[1] / "old"
-TASK = "blurr.text.sequence_classification.task.SequenceClassification"
+TASK = "blurr.text.tasks.sequence_classification.SequenceClassification"
 pytestmark = [
     pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle"),  # it says so: the file is our own
     pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),  # MLflow's own, as the next
@@ -66,10 +66,10 @@ def test_a_name_that_has_moved_leads_to_what_is_there_and_means_nothing_else(old
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("blurr.models.objects", "blurr.models.objects"),
-        ("blurr.models.objects.HFObjects.arch", "blurr.models.objects.HFObjects.arch"),
-        ("blurr.metrics.classification.Metric", "blurr.metrics.base.Metric"),
-        ("blurr.metrics.classification.Accuracy", "blurr.metrics.classification.Accuracy"),
+        ("blurr.text.hf_objects", "blurr.models.objects"),
+        ("blurr.text.hf_objects.HFObjects.arch", "blurr.models.objects.HFObjects.arch"),
+        ("blurr.text.metrics.Metric", "blurr.metrics.base.Metric"),
+        ("blurr.text.metrics.Accuracy", "blurr.metrics.classification.Accuracy"),
         ("blurr.data.core.RawData", "blurr.data.core.RawData"),
         ("my_module.Mine", "my_module.Mine"),
         ("blurr", "blurr"),
@@ -81,9 +81,9 @@ def test_a_name_of_a_module_a_class_or_a_method_is_found_where_it_is_today(old: 
 
 def test_an_option_of_the_users_own_that_names_moved_modules_is_checked_and_built(work: Path):
     (work / "callbacks").mkdir()
-    mine = "ema:\n  _target_: blurr.training.callbacks.ema.EMA\n  decay: ${half}\n"
+    mine = "ema:\n  _target_: blurr.training.averaging.EMA\n  decay: ${half}\n"
     (work / "callbacks" / "mine.yaml").write_text(mine)
-    metric = "+metrics.mine={_target_: blurr.metrics.classification.Accuracy}"
+    metric = "+metrics.mine={_target_: blurr.text.metrics.Accuracy}"
     cfg = composing.compose([f"task._target_={TASK}", "callbacks=mine", metric, "+half=0.5", "output_dir=out"])
     checks.check(cfg)
     assert isinstance(build(cfg.task), SequenceClassification)
@@ -94,13 +94,7 @@ def test_an_option_of_the_users_own_that_names_moved_modules_is_checked_and_buil
 
 
 @pytest.mark.parametrize(
-    "target",
-    [
-        TASK,
-        "blurr.models.objects.build_model",
-        "blurr.metrics.classification.Accuracy",
-        "blurr.training.callbacks.ema.EMA",
-    ],
+    "target", [TASK, "blurr.text.hf_objects.build_model", "blurr.text.metrics.Accuracy", "blurr.training.averaging.EMA"]
 )
 def test_an_old_name_is_as_listed_as_its_new_one(target: str):
     assert target not in trust.shipped_targets()
@@ -110,7 +104,7 @@ def test_an_old_name_is_as_listed_as_its_new_one(target: str):
 
 def test_an_old_name_of_what_is_not_listed_is_refused():
     with pytest.raises(InputError, match="not among what a file may have blurr make"):
-        trust.check_config({"a": {"_target_": "blurr.tasks.saved.load_task"}}, where="it", remedy="")
+        trust.check_config({"a": {"_target_": "blurr.text.tasks.saved.load_task"}}, where="it", remedy="")
 
 
 def test_a_model_is_served_by_mlflow_and_predicts_as_it_did(finished: Path):
@@ -129,7 +123,7 @@ def test_a_model_folder_is_evaluated_to_the_scores_that_it_had(finished: Path):
 def test_a_finished_run_is_reported_and_run_again(finished: Path):
     assert finished / files.REPORT in write_report(Record(finished))
     config = yaml.safe_load((finished / files.CONFIG).read_text())
-    config["tracking"] = {"_target_": "blurr.tracking.trackers.NoTracker"}
+    config["tracking"] = {"_target_": "blurr.tracking.run.NoTracker"}
     (finished / files.CONFIG).write_text(yaml.safe_dump(config))
     before, after = reproduce("finished", uri="sqlite:///none.db")
     assert "data" not in [name for name, *_ in before]
@@ -165,6 +159,6 @@ def test_an_exported_learner_is_loaded_by_the_load_learner_of_the_facades(export
 
 
 def test_an_export_that_names_what_is_gone_says_so(export: Path, monkeypatch):
-    monkeypatch.setitem(MOVED, "blurr.text.sequence_classification.task", "blurr.text.nowhere")
+    monkeypatch.setitem(MOVED, "blurr.text.tasks.sequence_classification", "blurr.text.nowhere")
     with pytest.raises(InputError, match=r"needs blurr\.text\.tasks\.sequence_classification\.\w+, which"):
         modeling.load_learner(export)
