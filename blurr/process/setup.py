@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Literal
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 VARIABLE = "OMP_NUM_THREADS"
 
