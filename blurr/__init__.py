@@ -1,3 +1,3 @@
 """blurr: train, evaluate and track Hugging Face transformers with fastai, from one command line."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
