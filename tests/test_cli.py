@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from blurr import doctor
+from blurr import __version__, doctor
 from blurr.config import paths
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def test_help_names_every_command(blurr, words):
 
 
 def test_version_is_said(blurr):
-    assert blurr("--version").stdout == "blurr 0.1.0\n"
+    assert blurr("--version").stdout == f"blurr {__version__}\n"
 
 
 def test_an_unknown_command_is_refused(blurr):
