@@ -17,8 +17,7 @@ from omegaconf import DictConfig
 from ray.exceptions import RayActorError, RayTaskError
 
 from blurr.config.annotations import Count, NonNegative, Positive
-from blurr.sweep.fork_server import Stop
-from blurr.sweep.messages import Ended, Event, Job
+from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
 
 POLL_SECONDS = 0.1

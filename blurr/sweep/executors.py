@@ -11,8 +11,8 @@ from typing import Protocol
 
 from blurr.config.annotations import MOST_WORKERS, Count
 from blurr.errors import InputError, ResourceError
-from blurr.sweep.fork_server import Stop, keep
-from blurr.sweep.messages import Ended, Event, Job
+from blurr.sweep.fork_server import keep
+from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
 
 

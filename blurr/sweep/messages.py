@@ -30,6 +30,14 @@ class Job:
     memory: float | None
 
 
+@dataclass
+class Stop:
+    """The wish that a trial stop: `reason` where it failed by this, '' where the whole sweep is interrupted."""
+
+    number: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class Started:
     """A trial has a process of its own now."""
