@@ -117,8 +117,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     before, after = reproduce(arguments.run, uri=arguments.uri, changes=arguments.changes, trusted=arguments.trust)
     for title, rows in (("what is different now", before), ("metrics that came out differently", after)):
         table = Table(title, "then", "now", box=None, pad_edge=False)
-        for row in rows or [("nothing",)]:
+        for row in rows:
             table.add_row(*row)
+        if not rows:
+            table.add_row("nothing")
         terminal().print("\n", table)
     return 1 if after else 0
 
