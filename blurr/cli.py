@@ -30,10 +30,10 @@ def main() -> None:
             parser = _parser()
             arguments, others = parser.parse_known_args(words or ["--help"])
             # argparse takes no more values for an optional argument after a flag
-            if others and not ("words" in arguments and all("=" in word and word[:1] != "-" for word in others)):
+            if others and not ("overrides" in arguments and all("=" in word and word[:1] != "-" for word in others)):
                 parser.error(f"unrecognized arguments: {' '.join(others)}")
             if others:
-                arguments.words = [*arguments.words, *others]
+                arguments.overrides = [*arguments.overrides, *others]
             command: Callable[[argparse.Namespace], int] = arguments.command
             raise SystemExit(command(arguments))
 

@@ -21,19 +21,19 @@ from blurr.serve.batching import Batcher, Overloaded
 from blurr.serve.predictor import Predictor
 
 PAGE, DOCS = (Path(__file__).with_name(name) for name in ("page.html", "docs.html"))
-MOST_OF_A_NUMBER = 1024  # a whole number among the options, such as new tokens, is no larger
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+MOST_OF_A_NUMBER = 1024  # of an integer option, such as new tokens, so that no request keeps the model for hours
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # buckets of the histogram of batch sizes
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request, and all that wait, may ask for.
+    """What is refused.
 
     Args:
-        items: in a request.
-        bytes: of a request.
-        seconds: after which a request is answered with an error.
-        waiting: items that may wait before further ones are refused.
+        items: number of items in a request.
+        bytes: size of a request.
+        seconds: time after which a request is answered with an error.
+        waiting: number of items that may wait before requests are refused.
     """
 
     items: int = 256
@@ -43,7 +43,7 @@ class Limits:
 
 
 class Numbers:
-    """What Prometheus reads at /metrics."""
+    """The metrics that Prometheus reads at /metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -55,12 +55,7 @@ class Numbers:
 
 
 def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
-    """Make the application: /predict, /health, /ready, /metrics, /docs, and a page to try the model at /.
-
-    Args:
-        predictor: the model.
-        limits: see `Limits`.
-    """
+    """Make the application: /predict, /health, /ready, /metrics, /docs, and a page to try the model at /."""
     limits, numbers = limits or Limits(), Numbers()
     batcher = Batcher(predictor, most=predictor.batch_size, limit=limits.waiting, seen=numbers.batches.observe)
 
@@ -74,7 +69,7 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         await asyncio.wait([running])
 
     said = f"{_kind(predictor)}, a model trained by blurr."
-    # FastAPI's own pages of the schema ask other machines for their scripts
+    # FastAPI's own pages load their scripts from other machines
     app = FastAPI(title="blurr", description=said, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.ready = False
     app.add_middleware(Limiting, limits=limits, numbers=numbers)
@@ -88,14 +83,9 @@ def _kind(predictor: Predictor) -> str:
 
 
 class Limiting:
-    """Refuse what is too large before it is read, and count and time what is answered.
+    """Refuse requests that are too large before they are read; count and time the others.
 
-    Plain ASGI: FastAPI's own decorator for this costs as much as a short text does.
-
-    Args:
-        app: what answers.
-        limits: see `Limits`.
-        numbers: which are kept.
+    Plain ASGI, because FastAPI's own decorator for middleware takes as long as predicting a short text.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, numbers: Numbers) -> None:
@@ -127,12 +117,12 @@ class Limiting:
 
 
 def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
-    """Make the type of a request, of what the task reads and may be asked for."""
+    """Make the type of a request from the roles and options of the task."""
     required = predictor.saved.task.schema.required
     closed = ConfigDict(extra="forbid")
     example = predictor.example
-    words = any(isinstance(value, list) for value in example.values())
-    kind: Any = str | list[str] if words else str
+    has_lists = any(isinstance(value, list) for value in example.values())
+    kind: Any = str | list[str] if has_lists else str
     roles: Any = {role: (kind, ...) if role in required else (kind | None, None) for role in predictor.roles}
     bounded: dict[type, Any] = {int: Annotated[int, Field(ge=1, le=MOST_OF_A_NUMBER)]}
     options: Any = {name: (bounded.get(t, t) | None, None) for name, t in predictor.options.items()}
@@ -161,16 +151,16 @@ def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: L
             raise HTTPException(504, f"No answer within {limits.seconds:g} seconds.") from None
         except Overloaded:
             raise HTTPException(503, "Too many requests wait already.", {"Retry-After": "1"}) from None
-        for place, result in enumerate(results):
+        for index, result in enumerate(results):
             if isinstance(result, InputError):
-                raise HTTPException(422, f"inputs[{place}]: {result}")
-        return JSONResponse({"predictions": results})  # as it is: FastAPI would copy and check every number of it
+                raise HTTPException(422, f"inputs[{index}]: {result}")
+        return JSONResponse({"predictions": results})  # FastAPI would copy and check every number of another type
 
 
 def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Numbers) -> None:
     roles, example = list(predictor.roles), predictor.example
     known = {"task": _kind(predictor), "model": predictor.hf.arch, "roles": roles, "example": example}
-    # "<" would end the script that the JSON is put into
+    # "</script>" in a text would end the script that the JSON is put into
     page = PAGE.read_text(encoding="utf-8").replace("/*KNOWN*/", json.dumps(known).replace("<", "\\u003c"))
     docs = DOCS.read_text(encoding="utf-8")
 
@@ -184,12 +174,12 @@ def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Nu
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Say that the process lives."""
+        """Answer if the process lives."""
         return {"status": "alive"}
 
     @app.get("/ready")
     async def ready(request: Request) -> dict[str, str]:
-        """Say that the model is loaded and answers; 503 while it is not."""
+        """Answer if the model is loaded; 503 if it is not."""
         if not request.app.state.ready:
             raise HTTPException(503, "The model is not ready.")
         return {"status": "ready", "task": _kind(predictor)}

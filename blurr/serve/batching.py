@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from blurr.serve.predictor import Predictor
 
 
-class Overloaded(Exception):  # noqa: N818  # no error of the program's
-    """Raised where more items wait than the limit allows."""
+class Overloaded(Exception):  # noqa: N818  # not an error of the program
+    """Raised if more items wait than the limit allows."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,15 @@ class Waiting:
 
 
 class Batcher:
-    """A queue before a model: whenever the model is free, it gets all that waits and asks for the same.
+    """A queue for a model: whenever the model is free, it gets the waiting requests that have the same options.
 
     A single request never waits for others; under load the batches grow by themselves.
 
     Args:
-        predictor: the model; it runs in one thread of its own, so that the server goes on answering.
-        most: items in a batch.
-        limit: items that may wait.
-        seen: is told the size of each batch.
+        predictor: the model; it runs in a thread of its own, so that the server can answer meanwhile.
+        most: number of items in a batch; only a request that is larger by itself exceeds it.
+        limit: number of items that may wait.
+        seen: called with the size of each batch.
     """
 
     def __init__(self, predictor: Predictor, *, most: int, limit: int, seen: Callable[[int], None]) -> None:
@@ -42,11 +43,11 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """How many items wait."""
+        """The number of waiting items."""
         return sum(len(each.items) for each in self.waiting)
 
     async def predict(self, items: Sequence[Any], options: Mapping[str, Any]) -> list[Any]:
-        """Predict on the items of a request; a bad one gives its InputError.
+        """Predict the items of a request, see `Predictor.predict_each`.
 
         Raises:
             Overloaded: too many items wait already.
@@ -59,7 +60,7 @@ class Batcher:
         return await request.answer
 
     async def run(self) -> None:
-        """Serve the queue, until this is cancelled."""
+        """Serve the queue until this is cancelled."""
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -70,15 +71,13 @@ class Batcher:
                     continue
                 items = [item for each in batch for item in each.items]
                 self.seen(len(items))
-                await self._answer(batch, loop.run_in_executor(self._thread, self._call, items, batch[0].options))
+                call = partial(self.predictor.predict_each, items, **batch[0].options)
+                await self._answer(batch, loop.run_in_executor(self._thread, call))
         finally:
             self._thread.shutdown(wait=True)
 
-    def _call(self, items: list[Any], options: Mapping[str, Any]) -> list[Any]:
-        return self.predictor.predict_each(items, **options)
-
     def _next(self) -> list[Waiting]:
-        """Take the first request, and those that ask for the same as long as they fit; forget who has gone."""
+        """Take the first request, and those with the same options that fit; drop those nobody waits for any more."""
         self.waiting = [each for each in self.waiting if not each.answer.done()]
         batch: list[Waiting] = []
         for each in self.waiting:

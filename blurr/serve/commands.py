@@ -17,21 +17,19 @@ from blurr.runs.folder import holds_run
 
 NAMES = ["predict", "evaluate", "serve", "export", "push"]
 WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
-UNTRAINED = "for a checkpoint that no run of blurr has left: its task and settings, e.g. task=summarization"
+UNTRAINED = "for a checkpoint that blurr did not train: its task and settings, e.g. task=summarization"
 FORMATS = ("onnx", "transformers", "fastai")
 QUOTES = ("auto", "fields", "text")
-SOME_FAILED = 1
+SOME_FAILED = 1  # exit code
 
 
 def add_serving(commands: Any) -> None:
     """Add the commands to the parser of `blurr`.
 
     Args:
-        commands: what `add_subparsers` gave.
+        commands: the result of `add_subparsers`.
     """
-    predict = commands.add_parser("predict", help="predict on the rows of a file: csv, tsv, jsonl, parquet …")
-    predict.add_argument("where", help=WHERE)
-    predict.add_argument("words", nargs="*", help=UNTRAINED)
+    predict = _add(commands, "predict", _predict, "predict on the rows of a file: csv, tsv, jsonl, parquet …")
     predict.add_argument("--input", required=True, help="the file with the rows, a folder, or a pattern in quotes")
     predict.add_argument("--output", type=Path, required=True, help="the file to write; its suffix says the format")
     predict.add_argument("--column", action="append", default=[], metavar="ROLE=COLUMN", help="e.g. text=review")
@@ -41,51 +39,37 @@ def add_serving(commands: Any) -> None:
     predict.add_argument("--quotes", choices=QUOTES, default="auto", help="whether they enclose cells or are text")
     predict.add_argument("--sheet", default="0", help="number, from 0, or name of the sheet of an xlsx file")
     predict.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="e.g. num_beams=4")
-    predict.set_defaults(command=_predict)
-    evaluate = commands.add_parser("evaluate", help="score a trained model on other data, by the metrics of its run")
-    evaluate.add_argument("where", help=WHERE)
-    evaluate.add_argument(
-        "words", nargs="+", help=f"as for `blurr run`, e.g. data=files data.test=new.csv; {UNTRAINED}"
-    )
-    evaluate.add_argument("--split", help="the split to score (default: test where there is one, else valid)")
+    said = f"as for `blurr run`, e.g. data=files data.test=new.csv; {UNTRAINED}"
+    evaluate = _add(commands, "evaluate", _evaluate, "score a trained model on other data, by its run's metrics", said)
+    evaluate.add_argument("--split", help="the split to score (default: test if there is one, else valid)")
     evaluate.add_argument("--output", type=Path, help="the folder for scores and predictions")
-    evaluate.set_defaults(command=_evaluate)
-    serve = commands.add_parser("serve", help="answer requests with a trained model, over HTTP")
-    serve.add_argument("where", help=WHERE)
-    serve.add_argument("words", nargs="*", help=UNTRAINED)
+    serve = _add(commands, "serve", _serve, "answer requests with a trained model, over HTTP")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
     serve.add_argument("--timeout", type=float, default=30.0, help="seconds for a request (default: %(default)s)")
-    serve.add_argument("--max-bytes", type=int, default=1_000_000, help="of a request (default: %(default)s)")
-    serve.set_defaults(command=_serve)
-    export = _add_export(commands)
-    _add_push(commands)
-    for command in (predict, evaluate, serve, export):
-        add_trust(command)
-        command.add_argument("--batch-size", type=int, help="rows (default: 32, and on a CPU as make 2048 tokens)")
-
-
-def _add_export(commands: Any) -> argparse.ArgumentParser:
-    export: argparse.ArgumentParser = commands.add_parser(
-        "export", help="write a trained model for others to run: ONNX, transformers, fastai"
-    )
-    export.add_argument("where", help=WHERE)
-    export.add_argument("words", nargs="*", help=UNTRAINED)
+    serve.add_argument("--max-bytes", type=int, default=1_000_000, help="size of a request (default: %(default)s)")
+    export = _add(commands, "export", _export, "write a trained model for others to run: ONNX, transformers, fastai")
     export.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
     export.add_argument("--output", type=Path, required=True, help="a new folder")
     export.add_argument("--quantize", action="store_true", help="8-bit weights and arithmetic, for onnx")
-    export.set_defaults(command=_export)
-    return export
-
-
-def _add_push(commands: Any) -> None:
     push = commands.add_parser("push", help="upload a trained model with its card to the Hugging Face Hub")
+    push.set_defaults(command=_push)
     push.add_argument("where", help=f"{WHERE}, or the folder of an export")
-    push.add_argument("repo", help="owner/name; made where there is none")
+    push.add_argument("repo", help="owner/name; it is created if it does not exist")
     push.add_argument("--private", action="store_true", help="let nobody else see it")
     push.add_argument("--revision", help="the branch (default: the main one)")
-    push.add_argument("--message", help="of the commit")
-    push.set_defaults(command=_push)
+    push.add_argument("--message", help="the commit's message")
+
+
+def _add(commands: Any, name: str, command: Any, described: str, needed: str = "") -> argparse.ArgumentParser:
+    """Add a command that loads a model; `needed` is the help of its overrides if it does not work without any."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=described)
+    parser.set_defaults(command=command)
+    parser.add_argument("where", help=WHERE)
+    parser.add_argument("overrides", nargs="+" if needed else "*", help=needed or UNTRAINED)
+    add_trust(parser)
+    parser.add_argument("--batch-size", type=int, help="rows (default: 32; on a CPU as many as make 2048 tokens)")
+    return parser
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -94,23 +78,25 @@ def _predict(arguments: argparse.Namespace) -> int:
     from blurr.data.formats.content import FileOptions
     from blurr.serve.files import predict_file
 
-    options = typed(pairs("--option", arguments.option), predictor.options)
-    columns = pairs("--column", arguments.column)
-    reading = FileOptions(
-        format=arguments.format,
-        encoding=arguments.encoding,
-        delimiter=arguments.delimiter,
-        quotes=arguments.quotes,
-        sheet=int(arguments.sheet) if arguments.sheet.isdecimal() else arguments.sheet,
+    tally = predict_file(
+        predictor,
+        arguments.input,
+        arguments.output,
+        columns=pairs("--column", arguments.column),
+        options=typed(pairs("--option", arguments.option), predictor.options),
+        reading=FileOptions(
+            format=arguments.format,
+            encoding=arguments.encoding,
+            delimiter=arguments.delimiter,
+            quotes=arguments.quotes,
+            sheet=int(arguments.sheet) if arguments.sheet.isdecimal() else arguments.sheet,
+        ),
     )
-    outcome = predict_file(
-        predictor, arguments.input, arguments.output, columns=columns, options=options, reading=reading
-    )
-    for row, reason in outcome.named.items():
+    for row, reason in tally.named.items():
         sys.stderr.write(f"row {row}: {reason}\n")
-    failed = f", {outcome.failed:,} of them without a prediction (see the column error)" if outcome.failed else ""
-    sys.stderr.write(f"{outcome.rows:,} rows in {outcome.seconds:.1f} s{failed}: {arguments.output}\n")
-    return SOME_FAILED if outcome.failed else 0
+    failed = f", {tally.failed:,} of them without a prediction (see the column error)" if tally.failed else ""
+    sys.stderr.write(f"{tally.rows:,} rows in {tally.seconds:.1f} s{failed}: {arguments.output}\n")
+    return SOME_FAILED if tally.failed else 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -124,10 +110,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     folder = arguments.output or Path("outputs", "evaluations", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
     if holds_run(folder):
         raise InputError(f"--output {folder} holds a run, whose scores and predictions stay. Name another folder.")
-    split, evaluation = evaluate(predictor, arguments.words, split=arguments.split, trusted=arguments.trust)
+    split, evaluation = evaluate(predictor, arguments.overrides, split=arguments.split, trusted=arguments.trust)
     write(folder, split, evaluation, predictor.saved.task.target.text_reports(evaluation.rows))
-    console = terminal()
-    outcome = Outcome()
+    console, outcome = terminal(), Outcome()
     outcome.add(split, evaluation)
     console.print(table_of_scores(outcome.scores, outcome.notes))
     for label, text in {**outcome.lines(), "outputs": str(folder)}.items():
@@ -162,11 +147,11 @@ def _answer_requests(arguments: argparse.Namespace, listening: socket.socket) ->
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take a port, without listening to it yet.
+    """Return a socket that has a port, and does not listen yet.
 
     Raises:
-        InputError: there is no such port or host, or only the system may use it.
-        ResourceError: another program has it.
+        InputError: the port or host does not exist, or only the system may use it.
+        ResourceError: another program uses the port.
     """
     if not 0 <= port < 2**16:
         raise InputError(f"--port {port}: a port is a number from 0 to 65535.")
@@ -178,13 +163,10 @@ def bind(host: str, port: int) -> socket.socket:
             made.bind(address)
             undo.pop_all()
     except OSError as error:
+        at = f"--host {host} --port {port}"
         if error.errno == errno.EADDRINUSE:
-            raise ResourceError(
-                f"--port {port} of {host} is in use by another program. Give another --port."
-            ) from error
-        raise InputError(
-            f"--host {host} --port {port}: this machine cannot listen there ({error.strerror})."
-        ) from error
+            raise ResourceError(f"{at}: another program uses this port. Give another --port.") from error
+        raise InputError(f"{at}: this machine cannot listen there ({error.strerror}).") from error
     return made
 
 
@@ -210,19 +192,13 @@ def _push(arguments: argparse.Namespace) -> int:
     from blurr.serve.model_folder import model_folder
     from blurr.serve.pushing import push
 
-    url = push(
-        model_folder(arguments.where),
-        arguments.repo,
-        private=arguments.private,
-        revision=arguments.revision,
-        message=arguments.message,
-    )
-    terminal().print(url, soft_wrap=True)
+    options = {name: getattr(arguments, name) for name in ("private", "revision", "message")}
+    terminal().print(push(model_folder(arguments.where), arguments.repo, **options), soft_wrap=True)
     return 0
 
 
 def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
-    """Load the model that a command names, in a process that is blurr's own."""
+    """Load the model that a command names, and prepare the process for it."""
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: a batch has at least one row.")
     from blurr.config import composing
@@ -239,29 +215,29 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     setup.collect_as_usual()
-    if arguments.command is not _evaluate and arguments.words and is_model_folder(arguments.where):
+    if arguments.command is not _evaluate and arguments.overrides and is_model_folder(arguments.where):
         raise InputError(
             f"{arguments.where} is the model of a run, which knows its task and its settings. Leave out "
-            f"{' '.join(arguments.words)}."
+            f"{' '.join(arguments.overrides)}."
         )
     options = {"batch_size": arguments.batch_size, "device": device, "trusted": arguments.trust}
-    return Predictor.load(arguments.where, words=arguments.words, **options)
+    return Predictor.load(arguments.where, words=arguments.overrides, **options)
 
 
-def pairs(flag: str, words: Sequence[str]) -> dict[str, str]:
-    """Read words of the form `name=value`.
+def pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
+    """Read the values of a flag that have the form `name=value`.
 
     Raises:
-        InputError: a word has no `=`.
+        InputError: a value has no `=`.
     """
-    for word in words:
-        if "=" not in word:
-            raise InputError(f"{flag} {word}: give a name and a value, as in {flag} name=value.")
-    return dict(word.split("=", 1) for word in words)
+    for each in given:
+        if "=" not in each:
+            raise InputError(f"{flag} {each}: give a name and a value, as in {flag} name=value.")
+    return dict(each.split("=", 1) for each in given)
 
 
 def typed(values: Mapping[str, str], types: Mapping[str, type]) -> dict[str, Any]:
-    """Read values as the types of their names; a name without a type stays text, for others to refuse.
+    """Convert values to the types of their names; one without a type stays text, for others to refuse.
 
     Raises:
         InputError: a value is not of its type.

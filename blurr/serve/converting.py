@@ -1,4 +1,4 @@
-"""Make a csv, tsv or parquet file of JSON lines, a thousand rows at a time."""
+"""Convert JSON lines to csv, tsv or parquet, a thousand rows at a time."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from blurr.data.formats.content import Row
 from blurr.errors import InputError, nearest, writing
 
 T = TypeVar("T")
-ROWS = 1000  # that are in memory at a time
+ROWS = 1000  # in memory at a time
 
 
 def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:
@@ -27,11 +27,7 @@ def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:
 
 
 def check_target(path: Path) -> None:
-    """Refuse a file to write whose name says no format that there is a writer for.
-
-    Raises:
-        InputError: names what there is.
-    """
+    """Raise an InputError if there is no writer for the suffix of a file."""
     if path.suffix.lower() not in WRITERS:
         raise InputError(
             f"{path} is of no known format.{nearest(path.suffix, WRITERS)} Give a file whose name ends in one of "
@@ -40,16 +36,12 @@ def check_target(path: Path) -> None:
 
 
 def convert(part: Path, target: Path) -> None:
-    """Make the target, of the format that its suffix names, of a jsonl file with its rows, and delete that file.
+    """Convert a jsonl file to the format of the target's suffix, and delete it; the target is whole or not there.
 
-    Columns and types are known only when all rows are: so the rows are read twice, a thousand at a time.
-
-    Args:
-        part: the jsonl file.
-        target: what to make; it is whole or not there.
+    The rows are read twice, because columns and types are known only after the last one.
 
     Raises:
-        InputError: parquet cannot hold values of several types in a column.
+        InputError: a column has values of several types, which parquet cannot hold.
         ResourceError: the target cannot be written; the jsonl file stays.
     """
     made = target.with_name(f"{target.name}.converted")
@@ -71,7 +63,7 @@ def _records(part: Path) -> Iterator[Row]:
 
 
 def _flat(row: Row) -> Row:
-    """Write what a cell cannot hold as JSON, and the fields of a prediction as `prediction.label` and so on."""
+    """Flatten the fields of a prediction to `prediction.label` and so on, and write other lists and dicts as JSON."""
     flat: Row = {}
     for name, value in row.items():
         fields = {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
@@ -102,13 +94,13 @@ def _write_parquet(part: Path, made: Path) -> None:
 def _table(rows: list[Row], schema: pa.Schema | None = None) -> pa.Table:
     if schema is not None:
         return pa.Table.from_pylist(rows, schema=schema)
-    names = dict.fromkeys(name for row in rows for name in row)  # from_pylist looks at the first row alone
+    names = dict.fromkeys(name for row in rows for name in row)  # from_pylist takes the columns of the first row only
     return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
 WRITERS: dict[str, Callable[[Path, Path], None] | None] = {
     ".csv": _write_csv,
     ".tsv": partial(_write_csv, delimiter="\t"),
-    ".jsonl": None,  # rows are kept as such until all are there
+    ".jsonl": None,  # the rows are in this format already
     ".parquet": _write_parquet,
 }

@@ -25,29 +25,30 @@ from blurr.tasks.saved import FILE, SavedTask
 
 
 def evaluate(
-    predictor: Predictor, words: Sequence[str], *, split: str | None = None, trusted: Sequence[str] = ()
+    predictor: Predictor, overrides: Sequence[str], *, split: str | None = None, trusted: Sequence[str] = ()
 ) -> tuple[str, Evaluation]:
     """Score a model.
 
     Args:
         predictor: the model.
-        words: as for `blurr run`: the data (`data=files data.test=new.csv`), and other metrics than those of its run.
-        split: the one to score; `None` takes `test` where there is one, else `valid`.
-        trusted: packages whose metrics the model's file may name, besides what `blurr.config.trust` lists.
+        overrides: as for `blurr run`: the data (`data=files data.test=new.csv`), and other metrics than the run's.
+        split: the split to score; `None` takes `test` if there is one, else `valid`.
+        trusted: packages whose metrics the model's file may name, besides those that `blurr.config.trust` lists.
 
     Returns:
-        The split that was scored, and what the model does on it.
+        The name of the scored split, and the result.
 
     Raises:
-        InputError: the words, the data or the split are not what they should be.
+        InputError: an override, the data or the split is wrong.
     """
     task, hf = predictor.saved.task, predictor.hf
-    cfg, schema = composed(predictor.saved, words), task.row_schema(hf)
+    cfg, schema = composed(predictor.saved, overrides), task.row_schema(hf)
     raw: RawData = build(cfg.data, schema=schema)
     chosen = split or ("test" if "test" in raw.splits else "valid")
     if chosen not in raw.splits:
         raise InputError(f"--split {chosen}: {raw.source} has the splits {sorted(raw.splits)}.")
-    metrics = build(cfg.metrics if _names_metrics(words) else kept_metrics(predictor.saved, trusted))
+    names_metrics = any(each.lstrip("+~").startswith("metrics") for each in overrides)
+    metrics = build(cfg.metrics if names_metrics else kept_metrics(predictor.saved, trusted))
     rows = with_known_labels(replace(raw, splits=DatasetDict({chosen: raw.splits[chosen]})), schema)
     size = predictor.batch_size
     dls = task.dataloaders(rows, hf, Loader(batch_size=size, eval_batch_size=size, cache=cfg.loader.cache))
@@ -55,46 +56,42 @@ def evaluate(
     return chosen, task.evaluate(learner, rows, chosen)
 
 
-def composed(saved: SavedTask, words: Sequence[str]) -> DictConfig:
-    """Compose and check a config of the task, of which the data counts; its columns are those of the run.
+def composed(saved: SavedTask, overrides: Sequence[str]) -> DictConfig:
+    """Compose and check a config with the data to score; the columns are the run's if the option of `data` is.
 
     Raises:
-        InputError: a word is wrong, or says of no rows.
+        InputError: an override is wrong, or none names rows.
     """
-    data = next((word.partition("=")[2] for word in words if word.startswith("data=")), None)
+    data = next((each.partition("=")[2] for each in overrides if each.startswith("data=")), None)
     columns = saved.columns if data == saved.choices.get("data") else {}
-    kept = [f"data.columns.{role}={_word(column)}" for role, column in columns.items() if column is not None]
-    # a plus adds a role that the task's YAML does not name, and changes one that it does
-    task = [] if task_of(words) is not None else [f"task={saved.choices.get('task')}"]
-    cfg = composing.compose([*task, *(f"++{word}" for word in kept), *words])
+    # a plus adds a role that the task's YAML lacks, and changes one that it has
+    kept = [f"++data.columns.{role}={_quoted(column)}" for role, column in columns.items() if column is not None]
+    task = [] if task_of(overrides) is not None else [f"task={saved.choices.get('task')}"]
+    cfg = composing.compose([*task, *kept, *overrides])
     if OmegaConf.is_missing(cfg.data, "train"):
         rows = cfg.data.test or cfg.data.valid
         if rows is None:
             raise InputError("Say which rows to score the model on, such as data=files data.test=new.csv.")
-        # nothing is trained: they stand for the rows that a loader of files asks for, and are read for no more
+        # nothing is trained, but a reader of files needs a train split: the rows to score stand in for it
         cfg.data.train = rows
         cfg.data.valid = cfg.data.valid or rows
     checks.check(cfg)
     return cfg
 
 
-def _word(column: Any) -> str:
-    """Write a column, or a list of them, as Hydra reads text."""
+def _quoted(column: Any) -> str:
+    """Quote a column, or a list of them, for Hydra's parser."""
     if isinstance(column, str):
         doubled = re.sub(r"\\+(?='|$)", lambda found: 2 * found[0], column)  # backslashes before a quote
         return "'" + doubled.replace("'", "\\'") + "'"
-    return f"[{','.join(_word(str(each)) for each in column)}]"
-
-
-def _names_metrics(words: Sequence[str]) -> bool:
-    return any(word.lstrip("+~").startswith("metrics") for word in words)
+    return f"[{','.join(_quoted(str(each)) for each in column)}]"
 
 
 def kept_metrics(saved: SavedTask, trusted: Sequence[str] = ()) -> DictConfig:
-    """Give the config of the metrics of the run.
+    """Return the config of the run's metrics.
 
     Raises:
-        InputError: one of them is not listed in `blurr.config.trust`, nor in a trusted package.
+        InputError: a metric is neither listed in `blurr.config.trust` nor part of a trusted package.
     """
     remedy = f"Name the metrics: metrics=[accuracy]. {TRUST}"
     check_config({"metrics": saved.metrics}, where=FILE, remedy=remedy, trusted=trusted)
@@ -102,10 +99,10 @@ def kept_metrics(saved: SavedTask, trusted: Sequence[str] = ()) -> DictConfig:
 
 
 def write(folder: Path, split: str, evaluation: Evaluation, reports: dict[str, str]) -> None:
-    """Write scores, rows and reports as a run does.
+    """Write scores, rows and reports into the files that a run also writes.
 
     Raises:
-        ResourceError: they cannot be written.
+        ResourceError: the folder cannot be written.
     """
     scores = {metric_key(split, name): value for name, value in evaluation.metrics.items()}
     with writing(folder, "Make room, or choose another --output."):

@@ -1,4 +1,4 @@
-"""Write a trained model in a form that others run: a folder of transformers, a fastai export, ONNX graphs."""
+"""Write a trained model in a form that other libraries run: transformers, fastai or ONNX."""
 
 import shutil
 from contextlib import ExitStack
@@ -19,18 +19,18 @@ from blurr.tasks.saved import save_model, save_task
 from blurr.training.inference import infer_windows
 
 LEARNER = "learner.pkl"
-ROWS = 100  # generated, on which an export is compared with the model that it is of
-BEGUN = 8  # tokens of a text that a decoder is given, to compare what it goes on with
+ROWS = 100  # generated rows on which an export is compared with its model
+BEGUN = 8  # tokens that a decoder is given, to compare the logits of the next ones
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far an export is from the model that it is of.
+    """How an export differs from its model.
 
     Attributes:
-        rows: on which both have been run.
-        difference: the largest between two logits.
-        alike: rows for which both give the same answer, but for its scores.
+        rows: number of rows that both have predicted on.
+        difference: the largest absolute difference between two logits.
+        alike: number of rows with the same answer, scores aside.
     """
 
     rows: int
@@ -43,16 +43,16 @@ class Parity:
 
 
 def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = False) -> None:
-    """Write a model.
+    """Write a model into a new or empty folder.
 
     Args:
         predictor: the model, on the CPU.
-        folder: a new or empty one.
+        folder: the folder.
         form: `onnx`, `transformers` or `fastai`.
         quantize: see `export_graphs`.
 
     Raises:
-        InputError: the folder has files already, or the model cannot be exported so.
+        InputError: the folder has files already, or the model cannot be exported in this form.
         ResourceError: the folder cannot be written.
     """
     if quantize and form != "onnx":
@@ -64,7 +64,7 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
         raise InputError(f"--output {folder} is there already, and not empty. Name a new folder.")
     with writing(folder), ExitStack() as undo:
         folder.mkdir(parents=True, exist_ok=True)
-        undo.callback(shutil.rmtree, folder)  # half an export would be taken for one
+        undo.callback(shutil.rmtree, folder)  # half an export would be mistaken for a whole one
         _write(predictor, folder, form=form, quantize=quantize)
         seal(folder, identity=sealed_by(source) if source is not None and is_sealed(source) else None)
         if source is not None and (source / CARD).is_file():
@@ -84,7 +84,7 @@ def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> 
 
 
 def _two_rows(predictor: Predictor) -> Inputs:
-    """Give a batch of what the model reads of two rows, neither padded, and of the length of the shorter one."""
+    """Return the inputs of two rows without padding, `(2, sequence)`, cut to the shorter one."""
     learner = predictor.learner
     batch = next(iter(learner.dls.test_dl(predictor.examples(2), bs=2)))[0]
     length = int(batch["attention_mask"].sum(1).min())
@@ -93,7 +93,7 @@ def _two_rows(predictor: Predictor) -> Inputs:
 
 
 def parity(predictor: Predictor, other: Predictor, rows: int = ROWS) -> Parity:
-    """Compare what two forms of one model say of generated rows."""
+    """Compare the predictions of two forms of one model on generated rows."""
     items = predictor.examples(rows)
     pairs = zip(_logits(predictor, items), _logits(other, items), strict=True)
     difference = max(float((one - two).abs().max()) for one, two in pairs)
@@ -102,7 +102,7 @@ def parity(predictor: Predictor, other: Predictor, rows: int = ROWS) -> Parity:
 
 
 def _logits(predictor: Predictor, items: list[Any]) -> list[torch.Tensor]:
-    """Give the logits of each window of the items, of its real tokens where there is one for each."""
+    """Return the logits of each window of the items; those per token without the padding."""
     model = predictor.learner.model
 
     def step(x: Inputs) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Predict on all rows of a file, some batches at a time, and write them with their predictions to another."""
+"""Predict on all rows of a file, a few batches at a time, and write rows and predictions to another file."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -21,19 +21,19 @@ from blurr.serve.predictor import Predictor
 
 AS_USUAL = FileOptions()
 PREDICTION, ERROR = "prediction", "error"  # the columns that are added
-POOL = 32  # batches of rows in memory, among which rows of similar length are put together
-MOST_NAMED = 10  # failed rows
+POOL = 32  # batches in memory; rows of similar length are put together within them
+MOST_NAMED = 10  # failed rows that are reported
 
 
 @dataclass
 class Tally:
-    """What became of the rows of a file.
+    """How many rows of a file were predicted on.
 
     Attributes:
-        rows: Number of rows.
-        failed: Number of rows without a prediction.
-        named: Number, from 1, of the first failed rows, and the reason.
-        seconds: How long it took.
+        rows: number of rows.
+        failed: number of rows without a prediction.
+        named: number, counted from 1, of the first failed rows, with the reason.
+        seconds: time for all rows.
     """
 
     rows: int = 0
@@ -63,28 +63,29 @@ def predict_file(
 ) -> Tally:
     """Predict on the rows of a file.
 
-    A row that cannot be predicted on is written with its `error`, and does not stop the others. Of formats that can be
-    read row by row, a few batches are in memory at a time.
+    A row that cannot be predicted on is written with its `error`, and does not stop the others. If the format can be
+    read row by row, only a few batches are in memory at a time.
 
     Args:
-        predictor: A trained model of any task.
-        source: A file, a folder or a pattern, as `data=files` reads them; csv, tsv, jsonl and parquet of any size.
-        target: A csv, tsv, jsonl or parquet file. It gets the rows as they are, and the column `prediction` (in csv
-            and tsv, a column for each of its fields: `prediction.label`) or `error`. A column of the source
-            with such a name becomes `source_<its name>`.
-        columns: Role to column; a role that is not named is looked for as in training, and under its own name.
-        options: See `Predictor.options`.
-        reading: How to read the source.
+        predictor: the model.
+        source: a file, a folder or a pattern, as for `data=files`.
+        target: a csv, tsv, jsonl or parquet file. It gets the rows unchanged, and the column `prediction` (in csv and
+            tsv, a column for each of its fields: `prediction.label`) or `error`. A column of the source with such a
+            name becomes `source_<its name>`.
+        columns: role to column; other roles are read from the column of training, or from one with the role's name.
+        options: see `Predictor.options`.
+        reading: how to read the source.
 
     Raises:
-        InputError: A file or its columns are not what they should be.
-        ResourceError: The target cannot be written.
+        InputError: a file, a column or an option is wrong.
+        ResourceError: the target cannot be written.
     """
     check_target(target)
     predictor.check_options(dict(options or {}))
-    named = {**_trained_on(predictor), **(columns or {})}
+    trained_on = {role: column for role, column in predictor.saved.columns.items() if isinstance(column, str)}
+    named = {**trained_on, **(columns or {})}
     sources = find_files(source, reading, text=frozenset({*named.values(), *predictor.roles}))
-    outcome, part = Tally(), target.with_name(f"{target.name}.part")
+    tally, part = Tally(), target.with_name(f"{target.name}.part")
     started = time.monotonic()
     found: dict[str, str] = {}
     with writing(target):
@@ -93,23 +94,19 @@ def predict_file(
         undo.callback(part.unlink)
         for chunk in chunks(stream_files(sources), predictor.batch_size * POOL):
             found = found or _found(chunk, predictor, named, str(source))
-            file.writelines(f"{to_json(row)}\n" for row in _predicted(chunk, predictor, found, options or {}, outcome))
-            speed, done = outcome.rows / (time.monotonic() - started), sum(each.done for each in sources)
-            bar.update(line, completed=done / len(sources), said=f"{outcome.rows:,} rows, {speed:,.0f} a second")
+            file.writelines(f"{to_json(row)}\n" for row in _predicted(chunk, predictor, found, options or {}, tally))
+            speed, done = tally.rows / (time.monotonic() - started), sum(each.done for each in sources)
+            bar.update(line, completed=done / len(sources), said=f"{tally.rows:,} rows, {speed:,.0f} a second")
         undo.pop_all()
     convert(part, target)
-    outcome.seconds = time.monotonic() - started
-    return outcome
-
-
-def _trained_on(predictor: Predictor) -> dict[str, str]:
-    return {role: column for role, column in predictor.saved.columns.items() if isinstance(column, str)}
+    tally.seconds = time.monotonic() - started
+    return tally
 
 
 def _found(
     chunk: list[Row | InputError], predictor: Predictor, columns: Mapping[str, str], source: str
 ) -> dict[str, str]:
-    """Return the column of each role that the first readable row has."""
+    """Return the column of each role, as far as the first readable row has it."""
     there = next((list(row) for row in chunk if isinstance(row, dict)), [])
     found_for = {}
     for role in predictor.roles:
@@ -130,7 +127,7 @@ def _predicted(
     predictor: Predictor,
     columns: Mapping[str, str],
     options: Mapping[str, Any],
-    outcome: Tally,
+    tally: Tally,
 ) -> Iterator[Row]:
     readable = [row for row in chunk if isinstance(row, dict)]
     lists = predictor.saved.task.schema.lists
@@ -138,13 +135,13 @@ def _predicted(
     results = iter(predictor.predict_each(items, **options))
     for row in chunk:
         if isinstance(row, dict):
-            yield {**_apart(row), **outcome.add(next(results))}
+            yield {**_apart(row), **tally.add(next(results))}
         else:
-            yield outcome.add(row)
+            yield tally.add(row)
 
 
 def _value(cell: Any, is_list: bool) -> Any:
-    """Read a list that is printed into a cell, as training does; any other text stays a text."""
+    """Parse a list that is printed in a cell, as training does; any other text stays text."""
     if not is_list or not isinstance(cell, str) or not looks_printed(cell):
         return cell
     with suppress(NotPrintedError):
@@ -153,7 +150,7 @@ def _value(cell: Any, is_list: bool) -> Any:
 
 
 def _apart(row: Row) -> Row:
-    """Rename columns that the results, or their fields in csv, would overwrite: the results of another model."""
+    """Rename columns that the results would overwrite, such as those of another model."""
     ours = {name for name in row if name in (PREDICTION, ERROR) or name.startswith(f"{PREDICTION}.")}
     names = names_apart(row, ours)
     return {names.get(name, name): value for name, value in row.items()}
@@ -161,7 +158,7 @@ def _apart(row: Row) -> Row:
 
 @contextmanager
 def _progress() -> Iterator[tuple[Progress, Any]]:
-    """Draw a bar if the output is a terminal."""
+    """Show a progress bar if stderr is a terminal."""
     console = Console(stderr=True)
     parts = (
         BarColumn(bar_width=30),

@@ -1,4 +1,4 @@
-"""Turn a model into ONNX graphs, and run them in the place of its weights: what predicts with it does not notice."""
+"""Export a model as ONNX graphs, and run the graphs instead of its weights, unnoticed by what predicts with it."""
 
 import contextlib
 import io
@@ -19,18 +19,14 @@ from blurr.models.generation import generation_config
 from blurr.models.objects import UNREADABLE, HFObjects
 from blurr.process.terminal import quiet
 
-MANIFEST = "export.json"  # transformers' own: which graphs there are, and what they take and give
+MANIFEST = "export.json"  # written by transformers: the graphs, their inputs and outputs
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 ENCODER, PREFILL, DECODE = "encoder", "prefill", "decode"
 PLAIN = {"num_beams": 1, "num_return_sequences": 1, "do_sample": False}
 
 
 def require_onnx() -> None:
-    """Refuse to go on without the libraries of the extra `onnx`.
-
-    Raises:
-        InputError: names what is missing.
-    """
+    """Raise an InputError if a library of the extra `onnx` is missing."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(f"ONNX needs {', '.join(missing)}. Install them: pip install 'blurr[onnx]'")
@@ -40,16 +36,16 @@ def require_onnx() -> None:
 
 
 def export_graphs(model: PreTrainedModel, inputs: Inputs, folder: Path, *, quantize: bool = False) -> None:
-    """Write the graphs of a model, with lengths and sizes of batches left open, by transformers' own exporter.
+    """Write the graphs of a model, for any batch size and length, with transformers' own exporter.
 
-    A model that writes texts becomes two or three: the encoder, the first step, and a further one with what the steps
-    before it have left (keys and values); every other is one.
+    A model that generates text becomes two or three graphs: the encoder if it has one, the first step, and a further
+    step, which takes the keys and values of those before. Any other model becomes one graph.
 
     Args:
         model: the model, on the CPU.
-        inputs: what it reads, of two rows and several tokens.
-        folder: which gets the graphs, their weights and the config.
-        quantize: keep weights as 8-bit numbers, and compute with such (dynamic quantization of ONNX Runtime).
+        inputs: an example of its inputs, two rows of several tokens.
+        folder: gets the graphs, their weights and the config.
+        quantize: store weights as 8-bit integers and compute with them (ONNX Runtime's dynamic quantization).
 
     Raises:
         InputError: the architecture cannot be exported.
@@ -79,15 +75,15 @@ def export_graphs(model: PreTrainedModel, inputs: Inputs, folder: Path, *, quant
 
 
 def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Give each graph's module and an example of what that reads."""
+    """Return each graph's module with an example of its inputs."""
     if not model.can_generate():
         return {"model": (model, dict(inputs))}
     from transformers.exporters.utils import decompose_for_generation
 
     mask = inputs["attention_mask"].clone()
-    mask[0, -1 if model.config.is_encoder_decoder else 0] = 0  # without a pad, the graph would know of no mask
+    mask[0, -1 if model.config.is_encoder_decoder else 0] = 0  # without padding the graph would ignore its mask
     given = {"input_ids": inputs["input_ids"], "attention_mask": mask}
-    # a length of one in the example would be one for ever: so a decoder begins with several tokens
+    # the exporter takes a length of one for a constant, so the decoder begins with several tokens
     begun = {"decoder_input_ids": inputs["input_ids"][:, :3]} if model.config.is_encoder_decoder else {}
     parts = decompose_for_generation(model, {**given, **begun}, generation_config=generation_config(model, PLAIN))
     encoder = {ENCODER: (model.get_encoder(), given)} if begun else {}
@@ -96,8 +92,8 @@ def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to ourselves what the exporters say of each stage and of their versions."""
-    # ONNX Runtime's quantization speaks by the root logger
+    """Silence the exporters' reports of their stages and versions."""
+    # ONNX Runtime's quantization uses the root logger
     with quiet(None, "torch", "transformers", level=logging.ERROR), contextlib.redirect_stdout(io.StringIO()):
         yield
 
@@ -106,13 +102,12 @@ def _quiet() -> Iterator[None]:
 
 
 def load_graphs(folder: Path, model_cls: str) -> HFObjects:
-    """Make a model that answers by its graphs; it cannot be trained.
+    """Load a model whose forward pass runs its graphs; it cannot be trained.
 
-    It is of the architecture's own class, whose weights are never touched: so it knows how to begin a text, what to
-    keep between two tokens and what a search by beams asks for.
+    It has the architecture's own class, with weights that are never used. So generation works as with the weights.
 
     Args:
-        folder: which `export_graphs` has written.
+        folder: written by `export_graphs`.
         model_cls: name of a transformers auto class.
 
     Raises:
@@ -129,7 +124,7 @@ def load_graphs(folder: Path, model_cls: str) -> HFObjects:
     except UNREADABLE as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"Cannot load the ONNX model of {folder}: {reason} Export it again.") from error
-    model.to_empty(device="cpu")  # memory that is promised, and not taken as long as nobody writes to it
+    model.to_empty(device="cpu")  # reserves memory, which takes none until it is written to
     if PREFILL in runners:
         _answer_in_steps(model, runners)
     else:
@@ -144,7 +139,7 @@ def _runners(folder: Path) -> Mapping[str, Callable[..., Any]]:
     from transformers.exporters.base import ExportedModel
 
     options = SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()  # by itself it takes all cores of the machine
+    options.intra_op_num_threads = torch.get_num_threads()  # its default is all cores of the machine
     try:
         exported = ExportedModel.from_pretrained(folder, device="cpu", local_files_only=True, session_options=options)
     except (DecodeError, problems.Fail, problems.InvalidProtobuf, problems.InvalidGraph) as error:
@@ -153,7 +148,7 @@ def _runners(folder: Path) -> Mapping[str, Callable[..., Any]]:
 
 
 def _answering(forward: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
-    """Put a graph in the place of a forward, under its signature, by which callers find out what it reads."""
+    """Wrap a graph in the signature of `forward`, from which callers learn which inputs it takes."""
 
     @wraps(forward)
     def answer(**given: Any) -> Any:
@@ -174,20 +169,20 @@ def _answer_in_steps(model: Any, runners: Mapping[str, Callable[..., Any]]) -> N
         kept = given.get("past_key_values")
         before = 0 if kept is None else kept.get_seq_length()
         if ENCODER not in runners:
-            given = _with_places(given, before)
+            given = _with_positions(given, before)
         return runners[DECODE if before else PREFILL](**given)
 
     model.forward = _answering(model.forward, step)
 
 
-def _with_places(given: dict[str, Any], before: int) -> dict[str, Any]:
-    """Add what a decoder finds out for itself where nothing is padded, and its graph asks for.
+def _with_positions(given: dict[str, Any], before: int) -> dict[str, Any]:
+    """Add the mask and the positions, which transformers leaves out if nothing is padded and a graph requires.
 
     Args:
-        given: what the decoder is given: `input_ids`, `(rows, tokens)`, at least.
-        before: tokens of each row that it has read in steps before.
+        given: the decoder's inputs, with `input_ids` `(rows, tokens)` at least.
+        before: number of tokens of each row that it has read in earlier steps.
     """
     rows, tokens = given["input_ids"].shape
-    places = torch.arange(before, before + tokens).expand(rows, -1)
-    found = {"attention_mask": torch.ones(rows, before + tokens, dtype=torch.long), "position_ids": places}
+    positions = torch.arange(before, before + tokens).expand(rows, -1)
+    found = {"attention_mask": torch.ones(rows, before + tokens, dtype=torch.long), "position_ids": positions}
     return {**found, **{name: value for name, value in given.items() if value is not None}}

@@ -30,15 +30,15 @@ def is_model_folder(where: str | Path) -> bool:
 
 
 def model_folder(where: str | Path) -> Path:
-    """Find the folder that holds weights and `blurr.json`; what MLflow keeps elsewhere is downloaded.
+    """Return the folder that holds weights and `blurr.json`; download it if MLflow keeps it elsewhere.
 
-    The store is that of the environment variable MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder.
+    MLflow's store is that of the environment variable MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder.
 
     Args:
         where: see `Predictor.load`.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such model.
     """
     path = Path(where).expanduser()
     if not path.exists():
@@ -48,13 +48,13 @@ def model_folder(where: str | Path) -> Path:
             return folder
     if (path / "config.json").is_file():
         raise InputError(
-            f"{path} has no file {FILE}, which a run of blurr leaves beside its model. To take the checkpoint as it "
-            f"is, say the task that its head is for, as in: {path} task=sequence_classification"
+            f"{path} has no file {FILE}, which a run of blurr writes beside its model. To use the checkpoint as it is, "
+            f"name the task that its head is for, as in: {path} task=sequence_classification"
         )
     if path.is_dir():
         raise InputError(
             f"{path} holds no trained model: neither it nor its folder model/ has a file {FILE}, which a run of blurr "
-            "leaves at its end."
+            "writes at its end."
         )
     text = str(where)
     uri = f"runs:/{text}/model" if RUN_ID.fullmatch(text) else text
@@ -65,15 +65,15 @@ def model_folder(where: str | Path) -> Path:
         )
     folder = Path(_downloaded(uri))
     if not (folder / FILE).is_file():
-        raise InputError(f"{where} has no file {FILE}: it is no model that a run of blurr has left. Give {KINDS}.")
+        raise InputError(f"{where} has no file {FILE}: a run of blurr did not write it. Give {KINDS}.")
     return folder
 
 
 def check_model(folder: Path) -> None:
-    """Compare the files of a model with their checksums, so that no flipped bit of a weight makes an answer.
+    """Compare the files of a model with their checksums, so that no changed weight is predicted with.
 
     Raises:
-        InputError: one is not as it was written.
+        InputError: a file is not as it was written.
     """
     try:
         verify_if_sealed(folder)
@@ -104,20 +104,19 @@ def _downloaded(uri: str) -> str:
             source = _source(MlflowClient(store, store), uri)
         return str(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=store))
     except STORE_ERRORS as error:
-        first = str(error).partition("\n")[0]
-        said = f"MLflow at {mask_text(store)} cannot give {uri}: {mask_text(first)}"
-        raise store_failure(error, said) from error
+        reason = mask_text(str(error).partition("\n")[0])
+        raise store_failure(error, f"MLflow at {mask_text(store)} cannot give {uri}: {reason}") from error
 
 
 def _source(client: "MlflowClient", uri: str) -> str:
-    """Give the address of a model's files; MLflow would look for a registry in settings of the whole process."""
+    """Return the address of a model's files; MLflow itself would read the registry from process-wide settings."""
     if uri.startswith("runs:/"):
-        run, _, place = uri.removeprefix("runs:/").partition("/")
-        return f"{client.get_run(run).info.artifact_uri}/{place or 'model'}"
+        run, _, path = uri.removeprefix("runs:/").partition("/")
+        return f"{client.get_run(run).info.artifact_uri}/{path or 'model'}"
     found = VERSION.fullmatch(uri)
     if found is None:
         raise InputError(f"{uri} names no version of a model. Give models:/<name>/<version> or models:/<name>@<alias>.")
-    if found["alias"] is None:
-        return str(client.get_model_version_download_uri(found["name"], found["version"]))
-    version = client.get_model_version_by_alias(found["name"], found["alias"])
-    return str(client.get_model_version_download_uri(found["name"], version.version))
+    name, alias, version = found["name"], found["alias"], found["version"]
+    if alias is not None:
+        version = client.get_model_version_by_alias(name, alias).version
+    return str(client.get_model_version_download_uri(name, version))

@@ -1,4 +1,4 @@
-"""What MLflow imports to load a model of blurr's: `mlflow.pyfunc.load_model`, `mlflow models serve`."""
+"""Load a model for MLflow: `mlflow.pyfunc.load_model` and `mlflow models serve` import this module."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,7 @@ from blurr.serve.predictor import Predictor
 
 
 class ServedModel:
-    """A model as MLflow calls it.
-
-    Args:
-        predictor: which answers.
-    """
+    """A model with the interface that MLflow calls."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -25,13 +21,13 @@ class ServedModel:
 
         Args:
             model_input: a column for each role, see `Predictor.roles`.
-            params: see `Predictor.options`; those that are `None` are as the model has them.
+            params: see `Predictor.options`; `None` keeps the model's own value.
 
         Returns:
-            For each row what `learn.predict` gives.
+            The result of `learn.predict` for each row.
 
         Raises:
-            InputError: a row cannot be predicted on; names the first.
+            InputError: a row cannot be predicted on; the message names the first one.
         """
         options = {name: value for name, value in (params or {}).items() if value is not None}
         rows = [{str(k): _plain(v) for k, v in row.items()} for row in model_input.to_dict("records")]
@@ -43,7 +39,7 @@ class ServedModel:
 
 
 def _plain(value: Any) -> Any:
-    """Undo what a table makes of lists, and of what a row lacks."""
+    """Turn an array back into a list, and a missing value into None."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else value

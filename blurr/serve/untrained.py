@@ -1,4 +1,4 @@
-"""Take a checkpoint as it is, without a run of blurr behind it: words say the task that its head is for."""
+"""Use a checkpoint that blurr did not train: overrides name the task that its head is for."""
 
 import logging
 from collections.abc import Sequence
@@ -17,36 +17,36 @@ from blurr.tasks.saved import FILE, SavedTask
 
 log = logging.getLogger(__name__)
 
-SETTINGS = ("task", "model", "generation", "metrics")  # groups that say how a checkpoint is used
+SETTINGS = ("task", "model", "generation", "metrics")  # the groups that decide how a checkpoint is used
 
 
-def task_of(words: Sequence[str]) -> str | None:
-    """Return the task that words name, as in `task=summarization`."""
-    return next((word.partition("=")[2] for word in words if word.startswith("task=")), None)
+def task_of(overrides: Sequence[str]) -> str | None:
+    """Return the task that overrides name, as in `task=summarization`."""
+    return next((each.partition("=")[2] for each in overrides if each.startswith("task=")), None)
 
 
-def load_untrained(where: str | Path, words: Sequence[str]) -> tuple[SavedTask, HFObjects]:
+def load_untrained(where: str | Path, overrides: Sequence[str]) -> tuple[SavedTask, HFObjects]:
     """Load a checkpoint with the head that it has.
 
     Args:
         where: local folder or Hub id.
-        words: as for `blurr run`: the task, and its settings and the model's; words about data change nothing here.
+        overrides: as for `blurr run`: the task, its settings and the model's; others are ignored.
 
     Raises:
-        InputError: the words are wrong, there is no such checkpoint, or it has no head for the task.
+        InputError: an override is wrong, there is no such checkpoint, or it has no head for the task.
     """
     name = str(where)
     choose_weights(name, "pretrained")
-    chosen = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] in SETTINGS]
+    chosen = [each for each in overrides if each.lstrip("+~").partition("=")[0].partition(".")[0] in SETTINGS]
     cfg = composing.compose(["model=auto", f"++model.name={name!r}", *chosen])
     checks.check(cfg)
     task: Task = build(cfg.task)
     hf = _loaded(name, task, cfg.model)
-    log.warning("%s has no %s: it is taken as it is, untrained by blurr, for task=%s.", name, FILE, task_of(words))
+    log.warning("%s has no %s: it is used as it is, untrained by blurr, for task=%s.", name, FILE, task_of(overrides))
     task.target.for_checkpoint(hf)
     task.check(hf)
     metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
-    return SavedTask(task, {}, {"task": str(task_of(words))}, metrics), hf
+    return SavedTask(task, {}, {"task": str(task_of(overrides))}, metrics), hf
 
 
 def _loaded(name: str, task: Task, model: DictConfig) -> HFObjects:

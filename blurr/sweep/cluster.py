@@ -1,7 +1,7 @@
 """Run trials on a Ray cluster.
 
-Each worker is a Ray actor that starts, on its machine, the same process that trials are forked from here. This module
-loads Ray, which comes with the extra `ray`; it is imported only where `sweep/executor=ray` is chosen.
+Each worker is a Ray actor that starts a fork server on its machine. This module loads Ray, which comes with the extra
+`ray`; import it only for `sweep/executor=ray`.
 """
 
 import multiprocessing
@@ -17,20 +17,19 @@ from omegaconf import DictConfig
 from ray.exceptions import RayActorError, RayTaskError
 
 from blurr.config.annotations import Count, NonNegative, Positive
-from blurr.sweep.fork_server import Stop
-from blurr.sweep.messages import Ended, Event, Job
+from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
 
 POLL_SECONDS = 0.1
 
 
 class Host:
-    """What runs on a worker of the cluster: a relay to a process that trials are forked from.
+    """The actor on a worker of the cluster: a relay to its fork server.
 
     Args:
-        config: of the sweep.
-        folder: that the sweep was started in.
-        threads: that a trial may use.
+        config: the sweep's config.
+        folder: the sweep's launch folder.
+        threads: number of threads for a trial.
     """
 
     def __init__(self, config: DictConfig, folder: str, threads: int) -> None:
@@ -42,11 +41,11 @@ class Host:
         self._connection.send((config, threads))
 
     def send(self, message: Any) -> None:
-        """Pass a message on to the process."""
+        """Pass a message on to the fork server."""
         self._connection.send(message)
 
     def receive(self) -> list[Event]:
-        """Give what the process has said; wait a tenth of a second for the first."""
+        """Return the events of the trials; wait a tenth of a second for the first."""
         events = []
         seconds = POLL_SECONDS
         while self._connection.poll(seconds):
@@ -54,24 +53,20 @@ class Host:
             seconds = 0
         return events
 
-    def process(self) -> int:
-        """Give the id of the Ray worker's process."""
-        return os.getpid()
-
 
 class Cluster:
-    """An executor of as many hosts as trials run at once; one that is lost is replaced.
+    """An executor with a host for each worker; a lost host is replaced.
 
     Args:
         make: starts a host.
-        workers: how many.
+        workers: number of hosts.
     """
 
     def __init__(self, make: Callable[[], Any], workers: int) -> None:
         self._make = make
         self._free = [make() for _ in range(workers)]
         self._busy: dict[int, Any] = {}
-        self._asked: dict[Any, int] = {}  # an answer that is awaited, to the number of the trial it is about
+        self._asked: dict[Any, int] = {}  # an answer that Ray will have, to the number of its trial
 
     def start(self, job: Job) -> None:
         self._busy[job.number] = self._free.pop(0)
@@ -84,18 +79,18 @@ class Cluster:
         self._tell(number, Stop(number, reason))
 
     def events(self, seconds: float) -> Iterator[Event]:
-        """Yield what trials have said; wait this long for the first. A trial whose worker is lost is interrupted."""
+        """Yield what trials have reported, as `Executor` does; a trial whose worker is lost is interrupted."""
         for number in self._busy.keys() - set(self._asked.values()):
             self._asked[self._busy[number].receive.remote()] = number
         ready, _ = ray.wait(list(self._asked), timeout=seconds) if self._asked else ([], [])
         for answer in ready:
             number = self._asked.pop(answer)
-            yield from self._said(number, answer)
+            yield from self._events_of(number, answer)
 
-    def _said(self, number: int, answer: Any) -> Iterator[Event]:
+    def _events_of(self, number: int, answer: Any) -> Iterator[Event]:
         try:
             events: list[Event] = ray.get(answer)
-        except (RayActorError, RayTaskError):  # the worker is gone, or the process that it relays to
+        except (RayActorError, RayTaskError):  # the worker or its fork server is gone
             ray.kill(self._busy.pop(number))
             self._free.append(self._make())
             yield Ended(number, "interrupted")
@@ -106,7 +101,7 @@ class Cluster:
             yield event
 
     def _tell(self, number: int, message: Any) -> None:
-        if number in self._busy:  # else it has ended meanwhile
+        if number in self._busy:  # it may have ended meanwhile
             self._busy[number].send.remote(message)
 
 
@@ -117,11 +112,11 @@ def cluster(
     """Join a Ray cluster, or start one on this machine.
 
     Args:
-        context: what composes a trial.
-        workers: trials at once.
-        address: of the cluster; null starts one.
-        cpus: of each trial.
-        gpus: of each trial.
+        context: composes a trial.
+        workers: number of trials that run at the same time.
+        address: the cluster's address; null starts a cluster.
+        cpus: number of CPUs for each trial.
+        gpus: number of GPUs for each trial; fractions let trials share one.
     """
     ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
     actor: Any = ray.remote(Host).options(num_cpus=cpus, num_gpus=gpus)

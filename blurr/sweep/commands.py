@@ -8,6 +8,10 @@ from typing import Any
 
 from blurr.config.trust import TRUST, add_trust, check_words
 from blurr.errors import InputError, writing
+from blurr.sweep.ledger import Ledger, Trial
+from blurr.sweep.objectives import Objective, best
+from blurr.sweep.resuming import find, folders
+from blurr.sweep.space import overrides_of
 from blurr.tracking.sink import DEFAULT_STORE
 
 
@@ -15,28 +19,27 @@ def add_commands(commands: Any) -> None:
     """Add `sweep` with its own commands, and `reproduce`, to the parser of `blurr`.
 
     Args:
-        commands: what `add_subparsers` gave.
+        commands: the result of `add_subparsers`.
     """
-    again = commands.add_parser("reproduce", help="run a recorded run again; say what is different, and what came out")
+    again = commands.add_parser("reproduce", help="run a recorded run again, and compare the settings and the metrics")
     again.add_argument("run", help="id of an MLflow run, or an output folder")
-    again.add_argument("changes", nargs="*", help="key=value, for what is not to be as it was")
-    again.add_argument("--uri", default=DEFAULT_STORE, help="of the MLflow store (default: %(default)s)")
+    again.add_argument("changes", nargs="*", help="key=value, for what is to differ from the record")
+    again.add_argument("--uri", default=DEFAULT_STORE, help="address of the MLflow store (default: %(default)s)")
     add_trust(again)
     again.set_defaults(command=_reproduce)
     sweep = commands.add_parser("sweep", help="look at the sweeps of this folder: ls, show, best, export")
     parts = sweep.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    ls = parts.add_parser("ls", help="list the sweeps, the oldest first")
-    ls.set_defaults(command=_ls)
-    for name, command, said in (
+    parts.add_parser("ls", help="list the sweeps, the oldest first").set_defaults(command=_ls)
+    for name, command, described in (
         ("show", _show, "show all trials of a sweep, and what went wrong"),
-        ("best", _best, "say how the best trial was run, and where its outputs are"),
+        ("best", _best, "show how to run the best trial again, and where its outputs are"),
         ("export", _export, "write the best trial as an experiment: blurr run experiments=best"),
     ):
-        part = parts.add_parser(name, help=said)
-        part.add_argument("sweep", nargs="?", help="name or folder of the sweep; left out, it is the latest")
+        part = parts.add_parser(name, help=described)
+        part.add_argument("sweep", nargs="?", help="name or folder of the sweep (default: the latest)")
         part.set_defaults(command=command)
     part.add_argument("--to", default="experiments/best.yaml", help="the file (default: %(default)s)")
-    part.add_argument("--force", action="store_true", help="replace the file where there is one")
+    part.add_argument("--force", action="store_true", help="replace the file if it exists")
     add_trust(part)
 
 
@@ -44,24 +47,19 @@ def _ls(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from blurr.process.terminal import terminal
-    from blurr.sweep.ledger import Ledger
-    from blurr.sweep.objectives import best
-    from blurr.sweep.resuming import folders
 
     table = Table("sweep", "trials", "finished", "pruned", "failed", "best", box=None, pad_edge=False)
-    for folder in folders():
-        ledger = Ledger(folder)
-        trials = ledger.trials.values()
-        counts = [str(sum(trial.state == state for trial in trials)) for state in ("finished", "pruned", "failed")]
+    for ledger in map(Ledger, folders()):
+        name, trials = ledger.folder.name, ledger.trials.values()
         if not _is_begun(ledger):
-            table.add_row(folder.name, "0", "0", "0", "0", "killed before its first trial")
+            table.add_row(name, "0", "0", "0", "0", "killed before its first trial")
             continue
-        names = [name for name, _ in ledger.head["goals"]]
+        counts = [str(sum(trial.state == state for trial in trials)) for state in ("finished", "pruned", "failed")]
         winners = [
-            f"{trial.number}: " + ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
-            for trial in best(trials, _goals(ledger))
+            f"{trial.number}: " + ", ".join(f"{name} {value:.4g}" for name, value in _scores(ledger, trial))
+            for trial in best(trials, _objectives(ledger))
         ]
-        table.add_row(folder.name, f"{len(trials)}/{ledger.head['total']}", *counts, "; ".join(winners))
+        table.add_row(name, f"{len(trials)}/{ledger.head['total']}", *counts, "; ".join(winners))
     terminal().print(table)
     return 0
 
@@ -70,32 +68,30 @@ def _show(arguments: argparse.Namespace) -> int:
     from blurr.sweep.board import Board
 
     ledger = _ledger(arguments.sweep)
-    Board(_goals(ledger), ledger.head["total"], workers=1).close(ledger)
+    Board(_objectives(ledger), ledger.head["total"], workers=1).close(ledger)
     return 0
 
 
 def _best(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
-    from blurr.sweep.space import words_of
 
     ledger, trial = _winner(arguments.sweep)
     out = terminal()
-    for (name, _), value in zip(ledger.head["goals"], trial.values, strict=True):
+    for name, value in _scores(ledger, trial):
         out.print(f"{name} {value:.6g}")
     out.print(f"trial {trial.number}, in {ledger.folder / str(trial.twin or trial.number)}", soft_wrap=True)
-    out.print(f"python -m blurr.run {shlex.join(words_of(ledger.head['fixed'], trial.point))}", soft_wrap=True)
+    out.print(f"python -m blurr.run {shlex.join(overrides_of(ledger.head['fixed'], trial.point))}", soft_wrap=True)
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
-    from blurr.sweep.export import experiment_yaml, is_about_the_place
-    from blurr.sweep.space import words_of
+    from blurr.sweep.export import experiment_yaml, says_where_it_runs
 
     ledger, trial = _winner(arguments.sweep)
-    # the file counts as the user's own from then on, so nothing may get into it that she would not have written
-    words = [word for word in words_of(ledger.head["fixed"], trial.point) if not is_about_the_place(word)]
-    check_words(words, where=str(ledger.folder), remedy=TRUST, trusted=arguments.trust)
+    overrides = [each for each in overrides_of(ledger.head["fixed"], trial.point) if not says_where_it_runs(each)]
+    # the file will count as the user's own, so nothing that somebody else put into the ledger may call other code
+    check_words(overrides, where=str(ledger.folder), remedy=TRUST, trusted=arguments.trust)
     file = Path(arguments.to)
     if file.exists() and not arguments.force:
         raise InputError(f"{file} is there already. Give another file with --to, or replace it with --force.")
@@ -119,7 +115,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
     setup.collect_as_usual()
     before, after = reproduce(arguments.run, uri=arguments.uri, changes=arguments.changes, trusted=arguments.trust)
-    for title, rows in (("what is different now", before), ("metrics that came out otherwise", after)):
+    for title, rows in (("what is different now", before), ("metrics that came out differently", after)):
         table = Table(title, "then", "now", box=None, pad_edge=False)
         for row in rows:
             table.add_row(*row)
@@ -129,10 +125,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     return 1 if after else 0
 
 
-def _ledger(name: str | None) -> Any:
-    from blurr.sweep.ledger import Ledger
-    from blurr.sweep.resuming import find, folders
-
+def _ledger(name: str | None) -> Ledger:
     there = folders()
     if name is None and not there:
         raise InputError("There are no sweeps here: no multirun/*/ledger.jsonl. Go to the folder they were started in.")
@@ -145,23 +138,23 @@ def _ledger(name: str | None) -> Any:
     return ledger
 
 
-def _is_begun(ledger: Any) -> bool:
-    """Has the sweep got as far as what its trials are compared by, and how many there are?"""
+def _is_begun(ledger: Ledger) -> bool:
+    """Does the ledger have the objectives and the number of trials?"""
     return {"goals", "total"} <= set(ledger.head)
 
 
-def _winner(name: str | None) -> Any:
-    """Give a sweep's ledger and its best trial, the first where there are several."""
-    from blurr.sweep.objectives import best
-
+def _winner(name: str | None) -> tuple[Ledger, Trial]:
+    """Return a sweep's ledger and its best trial, the first one if there are several."""
     ledger = _ledger(name)
-    winners = best(ledger.trials.values(), _goals(ledger))
+    winners = best(ledger.trials.values(), _objectives(ledger))
     if not winners:
         raise InputError(f"No trial of the sweep {ledger.head['name']} has finished, so none is best.")
     return ledger, winners[0]
 
 
-def _goals(ledger: Any) -> Any:
-    from blurr.sweep.objectives import Goal
+def _objectives(ledger: Ledger) -> list[Objective]:
+    return [Objective(name, direction) for name, direction in ledger.head["goals"]]
 
-    return [Goal(name, direction) for name, direction in ledger.head["goals"]]
+
+def _scores(ledger: Ledger, trial: Trial) -> list[tuple[str, float]]:
+    return [(name, value) for (name, _), value in zip(ledger.head["goals"], trial.values, strict=True)]

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from blurr.config.annotations import MOST_WORKERS, Count
 from blurr.errors import InputError, ResourceError
-from blurr.sweep.fork_server import Stop, keep
-from blurr.sweep.messages import Ended, Event, Job
+from blurr.sweep.fork_server import serve
+from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
 
 
@@ -24,24 +24,24 @@ class Executor(Protocol):
         ...
 
     def answer(self, number: int, prune: bool) -> None:
-        """Tell a trial that asks after an evaluation whether it is to be pruned."""
+        """Tell a trial that asks after an evaluation whether it is pruned."""
         ...
 
     def stop(self, number: int, reason: str) -> None:
-        """Stop a trial: it has failed for this reason, or, where there is none, is interrupted."""
+        """Stop a trial, see `Stop`."""
         ...
 
     def events(self, seconds: float) -> Iterator[Event]:
-        """Yield what trials have said; wait this long for the first."""
+        """Yield what trials have reported; wait at most this long for the first event."""
         ...
 
 
 class Processes:
-    """Starts a process for each trial, forked from one that has loaded everything.
+    """Start a process for each trial, forked from a fork server that has loaded everything.
 
     Args:
-        connection: to that process.
-        workers: trials at once, among which the GPUs are shared out.
+        connection: leads to the fork server.
+        workers: number of trials that run at the same time; they share the GPUs.
     """
 
     def __init__(self, connection: Connection, workers: int) -> None:
@@ -61,10 +61,10 @@ class Processes:
         self._connection.send(Stop(number, reason))
 
     def events(self, seconds: float) -> Iterator[Event]:
-        """Yield what trials have said; wait this long for the first.
+        """Yield what trials have reported; wait at most this long for the first event.
 
         Raises:
-            ResourceError: the process that the trials are forked from has died, and they with it.
+            ResourceError: the fork server has died, and the trials with it.
         """
         try:
             while self._connection.poll(seconds):
@@ -75,55 +75,55 @@ class Processes:
                 seconds = 0
         except (EOFError, ConnectionResetError) as error:
             raise ResourceError(
-                "The process that starts the trials has died; what it said last stands above. Finished trials are "
-                "kept: go on with sweep.resume."
+                "The process that starts the trials has died; its last output is above. Finished trials are kept: go "
+                "on with sweep.resume."
             ) from error
 
 
 @contextmanager
 def processes(context: Context, workers: Count) -> Iterator[Processes]:
-    """Fork the process that trials are forked from; it loads everything while this one goes on.
+    """Fork the fork server, which loads everything while this process goes on.
 
     Args:
-        context: what composes a trial.
-        workers: trials at once.
+        context: composes a trial.
+        workers: number of trials that run at the same time.
 
     Raises:
-        InputError: there are far more of them than cores.
+        InputError: there are more workers than this machine can run.
     """
     if workers > MOST_WORKERS:
         raise InputError(
-            f"sweep.workers={workers}: this machine is for at most {MOST_WORKERS} trials at once. Set fewer, or "
-            "sweep/executor=ray for a cluster."
+            f"sweep.workers={workers}: this machine can run at most {MOST_WORKERS} trials at the same time. Set fewer, "
+            "or sweep/executor=ray for a cluster."
         )
     ours, theirs = multiprocessing.Pipe()
-    nursery = multiprocessing.get_context("fork").Process(
-        target=_keep, args=(ours, theirs, context, threads_for(workers)), name="nursery"
+    server = multiprocessing.get_context("fork").Process(
+        target=_serve, args=(ours, theirs, context, threads_for(workers)), name="fork server"
     )
-    nursery.start()
+    server.start()
     theirs.close()
     try:
         yield Processes(ours, workers)
     finally:
         ours.close()
-        nursery.terminate()  # it may be loading still
-        nursery.join()
+        server.terminate()  # it may still be loading, and not read that the connection is closed
+        server.join()
 
 
-def _keep(ours: Connection, theirs: Connection, context: Context, threads: int) -> None:
-    ours.close()  # else this process would hold the other's end open, and never hear that it is gone
-    keep(theirs, context, threads=threads)
+def _serve(ours: Connection, theirs: Connection, context: Context, threads: int) -> None:
+    ours.close()  # this process would else keep the other end open, and not notice when the sweep is gone
+    serve(theirs, context, threads=threads)
 
 
 def threads_for(workers: int) -> int:
-    """Give each worker its share of the cores this process may use; OMP_NUM_THREADS limits it further."""
+    """Return each worker's share of the cores that this process may use; OMP_NUM_THREADS limits it further."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     share = max(1, cores // workers)
     return min(share, int(os.environ.get("OMP_NUM_THREADS", share)))
 
 
 def visible_gpus() -> list[str]:
-    """Name the GPUs that this process may use, as CUDA_VISIBLE_DEVICES does, without loading torch."""
+    """Return the GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES, without loading torch."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name for name in named.split(",") if name.strip()]

@@ -14,19 +14,19 @@ from blurr.process import setup
 
 @explain.job
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
-    """Check one job's config, run it with what a sweep passes to its trials, and return the objective."""
+    """Check a job's config, run it, and return its objectives; `trial` is what a sweep adds for its trials."""
     from blurr.config import checks
 
     job = HydraConfig.get()
     cfg.output_dir = job.runtime.output_dir
     checks.check(cfg)
-    setup.set_threads(cfg.threads)
+    setup.set_threads(cfg.threads)  # torch reads the number when it is loaded
 
     from blurr.experiment import run_experiment
 
     setup.collect_as_usual()
-    words, choices = list(job.overrides.task), dict(job.runtime.choices)
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # not a part of the run
-    # A sweep continues after a failed job, and reports it at its end.
+    overrides, choices = list(job.overrides.task), dict(job.runtime.choices)
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # a trial is a run like any other
+    # A run answers its mistake here. That of a trial is raised: the sweep reports it and goes on with the others.
     with explain.Answering() if job.mode == RunMode.RUN else nullcontext():
-        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=words, choices=choices, **trial)
+        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices, **trial)

@@ -1,4 +1,4 @@
-"""Keep a sweep's journal: every event a line that is on the disk before anything follows from it, with a checksum."""
+"""Keep a sweep's ledger: one line per event, with a checksum, on disk before anything follows from the event."""
 
 import json
 import os
@@ -16,28 +16,28 @@ from blurr.runs.jsonlines import to_json
 from blurr.sweep.space import Point
 
 State = Literal["running", "finished", "pruned", "failed"]
-JOURNAL, LOCK = LEDGER, "lock"
-SEALED = "sealed"  # said on the first line: every line has a checksum; those of earlier versions have none
-LOCK_SECONDS = 15.0  # trials whose parent was killed die at once; this leaves the system time to bury them
+LOCK = "lock"
+SEALED = "sealed"  # key of the first line if every line has a checksum; earlier versions wrote none
+LOCK_SECONDS = 15.0  # trials whose parent was killed die at once, but the system takes time to remove them
 
 
 @dataclass
 class Trial:
-    """One trial, as the journal knows it.
+    """One trial, as the ledger knows it.
 
     Attributes:
-        number: counted from 0; also its folder's name.
-        hash: of its command line.
-        point: what varies, and its value.
-        state: `running` also where the sweep was killed meanwhile.
-        attempts: how often it was started.
-        values: of the objectives, once it is finished; of the last evaluation where it was pruned.
-        reports: of the last attempt, number of the evaluation to the objective's value.
+        number: counted from 0; also the name of its folder.
+        hash: identifies its command line.
+        point: each varying key with its value.
+        state: `running` also if the sweep was killed meanwhile.
+        attempts: number of starts.
+        values: the objectives of a finished trial, or those of a pruned trial's last evaluation.
+        reports: the last attempt's objective by evaluation, counted from 1.
         reason: why it failed.
-        details: the traceback, or what there is in its place.
-        twin: number of the trial that has the same values and was run in its place.
+        details: the traceback, or what there is instead.
+        twin: number of the trial with the same values that was run instead.
         seconds: wall-clock time of the last attempt.
-        cpu: seconds of computing of the last attempt.
+        cpu: processor seconds of the last attempt.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Trial:
 
     @property
     def is_done(self) -> bool:
-        """Has it come to its end, so that it is not to be run again?"""
+        """Has it ended so that a resumed sweep does not run it again?"""
         return self.state in ("finished", "pruned")
 
     def __str__(self) -> str:
@@ -63,11 +63,11 @@ class Trial:
 
 
 class Ledger:
-    """A sweep's trials, rebuilt from the journal in its folder. One process writes it.
+    """A sweep's trials, rebuilt from the file in its folder. One process writes it.
 
     Attributes:
-        folder: of the sweep.
-        head: what the sweep was begun with, and decided on at its beginning; empty where it is new.
+        folder: the sweep's folder.
+        head: how the sweep was started, and what was decided for all of its trials; empty for a new sweep.
         trials: by number.
     """
 
@@ -75,16 +75,16 @@ class Ledger:
         self.folder = folder
         self.head: dict[str, Any] = {}
         self.trials: dict[int, Trial] = {}
-        self._path = folder / JOURNAL
+        self._path = folder / LEDGER
         for event in _read(self._path):
             self._apply(event)
 
     def first(self, identity: str) -> Trial | None:
-        """Find the first trial with this hash."""
+        """Return the first trial with this hash."""
         return next((trial for trial in self.trials.values() if trial.hash == identity), None)
 
     def begin(self, **head: Any) -> None:
-        """Write down what the sweep is; a later call adds to it."""
+        """Add entries to the head."""
         self._write({"event": "sweep", **({} if self.head else {SEALED: True}), **head})
 
     def propose(self, number: int, identity: str, point: Point) -> Trial:
@@ -93,53 +93,52 @@ class Ledger:
         return self.trials[number]
 
     def start(self, number: int) -> None:
-        """Write down that a trial is being started, the first time or again."""
+        """Write down that a trial is about to be started, possibly again."""
         self._write({"event": "started", "number": number})
 
     def report(self, number: int, step: int, value: float) -> None:
         """Write down the objective of one evaluation."""
         self._write({"event": "report", "number": number, "step": step, "value": value})
 
-    def end(self, number: int, state: State, **facts: Any) -> None:
+    def end(self, number: int, state: State, **fields: Any) -> None:
         """Write down how a trial ended, with the fields of `Trial` that are known then."""
-        self._write({"event": "ended", "number": number, "state": state, **facts})
+        self._write({"event": "ended", "number": number, "state": state, **fields})
 
     def _write(self, event: dict[str, Any]) -> None:
         event["time"] = round(time.time(), 3)
         text = to_json(event)
         with (
             writing(self._path, f"Make room, and go on with sweep.resume={self.folder.name}."),
-            self._path.open("ab") as file,
+            self._path.open("a+b") as file,
         ):
-            if file.tell() and _last_byte(self._path) != b"\n":
-                _mend(file, self._path.read_bytes())
+            _mend(file)
             file.write(f"{seal_line(text)}\n".encode())
             file.flush()
             os.fsync(file.fileno())
         self._apply(json.loads(text))
 
     def _apply(self, event: dict[str, Any]) -> None:
-        kind, facts = event["event"], {key: value for key, value in event.items() if key not in ("event", "time")}
+        kind, fields = event["event"], {key: value for key, value in event.items() if key not in ("event", "time")}
         if kind == "sweep":
-            self.head.update({"time": event["time"], **self.head, **facts})
+            self.head.update({"time": event["time"], **self.head, **fields})
             return
-        number = facts.pop("number")
+        number = fields.pop("number")
         if kind == "trial":
-            self.trials[number] = Trial(number, **facts)
+            self.trials[number] = Trial(number, **fields)
             return
         trial = self.trials[number]
         if kind == "started":
             trial.state, trial.reports, trial.attempts = "running", {}, trial.attempts + 1
         elif kind == "report":
-            trial.reports[facts["step"]] = float(facts["value"])
+            trial.reports[fields["step"]] = float(fields["value"])
         else:
-            for name, value in facts.items():
+            for name, value in fields.items():
                 setattr(trial, name, [float(each) for each in value] if name == "values" else value)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Ledger]:
-    """Open a sweep's ledger so that no other process can; trials inherit the lock, which so outlives a killed parent.
+    """Open a sweep's ledger, which no other process can then open; trials inherit the lock and may outlive the sweep.
 
     Raises:
         InputError: the sweep is running in another process.
@@ -153,14 +152,14 @@ def locked(folder: Path) -> Iterator[Ledger]:
             if time.monotonic() > until:
                 raise InputError(f"The sweep in {folder} is running in another process. Wait for its end, or stop it.")
             time.sleep(0.1)
-        yield Ledger(folder)  # read now: a killed process may have written until the lock was free
+        yield Ledger(folder)  # read after locking: a killed sweep may have written until then
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a journal; a last line that was cut off is none.
+    """Yield the events of a ledger; a last line that was cut off is skipped.
 
     Raises:
-        InputError: a line is not as it was written.
+        InputError: a line has been changed.
     """
     data = path.read_bytes() if path.exists() else b""
     *lines, rest = data.split(b"\n")
@@ -184,7 +183,7 @@ def _is_sealed(data: bytes) -> bool:
 
 
 def _event(line: bytes, *, is_sealed: bool) -> dict[str, Any] | None:
-    """Read a line; None where it is not as it was written."""
+    """Read a line; return None if it is not as it was written."""
     if is_sealed and OF_LINE.encode() not in line:
         return None
     try:
@@ -195,7 +194,7 @@ def _event(line: bytes, *, is_sealed: bool) -> dict[str, Any] | None:
 
 
 def _goes_beyond(rest: bytes) -> bool:
-    """Is there more than one value on a last line, as when the end of the line was overwritten? A cut leaves less."""
+    """Does the last line hold more than one value, because its line end was overwritten? A cut leaves less than one."""
     try:
         _, end = json.JSONDecoder().raw_decode(rest.decode(errors="replace"))
     except ValueError:
@@ -203,11 +202,16 @@ def _goes_beyond(rest: bytes) -> bool:
     return end < len(rest)
 
 
-def _mend(file: BinaryIO, data: bytes) -> None:
-    """End a last line that lacks its end alone; delete one of which a kill or a full disk has cut off more."""
-    whole = data.rfind(b"\n") + 1
-    if _event(data[whole:], is_sealed=_is_sealed(data)) is None:
-        file.truncate(whole)
+def _mend(file: BinaryIO) -> None:
+    """Complete a last line that lacks only its line end; delete one of which a kill or a full disk cut off more."""
+    file.seek(max(0, file.tell() - 1))
+    if file.read() in (b"", b"\n"):
+        return
+    file.seek(0)
+    data = file.read()
+    start = data.rfind(b"\n") + 1
+    if _event(data[start:], is_sealed=_is_sealed(data)) is None:
+        file.truncate(start)
     else:
         file.write(b"\n")
 
@@ -215,11 +219,5 @@ def _mend(file: BinaryIO, data: bytes) -> None:
 def _damaged(path: Path, number: int) -> InputError:
     return InputError(
         f"Line {number} of {path} is not as it was written. Put back a copy of the file, or delete this line and all "
-        "that follow: what they tell of is run again. Or begin anew with another sweep.name."
+        "that follow: their trials are run again. Or begin anew with another sweep.name."
     )
-
-
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1)

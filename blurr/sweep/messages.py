@@ -1,4 +1,4 @@
-"""What a sweep and the processes of its trials say to each other."""
+"""The messages between a sweep and the processes of its trials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from blurr.tracking.processes import StoppedRun
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to be run.
+    """A trial to run.
 
     Attributes:
-        number: of the trial.
-        words: its command line.
-        folder: where its outputs go, an absolute path.
-        tags: of its MLflow run.
-        weights: what stands for `model.weights=auto`.
-        asks: whether it waits after each evaluation to hear if it is to be pruned.
-        memory: GiB that it may take; None: no limit.
+        number: the trial's number.
+        overrides: the trial's command line.
+        folder: absolute path of the outputs.
+        tags: tags of the trial's MLflow run.
+        weights: the value for `model.weights=auto`.
+        asks: the trial waits after each evaluation for the answer whether it is pruned.
+        memory: GiB that it may allocate; None: no limit.
     """
 
     number: int
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     folder: str
     tags: Mapping[str, str]
     weights: str
@@ -31,8 +31,16 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """A request to stop a trial. `reason` says why it has failed; with '' it is interrupted, to be run again."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Started:
-    """A trial has a process of its own now."""
+    """A trial has got its process."""
 
     number: int
 
@@ -51,13 +59,13 @@ class Ended:
     """How a trial ended.
 
     Attributes:
-        number: of the trial.
-        state: `interrupted` where it was stopped with the whole sweep, and is to be run again.
-        values: of the objectives, once it is finished.
+        number: the trial's number.
+        state: `interrupted` if it was stopped with the whole sweep or lost its worker, and is to be run again.
+        values: the objectives of a finished trial.
         reason: why it failed.
-        details: the traceback, or what there is in its place.
-        mistake: whether it failed on a mistake in what the user gave, which another attempt would repeat.
-        cpu: seconds of computing, where they are known.
+        details: the traceback, or what there is instead.
+        mistake: it failed on a mistake of the user's, so that another attempt would fail, too.
+        cpu: processor seconds, 0 if unknown.
     """
 
     number: int
@@ -73,4 +81,4 @@ Event = Started | Reported | Ended
 
 
 class Pruned(StoppedRun):
-    """Raised in a trial that is not to go on, because it does worse than others did."""
+    """Raised in a trial that the pruner has stopped."""

@@ -1,4 +1,4 @@
-"""Know what a sweep is after: its objectives, which way each is better, and which trials are best."""
+"""The objectives of a sweep: which way each is better, and which trials are best."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -16,29 +16,29 @@ REMEDY = "Set sweep.direction=minimize or sweep.direction=maximize."
 
 
 @dataclass(frozen=True)
-class Goal:
-    """An objective, and which way it is better."""
+class Objective:
+    """A metric that trials are compared by, and which way it is better."""
 
     name: str
     direction: str
 
     @property
     def sign(self) -> int:
-        """1 where a greater value is better, -1 where a lesser one is."""
+        """1 if greater values are better, else -1."""
         return 1 if self.direction == MAXIMIZE else -1
 
 
-def goals(cfg: DictConfig, direction: str | Sequence[str]) -> list[Goal]:
-    """Give the objectives of a trial's config.
+def objectives_of(cfg: DictConfig, direction: str | Sequence[str]) -> list[Objective]:
+    """Return the objectives of a trial's config.
 
     Args:
-        cfg: the config, of which `objective` names one metric or several.
+        cfg: names one metric or several in `objective`.
         direction: `auto`, `minimize` or `maximize` for all, or a list with one for each.
 
     Raises:
-        InputError: a list of another length than there are objectives; or a metric that does not say which is better.
+        InputError: the list has another length than there are objectives, or a metric's direction is unknown.
     """
-    names = objectives(cfg)
+    names = objective_names(cfg)
     directions = [direction] * len(names) if isinstance(direction, str) else list(direction)
     if len(directions) != len(names):
         raise InputError(
@@ -46,16 +46,16 @@ def goals(cfg: DictConfig, direction: str | Sequence[str]) -> list[Goal]:
             f"{len(names)}. Give one direction for each objective."
         )
     pairs = zip(names, directions, strict=True)
-    return [Goal(name, better(name, cfg) if given == "auto" else given) for name, given in pairs]
+    return [Objective(name, better(name, cfg) if given == "auto" else given) for name, given in pairs]
 
 
-def objectives(cfg: DictConfig) -> list[str]:
-    """Give the names of the metrics that a sweep compares."""
+def objective_names(cfg: DictConfig) -> list[str]:
+    """Return the names of the metrics that a sweep compares."""
     return [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
 
 
 def better(name: str, cfg: DictConfig) -> str:
-    """Say whether a metric is to be minimized or maximized; see `blurr.metrics.base.direction_of`.
+    """Return whether a metric of the config is minimized or maximized; see `blurr.metrics.base.direction_of`.
 
     Raises:
         InputError: the metric does not say.
@@ -63,33 +63,36 @@ def better(name: str, cfg: DictConfig) -> str:
     key = f"metrics.{name.partition('/')[2]}"
     target = OmegaConf.select(cfg, f"{key}._target_")
     if is_cost(name) or target is None:
-        return direction_of(name, None, remedy=REMEDY) if is_cost(name) else MAXIMIZE  # the trial says it better
+        # a metric that the config does not have is answered by the trial, which knows what there is
+        return direction_of(name, None, remedy=REMEDY) if is_cost(name) else MAXIMIZE
     metric: object = target
     if declared_direction(target) is None and not signatures.is_ours(target):
         metric = build(OmegaConf.select(cfg, key))  # torchmetrics.F1Score and the like choose their class when made
     return direction_of(name, metric, remedy=REMEDY)
 
 
-def best(trials: Iterable[Trial], aims: Sequence[Goal]) -> list[Trial]:
-    """Give the best of the finished trials: the first of them for one objective; for several, those no other beats."""
+def best(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """Return the best finished trial by one objective; by several, all trials that no other one dominates."""
     finished = [trial for trial in trials if trial.state == "finished"]
-    done = [trial for trial in finished if not any(map(math.isnan, trial.values))]  # what is no number is never best
-    signs = [goal.sign for goal in aims]
+    done = [trial for trial in finished if not any(map(math.isnan, trial.values))]  # NaN compares as neither
+    signs = [objective.sign for objective in objectives]
     scores = {trial.number: [sign * value for sign, value in zip(signs, trial.values, strict=True)] for trial in done}
-    if len(aims) == 1:
+    if len(objectives) == 1:
         return sorted(done, key=lambda trial: (-scores[trial.number][0], trial.number))[:1]
-    return [trial for trial in done if not any(_beats(scores[other.number], scores[trial.number]) for other in done)]
+    return [
+        trial for trial in done if not any(_dominates(scores[other.number], scores[trial.number]) for other in done)
+    ]
 
 
 def worst_last(value: float) -> tuple[bool, float]:
-    """Return what sorts a value among others so that what is not a number comes last."""
+    """Return a key for sorting that puts NaN last."""
     return math.isnan(value), value
 
 
-def constant(trials: Iterable[Trial], aims: Sequence[Goal]) -> list[str]:
-    """Return a line for each objective that all finished trials share one value of: nothing was found out."""
+def constant(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[str]:
+    """Return a line for each objective that has the same value in all finished trials, so that none is best."""
     done = [trial for trial in trials if trial.state == "finished"]
-    values = {goal.name: {str(trial.values[i]) for trial in done} for i, goal in enumerate(aims)}
+    values = {objective.name: {str(trial.values[i]) for trial in done} for i, objective in enumerate(objectives)}
     return [
         f"{name} is {each.pop()} in all {len(done)} trials, so that none of them is the best"
         for name, each in values.items()
@@ -97,6 +100,6 @@ def constant(trials: Iterable[Trial], aims: Sequence[Goal]) -> list[str]:
     ]
 
 
-def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     """Is one at least as good in all objectives, and better in some (Pareto dominance)?"""
     return all(a >= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)

@@ -1,6 +1,6 @@
-"""Draw what a sweep found: which values mattered, how they went together, and how the best came about.
+"""Plot a sweep: the importance of each key, its effect on the objective, and the progress of the best value.
 
-This module loads Optuna, which comes with the extra `sweep`, and its ways to draw with plotly and matplotlib.
+This module loads Optuna, plotly and matplotlib, which come with the extra `sweep`.
 """
 
 import logging
@@ -13,7 +13,7 @@ import matplotlib as mpl
 import optuna
 from optuna.visualization import matplotlib as pictures
 
-from blurr.sweep.objectives import Goal
+from blurr.sweep.objectives import Objective
 
 log = logging.getLogger(__name__)
 PAGE = """<!doctype html>
@@ -25,24 +25,18 @@ PAGE = """<!doctype html>
 KINDS = ("optimization_history", "param_importances", "parallel_coordinate", "slice")
 
 
-def draw(study: optuna.Study, goal: Goal, folder: Path, *, title: str) -> list[Path]:
-    """Draw a study's plots: one page with all of them, and a PNG file of each.
-
-    Args:
-        study: with finished trials.
-        goal: the objective that is shown, the first of the study's.
-        folder: where the files go.
-        title: of the page.
+def draw(study: optuna.Study, objective: Objective, folder: Path, *, title: str) -> list[Path]:
+    """Draw a study's first objective: one page with all plots, and a PNG file of each.
 
     Returns:
-        The files. A plot that these trials do not allow, such as the importance of values for a single trial, is
-        left out.
+        The files. A plot that these trials do not allow, such as the importance of keys for a single trial, is left
+        out.
     """
     mpl.use("Agg")
     folder.mkdir(exist_ok=True)
-    options: dict[str, Any] = {"target_name": goal.name}
+    options: dict[str, Any] = {"target_name": objective.name}
     if len(study.directions) > 1:
-        options["target"] = _first
+        options["target"] = lambda trial: float(trial.values[0])
     parts: list[str] = []
     files: list[Path] = []
     for kind in KINDS:
@@ -55,13 +49,9 @@ def draw(study: optuna.Study, goal: Goal, folder: Path, *, title: str) -> list[P
     return [page, *files]
 
 
-def _first(trial: optuna.trial.FrozenTrial) -> float:
-    return float(trial.values[0])
-
-
 def _made(plot: Callable[..., Any], study: optuna.Study, options: dict[str, Any]) -> Any:
     try:
-        with warnings.catch_warnings():  # few trials make some plots say little, which they show
+        with warnings.catch_warnings():  # that few trials tell little is visible in the plot
             warnings.simplefilter("ignore")
             return plot(study, **options)
     except (ValueError, RuntimeError) as error:

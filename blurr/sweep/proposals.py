@@ -1,4 +1,4 @@
-"""Give a sweep its trials, in order: those of a grid, or those that a search proposes."""
+"""Supply a sweep's trials in order: those of a grid, or those that a search proposes."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,26 +17,26 @@ class Proposals:
 
     Args:
         space: what may vary.
-        total: how many trials there are to be in all; None: the whole grid.
-        grid: the points to be tried, in order; None where `search` proposes them.
-        search: proposes and judges trials; None where a grid is run without a pruner.
+        total: number of trials; None runs the whole grid.
+        grid: the points to try, in order; None if `search` proposes them.
+        search: proposes and judges trials; None for a grid without a pruner.
 
     Attributes:
-        total: as above, and never more than a grid has.
+        total: number of trials, at most the size of the grid.
     """
 
     def __init__(
         self, space: Space, *, total: int | None, grid: Sequence[Point] | None, search: "Search | None"
     ) -> None:
         self.space = space
-        self._grid = None if grid is None else deque(grid)  # what of it is left to be tried
+        self._grid = None if grid is None else deque(grid)  # the points that are left
         size = len(grid) if grid is not None else total or 0
         self.total = min(size, total or size)
         self._search = search
-        self._copies: dict[int, list[int]] = {}  # number of a running trial to those that have its values
+        self._copies: dict[int, list[int]] = {}  # number of a running trial to those with the same values
 
     def follow(self, ledger: Ledger) -> list[Trial]:
-        """Take up what earlier starts of the sweep did; give the trials that they left to be run again."""
+        """Take over what earlier starts of the sweep did; return the trials to run again."""
         if self._search:
             self._search.follow(ledger)
         if self._grid is not None:
@@ -51,13 +51,13 @@ class Proposals:
         return left
 
     def next(self, ledger: Ledger) -> Trial | None:
-        """Write down and give the next trial; None where there is none left to run.
+        """Write down and return the next trial to run, or None.
 
-        A search may propose what it proposed before. That is not run again: it ends as the first one did.
+        A search may propose the same values again. Such a trial is not run: it gets the result of the first one.
         """
         while len(ledger.trials) < self.total:
             number = len(ledger.trials)
-            point = self._grid.popleft() if self._grid is not None else self._ask(number)
+            point = self._grid.popleft() if self._grid is not None else self._search.ask(number)  # type: ignore[union-attr]
             identity = self.space.identify(point)
             twin = ledger.first(identity)
             trial = ledger.propose(number, identity, point)
@@ -73,7 +73,7 @@ class Proposals:
         return self._search is not None and self._search.is_to_be_pruned(event.number, event.step, event.value)
 
     def tell(self, trial: Trial, ledger: Ledger) -> None:
-        """Take a trial's end."""
+        """Pass a trial's end to the search and to the trials with the same values."""
         if self._search:
             self._search.tell(trial)
         for number in self._copies.pop(trial.number, []):
@@ -90,14 +90,9 @@ class Proposals:
         if self._search:
             self._search.tell(trial)
 
-    def _ask(self, number: int) -> Point:
-        if self._search is None:
-            raise RuntimeError("Neither a grid nor a search was given.")
-        return self._search.ask(number)
-
 
 def _without(points: Iterable[Point], trials: Iterable[Trial]) -> Iterator[Point]:
-    """Yield the points that no trial has; the sweep may have been begun in another order."""
+    """Yield the points that no trial has; an earlier start may have used another order."""
     tried = Counter(frozenset(trial.point.items()) for trial in trials)
     for point in points:
         key = frozenset(point.items())

@@ -1,4 +1,4 @@
-"""`python -m blurr.sweep.remote <descriptor>`: be the process that trials are forked from, for a worker elsewhere."""
+"""`python -m blurr.sweep.remote <descriptor>`: be the fork server of a worker on another machine."""
 
 import sys
 from multiprocessing.connection import Connection
@@ -10,13 +10,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 
 from blurr.config import composing, paths
-from blurr.sweep.fork_server import keep
+from blurr.sweep.fork_server import serve
 from blurr.sweep.job import experiment
 from blurr.sweep.trial import Context
 
 
 def main() -> None:
-    """Take the sweep's config from the connection, and then serve it as a local process would."""
+    """Receive the sweep's config, and then serve the connection as a local fork server does."""
     connection = Connection(int(sys.argv.pop()))
     composing.prepare_process()
     config, threads = connection.recv()
@@ -24,7 +24,7 @@ def main() -> None:
     with hydra.initialize_config_dir(str(paths.config_root()), version_base="1.3", job_name="blurr"):
         loader = GlobalHydra.instance().config_loader()
         context = Context(config, HydraContext(loader, Callbacks(config)), experiment)
-        keep(connection, context, threads=threads)
+        serve(connection, context, threads=threads)
 
 
 if __name__ == "__main__":

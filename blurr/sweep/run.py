@@ -1,4 +1,4 @@
-"""Run one sweep from its command line to its closing table."""
+"""Run one sweep, from its command line to its closing table."""
 
 import logging
 import sys
@@ -22,9 +22,9 @@ from blurr.runs.secrets import mask_overrides
 from blurr.sweep.board import Board
 from blurr.sweep.export import experiment_yaml, note
 from blurr.sweep.ledger import Ledger, locked
-from blurr.sweep.objectives import Goal, best, constant, goals
+from blurr.sweep.objectives import Objective, best, constant, objectives_of
 from blurr.sweep.proposals import Proposals
-from blurr.sweep.scheduler import Conductor
+from blurr.sweep.scheduler import Scheduler
 from blurr.sweep.settings import Settings
 from blurr.sweep.space import Space, is_own, parse
 from blurr.sweep.trial import Context
@@ -35,110 +35,114 @@ from blurr.tracking.summary import show_place
 log = logging.getLogger(__name__)
 
 
-def run_sweep(words: Sequence[str], context: Context) -> None:
-    """Run a sweep, or what is left of it.
+def run_sweep(overrides: Sequence[str], context: Context) -> None:
+    """Run a sweep, or the remaining trials of a resumed one.
 
     Args:
-        words: of the command line, those for Hydra itself aside.
-        context: what composes and runs a trial.
+        overrides: the command line, without what is for Hydra itself.
+        context: composes and runs a trial.
 
     Raises:
-        InputError: a mistake in what the user gave, before any trial is started; or one that all trials failed on.
-        SystemExit: with code 1, where a trial failed.
+        InputError: the user made a mistake. It is found before any trial starts, or every trial failed on it.
+        SystemExit: with code 1, if a trial failed.
     """
     checks.check_part("sweep", context.config.sweep)
     settings: Settings = build(context.config.sweep)
-    space = parse(words, context.hydra.config_loader)
-    configs = [context.compose(space.words(point)) for point in space.samples()]
+    space = parse(overrides, context.hydra.config_loader)
+    configs = checked_configs(space, context)
+    objectives = common_objectives([fitted_as_said(cfg, overrides) for cfg in configs], settings)
+    grid = space.grid(settings.shuffle) if settings.sampler is None else None
+    with locked(Path(context.config.hydra.sweep.dir).absolute()) as ledger, signals.handled():
+        if ledger.head:
+            check_unchanged(ledger, overrides, space)
+        else:
+            begin(ledger, settings.name, overrides, configs)
+        ledger.begin(fixed=mask_overrides(space.fixed), goals=[(each.name, each.direction) for each in objectives])
+        executing = build(context.config.sweep.executor, context=context, workers=settings.workers)
+        # the executor first: it forks this process, which must not have opened a connection to a store by then
+        with executing as executor, opened_run(ledger, context.config, configs[0]) as run:
+            search = make_search(context.config.sweep, settings, space, objectives)
+            proposals = Proposals(space, total=settings.trials, search=search, grid=grid)
+            ledger.begin(total=proposals.total)
+            board = Board(objectives, proposals.total, settings.workers)
+            scheduler = Scheduler(ledger, settings, proposals, objectives, executor, run, board)
+            with board.shown():
+                scheduler.run_trials()
+            close(scheduler)
+    exit_as_earned(scheduler)
+
+
+def checked_configs(space: Space, context: Context) -> list[DictConfig]:
+    """Compose and check a config for every value of the sweep, so that no mistake waits for its trial."""
+    configs = [context.compose(space.overrides(point)) for point in space.samples()]
     for cfg in configs:
         HydraConfig.instance().set_config(cfg)  # `${hydra:…}` is resolved from there
         checks.check(cfg)
     HydraConfig.instance().set_config(configs[0])
-    aims = common_goals([fitted_as_said(cfg, words) for cfg in configs], settings)
-    grid = space.grid(settings.shuffle) if settings.sampler is None else None
-    folder = Path(context.config.hydra.sweep.dir).absolute()
-    with locked(folder) as ledger, signals.handled():
-        if ledger.head:
-            check_words(ledger, words, space)
-        else:
-            make_room(folder, overwrite=configs[0].overwrite)
-            weights = decide_weights(configs)
-            argv, given = mask_overrides(sys.argv[1:]), mask_overrides(words)
-            ledger.begin(name=settings.name, argv=argv, words=given, weights=weights)
-        ledger.begin(fixed=mask_overrides(space.fixed), goals=[(goal.name, goal.direction) for goal in aims])
-        executing = build(context.config.sweep.executor, context=context, workers=settings.workers)
-        with executing as executor, opened_run(ledger, context.config, configs[0]) as run:
-            proposals = Proposals(
-                space,
-                total=settings.trials,
-                search=make_search(context.config.sweep, settings, space, aims),
-                grid=grid,
-            )
-            ledger.begin(total=proposals.total)
-            board = Board(aims, proposals.total, settings.workers)
-            conductor = Conductor(
-                ledger, settings, proposals, aims, executor, run, board, weights=ledger.head["weights"]
-            )
-            with board.shown():
-                conduct(conductor)
-            conclude(conductor)
-    answer(conductor)
+    return configs
 
 
-def common_goals(configs: Sequence[DictConfig], settings: Settings) -> list[Goal]:
-    """Give the objectives, which all trials must have in common to be compared.
+def common_objectives(configs: Sequence[DictConfig], settings: Settings) -> list[Objective]:
+    """Return the objectives, which all trials must share to be compared.
 
     Raises:
-        InputError: they have not.
+        InputError: they differ.
     """
-    found = [goals(cfg, settings.direction) for cfg in configs]
+    found = [objectives_of(cfg, settings.direction) for cfg in configs]
     other = next((each for each in found if each != found[0]), None)
     if other:
-        one, two = ([goal.name for goal in each] for each in (found[0], other))
+        one, two = (", ".join(objective.name for objective in each) for each in (found[0], other))
         raise InputError(
-            f"The trials have different objectives, {', '.join(one)} and {', '.join(two)}, and cannot be compared. "
+            f"The trials have different objectives, {one} and {two}, and cannot be compared. "
             "Set objective=valid/loss, or another that all of them have."
         )
     return found[0]
 
 
-def check_words(ledger: Ledger, words: Sequence[str], space: Space) -> None:
-    """Refuse to mix a sweep with another.
+def check_unchanged(ledger: Ledger, overrides: Sequence[str], space: Space) -> None:
+    """Refuse to mix one sweep with another.
 
     Raises:
-        InputError: the folder holds a sweep of other words, or a trial that these words do not span.
+        InputError: the folder holds a sweep with other overrides, or a trial outside of the space.
     """
-    ours = sorted(word for word in mask_overrides(words) if not is_own(word))
-    before = sorted(word for word in ledger.head["words"] if not is_own(word))
+    ours = sorted(each for each in mask_overrides(overrides) if not is_own(each))
+    before = sorted(each for each in ledger.head["words"] if not is_own(each))
     if ours != before:
         raise InputError(
             f"The sweep in {ledger.folder} was begun with {' '.join(before)}, and this command line has "
-            f"{' '.join(ours)}. Give the same words, or none but sweep.resume={ledger.folder.name}, or another "
+            f"{' '.join(ours)}. Give the same overrides, or only sweep.resume={ledger.folder.name}, or another "
             "sweep.name."
         )
     axes = {axis.key: axis for axis in space.axes}
-    for trial in ledger.trials.values():  # run again as the journal has it, unless it has ended
+    for trial in ledger.trials.values():  # an unfinished one is run again with the values that the ledger has
         if not all(key in axes and axes[key].admits(value) for key, value in trial.point.items()):
             raise InputError(
-                f"The journal in {ledger.folder} has a trial {trial}, which these words do not span: somebody has "
+                f"The ledger in {ledger.folder} has a trial {trial}, which is outside of this sweep: somebody has "
                 "changed it. Begin anew with another sweep.name."
             )
 
 
+def begin(ledger: Ledger, name: str, overrides: Sequence[str], configs: Sequence[DictConfig]) -> None:
+    """Write down how a new sweep was started, and whether all of its trials use pretrained weights."""
+    make_room(ledger.folder, overwrite=configs[0].overwrite)
+    argv, given = mask_overrides(sys.argv[1:]), mask_overrides(overrides)
+    ledger.begin(name=name, argv=argv, words=given, weights=decide_weights(configs))
+
+
 def decide_weights(configs: Sequence[DictConfig]) -> str:
-    """Decide what `model.weights=auto` stands for in all trials alike: checkpoints where every one can be had."""
+    """Resolve `model.weights=auto` once for all trials: `pretrained` only if every checkpoint can be loaded."""
     from blurr.models.weights import choose_weights
 
     models = [cfg.model for cfg in configs if OmegaConf.select(cfg, "model.weights") == "auto"]
-    asked = {(model["name"], OmegaConf.select(model, "arch")) for model in models}
-    if not asked:
+    names = {(model["name"], OmegaConf.select(model, "arch")) for model in models}
+    if not names:
         return "auto"
-    chosen = {choose_weights(name, "auto", arch) for name, arch in sorted(asked, key=str)}
+    chosen = {choose_weights(name, "auto", arch) for name, arch in sorted(names, key=str)}
     return "scratch" if "scratch" in chosen else "pretrained"
 
 
-def make_search(node: DictConfig, settings: Settings, space: Space, aims: Sequence[Goal]) -> Any:
-    """Make the search of a sweep that has a sampler, a pruner or a storage; None for a plain grid."""
+def make_search(node: DictConfig, settings: Settings, space: Space, objectives: Sequence[Objective]) -> Any:
+    """Make the Optuna search of a sweep with a sampler, a pruner or a storage; return None for a plain grid."""
     if not (settings.sampler or settings.pruner or settings.storage):
         return None
     try:
@@ -147,7 +151,7 @@ def make_search(node: DictConfig, settings: Settings, space: Space, aims: Sequen
         raise InputError(f"This sweep needs Optuna ({error}). Install it with: pip install 'blurr[sweep]'") from error
     return Search(
         space,
-        directions=[goal.direction for goal in aims],
+        directions=[objective.direction for objective in objectives],
         sampler=partial(sampler_for, node) if settings.sampler else None,
         pruner=build(node.pruner) if settings.pruner else None,
         storage=settings.storage,
@@ -156,20 +160,20 @@ def make_search(node: DictConfig, settings: Settings, space: Space, aims: Sequen
 
 
 def sampler_for(node: DictConfig, number: int) -> Any:
-    """Make the sampler of the trial of this number, with a seed of its own."""
+    """Make the sampler for the trial with this number, with a seed of its own."""
     given = dict(node.sampler)
     return build(OmegaConf.create({**given, **({"seed": given["seed"] + number} if "seed" in given else {})}))
 
 
 @contextmanager
 def opened_run(ledger: Ledger, config: DictConfig, example: DictConfig) -> Iterator[Run]:
-    """Open the sweep's own MLflow run, the parent of the trials'; a sweep that is resumed goes on with it."""
+    """Open the sweep's own MLflow run, the parent of the trials'; a resumed sweep continues it."""
     tracker = build(example.tracking)
     run_id, identity = ledger.head.get("run"), ledger.head.get("identity")
     if identity is None:
         identity = new_identity()
         ledger.begin(identity=identity)
-    elif run_id is None:  # a killed process may have opened it
+    elif run_id is None:  # the process may have been killed between opening it and writing down its id
         run_id = tracker.find(identity)
     tags = {"blurr.sweep": config.sweep.name, "mlflow.runName": f"sweep {config.sweep.name}", IDENTITY_TAG: identity}
     with Run(ledger.folder, tracker.open(run_id=run_id, tags=tags), identity=identity) as run:
@@ -180,63 +184,52 @@ def opened_run(ledger: Ledger, config: DictConfig, example: DictConfig) -> Itera
         yield run
 
 
-def conduct(conductor: Conductor) -> None:
-    """Run the trials; where the user stops the sweep, let those that run close their MLflow runs."""
-    try:
-        conductor.conduct()
-    except (KeyboardInterrupt, SystemExit):
-        log.warning("The sweep is stopped. To go on with it: blurr run -m sweep.resume=%s", conductor.settings.name)
-        conductor.interrupt()
-        raise
-
-
-def conclude(conductor: Conductor) -> None:
-    """Mark the best trials, draw what was found, and show all trials."""
-    ledger, run = conductor.ledger, conductor.run
-    winners = best(ledger.trials.values(), conductor.goals)
-    numbers = [trial.twin if trial.twin is not None else trial.number for trial in winners]
-    for number in ledger.head.get("best", []):
-        if number not in numbers:
-            run.amend(number, tags={"blurr.best": "false"})  # it was, before the sweep went on
-    for number in numbers:
-        run.amend(number, tags={"blurr.best": "true"})
-    conductor.board.close(ledger)
-    run.tag(**{"mlflow.note.content": note(list(ledger.trials.values()), conductor.goals)})
-    facts = {"sweep": conductor.settings.name}
-    worthless = "; ".join(constant(ledger.trials.values(), conductor.goals))
+def close(scheduler: Scheduler) -> None:
+    """Tag the best trials, write down and plot the results, and print all trials."""
+    ledger, run, name = scheduler.ledger, scheduler.run, scheduler.settings.name
+    trials = list(ledger.trials.values())
+    winners = best(trials, scheduler.objectives)
+    numbers = [trial.number if trial.twin is None else trial.twin for trial in winners]
+    for number in {*ledger.head.get("best", []), *numbers}:  # the former best, from before a resume, lose their tag
+        run.amend(number, tags={"blurr.best": str(number in numbers).lower()})
+    scheduler.board.close(ledger)
+    run.tag(**{"mlflow.note.content": note(trials, scheduler.objectives)})
+    lines = {"sweep": name}
+    worthless = "; ".join(constant(trials, scheduler.objectives))
     if worthless:
         run.tag(worthless=worthless)
-        facts["worth nothing"] = worthless
+        lines["worth nothing"] = worthless
     if winners:
         ledger.begin(best=numbers)
         run.tag(best=", ".join(map(str, numbers)))
         file = ledger.folder / "best.yaml"
         file.write_text(experiment_yaml(ledger, winners[0]), encoding="utf-8")
         run.artifact(file)
-        draw_plots(conductor)
-        facts["to run the best"] = f"blurr sweep export {conductor.settings.name}; blurr run experiments=best"
-    show_place(run, facts)
+        draw_plots(scheduler)
+        lines["to run the best"] = f"blurr sweep export {name}; blurr run experiments=best"
+    show_place(run, lines)
 
 
-def draw_plots(conductor: Conductor) -> None:
-    """Draw the sweep's plots, where Optuna is there to do so."""
+def draw_plots(scheduler: Scheduler) -> None:
+    """Draw the sweep's plots if Optuna is installed."""
     try:
         from blurr.sweep.plots import draw
         from blurr.sweep.search import Search
     except ImportError as error:
         log.info("No plots are drawn (%s). To have them: pip install 'blurr[sweep]'", error)
         return
-    ledger, aims = conductor.ledger, conductor.goals
-    search = Search(conductor.proposals.space, directions=[goal.direction for goal in aims])
+    ledger, objectives = scheduler.ledger, scheduler.objectives
+    search = Search(scheduler.proposals.space, directions=[objective.direction for objective in objectives])
     search.follow(ledger)
-    for file in draw(search.study, aims[0], ledger.folder / "plots", title=f"Sweep {conductor.settings.name}"):
-        conductor.run.artifact(file, "plots")
+    for file in draw(search.study, objectives[0], ledger.folder / "plots", title=f"Sweep {scheduler.settings.name}"):
+        scheduler.run.artifact(file, "plots")
 
 
-def answer(conductor: Conductor) -> None:
-    """Leave with the exit code that the sweep has earned."""
-    failed = [trial for trial in conductor.ledger.trials.values() if trial.state == "failed"]
-    if conductor.mistakes and len(failed) == len(conductor.ledger.trials) and len(set(conductor.mistakes)) == 1:
-        raise InputError(conductor.mistakes[0])
+def exit_as_earned(scheduler: Scheduler) -> None:
+    """Exit with code 1 if a trial failed; raise the mistake that all trials failed on."""
+    trials = scheduler.ledger.trials.values()
+    failed = [trial for trial in trials if trial.state == "failed"]
+    if len(failed) == len(trials) and len(set(scheduler.mistakes)) == 1:
+        raise InputError(scheduler.mistakes[0])
     if failed:
         raise SystemExit(CRASH)

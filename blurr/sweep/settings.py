@@ -1,4 +1,4 @@
-"""What a sweep can be told: the knobs of `conf/sweep`, with their types and what is wrong with a bad one."""
+"""The settings of a sweep: the keys of `conf/sweep`, with their types and checks."""
 
 import re
 from collections.abc import Mapping
@@ -13,25 +13,25 @@ Direction = Literal["auto", "minimize", "maximize"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sweep goes about its trials. The fields are the keys of the YAML files in `conf/sweep`.
+    """How a sweep runs its trials. The fields are the keys of the YAML files in `conf/sweep`.
 
     Attributes:
-        executor: where the trials run: processes of this machine, or a Ray cluster.
-        name: of the sweep; its folder, and what `sweep.resume` and `blurr sweep` find it by.
-        resume: the name or folder of a sweep to go on with.
-        trials: how many in all, those of an earlier start included; null for a grid is all of it.
-        shuffle: seed of the order in which a grid is tried; null takes the order of the command line. A pruner wants
-            one: where values rise from worse to better, each trial beats those before it, and none is pruned.
-        workers: trials that run at once.
-        direction: `minimize` or `maximize` the objective, `auto` by the metric, or a list with one for each objective.
-        timeout: seconds after which no further trial is started, and those that run are stopped; null: never.
-        trial_timeout: seconds that one trial may take; null: any number.
+        executor: where trials run: in processes of this machine, or on a Ray cluster.
+        name: the name of the sweep's folder, by which `sweep.resume` and `blurr sweep` find it.
+        resume: the name or folder of the sweep to continue.
+        trials: number of trials, including those of earlier starts; null runs the whole grid.
+        shuffle: seed of the grid's order; null keeps that of the command line. Set it with a pruner: if values get
+            better along the grid, each trial beats those before it, and none is pruned.
+        workers: number of trials that run at the same time.
+        direction: `minimize`, `maximize`, `auto` (as the metric says), or a list with one for each objective.
+        timeout: seconds after which running trials are stopped and none is started; null: no limit.
+        trial_timeout: seconds that one trial may take; null: no limit.
         on_failure: `continue` with the other trials, `stop` the sweep, or `retry(n)` the trial n times, then continue.
-        memory: GiB that one trial may take (its data, not files mapped into memory); null: no limit.
-        storage: address of an Optuna storage that the search is kept in besides, such as `sqlite:///optuna.db`,
+        memory: GiB of data that one trial may allocate, without memory-mapped files; null: no limit.
+        storage: address of an Optuna storage that also keeps the search, such as `sqlite:///optuna.db`,
             `postgresql://…` or `journal:///optuna.log` (a file).
-        sampler: an Optuna sampler that proposes the trials; null takes all combinations of the values.
-        pruner: an Optuna pruner that stops a trial which does worse than others did; null stops none.
+        sampler: the Optuna sampler that proposes trials; null tries all combinations of the values.
+        pruner: the Optuna pruner that stops a trial which does worse than others did; null stops none.
     """
 
     executor: Mapping[str, Any]
@@ -55,7 +55,7 @@ class Settings:
                 f"sweep.on_failure={self.on_failure}: must be continue, stop, or retry(n) with a number n."
             )
         if not re.fullmatch(r"[\w.-]+", self.name):
-            raise InputError(f"sweep.name={self.name}: names a folder; use letters, digits, dots, - and _ alone.")
+            raise InputError(f"sweep.name={self.name}: names a folder; use only letters, digits, dots, - and _.")
         if self.sampler and self.trials is None:
             raise InputError("sweep.trials=null: a search needs a number of trials. Set sweep.trials=20, say.")
 

@@ -1,4 +1,4 @@
-"""Read the words of a sweep: which values stay, which vary, and over what."""
+"""Read a sweep's overrides: which values are fixed, which vary, and over what."""
 
 import hashlib
 import itertools
@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from blurr.errors import InputError
 
-OWN = ("sweep", "sweep.", "sweep/")  # how a word about the sweep itself begins
+OWN = ("sweep", "sweep.", "sweep/")  # how an override about the sweep itself begins
 MOST_SAMPLES = 20
 Point = dict[str, str]  # key to value, both as on the command line
 
@@ -24,12 +24,12 @@ class Axis:
     """A key that varies.
 
     Attributes:
-        key: as on the command line, with a plus sign where there is one.
-        choices: its values as on the command line; empty for an interval.
+        key: as on the command line, with its plus sign if it has one.
+        choices: the values as on the command line; empty for an interval.
         low: least number of an interval or range.
-        high: greatest number, which is one of them.
-        step: of a range; None for an interval.
-        log: whether the numbers are to be drawn on a logarithmic scale.
+        high: greatest number, included.
+        step: distance of the numbers in a range; None for an interval.
+        log: draw the numbers on a logarithmic scale.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Axis:
             return False
 
     def samples(self) -> tuple[str, ...]:
-        """Give values that stand for all: the ends of an interval or range, else the first twenty choices."""
+        """Return the ends of an interval or range, or the first twenty choices."""
         if self.low is None:
             return self.choices[:MOST_SAMPLES]
         return (str(self.low), str(self.high))
@@ -60,7 +60,7 @@ class Space:
     """What a sweep's command line spans.
 
     Attributes:
-        fixed: words that hold for every trial.
+        fixed: overrides that every trial has.
         axes: keys that vary.
     """
 
@@ -68,19 +68,19 @@ class Space:
     axes: tuple[Axis, ...]
 
     def grid(self, shuffle: int | None = None) -> list[Point]:
-        """Give all combinations.
+        """Return all combinations.
 
         Args:
-            shuffle: seed of their order; without one the last key varies fastest.
+            shuffle: seed of their order; with None the last key varies fastest.
 
         Raises:
-            InputError: an interval has no end of values.
+            InputError: an axis is an interval, whose values cannot be listed.
         """
         for axis in self.axes:
             if not axis.choices:
                 raise InputError(
-                    f"{axis.key}=interval({axis.low},{axis.high}) has no end of values, and a grid tries them all. "
-                    "Choose a search, such as sweep=tpe or sweep=random; or list the values."
+                    f"{axis.key}=interval({axis.low},{axis.high}) has infinitely many values, and a grid tries them "
+                    "all. Choose a search, such as sweep=tpe or sweep=random; or list the values."
                 )
         keys = [axis.key for axis in self.axes]
         combinations = itertools.product(*(axis.choices for axis in self.axes))
@@ -90,44 +90,44 @@ class Space:
         return points
 
     def samples(self) -> Iterator[Point]:
-        """Yield the first point, and from there each key's other values, one key at a time."""
+        """Yield a first point, and then points that differ from it in one key, for each of that key's samples."""
         first = {axis.key: axis.samples()[0] for axis in self.axes}
         yield first
         for axis in self.axes:
             for value in axis.samples()[1:]:
                 yield {**first, axis.key: value}
 
-    def words(self, point: Mapping[str, str]) -> list[str]:
-        """Give the command line of one trial."""
-        return words_of(self.fixed, point)
+    def overrides(self, point: Mapping[str, str]) -> list[str]:
+        """Return the overrides of one trial."""
+        return overrides_of(self.fixed, point)
 
     def identify(self, point: Mapping[str, str]) -> str:
-        """Give what a trial is known by: a hash of its command line, whatever the order of the words."""
-        return hashlib.sha256(json.dumps(sorted(self.words(point))).encode()).hexdigest()[:16]
+        """Return a hash of a trial's overrides, the same for any order."""
+        return hashlib.sha256(json.dumps(sorted(self.overrides(point))).encode()).hexdigest()[:16]
 
 
-def words_of(fixed: Iterable[str], point: Mapping[str, str]) -> list[str]:
-    """Give a command line of what is fixed and what varies."""
+def overrides_of(fixed: Iterable[str], point: Mapping[str, str]) -> list[str]:
+    """Return the overrides of a trial, of those that are fixed and those that vary."""
     return [*fixed, *(f"{key}={value}" for key, value in point.items())]
 
 
-def parse(words: Sequence[str], loader: ConfigLoader) -> Space:
-    """Split a sweep's words into what is fixed and what varies; those about the sweep itself are left out.
+def parse(overrides: Sequence[str], loader: ConfigLoader) -> Space:
+    """Split overrides into those that are fixed and those that vary; those about the sweep itself are left out.
 
     Args:
-        words: as on the command line.
+        overrides: as on the command line.
         loader: knows the options of each group, for `model=glob(*)`.
     """
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
-    ours = [each for each in overrides if not is_own(each.key_or_group)]
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    ours = [each for each in parsed if not is_own(each.key_or_group)]
     fixed = tuple(str(each.input_line) for each in ours if not each.is_sweep_override())
     return Space(fixed, tuple(_axis(each) for each in ours if each.is_sweep_override()))
 
 
-def is_own(key: str) -> bool:
-    """Is this key, or word, about the sweep itself?"""
-    plain = key.lstrip("+~").partition("=")[0]
-    return plain == OWN[0] or plain.startswith(OWN[1:])
+def is_own(override: str) -> bool:
+    """Is this override, or key, about the sweep itself?"""
+    key = override.lstrip("+~").partition("=")[0]
+    return key == OWN[0] or key.startswith(OWN[1:])
 
 
 def _axis(override: Override) -> Axis:

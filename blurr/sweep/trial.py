@@ -1,4 +1,4 @@
-"""Be the process of one trial: take its limits, compose its config, run it, and say how it ended."""
+"""Be the process of one trial: set its limits, compose its config, run it, and report how it ended."""
 
 import faulthandler
 import os
@@ -7,12 +7,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from hydra.core.utils import run_job
 from hydra.types import HydraContext
@@ -26,21 +26,22 @@ from blurr.runs.secrets import mask_text
 from blurr.sweep.messages import Ended, Job, Pruned, Reported
 
 OUTPUT, CRASH = "output.txt", "crash.txt"
-RESULTS = (SCORES, ERROR, CRASH)  # of an earlier attempt, to be forgotten in this order; checkpoints are kept
-MOST_CHARACTERS = 300  # of a reason; the traceback has all of it
+# An earlier attempt leaves these. The scores go first: while they are there, the trial counts as finished.
+RESULTS = (SCORES, ERROR, CRASH)
+MOST_CHARACTERS = 300  # of a reason; the traceback has the rest
 
 
 @dataclass(frozen=True)
 class Context:
-    """What Hydra has made of the sweep's command line, and what runs one of its jobs."""
+    """The sweep's config, Hydra's loader to compose others, and the function that runs a job."""
 
     config: DictConfig
     hydra: HydraContext
     task: Callable[..., Any]
 
-    def compose(self, words: list[str]) -> DictConfig:
-        """Compose the config of one trial, Hydra's own part included."""
-        cfg = self.hydra.config_loader.load_sweep_config(self.config, words)
+    def compose(self, overrides: list[str]) -> DictConfig:
+        """Compose the config of one trial, including Hydra's own part."""
+        cfg = self.hydra.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(cfg):
             cfg.hydra.runtime.merge_with(self.config.hydra.runtime)
             cfg.hydra.job.update(OmegaConf.masked_copy(self.config.hydra.job, ["name", "config_name"]))
@@ -48,38 +49,39 @@ class Context:
 
 
 def be_trial(job: Job, context: Context, connection: Connection, *, threads: int) -> None:
-    """Run one trial in this process; what it prints goes to a file in its folder.
+    """Run one trial in this process; its output goes to a file in its folder.
 
     Args:
-        job: what to run.
-        context: what composes it.
-        connection: where its reports and its end are told, and where the answers come from.
-        threads: that it may use.
+        job: the trial.
+        context: composes it.
+        connection: sends its reports and its end, receives the answers.
+        threads: number of threads for torch.
     """
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in RESULTS:
         (folder / name).unlink(missing_ok=True)
     _redirect(folder)
-    with _Ending(job, connection) as ending:
+    with ExitStack() as stack:
+        stack.push(partial(_report_error, job, connection))
         if job.memory:
             limit = int(job.memory * 2**30)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
-        ending.values = _run(job, context, connection)
+        connection.send(Ended(job.number, "finished", _run(job, context, connection)))
 
 
 def _run(job: Job, context: Context, connection: Connection) -> tuple[float, ...]:
-    cfg = context.compose(list(job.words))
+    cfg = context.compose(list(job.overrides))
     if OmegaConf.select(cfg, "model.weights") == "auto":
         cfg.model.weights = job.weights
     if holds_run(Path(job.folder)):
-        cfg.resume = "auto"  # an earlier attempt goes on from its last checkpoint, in its MLflow run
+        cfg.resume = "auto"  # continue an earlier attempt, and its MLflow run, from the last checkpoint
     with open_dict(cfg):
         cfg.hydra.job.num, cfg.hydra.job.id = job.number, f"{cfg.hydra.job.name}_{job.number}"
         cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir = os.path.split(job.folder)
-        cfg.hydra.output_subdir = None  # the run writes down its config itself
+        cfg.hydra.output_subdir = None  # the run itself writes down its config
 
     task = partial(context.task, report=partial(_report, job, connection), tags=job.tags)
     done = run_job(task, cfg, "hydra.sweep.dir", "hydra.sweep.subdir", context.hydra)
@@ -94,35 +96,24 @@ def _report(job: Job, connection: Connection, step: int, value: float) -> None:
 
 
 def _redirect(folder: Path) -> None:
-    """Send what this process and its children print to a file, and the traceback of a crash to another."""
+    """Send the output of this process and its children to one file, and the traceback of a crash to another."""
     sys.stdout.flush()
     sys.stderr.flush()
     descriptor = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
-    crash = open(folder / CRASH, "w")  # noqa: SIM115  # stays open as long as the process lives
+    crash = open(folder / CRASH, "w")  # noqa: SIM115  # stays open while the process lives
     faulthandler.enable(crash)
-    faulthandler.register(signal.SIGUSR2, crash)  # how a trial that hangs is asked where
+    faulthandler.register(signal.SIGUSR2, crash)  # makes a hanging trial write where it is
 
 
-class _Ending:
-    """Catches whatever ends a trial, and tells it."""
-
-    def __init__(self, job: Job, connection: Connection) -> None:
-        self.values: tuple[float, ...] = ()
-        self._job, self._connection = job, connection
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        ended = _ended(self._job, error) if error else Ended(self._job.number, "finished", self.values)
-        self._connection.send(ended)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        return True
+def _report_error(job: Job, connection: Connection, _: object, error: BaseException | None, *__: object) -> bool:
+    """Report whatever ended a trial, as the `__exit__` of its `with` block."""
+    if error is not None:
+        connection.send(_ended(job, error))
+    sys.stdout.flush()  # the process ends by os._exit, which does not
+    sys.stderr.flush()
+    return True
 
 
 def _ended(job: Job, error: BaseException) -> Ended:

@@ -1,14 +1,16 @@
-"""Texts as input: tokenize them, pad them, turn ids back into texts; what core asks of a modality, for tokenizers."""
+"""Texts as input: tokenizers made, loaded and fitted to models, texts tokenized, padded and shown again."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
+from torch import nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from blurr.errors import InputError
 from blurr.loading.collate import PaddingCollator
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Batch, EncodedRows, InputNames, Inputs, Table
@@ -17,11 +19,10 @@ from blurr.targets.labels import label_name
 from blurr.text.lengths import length_limit, set_advice
 from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import SpecialTokens, hidden_tokens, note_own, reader_of
-from blurr.text.vocabulary import add_pad_token
 
 NAMES = InputNames(main="input_ids", mask="attention_mask")
-STATE_OF_CALLS = ("truncation", "padding")  # what the last call of a tokenizer left in its file
-DEFAULT_LENGTH = 512  # tokens that a model from scratch reads where its sizes do not say
+STATE_OF_CALLS = ("truncation", "padding")  # left in a tokenizer's file by its last call: not part of the cache's key
+DEFAULT_LENGTH = 512  # positions of a model from scratch whose sizes do not say how many it has
 
 
 class TextRows(EncodedRows):
@@ -33,8 +34,8 @@ class TextRows(EncodedRows):
 class TextCollator(PaddingCollator):
     """Pad tokenized rows to the longest of the batch; works in any `torch.utils.data.DataLoader`.
 
-    A call returns `(inputs, targets)`; `inputs` holds `input_ids` and `attention_mask`, both `(batch, sequence)`, what
-    else the rows have, and `labels`, equal to the targets: `(batch,)` or `(batch, sequence)`, padded by -100.
+    A call returns `(inputs, targets)`. `inputs` holds `input_ids` and `attention_mask`, both `(batch, sequence)`, the
+    other columns of the rows, and `labels`, equal to the targets: `(batch,)` or `(batch, sequence)`, padded with -100.
 
     Args:
         pad_token_id: Pads `input_ids`.
@@ -46,13 +47,18 @@ class TextCollator(PaddingCollator):
     def __init__(self, pad_token_id: int, **options: Any) -> None:
         super().__init__({NAMES.main: pad_token_id}, **options)
 
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Self:
+        """Return a collator that pads as the tokenizer does."""
+        return cls(tokenizer.pad_token_id, **{"padding_side": tokenizer.padding_side, **options})
+
 
 @dataclass(frozen=True)
 class TextInputs:
-    """Tokenizers, as `models.inputs.ModalityInputs` asks for them.
+    """Tokenizers, by the contract of `models.inputs.ModalityInputs`.
 
     Args:
-        tokenizer_cls: The class whose `from_pretrained` loads a checkpoint's tokenizer.
+        tokenizer_cls: Its `from_pretrained` loads the tokenizer of a checkpoint.
     """
 
     rows_cls: ClassVar[type[EncodedRows]] = TextRows
@@ -77,7 +83,7 @@ class TextInputs:
             "pad_token_id": pad,
             "bos_token_id": bos,
             "eos_token_id": processor.eos_token_id,
-            "sep_token_id": processor.sep_token_id,  # by which BigBird and Longformer find the question
+            "sep_token_id": processor.sep_token_id,  # BigBird and Longformer find the end of the question by it
             "decoder_start_token_id": pad if bos is None else bos,
             "forced_eos_token_id": None,
         }
@@ -105,10 +111,61 @@ class TextInputs:
         }
 
     def collator(self, processor: PreTrainedTokenizerBase, pad_to_multiple_of: int | None) -> Callable[..., Batch]:
-        return collator_for(processor, pad_to_multiple_of)
+        return TextCollator.of(processor, pad_to_multiple_of=pad_to_multiple_of)
 
 
 TEXT = TextInputs()
+
+
+def add_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Make sure that there is a pad token, and that the model has an embedding for every token.
+
+    Spare rows of the embeddings stay, and a new token takes the first of them. Where there are none and the model
+    cannot grow, the eos token pads.
+
+    Raises:
+        InputError: There are more tokens than rows, and the model cannot grow.
+    """
+    if tokenizer.pad_token_id is None:
+        if embedded(model) <= top_id(tokenizer) + 1 and counts_rows(model) and tokenizer.eos_token is not None:
+            tokenizer.pad_token = tokenizer.eos_token
+        else:
+            tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    if top_id(tokenizer) >= embedded(model):
+        if counts_rows(model):
+            raise InputError(
+                f"The tokenizer has tokens up to {top_id(tokenizer)}, and {type(model).__name__} has rows for "
+                f"{embedded(model)}, to which none can be added: it keeps a table with a row for each token. Leave out "
+                "the tokens that you add in model.tokenizer_kwargs."
+            )
+        model.resize_token_embeddings(top_id(tokenizer) + 1, mean_resizing=False)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def embedded(model: PreTrainedModel) -> int:
+    """Return how many tokens the model has embeddings for."""
+    embeddings = model.get_input_embeddings()
+    # Canine embeds hashes of characters: any id has an embedding
+    return embeddings.num_embeddings if isinstance(embeddings, nn.Embedding) else 2**31
+
+
+def top_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the highest id of a token; ids may have gaps."""
+    return max(tokenizer.get_vocab().values(), default=len(tokenizer) - 1)
+
+
+def counts_rows(model: PreTrainedModel) -> bool:
+    """Return whether the model keeps another table with a row per token, which cannot grow.
+
+    DeepSeek-V4 chooses the experts of a token by such a table.
+    """
+    tables = [*model.named_parameters(), *model.named_buffers()]
+    return any(
+        len(each) == embedded(model) and (each.ndim == 1 or not each.is_floating_point()) and not name.endswith("bias")
+        for name, each in tables
+        if each.ndim
+    )
 
 
 def tokenize_texts(
@@ -125,18 +182,18 @@ def tokenize_texts(
     """Tokenize a list of texts, or of sentence pairs, without padding.
 
     Args:
-        tokenizer: turns text into ids.
-        texts: one string each, or one list of words each with `is_split_into_words`.
-        pairs: the second texts, for sentence pairs.
-        max_length: longest result in tokens, special tokens included; `None` takes the tokenizer's limit, if any.
-        is_split_into_words: each text is a list of words.
-        special_tokens: what a special token is that is written in a text, see `reader_of`.
-        parsed: special tokens that are parsed whatever `special_tokens` says.
-        options: passed to the tokenizer.
+        tokenizer: Turns text into ids.
+        texts: A string each; a list of words each with `is_split_into_words`.
+        pairs: The second texts, for sentence pairs.
+        max_length: Longest result in tokens, special tokens included; `None` takes the tokenizer's limit, if any.
+        is_split_into_words: Each text is a list of words.
+        special_tokens: `text` reads a special token that a user wrote, such as `</s>`, as plain text; `parse` as the
+            special token.
+        parsed: Special tokens to parse even so, such as the mask.
+        options: Passed to the tokenizer.
 
     Returns:
-        `input_ids`, and `token_type_ids` where the tokenizer makes them. An attention mask says nothing that padding
-        does not, so the collator makes it.
+        `input_ids`, and `token_type_ids` where the tokenizer makes them; the collator makes the attention mask.
     """
     limit = length_limit(tokenizer, max_length)
     written = chain(chain.from_iterable(texts) if is_split_into_words else texts, pairs or ())
@@ -152,18 +209,13 @@ def tokenize_texts(
 
 def collator_for(tokenizer: PreTrainedTokenizerBase, pad_to_multiple_of: int | None = None) -> TextCollator:
     """Return the collator that pads as the tokenizer does."""
-    return TextCollator(
-        tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
-    )
+    return TextCollator.of(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
 
 def decode_ids(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, *, of_source: bool = True) -> list[str]:
-    """Turn ids of shape `(batch, sequence)`, -100 and special tokens left out, back into texts.
+    """Turn ids `(batch, sequence)` back into texts, without -100 and special tokens.
 
-    Args:
-        tokenizer: which made them.
-        ids: the ids.
-        of_source: they were read, not written; the tokenizers of Marian have a model for each.
+    `of_source` matters to Marian, which has one vocabulary for sources and another for targets.
     """
     rows = [[int(i) for i in row if i != IGNORED] for row in ids]
     options = {"clean_up_tokenization_spaces": False, "use_source_tokenizer": of_source}
@@ -176,16 +228,20 @@ def shorten(text: str, trunc_at: int | None) -> str:
     return text if trunc_at is None or len(text) <= trunc_at else text[:trunc_at] + " …"
 
 
+def as_table(columns: Mapping[str, Sequence[Any]]) -> Table:
+    """Turn columns into one dict per row."""
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
 def show_classification(
     dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
 ) -> Table:
-    """Give rows of text, target and, where there is one, prediction, by their names."""
-    texts = decode_ids(dl.tokenizer, inputs["input_ids"])
-    table: Table = [{"text": shorten(text, trunc_at)} for text in texts]
+    """Return rows of `text`, `target` and, where there are any, `prediction`, by the names of the labels."""
+    columns: dict[str, list[Any]] = {
+        "text": [shorten(text, trunc_at) for text in decode_ids(dl.tokenizer, inputs["input_ids"])]
+    }
     vocab = getattr(dl, "vocab", None)
     for name, values in (("target", targets), ("prediction", predictions)):
-        if values is None or not len(values) or torch.is_tensor(values) and not values.numel():
-            continue
-        for row, value in zip(table, values, strict=False):
-            row[name] = label_name(value, vocab)
-    return table
+        if values is not None and len(values) and not (torch.is_tensor(values) and not values.numel()):
+            columns[name] = [label_name(value, vocab) for value in values]
+    return as_table(columns)

@@ -1,4 +1,4 @@
-"""The longest text in tokens: what is requested, what a tokenizer advises, what a model has positions for."""
+"""The longest text in tokens: requested by the user, advised by the tokenizer, limited by the model's positions."""
 
 import logging
 
@@ -10,17 +10,16 @@ from blurr.models.objects import HFObjects
 
 log = logging.getLogger(__name__)
 
-
-NO_ADVICE = 1_000_000  # from here on, a tokenizer's `model_max_length` only says that nobody has set it
+NO_ADVICE = 1_000_000  # transformers writes 1e30 into `model_max_length` where nobody has set it
 
 
 def advice_of(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the longest text that a tokenizer advises to give the model, if it does."""
+    """Return the longest text that a tokenizer advises, or `None`."""
     return int(tokenizer.model_max_length) if tokenizer.model_max_length < NO_ADVICE else None
 
 
 def set_advice(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, positions: Positions) -> None:
-    """Have a tokenizer advise no more than the model has positions for, and at least what its config advises."""
+    """Cap a tokenizer's advice at the model's positions; without any advice, take that of the model's config."""
     known = advice_of(tokenizer) or config.get_text_config().to_dict().get("max_position_embeddings")
     lengths = [n for n in (known, positions.source) if isinstance(n, int)]
     if lengths:
@@ -31,9 +30,9 @@ def length_limit(tokenizer: PreTrainedTokenizerBase, max_length: int | None, *, 
     """Return the longest sequence in tokens; `None` for no limit.
 
     Args:
-        tokenizer: whose advice counts where nothing is asked for.
-        max_length: what is asked for; it wins over the tokenizer's advice.
-        usual: what is asked for where nobody has chosen: never more than the tokenizer advises.
+        tokenizer: Its advice counts where no length is requested.
+        max_length: The requested length; wins over the tokenizer's advice.
+        usual: A default for `max_length`, which does not win: the shorter of it and the advice counts.
     """
     if max_length is not None and max_length != usual:
         return max_length
@@ -43,17 +42,17 @@ def length_limit(tokenizer: PreTrainedTokenizerBase, max_length: int | None, *, 
 def check_length(
     name: str, asked: int | None, limit: int | None, advice: int | None, *, usual: int | None = None
 ) -> None:
-    """Refuse a length that a model has no positions for, and warn of one that its tokenizer advises against.
+    """Refuse a length above the model's positions, and warn of one above the tokenizer's advice.
 
     Args:
-        name: of the setting, such as `task.max_length`.
-        asked: its value in tokens.
-        limit: of the model's positions.
-        advice: of the tokenizer.
-        usual: the value where nobody has chosen; it is cut down to what there is.
+        name: The setting, such as `task.max_length`.
+        asked: Its value in tokens; `None` and `usual` pass.
+        limit: Positions of the model.
+        advice: The tokenizer's advice.
+        usual: The default of the setting, which is cut down to what there is.
 
     Raises:
-        InputError: there are fewer positions.
+        InputError: There are fewer positions.
     """
     if asked is None or asked == usual:
         return
@@ -67,5 +66,5 @@ def check_length(
 
 
 def check_source(name: str, asked: int | None, hf: HFObjects, *, usual: int | None = None) -> None:
-    """Check the longest text that a model shall read; see `check_length`."""
+    """Check the longest text for a model to read; see `check_length`."""
     check_length(name, asked, hf.positions.source, advice_of(hf.tokenizer), usual=usual)

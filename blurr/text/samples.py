@@ -1,4 +1,4 @@
-"""Samples of a `DataBlock` as a task: texts or pairs with the targets that fastai's blocks made."""
+"""Samples of a `DataBlock` as a task: texts or pairs of texts, with the targets that fastai's blocks made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,11 @@ from blurr.training.inference import as_items
 
 
 class SampleRows(TextRows):
-    """Tokenized samples, with what else their dicts held.
+    """Tokenized samples with the other keys of their dicts.
 
     Args:
-        columns: As for `EncodedRows`.
-        vocab: Names of the labels.
-        others: The other keys of each sample, which reach the batch, never the model.
+        columns, vocab: As for `EncodedRows`.
+        others: The other keys of each sample; they reach the batch, but not the model.
     """
 
     def __init__(
@@ -35,10 +34,10 @@ class SampleRows(TextRows):
 
 
 class SampleCollator(TextCollator):
-    """Pad samples; texts among their other keys become lists.
+    """Pad samples; other keys that hold texts become lists of texts.
 
     Args:
-        include_labels: Put the targets into the inputs, too, so that the model can compute its own loss.
+        include_labels: Keep the targets in the inputs, too, so that the model can compute its own loss.
         pad_token_id, options: As for `TextCollator`.
     """
 
@@ -56,16 +55,9 @@ class SampleCollator(TextCollator):
 
 @dataclass
 class Samples(SequenceClassification):
-    """Classify samples `(x, y)`, the target already an id, a 0/1 vector or a number.
+    """Classify samples `(x, y)`, whose target is already an id, a 0/1 vector or a number.
 
-    An `x` is a text, a tuple of two (a sentence pair), a list of words with `is_split_into_words`, or a dict whose key
-    `text` holds one of these.
-
-    Args:
-        include_labels: See `SampleCollator`.
-        padding: `True` pads to the longest of the batch, `"max_length"` always to `max_length`.
-        is_split_into_words: Texts are lists of words.
-        tok_kwargs: Passed to `tokenize_texts`.
+    The settings are those of `blocks.BatchTokenizeTransform`; `tok_kwargs` go to `tokenize_texts`.
     """
 
     include_labels: bool = True
@@ -103,9 +95,4 @@ class Samples(SequenceClassification):
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> SampleCollator:
         fixed = length_limit(hf.tokenizer, self.max_length) if self.padding == "max_length" else None
-        return SampleCollator(
-            hf.tokenizer.pad_token_id,
-            include_labels=self.include_labels,
-            padding_side=hf.tokenizer.padding_side,
-            pad_to_multiple_of=fixed,
-        )
+        return SampleCollator.of(hf.tokenizer, include_labels=self.include_labels, pad_to_multiple_of=fixed)

@@ -1,4 +1,4 @@
-"""Train a tokenizer of an architecture's own kind on texts, the same one each time."""
+"""Train a tokenizer of the kind that an architecture uses, the same one at each call."""
 
 import math
 from collections import Counter
@@ -10,7 +10,7 @@ from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, 
 
 from blurr.errors import InputError, nearest
 
-CONTINUED = "##"  # marks a WordPiece that goes on with a word
+CONTINUED = "##"  # marks a WordPiece that continues a word
 
 
 def train_tokenizer(
@@ -18,26 +18,25 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Train a tokenizer of the architecture's own kind on texts.
 
-    The library's trainers of WordPiece and Unigram models give another vocabulary at each call, which would break
-    "one seed, one result"; its byte-pair encoding does not. So the pieces are learned by byte-pair encoding for all
-    three kinds of model, and put into the kind that the architecture has.
+    The library's trainers of WordPiece and Unigram models return another vocabulary at each call, so that one seed
+    would not mean one result. All three kinds of model learn their pieces by byte-pair encoding, which does not.
 
     Args:
         arch: Hugging Face's name of the architecture.
-        corpus: the texts.
-        vocab_size: largest size of the vocabulary.
-        tokenizer: name of another tokenizer class, for architectures whose own cannot be trained.
+        corpus: The texts.
+        vocab_size: Largest size of the vocabulary.
+        tokenizer: Another tokenizer class, for architectures whose own cannot be trained.
 
     Raises:
-        InputError: the architecture or the class is unknown, or cannot be trained.
+        InputError: The architecture or the class is unknown, or cannot be trained.
     """
     empty = _empty(arch, tokenizer)
     if not empty.is_fast:
-        return empty  # the letters or bytes themselves are its ids: there is nothing to train
+        return empty  # letters or bytes are its ids: there is nothing to train
     if isinstance(empty.backend_tokenizer.model, models.BPE):
         trained = empty.train_new_from_iterator(corpus, vocab_size=vocab_size, show_progress=False)
     else:
-        # a training on nothing puts the special tokens in their places
+        # training on nothing gives the special tokens their ids
         trained = empty.train_new_from_iterator([""], vocab_size=len(empty), show_progress=False)
         _set_pieces(trained.backend_tokenizer, count_pieces(trained.backend_tokenizer, corpus, vocab_size), vocab_size)
     if trained.pad_token_id is None:
@@ -50,14 +49,15 @@ def _empty(arch: str, tokenizer: str | None) -> PreTrainedTokenizerBase:
     class_name = tokenizer or TOKENIZER_MAPPING_NAMES.get(arch)
     cls = tokenizer_class_from_name(class_name) if class_name else None
     if cls is None:
-        wrong, there = (arch, TOKENIZER_MAPPING_NAMES) if tokenizer is None else (tokenizer, _known_classes())
+        classes = {name for name in TOKENIZER_MAPPING_NAMES.values() if isinstance(name, str)}
+        wrong, there = (arch, TOKENIZER_MAPPING_NAMES) if tokenizer is None else (tokenizer, classes)
         raise InputError(
             f"No tokenizer is known for {wrong!r}.{nearest(wrong, there)} Set model.scratch_tokenizer to a class of "
             "transformers, such as T5Tokenizer or BertTokenizer."
         )
     try:
         made: PreTrainedTokenizerBase = cls(extra_ids=0) if issubclass(cls, T5Tokenizer) else cls()
-    except (TypeError, ValueError, ImportError) as e:  # it wants files or a package that are not there
+    except (TypeError, ValueError, ImportError) as e:  # it needs files or a package that are missing
         raise InputError(
             f"The tokenizer {class_name} of {arch!r} cannot be made without its files ({str(e).splitlines()[0]}). "
             "Set model.scratch_tokenizer to another class of transformers, such as T5Tokenizer or BertTokenizer."
@@ -65,17 +65,13 @@ def _empty(arch: str, tokenizer: str | None) -> PreTrainedTokenizerBase:
     return made
 
 
-def _known_classes() -> set[str]:
-    return {name for name in TOKENIZER_MAPPING_NAMES.values() if isinstance(name, str)}
-
-
 def count_pieces(backend: Tokenizer, corpus: Iterable[str], vocab_size: int) -> Counter[tuple[bool, str]]:
-    """Learn pieces of words by byte-pair encoding, and count how often each starts or goes on with a word.
+    """Learn pieces of words by byte-pair encoding, and count how often each starts or continues a word.
 
     Args:
-        backend: whose normalizer and pre-tokenizer cut a text into words.
-        corpus: the texts.
-        vocab_size: largest number of pieces.
+        backend: Its normalizer and pre-tokenizer cut a text into words.
+        corpus: The texts.
+        vocab_size: Largest number of pieces.
 
     Returns:
         The count of each `(starts a word, piece)`.
@@ -95,7 +91,7 @@ def count_pieces(backend: Tokenizer, corpus: Iterable[str], vocab_size: int) -> 
 
 
 def _set_pieces(backend: Tokenizer, pieces: Counter[tuple[bool, str]], vocab_size: int) -> None:
-    """Give a WordPiece or Unigram tokenizer its vocabulary: special tokens, all letters, then pieces by frequency."""
+    """Set the vocabulary of a WordPiece or Unigram model: special tokens, all letters, then pieces by frequency."""
     special = [backend.id_to_token(i) for i in range(backend.get_vocab_size())]
     letters = sorted({letter for _, piece in pieces for letter in piece})
     is_word_piece = isinstance(backend.model, models.WordPiece)
@@ -111,7 +107,7 @@ def _set_pieces(backend: Tokenizer, pieces: Counter[tuple[bool, str]], vocab_siz
         backend.model = models.WordPiece(vocab=ids, unk_token=backend.model.unk_token)
         return
     total = max(sum(counts.values()), 1)
-    # a letter that stands alone nowhere is the last resort for unknown words
+    # a letter that is nowhere a piece by itself gets the lowest score: the last resort for unknown words
     scores = [0.0 if name in special else math.log(max(counts[name], 0.1) / total) for name in names]
     unknown = next(i for i, name in enumerate(names) if "unk" in name.lower())
     backend.model = models.Unigram(list(zip(names, scores, strict=True)), unk_id=unknown, byte_fallback=False)

@@ -1,4 +1,4 @@
-"""Read a special token that is written in a text as text: `</s>` in a review is four characters, not its end."""
+"""Read special tokens that users wrote as plain text: `</s>` in a review is four characters, not the end."""
 
 import json
 import re
@@ -12,36 +12,36 @@ from transformers import PreTrainedTokenizerBase
 
 SpecialTokens = Literal["text", "parse"]
 
-OWN = "own_special_tokens"  # in a tokenizer's file: those that it came with, to which its user may have added others
-HIDDEN = "\ue000"  # for private use: it stands in no text, so that nothing in a text is a name that begins with it
+OWN = "own_special_tokens"  # a key in a tokenizer's file: the special tokens that it came with, not those of its user
+HIDDEN = "\ue000"  # a private-use character: no text has a token whose name begins with it
 
 _readers: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[Any, PreTrainedTokenizerBase]] = WeakKeyDictionary()
 
 
 def note_own(tokenizer: PreTrainedTokenizerBase, added: Iterable[Any] = ()) -> None:
-    """Have a tokenizer remember, where it is saved, too, which special tokens it came with.
+    """Have a tokenizer remember, and save, which special tokens it came with.
 
     Args:
-        tokenizer: as it was loaded; what is added to it later is its user's.
-        added: values of the user's arguments for it, in which some of them may be named already.
+        tokenizer: A tokenizer as it was loaded; tokens added later are its user's.
+        added: The arguments it was loaded with; tokens named in them are the user's, too.
     """
     named = {str(token) for value in added for token in (value if isinstance(value, list | tuple) else [value])}
     tokenizer.init_kwargs.setdefault(OWN, sorted(special_tokens(tokenizer) - named))
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """Return all special tokens as they are written."""
+    """Return all special tokens as texts."""
     marked = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     return {*tokenizer.all_special_tokens, *marked}
 
 
 def special_tokens_in(tokenizer: PreTrainedTokenizerBase, text: str) -> set[str]:
-    """Return the special tokens that stand in a text of a template, which is to write them."""
+    """Return the special tokens in a template, where they are meant as such."""
     return {token for token in special_tokens(tokenizer) if token in text}
 
 
 def hidden_tokens(tokenizer: PreTrainedTokenizerBase, parsed: Collection[str] = ()) -> set[str]:
-    """Return the special tokens that are text where a text has them: the tokenizer's own, but those to be parsed."""
+    """Return the special tokens to read as plain text: the tokenizer's own, without those to parse."""
     own = tokenizer.init_kwargs.get(OWN)
     there = special_tokens(tokenizer)
     return (there if own is None else there & set(own)) - set(parsed)
@@ -54,13 +54,10 @@ def reader_of(
     *,
     parsed: Collection[str] = (),
 ) -> PreTrainedTokenizerBase:
-    """Return what to tokenize texts with: the tokenizer itself, or a copy that takes special tokens for text.
+    """Return the tokenizer itself, or a copy that reads special tokens in these texts as plain text.
 
-    Args:
-        tokenizer: is left as it is.
-        texts: of users; where none of them has a special token in it, nothing differs, and nothing is copied.
-        mode: `text`, or `parse`: a special token in a text is one.
-        parsed: special tokens that are parsed all the same, such as the mask.
+    Without a special token in any of the texts, or with `parse`, it is the tokenizer itself; see `tokenize_texts` for
+    `mode` and `parsed`.
     """
     if mode == "parse":
         return tokenizer
@@ -80,10 +77,10 @@ def reader_of(
 
 
 def _without(tokenizer: PreTrainedTokenizerBase, hidden: set[str]) -> PreTrainedTokenizerBase:
-    """Copy a fast tokenizer, some of its tokens under names that no text has.
+    """Copy a fast tokenizer, and rename the hidden tokens so that no text contains them.
 
-    The flag of the library that is for this, `encode_special_tokens`, leaves them in the vocabulary, in which a Unigram
-    model (T5, XLM-RoBERTa, DeBERTa) finds them, and it knows no exceptions.
+    The library's flag `encode_special_tokens` does not do: it leaves them in the vocabulary, where a Unigram model (T5,
+    XLM-RoBERTa, DeBERTa) finds them, and it allows no exceptions.
     """
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     parts["truncation"] = parts["padding"] = None
@@ -98,7 +95,7 @@ def _without(tokenizer: PreTrainedTokenizerBase, hidden: set[str]) -> PreTrained
         model["unk_token"] = _renamed(model["unk_token"], hidden)
     reader: Any = copy(tokenizer)
     reader._tokenizer = Tokenizer.from_str(json.dumps(parts))
-    # what is asked for by name, such as the mark of a language, is still found under it
+    # look-ups by name, such as that of a language's mark, need the original names
     reader.convert_tokens_to_ids = tokenizer.convert_tokens_to_ids
     reader.convert_ids_to_tokens = tokenizer.convert_ids_to_tokens
     result: PreTrainedTokenizerBase = reader

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from blurr.config import composing
 from blurr.config.objectives import fitted, fitted_as_said
 from blurr.errors import InputError
-from blurr.sweep.objectives import goals
+from blurr.sweep.objectives import objectives_of
 
 
 def fit(reads: str, *words: str) -> DictConfig:
@@ -57,6 +57,6 @@ def test_an_objective_that_the_user_names_is_refused() -> None:
 def test_a_sweep_knows_the_objective_of_a_kind_that_is_said() -> None:
     words = ["task.kind=regression"]
     cfg = fitted_as_said(composing.compose(words), words)
-    assert [(goal.name, goal.direction) for goal in goals(cfg, "auto")] == [("valid/pearson", "maximize")]
+    assert [(each.name, each.direction) for each in objectives_of(cfg, "auto")] == [("valid/pearson", "maximize")]
     same = composing.compose([])
     assert fitted_as_said(same, []) is same

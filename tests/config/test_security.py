@@ -34,7 +34,7 @@ from blurr.serve.evaluating import composed
 from blurr.serve.predictor import Predictor
 from blurr.sweep import resuming
 from blurr.sweep.ledger import Ledger
-from blurr.sweep.run import check_words
+from blurr.sweep.run import check_unchanged
 from blurr.sweep.space import Axis, Space
 from blurr.tasks.saved import FILE, SavedTask, load_task, save_task
 from blurr.text.inputs import TEXT
@@ -221,10 +221,10 @@ def test_a_trial_that_was_put_into_a_journal_is_not_run(work: Path, point):
     ledger = Ledger(work)
     ledger.begin(name="first", argv=["-m", *words], words=words, weights="scratch")
     ledger.propose(0, "a", {"seed": "1", "optimizer.lr": "0.15"})
-    check_words(ledger, words, space)
+    check_unchanged(ledger, words, space)
     ledger.propose(1, "b", point)
-    with pytest.raises(InputError, match="which these words do not span: somebody has changed it"):
-        check_words(ledger, words, space)
+    with pytest.raises(InputError, match="which is outside of this sweep: somebody has changed it"):
+        check_unchanged(ledger, words, space)
 
 
 def test_the_command_that_goes_on_with_a_malicious_run_ends_in_one_message(work: Path, blurr):

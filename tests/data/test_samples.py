@@ -12,7 +12,7 @@ from blurr.data import samples
 from blurr.data.core import Schema
 from blurr.data.samples import load_samples
 from blurr.errors import InputError
-from blurr.text.seq2seq.notes import meeting_notes
+from blurr.text.seq2seq.samples import meeting_notes
 from blurr.text.sequence_classification.samples import reviews
 
 REVIEWS = Schema(required=("text", "label"), optional=("text_pair",), label="label", sample=reviews)

@@ -23,10 +23,9 @@ from blurr.runs.record import Record
 from blurr.serve.predictor import Predictor
 from blurr.targets.classes import weights_by_name
 from blurr.tasks.saved import SavedTask, save_model
-from blurr.text.inputs import TEXT
+from blurr.text.inputs import TEXT, add_pad_token, counts_rows
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.text.objects import NLP
-from blurr.text.vocabulary import add_pad_token, counts_rows
 from blurr.training.precision import check_precision
 
 CLASSIFIER = "AutoModelForSequenceClassification"
@@ -285,7 +284,7 @@ def test_a_head_of_another_task_is_made_anew_and_never_answers(classifier: Path,
     assert "New head: the one of the checkpoint is of another task (BertForSequenceClassification)." in caplog.text
     before = AutoModelForSequenceClassification.from_pretrained(classifier)
     assert not torch.equal(hf.model.classifier.weight, before.classifier.weight)
-    message = "The head of .* is that of a BertForSequenceClassification, and not of a BertForTokenClassification"
+    message = "The head of .* is that of a BertForSequenceClassification, not of a BertForTokenClassification"
     with pytest.raises(InputError, match=message):
         Predictor.load(classifier, words=["task=token_classification"])
 

@@ -90,7 +90,7 @@ def test_options_are_read_as_their_types():
 def test_a_port_that_another_program_has_is_answered_before_the_model_is_loaded(in_process):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        with pytest.raises(ResourceError, match=f"--port {port} of 127.0.0.1 is in use by another program"):
+        with pytest.raises(ResourceError, match=f"--port {port}: another program uses this port"):
             in_process("serve", "nowhere", "--port", port)
 
 

@@ -178,7 +178,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("repo", ["a/b/c", "me/re views", "-me/reviews"])
     def test_a_malformed_name(self, repo: str, hub, folder: Path):
-        with pytest.raises(InputError, match=f"'{repo}' is no name of a repository"):
+        with pytest.raises(InputError, match=f"'{repo}' is not a name of a repository"):
             push(folder, repo)
 
     def test_a_folder_without_a_model(self, hub, tmp_path: Path):
@@ -213,5 +213,5 @@ class TestRefusals:
     def test_the_command_line_ends_with_exit_code_2(self, blurr, folder: Path):
         done = blurr("push", str(folder), "a/b/c", HF_TOKEN=TOKEN)
         assert done.returncode == 2
-        assert done.stderr.strip().startswith("'a/b/c' is no name of a repository")
+        assert done.stderr.strip().startswith("'a/b/c' is not a name of a repository")
         assert TOKEN not in done.stdout + done.stderr

@@ -65,7 +65,7 @@ def test_a_checkpoint_predicts_as_the_learner_that_it_is_of(name: str, bare, cap
     words = [f"task={name}", *SETTINGS.get(name, [])]
     with caplog.at_level(logging.WARNING):
         predictor = Predictor.load(folder, words=words, device="cpu")
-    assert f"has no {FILE}: it is taken as it is, untrained by blurr, for task={name}." in caplog.text
+    assert f"has no {FILE}: it is used as it is, untrained by blurr, for task={name}." in caplog.text
     items = items_of(name, 3)
     one, two = predictor.predict(items), learn.predict(items)
     assert json.dumps(one, default=_rounded) == json.dumps(two, default=_rounded) or _close(one, two)
@@ -113,7 +113,7 @@ def test_a_checkpoint_without_the_head_of_the_task_is_refused(tiny_bert: Path):
 
 
 def test_without_a_task_the_message_says_how_to_name_one(tiny_bert: Path):
-    with pytest.raises(InputError, match=rf"has no file {FILE}.*say the task .*task=sequence_classification"):
+    with pytest.raises(InputError, match=rf"has no file {FILE}.*name the task .*task=sequence_classification"):
         model_folder(tiny_bert)
 
 

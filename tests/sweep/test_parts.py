@@ -1,4 +1,4 @@
-"""The parts of a sweep that need no process: what varies, the journal, which trial is best, what is shown of it."""
+"""The parts of a sweep that need no process: what varies, the ledger, which trial is best, what is shown of it."""
 
 import io
 import json
@@ -16,10 +16,11 @@ from rich.console import Console
 from blurr.config import paths
 from blurr.config.building import build
 from blurr.errors import InputError, ResourceError
+from blurr.runs.folder import LEDGER
 from blurr.sweep.board import Board
 from blurr.sweep.export import experiment_yaml, note
-from blurr.sweep.ledger import JOURNAL, Ledger, Trial, locked
-from blurr.sweep.objectives import Goal, best, constant, goals
+from blurr.sweep.ledger import Ledger, Trial, locked
+from blurr.sweep.objectives import Objective, best, constant, objectives_of
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.resuming import expand
 from blurr.sweep.search import Search
@@ -78,7 +79,7 @@ class TestSpace:
 
 
 class TestLedger:
-    """The journal."""
+    """The file."""
 
     @pytest.fixture
     def ledger(self, tmp_path):
@@ -101,7 +102,7 @@ class TestLedger:
 
     @pytest.mark.parametrize("cut", [1, 10, 40])
     def test_a_last_line_that_a_kill_cut_off_is_passed_over(self, ledger, tmp_path, cut):
-        file = tmp_path / JOURNAL
+        file = tmp_path / LEDGER
         file.write_bytes(file.read_bytes()[:-cut])
         again = Ledger(tmp_path)
         assert again.trials[0].state == ("finished" if cut == 1 else "running")
@@ -109,7 +110,7 @@ class TestLedger:
         assert Ledger(tmp_path).trials[0].values == [0.5]
 
     def test_any_flipped_bit_is_found(self, ledger, tmp_path):
-        file, rng = tmp_path / JOURNAL, random.Random(0)
+        file, rng = tmp_path / LEDGER, random.Random(0)
         whole = file.read_bytes()
         for place in [
             *rng.sample(range(len(whole)), 60),
@@ -126,7 +127,7 @@ class TestLedger:
         assert Ledger(tmp_path).trials == ledger.trials
 
     def test_what_follows_a_line_that_a_kill_cut_off_is_whole(self, ledger, tmp_path):
-        file = tmp_path / JOURNAL
+        file = tmp_path / LEDGER
         for cut in (1, 10, 40):
             file.write_bytes(file.read_bytes()[:-cut])
             Ledger(tmp_path).end(0, "finished", values=[cut])
@@ -134,7 +135,7 @@ class TestLedger:
             assert all(json.loads(line)["sum"] for line in file.read_bytes().split(b"\n")[:-1])
 
     def test_a_journal_of_an_earlier_version_is_read_as_it_is_and_gone_on_with(self, ledger, tmp_path):
-        file = tmp_path / JOURNAL
+        file = tmp_path / LEDGER
         lines = [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
         old = [json.dumps({key: value for key, value in line.items() if key != "sum"}) for line in lines]
         file.write_text("\n".join([*old, '{"event": "en', old[-1]]).replace('"sealed": true, ', ""))
@@ -255,27 +256,27 @@ class TestGoals:
     )
     def test_a_metric_says_which_way_it_is_better(self, objective, target, direction):
         cfg = OmegaConf.create({"objective": objective, "metrics": {"m": {"_target_": target}}})
-        assert goals(cfg, "auto") == [Goal(objective, direction)]
+        assert objectives_of(cfg, "auto") == [Objective(objective, direction)]
 
     def test_a_metric_that_does_not_say_is_asked_for(self):
         cfg = OmegaConf.create({"objective": "valid/m", "metrics": {"m": {"_target_": "torchmetrics.MeanMetric"}}})
         with pytest.raises(InputError, match="Set sweep.direction=minimize or sweep.direction=maximize"):
-            goals(cfg, "auto")
-        assert goals(cfg, "minimize") == [Goal("valid/m", "minimize")]
+            objectives_of(cfg, "auto")
+        assert objectives_of(cfg, "minimize") == [Objective("valid/m", "minimize")]
 
     def finished(self, *values):
         return [Trial(i, "", {}, "finished", values=list(each)) for i, each in enumerate(values)]
 
     def test_the_best_is_the_first_of_the_best_by_the_direction(self):
         trials = [*self.finished([2.0], [1.0], [1.0]), Trial(3, "", {}, "pruned", values=[0.0])]
-        assert [trial.number for trial in best(trials, [Goal("a", "minimize")])] == [1]
-        assert [trial.number for trial in best(trials, [Goal("a", "maximize")])] == [0]
-        assert best(trials[3:], [Goal("a", "minimize")]) == []
+        assert [trial.number for trial in best(trials, [Objective("a", "minimize")])] == [1]
+        assert [trial.number for trial in best(trials, [Objective("a", "maximize")])] == [0]
+        assert best(trials[3:], [Objective("a", "minimize")]) == []
 
     def test_of_several_objectives_those_are_best_that_no_other_beats(self):
         trials = self.finished([1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [0.5, 0.5], [3.0, 3.5])
-        aims = [Goal("a", "maximize"), Goal("b", "minimize")]
-        assert [trial.number for trial in best(trials, aims)] == [0, 1, 2, 3]
+        objectives = [Objective("a", "maximize"), Objective("b", "minimize")]
+        assert [trial.number for trial in best(trials, objectives)] == [0, 1, 2, 3]
 
 
 class TestExpand:
@@ -312,7 +313,7 @@ class TestExport:
         ledger.begin(name="mine", fixed=fixed, weights="scratch", goals=[["valid/rougeL", "maximize"]])
         text = experiment_yaml(ledger, Trial(3, "", {"model": "t5", "optimizer.lr": "0.01"}, values=[0.5]))
         assert text.startswith("# @package _global_\n# Trial 3 of the sweep mine: valid/rougeL 0.5.\n")
-        assert "which alone can delete a key: ~c" in text
+        assert "since a file cannot delete a key: ~c" in text
         assert yaml.safe_load(text) == {
             "defaults": ["base", {"override /task": "summarization"}, {"override /model": "t5"}],
             "a": {"b": [1, 2]},
@@ -340,7 +341,7 @@ class TestBoard:
 
     def show(self, *, width=100, terminal=False):
         console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
-        return Board([Goal("valid/f1", "maximize")], total=4, workers=2, console=console), console.file
+        return Board([Objective("valid/f1", "maximize")], total=4, workers=2, console=console), console.file
 
     @pytest.fixture
     def ledger(self, tmp_path):
@@ -395,16 +396,18 @@ class TestValuesThatAreNoNumbers:
     @pytest.mark.parametrize("direction", ["minimize", "maximize"])
     def test_it_is_never_the_best(self, direction):
         trials = self.finished(float("nan"), 1.0, float("nan"))
-        assert [trial.number for trial in best(trials, [Goal("a", direction)])] == [1]
-        assert best(trials[:1], [Goal("a", direction)]) == []
+        assert [trial.number for trial in best(trials, [Objective("a", direction)])] == [1]
+        assert best(trials[:1], [Objective("a", direction)]) == []
 
     def test_an_objective_that_is_the_same_in_all_trials_is_said_to_tell_nothing(self):
-        (line,) = constant(self.finished(0.5, 0.5, 0.5), [Goal("valid/f1", "maximize")])
+        (line,) = constant(self.finished(0.5, 0.5, 0.5), [Objective("valid/f1", "maximize")])
         assert line == "valid/f1 is 0.5 in all 3 trials, so that none of them is the best"
-        assert constant(self.finished(0.5, 0.6), [Goal("valid/f1", "maximize")]) == []
-        assert constant(self.finished(0.5), [Goal("valid/f1", "maximize")]) == []
-        assert "**Worth nothing:** valid/f1 is 0.5" in note(self.finished(0.5, 0.5), [Goal("valid/f1", "maximize")])
+        assert constant(self.finished(0.5, 0.6), [Objective("valid/f1", "maximize")]) == []
+        assert constant(self.finished(0.5), [Objective("valid/f1", "maximize")]) == []
+        assert "**Worth nothing:** valid/f1 is 0.5" in note(
+            self.finished(0.5, 0.5), [Objective("valid/f1", "maximize")]
+        )
 
     def test_a_note_lists_it_last(self):
-        table = note(self.finished(float("nan"), 1.0, 2.0), [Goal("a", "maximize")])
+        table = note(self.finished(float("nan"), 1.0, 2.0), [Objective("a", "maximize")])
         assert [line.split(" | ")[0] for line in table.splitlines()[-3:]] == ["| 2", "| 1", "| 0"]

@@ -31,7 +31,7 @@ def sweep(work):
 MISTAKES = {
     "a value": (["seed=1,x"], r"^seed=x: must be a whole number"),
     "an option": (["model=bert,brt"], r"model=brt.*Did you mean 'bert'\?"),
-    "an interval in a grid": (["optimizer.lr=interval(1,2)"], r"no end of values.*sweep=tpe"),
+    "an interval in a grid": (["optimizer.lr=interval(1,2)"], r"infinitely many values.*sweep=tpe"),
     "different objectives": (
         ["task=sequence_classification,summarization"],
         r"different objectives, valid/accuracy and",

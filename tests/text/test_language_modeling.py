@@ -226,7 +226,7 @@ def test_texts_keep_their_eos_where_a_row_is_a_text(tiny_gpt2: Path):
 
 def test_a_split_of_blank_texts_is_refused(word_tokenizer):
     with pytest.raises(InputError, match="nothing to learn from"):
-        CausalLM(block_size=8).tokenize({"text": [" ", ""]}, HFObjects("bert", None, word_tokenizer, None))
+        CausalLM(block_size=8).encode({"text": [" ", ""]}, HFObjects("bert", None, word_tokenizer, None))
 
 
 def test_chunks_are_described_by_themselves(tiny_gpt2: Path):

@@ -141,7 +141,7 @@ def test_packing_cuts_a_long_text_and_loses_no_token_of_it(task_cls, arch):
     plain, task = task_cls(block_size=10_000, chunk=False), task_cls(block_size=16, packing=True)
     _, hf = scratch(task, arch)
     hf.tokenizer.model_max_length = 20_000
-    whole = plain.encode({"text": [long, TEXTS[0]]}, hf).columns
+    whole = plain.encoded({"text": [long, TEXTS[0]]}, hf).columns
     cut = task.encoded({"text": [long, TEXTS[0]]}, hf).columns
     assert max(cut["input_ids"].lengths) <= 16
     frame = set(hf.tokenizer.all_special_ids)

@@ -567,7 +567,7 @@ WRONG = {
 @pytest.mark.parametrize(("row", "message"), WRONG.values(), ids=WRONG)
 def test_rows_that_are_no_labelled_words_are_answered(row, message, tokenizer):
     with pytest.raises(InputError, match=message):
-        TokenClassification().tokenize({"tokens": [row["tokens"]], "labels": [row["labels"]]}, objects(tokenizer))
+        TokenClassification().encode({"tokens": [row["tokens"]], "labels": [row["labels"]]}, objects(tokenizer))
 
 
 def test_an_exported_learner_predicts_the_same(trained, tmp_path):

@@ -1,4 +1,4 @@
-"""Find out what a model looks at: the tokens that it is to predict, or the other texts of its row."""
+"""Refuse models that look at the tokens that they are to predict, or at other texts of a packed row."""
 
 import torch
 from transformers import PreTrainedModel
@@ -9,23 +9,23 @@ from blurr.models.objects import HFObjects
 from blurr.text.language_modeling.chunking import special_ids
 from blurr.text.language_modeling.packing import PACKED, first_position, kept_apart
 
-LENGTHS = [5, 3]  # of the two texts by which packing is tried
-SHARE = 1e-3  # of the largest logit, by which rounding may move one; another position or text moves it by far more
+LENGTHS = [5, 3]  # tokens of the two texts that test packing
+SHARE = 1e-3  # of the largest logit: rounding moves logits by less, another position or text by far more
 
 
 def check_causal(hf: HFObjects) -> None:
-    """Refuse a model whose logits for a token change with the tokens after it: it would copy, and learn nothing.
+    """Refuse a model whose logits for a token depend on later tokens: it would learn to copy.
 
-    XLM and XLNet have a head for language modelling, but read in both directions, and predict a token from itself.
+    XLM and XLNet have a head for language modelling, but read in both directions.
 
     Raises:
-        InputError: the model is such a one.
+        InputError: The logits depend on later tokens.
     """
     ids = torch.arange(8, device=hf.model.device)[None] % len(hf.tokenizer)
     other = ids.clone()
     other[0, -1] = 0
     before, after = (_logits(hf.model, {"input_ids": x})[0, :-1] for x in (ids, other))
-    if not torch.allclose(before, after, rtol=0, atol=1e-6):  # what is masked has no weight at all
+    if not torch.allclose(before, after, rtol=0, atol=1e-6):  # masked tokens have no weight at all
         raise InputError(
             f"{hf.arch} reads the tokens that it is to predict, so it cannot learn to go on with texts. Choose a "
             "model that reads from left to right, such as model=gpt2, or task=masked_lm."
@@ -33,14 +33,14 @@ def check_causal(hf: HFObjects) -> None:
 
 
 def check_packing(hf: HFObjects, *, causal: bool) -> None:
-    """Refuse a model that makes something else of packed texts than of the same texts one by one.
+    """Refuse a model whose logits for two packed texts differ from those for each text alone.
 
     Args:
-        hf: the model; two short texts are put through it.
-        causal: it reads from left to right.
+        hf: The model.
+        causal: It reads from left to right.
 
     Raises:
-        InputError: it takes no mask between texts or no positions, or goes by others.
+        InputError: The model takes no mask between texts, or no positions, or counts positions differently.
     """
     ordinary = [i for i in range(len(hf.tokenizer)) if i not in set(special_ids(hf.tokenizer).tolist())]
     ids = torch.tensor([[ordinary[i % len(ordinary)] for i in range(sum(LENGTHS))]])
@@ -52,7 +52,7 @@ def check_packing(hf: HFObjects, *, causal: bool) -> None:
         packed = _logits(hf.model, together)
         reason = f"moves its logits by {float((packed - alone).abs().max()):.2g}"
         fits = torch.allclose(packed, alone, rtol=0, atol=SHARE * float(alone.abs().max()))
-    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # each architecture has its own way to refuse
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # architectures refuse in different ways
         reason, fits = f"ends in {type(error).__name__}: {error}", False
     if not fits:
         raise InputError(

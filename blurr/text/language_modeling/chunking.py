@@ -1,4 +1,4 @@
-"""Join texts and cut them into chunks of equal length, or keep one row per text, for language models."""
+"""Join tokenized texts and cut them into rows of equal length, or keep one row per text."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from blurr.text.lengths import length_limit
 from blurr.text.special_tokens import SpecialTokens, reader_of
 
 Ids = list[int]
-BLOCK = 128  # tokens of a row where nobody has chosen
+BLOCK = 128  # tokens of a row by default
 NO_WORD = -1  # the word number of a special token
 
 
@@ -21,8 +21,8 @@ class Frame:
     """The special tokens that a tokenizer puts around a text.
 
     Args:
-        before: their ids in front of it, such as `[CLS]`.
-        after: their ids behind it, such as `[SEP]`.
+        before: Ids in front of it, such as `[CLS]`.
+        after: Ids behind it, such as `[SEP]`.
     """
 
     before: Ids
@@ -30,7 +30,7 @@ class Frame:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> "Frame":
-        """Find out from what the tokenizer makes of a letter."""
+        """Compare a tokenized letter with and without special tokens."""
         framed: Ids = tokenizer("a").input_ids
         bare: Ids = tokenizer("a", add_special_tokens=False).input_ids
         starts = range(len(framed) - len(bare) + 1)
@@ -42,15 +42,12 @@ class Frame:
 
 
 def room_for(tokenizer: PreTrainedTokenizerBase, block_size: int | None, frame: Frame) -> int:
-    """Give how many tokens of text fit into a row, the frame being taken off whether or not all of it is used.
+    """Return how many tokens of text fit into a row of `block_size` tokens beside the frame.
 
-    Args:
-        tokenizer: whose limit counts for `None`, and where it is shorter than the usual block.
-        block_size: longest row in tokens; `None` takes the tokenizer's limit.
-        frame: the tokenizer's special tokens.
+    `None` takes the tokenizer's limit, which also counts where it is shorter than the default.
 
     Raises:
-        InputError: there is no limit at all, or no room.
+        InputError: There is no limit, or no room.
     """
     limit = length_limit(tokenizer, block_size, usual=BLOCK)
     if limit is None:
@@ -70,29 +67,17 @@ def plain_tokens(
     *,
     parsed: Collection[str] = (),
 ) -> BatchEncoding:
-    """Tokenize texts as they are: no special tokens around them, and nothing cut off.
-
-    Args:
-        tokenizer: turns text into ids.
-        texts: of users.
-        special_tokens: what a special token is that is written in a text, see `reader_of`.
-        parsed: special tokens that are parsed whatever `special_tokens` says.
-    """
+    """Tokenize texts without special tokens around them, and without cutting them; see also `tokenize_texts`."""
     reader = reader_of(tokenizer, texts, special_tokens, parsed=parsed)
     encoded: BatchEncoding = reader(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
     return encoded
 
 
 def separator_ids(tokenizer: PreTrainedTokenizerBase, separator: str, preferred: Sequence[str]) -> Ids:
-    """Give the ids that stand between two texts.
-
-    Args:
-        tokenizer: turns text into ids.
-        separator: any text, `""` for nothing, or `auto`: the first of the preferred tokens that the tokenizer has.
-        preferred: names of special tokens, such as `eos_token`.
+    """Return the ids of the separator; for `auto`, of the first preferred token that the tokenizer has.
 
     Raises:
-        InputError: `auto`, and the tokenizer has none of them.
+        InputError: `auto`, and the tokenizer has none of the preferred tokens, such as `eos_token`.
     """
     if separator != "auto":
         return list(plain_tokens(tokenizer, [separator], "parse")["input_ids"][0])
@@ -107,20 +92,20 @@ def separator_ids(tokenizer: PreTrainedTokenizerBase, separator: str, preferred:
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
-    """Give the ids of all special tokens, those of `additional_special_tokens` among them, sorted."""
+    """Return the sorted ids of all special tokens, including `additional_special_tokens`."""
     added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return np.array(sorted({*tokenizer.all_special_ids, *added}), dtype=np.int64)
 
 
 def word_numbers(encoded: BatchEncoding, *, whole: bool) -> list[Ids]:
-    """Number the words of each text, and so tell for every token which word it is a part of.
+    """Return for each token of each text the number of its word.
 
     Args:
-        encoded: what `plain_tokens` gave.
-        whole: by the tokenizer's own words; `False` makes every token a word.
+        encoded: The result of `plain_tokens`.
+        whole: Words are those of the tokenizer; `False` makes every token a word.
 
     Raises:
-        InputError: the tokenizer is a slow one, which does not know its words.
+        InputError: The tokenizer is a slow one, which does not know its words.
     """
     if not whole:
         return [list(range(len(ids))) for ids in encoded["input_ids"]]
@@ -134,16 +119,16 @@ def word_numbers(encoded: BatchEncoding, *, whole: bool) -> list[Ids]:
 
 
 def joined(parts: Sequence[Ids], between: Ids) -> NDArray[np.int64]:
-    """Put sequences behind each other, with others between them; empty ones are left out."""
+    """Join the sequences that are not empty, with `between` between them."""
     filled = [part for part in parts if part]
     flat = [i for part in filled for i in (*between, *part)]
     return np.array(flat[len(between) :], dtype=np.int64)
 
 
 def cut(flat: NDArray[np.int64], size: int) -> list[Ids]:
-    """Cut into chunks; the last is shorter, and takes a token from the one before where it would have only one.
+    """Cut into chunks of `size`; the last may be shorter, but has at least two tokens.
 
-    A single token has no target in causal language modelling: it would be lost.
+    In causal language modelling a single token has no target.
     """
     ends = list(range(size, len(flat), size))
     if ends and len(flat) - ends[-1] < 2:
@@ -152,7 +137,7 @@ def cut(flat: NDArray[np.int64], size: int) -> list[Ids]:
 
 
 def pieces(parts: Sequence[Ids], room: int) -> list[Ids]:
-    """Cut each sequence that is longer than a row has room for."""
+    """Cut each sequence that is longer than a row."""
     return [piece for part in parts for piece in cut(np.array(part, dtype=np.int64), room)]
 
 
@@ -160,12 +145,12 @@ def rows_of(parts: Sequence[Ids], room: int, *, chunk: bool, between: Ids, befor
     """Make rows of tokenized texts.
 
     Args:
-        parts: the ids of each text, or whatever else there is for each token.
-        room: longest row, without what stands around it.
-        chunk: join the texts and cut them; `False` makes a row of each, cut off at the end.
-        between: stands between two texts of a row.
-        before: stands in front of every row.
-        after: stands behind every row.
+        parts: The ids of each text, or other values of its tokens.
+        room: Longest row, without `before` and `after`.
+        chunk: Join the texts and cut them; `False` makes a row of each, cut off at the end.
+        between: Separates two texts of a row.
+        before: Starts every row.
+        after: Ends every row.
     """
     pieces = cut(joined(parts, between), room) if chunk else [list(part[:room]) for part in parts]
     return [[*before, *piece, *after] for piece in pieces]

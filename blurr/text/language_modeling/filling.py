@@ -1,4 +1,4 @@
-"""Find the words that masks in a text stand for."""
+"""Fill the masks of texts."""
 
 from heapq import nlargest
 from typing import Any
@@ -11,26 +11,25 @@ from blurr.loading.rows import Inputs
 from blurr.text.language_modeling.chunking import special_ids
 from blurr.training.inference import Result, as_items, infer
 
-Guesses = list[tuple[int, float]]  # token id and probability, the likeliest first
+Guesses = list[tuple[int, float]]  # token id and probability, likeliest first
 
 
 def blurr_fill_mask(learn: Learner, items: Any, *, n_preds: int = 1, bs: int | None = None) -> list[Result]:
-    """Fill all masks of one text or many; the rest of a text stays as it is written.
+    """Fill all masks of one text or many; the rest of a text stays as it is.
 
     Args:
-        learn: a learner of a masked language model.
-        items: a text with the tokenizer's mask token in it, once or more; a dict of the columns; or a list, DataFrame,
-            Series, Dataset of them.
-        n_preds: how many filled texts to give for each item, and how many tokens for each mask.
-        bs: rows in a batch.
+        learn: A learner of a masked language model.
+        items: A text with one or more mask tokens; a dict of the columns; or a list, DataFrame, Series or Dataset of
+            these.
+        n_preds: Number of filled texts per item, and of tokens per mask.
+        bs: Rows in a batch.
 
     Returns:
-        One dict per item: `filled_texts`, the likeliest first, and their `scores`, the products of the probabilities
-        that the model gives to each mask by itself; and `masks`: for each mask, in the order of the text, its `tokens`
-        and their `scores`.
+        One dict per item: `filled_texts`, likeliest first, and their `scores`, the products of the probabilities of
+        each mask by itself; and `masks`: for each mask its `tokens` and their `scores`.
 
     Raises:
-        InputError: the model has no mask token, a text has none, or is so long that one of its masks is cut off.
+        InputError: The model has no mask token, a text has none, or a text is too long for one of its masks.
     """
     tokenizer = learn.dls.tokenizer
     if tokenizer.mask_token is None:
@@ -42,7 +41,7 @@ def blurr_fill_mask(learn: Learner, items: Any, *, n_preds: int = 1, bs: int | N
 
 
 def _guesses(learn: Learner, x: Inputs, n: int) -> list[list[Guesses]]:
-    """Give for each row of a batch, for each of its masks, the likeliest tokens that are not special."""
+    """Return, for each mask of each row of a batch, the likeliest tokens that are not special."""
     tokenizer = learn.dls.tokenizer
     logits = learn.model(x).logits
     results = []
@@ -80,7 +79,7 @@ def _filled(tokenizer: PreTrainedTokenizerBase, text: str, masks: list[Guesses],
 
 
 def as_written(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
-    """Give a token as it is written after another: with a space in front where it begins a word."""
+    """Return a token as it is written after another one: with a space in front if it begins a word."""
     special = set(special_ids(tokenizer).tolist())
     other = next(i for i in range(len(tokenizer)) if i not in special)
     before, after = (tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in ([other], [other, token]))

@@ -1,7 +1,7 @@
-"""Hide tokens for a masked language model to find: which ones, by three objectives, and what stands in their place.
+"""Hide tokens for a masked language model to find: which ones, by three objectives, and what replaces them.
 
-All is vectorised over a batch. `words` is `(batch, sequence)` and holds for each token the number of its word, -1 for
-special tokens and pads. `noise` is of the same shape, uniform in [0, 1); all chance is in it.
+Everything is vectorised over a batch. `words`, `(batch, sequence)`, holds for each token the number of its word, -1 for
+special tokens and pads. `noise`, of the same shape and uniform in [0, 1), is the only source of chance.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Groups = tuple[Ints, Ints]
 ObjectiveName = Literal["bert", "whole_word", "span"]
-Objective = Callable[[Ints, Floats], Groups]  # of `words` and `noise`, both `(batch, sequence)`
+Objective = Callable[[Ints, Floats], Groups]  # (words, noise) -> (groups, units), see `choose`
 
-SPAN_P, LONGEST_SPAN = 0.2, 10  # SpanBERT's: the mean is 3.8 words
-VALIDATION_SEED = 0  # not the run's: runs with different seeds are scored on the same masks
+SPAN_P, LONGEST_SPAN = 0.2, 10  # as in SpanBERT; the mean is 3.8 words
+VALIDATION_SEED = 0  # not the run's seed, so that all runs are scored on the same masks
 
 
-# -- objectives: what is hidden together, and what is never cut
+# -- objectives: groups of tokens to hide together, and units never to cut
 
 
 def single_tokens(words: Ints, noise: Floats) -> Groups:
@@ -47,12 +47,12 @@ def whole_words(words: Ints, noise: Floats) -> Groups:
 def spans(words: Ints, noise: Floats) -> Groups:
     """Hide runs of words, their lengths geometric (Joshi et al. 2020, SpanBERT, arXiv:1907.10529).
 
-    The row is cut into runs of such lengths, of which some are then hidden: that gives the lengths of SpanBERT, which
-    draws runs until it has enough, and no two that overlap. A special token ends a run.
+    The row is cut into runs of such lengths, some of which are then hidden. That yields the lengths of SpanBERT, which
+    draws runs until it has enough, without overlaps. A special token ends a run.
     """
     units = _first_of_run(words)
     starts = units == np.arange(words.shape[1])
-    draws = np.take_along_axis(noise, np.argsort(~starts, axis=1, kind="stable"), axis=1)  # one of each word
+    draws = np.take_along_axis(noise, np.argsort(~starts, axis=1, kind="stable"), axis=1)  # one per word
     odds = SPAN_P * (1 - SPAN_P) ** np.arange(LONGEST_SPAN)
     lengths = 1 + np.searchsorted(np.cumsum(odds / odds.sum())[:-1], draws, side="right")
     first_words = np.zeros((len(words), words.shape[1] + 1), dtype=np.int64)
@@ -71,7 +71,7 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
 
 
 def _first_of_run(numbers: Ints) -> Ints:
-    """Give for each token the position of the first token of its run of equal numbers; -1 where there is no number."""
+    """Return for each token the position of the first token of its run of equal numbers; -1 without a number."""
     positions = np.arange(numbers.shape[1])
     starts = np.ones(numbers.shape, dtype=bool)
     starts[:, 1:] = numbers[:, 1:] != numbers[:, :-1]
@@ -83,19 +83,18 @@ def _first_of_run(numbers: Ints) -> Ints:
 
 
 def choose(groups: Ints, units: Ints, noise: Floats, share: float) -> NDArray[np.bool_]:
-    """Choose the given share of the real tokens of each row, at least one: group by group, no unit cut in two.
+    """Choose a share of the real tokens of each row, at least one: group by group, in whole units.
 
-    A unit is taken where its middle still lies within the share, so that units of several tokens neither exceed nor
-    miss it on average.
+    A unit is taken if its middle lies within the share, so that the share is right on average.
 
     Args:
-        groups: for each token, the position of the first token of its group; -1 for special tokens and pads.
-        units: likewise for the units that groups are made of.
-        noise: decides the order in which groups are taken.
-        share: of the real tokens of each row.
+        groups: For each token, the position of the first token of its group; -1 for special tokens and pads.
+        units: The same for the units that a group consists of.
+        noise: Decides the order of the groups.
+        share: Of the real tokens of each row.
 
     Returns:
-        What is chosen, `(batch, sequence)`.
+        Which tokens are chosen, `(batch, sequence)`.
     """
     real = units >= 0
     budget = np.maximum(1, np.rint(share * real.sum(1, keepdims=True)))
@@ -110,7 +109,7 @@ def choose(groups: Ints, units: Ints, noise: Floats, share: float) -> NDArray[np
 
 
 def _of(units: Ints, values: NDArray[Any]) -> NDArray[Any]:
-    """Give each token the value of the first token of its unit."""
+    """Return for each token the value of the first token of its unit."""
     return np.take_along_axis(values, np.maximum(units, 0), axis=1)
 
 
@@ -119,12 +118,11 @@ class Masking:
     """How tokens are hidden.
 
     Args:
-        objective: which are hidden together: a name of `OBJECTIVES`, or a function of one's own that gives, as those
-            do, `groups` and `units`, see `choose`.
-        share: of the real tokens, that are hidden.
-        as_mask: share of these that the mask token stands for.
-        as_random: share of these that a random token stands for; the rest stays, and is a target all the same.
-        seed: of the masks in training; those of validation are the same in all runs.
+        objective: A name of `OBJECTIVES`, or a function that returns `groups` and `units`, see `choose`.
+        share: Share of the real tokens to hide.
+        as_mask: Share of the hidden tokens to replace by the mask token.
+        as_random: Share of the hidden tokens to replace by random ones; the rest stays, but is a target, too.
+        seed: Seed of the masks in training; those of validation are the same in all runs.
     """
 
     objective: ObjectiveName | Objective = "bert"
@@ -137,21 +135,19 @@ class Masking:
 class MaskingCollator(TextCollator):
     """Pad rows, and hide tokens of those that have `words`; works in any `torch.utils.data.DataLoader`.
 
-    In training the masks follow from the seed and the numbers of the rows in the batch: another epoch, with other
-    batches, has others, and a resumed run or a worker process the same. In evaluation they follow from each row's
-    number alone. Rows without `words`, such as items to predict on, are only padded.
-
-    Returns of a call: `(inputs, targets)`, see `TextCollator`; targets are -100 where nothing is hidden.
+    In training the masks depend on the seed and the numbers of the rows in the batch, so that each epoch has others,
+    and a resumed run or a worker process the same. In evaluation they depend on each row's number alone. Rows without
+    `words`, such as items to predict on, are only padded. Targets are -100 where nothing is hidden.
 
     Args:
-        tokenizer: has the mask token and the other tokens.
-        masking: how tokens are hidden.
-        train: whether this is for training.
-        pad_to_multiple_of: round the padded length up to a multiple of this.
-        first_position: of a text among packed ones, see `blurr.text.language_modeling.packing.first_position`.
+        tokenizer: Has the mask token and the random ones.
+        masking: How tokens are hidden.
+        train: The batches are for training.
+        pad_to_multiple_of: Round the padded length up to a multiple of this.
+        first_position: See `CausalCollator`.
 
     Raises:
-        InputError: the tokenizer has no mask token.
+        InputError: The tokenizer has no mask token.
     """
 
     def __init__(
@@ -165,8 +161,8 @@ class MaskingCollator(TextCollator):
     ) -> None:
         if tokenizer.mask_token_id is None:
             raise InputError(
-                "The tokenizer has no mask token, so it cannot hide words. Choose a model that was made for it, such "
-                "as model=bert, or task=causal_lm."
+                "The tokenizer has no mask token, so no tokens can be hidden. Choose a masked language model, such as "
+                "model=bert, or task=causal_lm."
             )
         super().__init__(
             tokenizer.pad_token_id, padding_side=tokenizer.padding_side, pad_to_multiple_of=pad_to_multiple_of
@@ -188,20 +184,20 @@ class MaskingCollator(TextCollator):
         return inputs, inputs["labels"]
 
     def hidden(self, ids: Ints, words: Ints, noise: Floats) -> tuple[Ints, Ints]:
-        """Give `(ids, labels)` with tokens hidden; all is `(batch, sequence)`, `noise` has four of that."""
+        """Return `(ids, labels)` with tokens hidden, both `(batch, sequence)`; `noise` is `(4, batch, sequence)`."""
         masking = self.masking
         lengths, order, fate, draw = noise
         objective = masking.objective
         groups, units = (OBJECTIVES[objective] if isinstance(objective, str) else objective)(words, lengths)
         chosen = choose(groups, units, order, masking.share)
-        fate = _of(groups, fate)  # one for all tokens of a group
+        fate = _of(groups, fate)  # the same for all tokens of a group
         random_ids = self.ordinary[(draw * len(self.ordinary)).astype(np.int64)]
         replaced = np.where(fate < masking.as_mask, self.mask_id, random_ids)
         kept = ~chosen | (fate >= masking.as_mask + masking.as_random)
         return np.where(kept, ids, replaced), np.where(chosen, ids, IGNORED)
 
     def _noise(self, words: Ints, numbers: Ints) -> Floats:
-        """Draw `(4, batch, sequence)`; in evaluation a row's own draws do not depend on how it is padded."""
+        """Draw `(4, batch, sequence)`; in evaluation the draws of a row do not depend on its padding."""
         if self.train:
             return np.random.default_rng([self.masking.seed, *numbers]).random((4, *words.shape))
         noise = np.zeros((4, *words.shape))

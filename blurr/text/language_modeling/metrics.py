@@ -1,4 +1,4 @@
-"""Metrics of language models: of real target tokens only, summed batch by batch, so that no logits are kept."""
+"""Metrics of language models over real target tokens, summed batch by batch so that no logits are kept."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,11 +9,11 @@ from blurr.loading.rows import IGNORED
 
 
 class TokenScores(NamedTuple):
-    """What a model says of the real targets of a batch.
+    """Predictions and losses at the real targets of a batch.
 
-    Args:
-        predicted: the likeliest token of each target, `(targets,)`.
-        losses: the negative log likelihood of each target, `(targets,)`.
+    Attributes:
+        predicted: The likeliest token at each target, `(targets,)`.
+        losses: The negative log likelihood of each target, `(targets,)`.
     """
 
     predicted: torch.Tensor
@@ -25,7 +25,7 @@ def score_tokens(logits: torch.Tensor, targets: torch.Tensor) -> tuple[TokenScor
 
     Args:
         logits: `(batch, sequence, vocabulary)`, in line with the targets.
-        targets: `(batch, sequence)`; -100 is left out.
+        targets: `(batch, sequence)`; -100 is not scored.
 
     Returns:
         The scores, and the real targets, `(targets,)`.
@@ -41,7 +41,7 @@ def score_tokens(logits: torch.Tensor, targets: torch.Tensor) -> tuple[TokenScor
 class Perplexity:
     """Exponential of the mean negative log likelihood of the target tokens of the whole split.
 
-    Every token weighs the same, whatever batch it is in: a mean of the batches' means would not be the same number.
+    Every token weighs the same, which a mean of the batches' means would not achieve.
     """
 
     reads: ClassVar[str] = "tokens"
@@ -62,7 +62,7 @@ class Perplexity:
 
 
 class TokenAccuracy:
-    """Share of target tokens that are the model's likeliest token."""
+    """Share of target tokens that the model finds likeliest."""
 
     reads: ClassVar[str] = "tokens"
     direction: ClassVar[str] = "maximize"

@@ -1,4 +1,4 @@
-"""Put several texts into one row, none of which sees another, for language models."""
+"""Pack several texts into one row, none of which sees another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,22 +9,24 @@ from torch import nn
 from blurr.loading.rows import Inputs
 from blurr.text.language_modeling.chunking import Ids
 
-PACKED = "packed"  # the column that holds, for each token, which text of its row it belongs to: 1, 2, …
+PACKED = "packed"  # the column with the number of each token's text in its row: 1, 2, …; 0 at pads
 
 
 def packs_of(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Put sequences into as few rows as is cheap to find: the longest first, each where the least room is left over.
+    """Assign sequences to few rows: the longest first, each where the least room remains.
+
+    This is best-fit decreasing (Johnson 1973).
 
     Args:
-        lengths: of the sequences; none exceeds the capacity.
-        capacity: longest row.
+        lengths: Of the sequences; none exceeds the capacity.
+        capacity: Longest row.
 
     Returns:
-        For each row, the numbers of its sequences (best-fit decreasing; Johnson 1973).
+        The numbers of the sequences of each row.
     """
     packs: list[list[int]] = []
     by_room: list[list[int]] = [[] for _ in range(capacity + 1)]
-    rooms = 0  # bit `r` is set where there is a row with room for `r` more: the next room is found without a search
+    rooms = 0  # bit `r` is set if a row has room for exactly `r` more, so that the best row is found without a search
     for number in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         length = lengths[number]
         fitting = rooms >> length
@@ -43,11 +45,11 @@ def packs_of(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 def packed(columns: dict[str, list[Ids]], capacity: int) -> dict[str, list[Any]]:
-    """Join sequences to rows, and tell in the column `packed` which token is of which of them.
+    """Pack sequences into rows of `capacity` tokens, and add the column `packed`.
 
     Args:
-        columns: `input_ids` and whatever else there is for each token.
-        capacity: longest row in tokens.
+        columns: `input_ids`, and other columns with a value per token.
+        capacity: Longest row in tokens.
     """
     ids = columns["input_ids"]
     packs = packs_of([len(row) for row in ids], capacity)
@@ -56,23 +58,23 @@ def packed(columns: dict[str, list[Ids]], capacity: int) -> dict[str, list[Any]]
 
 
 def kept_apart(inputs: Inputs, *, first_position: int, causal: bool) -> Inputs:
-    """Turn the column `packed` of a batch into positions that begin anew with each text, and a mask between texts.
+    """Replace the column `packed` of a batch by positions that restart with each text, and a mask between texts.
 
     Args:
-        inputs: with `packed`, `(batch, sequence)`, 0 at pads.
-        first_position: see the function of that name.
-        causal: a token sees none that comes after it.
+        inputs: With `packed`, `(batch, sequence)`.
+        first_position: See the function `first_position`.
+        causal: No token sees a later one.
 
     Returns:
-        The inputs with `position_ids`, `(batch, sequence)`, and an `attention_mask` that is added to the scores,
-        `(batch, 1, sequence, sequence)`: the one form that all of transformers' own attentions but flash take.
+        The inputs with `position_ids`, `(batch, sequence)`, and an `attention_mask` to be added to the scores,
+        `(batch, 1, sequence, sequence)`: the form that all attentions of transformers take, except flash attention.
     """
     numbers = inputs[PACKED]
     places = torch.arange(numbers.shape[1])
     begins = torch.ones_like(numbers, dtype=torch.bool)
     begins[:, 1:] = numbers[:, 1:] != numbers[:, :-1]
     positions = places - torch.where(begins, places, 0).cummax(dim=1).values
-    # a pad sees the other pads, for a row of scores without any to choose from would be no number
+    # a pad sees the other pads: the softmax of a row without any score is NaN
     seen = numbers[:, :, None] == numbers[:, None, :]
     if causal:
         seen &= places[:, None] >= places
@@ -86,9 +88,9 @@ def kept_apart(inputs: Inputs, *, first_position: int, causal: bool) -> Inputs:
 
 
 def first_position(model: nn.Module) -> int:
-    """Give the position of the first token of a text: 0, or where a table of positions has a pad, the one after it.
+    """Return the position of the first token of a text: 0, or the one after the pad in the table of positions.
 
-    RoBERTa and its kin count so; `blurr.text.language_modeling.causality.check_packing` finds out whether it is true.
+    RoBERTa and its kin count from the pad; `causality.check_packing` tests whether this is right for a model.
     """
     tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
     pads = [m.padding_idx for m in tables if isinstance(m, nn.Embedding) and m.padding_idx is not None]

@@ -1,16 +1,15 @@
-"""Batch rows for causal language models, and show what language models read, were to find, and found."""
+"""Batch rows for causal language models, and show the inputs, targets and predictions of both kinds."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from blurr.data.own_columns import beside
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Batch, Inputs, Row, Table
-from blurr.text.inputs import TextCollator, decode_ids, shorten
+from blurr.text.inputs import TextCollator, as_table, decode_ids, shorten
 from blurr.text.language_modeling.chunking import special_ids
 from blurr.text.language_modeling.packing import PACKED, kept_apart
 
@@ -18,15 +17,14 @@ from blurr.text.language_modeling.packing import PACKED, kept_apart
 class CausalCollator(TextCollator):
     """Pad rows for a model that predicts each token from those before it.
 
-    Returns of a call: `(inputs, targets)`. `inputs["labels"]` are the ids themselves, which the model shifts; the
-    targets are shifted, so that they are in line with the logits. Both are -100 at pads. Pads are told by their place,
-    not by their id: where the pad token is the eos token, a real eos is a target all the same. The first token of a
-    text is no target: of a padded row that follows from the shift, of packed texts it is seen to here.
+    A call returns `(inputs, targets)`. `inputs["labels"]` are the ids, which the model shifts itself; the targets are
+    shifted, to be in line with the logits. Pads are -100 in both; they are told by their position, because where the
+    pad token is the eos token, a real eos is a target. The first token of a text is never a target.
 
     Args:
-        pad_token_id: what pads `input_ids`.
-        first_position: of a text among packed ones, see `blurr.text.language_modeling.packing.first_position`.
-        options: as for `TextCollator`.
+        pad_token_id: Pads `input_ids`.
+        first_position: Position of the first token of a packed text, see `packing.first_position`.
+        options: As for `TextCollator`.
     """
 
     def __init__(self, pad_token_id: int, *, first_position: int = 0, **options: Any) -> None:
@@ -44,7 +42,7 @@ class CausalCollator(TextCollator):
             inputs = kept_apart(inputs, first_position=self.first_position, causal=True)
             labels[:, 1:] = targets[:, :-1]
         elif self.left:
-            # models count positions from the first column, and would learn the first token from a pad
+            # without positions, models count from the first pad; and the first token would be predicted from a pad
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
             labels[:, 1:] = targets[:, :-1]
         inputs["labels"] = labels
@@ -60,14 +58,17 @@ def show_causal(
     trunc_at: int | None = None,
     **_: Any,
 ) -> Table:
-    """Give rows of text, target (the next token of each) and, where there is one, prediction."""
+    """Return rows of `text`, `target` (the next token of each) and, where there is one, `prediction`."""
     shown = {"text": inputs["input_ids"], "target": targets}
     if predictions is not None:
         shown["prediction"] = torch.where(targets == IGNORED, IGNORED, predictions)
-    texts = {name: decode_ids(dl.tokenizer, ids) for name, ids in shown.items() if ids.numel()}
-    return [
-        {k: shorten(v, trunc_at) for k, v in zip(texts, row, strict=True)} for row in zip(*texts.values(), strict=True)
-    ]
+    return as_table(
+        {
+            name: [shorten(text, trunc_at) for text in decode_ids(dl.tokenizer, ids)]
+            for name, ids in shown.items()
+            if ids.numel()
+        }
+    )
 
 
 def show_masked(
@@ -79,27 +80,26 @@ def show_masked(
     trunc_at: int | None = None,
     **_: Any,
 ) -> Table:
-    """Give rows of text as the model reads it, the hidden tokens in brackets: `[read]`, `[true]` and `[predicted]`."""
-    if not targets.numel():  # rows to predict on
-        return [{"text": shorten(text, trunc_at)} for text in decode_ids(dl.tokenizer, inputs["input_ids"])]
-    hidden = targets != IGNORED
+    """Return rows of `text`, `target` and `prediction`, with the tokens in brackets that are hidden in the text."""
     read = inputs["input_ids"]
+    if not targets.numel():  # rows to predict on
+        return as_table({"text": [shorten(text, trunc_at) for text in decode_ids(dl.tokenizer, read)]})
+    hidden = targets != IGNORED
     shown = {"text": read, "target": torch.where(hidden, targets, read)}
     if predictions is not None:
         shown["prediction"] = torch.where(hidden, predictions, read)
-    return [
-        {name: shorten(text, trunc_at) for name, text in zip(shown, texts, strict=True)}
-        for texts in zip(*(bracketed(dl.tokenizer, ids, hidden) for ids in shown.values()), strict=True)
-    ]
+    return as_table(
+        {
+            name: [shorten(text, trunc_at) for text in bracketed(dl.tokenizer, ids, hidden)]
+            for name, ids in shown.items()
+        }
+    )
 
 
 def bracketed(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, marked: torch.Tensor) -> list[str]:
-    """Turn ids into texts with runs of marked tokens in brackets; special tokens that are not marked are left out.
+    """Turn ids into texts, with runs of marked tokens in brackets, and without special tokens that are not marked.
 
-    Args:
-        tokenizer: turns ids into text.
-        ids: `(batch, sequence)`.
-        marked: which to put in brackets, `(batch, sequence)`.
+    Both `ids` and `marked` are `(batch, sequence)`.
     """
     special = torch.from_numpy(special_ids(tokenizer)).to(ids.device)
     shown = marked | ~torch.isin(ids, special)
@@ -113,7 +113,7 @@ def _bracketed(tokenizer: PreTrainedTokenizerBase, ids: list[int], marks: list[b
     text, done = "", 0
     for mark, run in groupby(marks):
         end = done + len(list(run))
-        # only decoding all that stands before tells which spaces belong between two tokens
+        # only decoding the whole beginning tells which spaces belong between two tokens
         before, after = (str(tokenizer.decode(ids[:i], clean_up_tokenization_spaces=False)) for i in (done, end))
         new = after[len(before) :]
         bare = new.lstrip()
@@ -121,17 +121,3 @@ def _bracketed(tokenizer: PreTrainedTokenizerBase, ids: list[int], marks: list[b
         text += new[: len(new) - len(bare)] + inside if mark else new
         done = end
     return text.strip()
-
-
-def rows_described(given: Table, columns: dict[str, Any], described: Table, roles: Collection[str]) -> Table:
-    """Put what was read beside what a model made of it; chunks of joined texts stand alone.
-
-    Args:
-        given: the rows that were read.
-        columns: the tokenized ones; `row` tells where each comes from, if it comes from a single one.
-        described: one for each tokenized row.
-        roles: columns that the task reads.
-    """
-    if "row" not in columns:
-        return described
-    return beside([given[int(row)] for row in columns["row"]], described, roles)

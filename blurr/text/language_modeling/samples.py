@@ -1,7 +1,8 @@
-"""Generate little stories of a small grammar, to learn a language from: each keeps to the words of one trade."""
+"""Sample data for language models: little stories, each of which keeps to the words of one trade."""
 
 import random
-from typing import Any
+
+from blurr.data.samples import Row
 
 PEOPLE = {
     "She": ("Maria", "Aisha", "Lena", "Julia", "Nina", "Sara", "Mei", "Emma", "Clara", "Rosa"),
@@ -9,7 +10,7 @@ PEOPLE = {
 }
 CITIES = ("Lisbon", "Oslo", "Vienna", "Madrid", "Dublin", "Prague", "Athens", "Warsaw", "Porto", "Riga")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-TRADES = {  # where it is done, what is at hand, what is done with it, and how it all is
+TRADES = {  # place, things, deeds, qualities
     "baker": ("bakery", "flour oven bread cake", "bakes kneads slices", "warm sweet fresh"),
     "farmer": ("field", "tractor corn barn plough", "sows mows harvests", "muddy wide green"),
     "tailor": ("workshop", "needle coat thread button", "sews mends stitches", "silky woollen elegant"),
@@ -38,11 +39,11 @@ SENTENCES = (
     "In {city} the {thing} is {how}.",
     "On {day} the {trade} {deed} the {how} {thing}.",
 )
-LENGTHS = (8, 12)  # sentences of a story, at least and at most
+LENGTHS = (8, 12)  # fewest and most sentences of a story, after the first
 
 
-def stories(rng: random.Random) -> dict[str, Any]:
-    """Write a story of somebody's trade, all of whose words belong to that trade; `text`."""
+def stories(rng: random.Random) -> Row:
+    """Return a story about somebody of one trade as `text`."""
     he, trade = rng.choice(sorted(PEOPLE)), rng.choice(sorted(TRADES))
     told = {"He": he, "trade": trade, "name": rng.choice(PEOPLE[he]), "city": rng.choice(CITIES)}
     sentences = ["{name} is a {trade} from {city}.", *rng.choices(SENTENCES, k=rng.randint(*LENGTHS))]
@@ -54,12 +55,5 @@ def _words(rng: random.Random, trade: str) -> dict[str, str]:
     place, things, deeds, qualities = TRADES[trade]
     thing, other = rng.sample(things.split(), 2)
     how, how2 = rng.sample(qualities.split(), 2)
-    return {
-        "place": place,
-        "thing": thing,
-        "other": other,
-        "how": how,
-        "how2": how2,
-        "deed": rng.choice(deeds.split()),
-        "day": rng.choice(DAYS),
-    }
+    drawn = {"deed": rng.choice(deeds.split()), "day": rng.choice(DAYS)}
+    return {"place": place, "thing": thing, "other": other, "how": how, "how2": how2, **drawn}

@@ -1,14 +1,15 @@
-"""Sample data for extractive question answering: facts about two people, and a question about one of them."""
+"""Sample data for question answering: facts about two people, and a question about one of them."""
 
 import random
 from typing import Any
 
-from blurr.text.seq2seq.notes import PEOPLE
+from blurr.data.samples import Row
+from blurr.text.seq2seq.samples import NAMES
 from blurr.text.sequence_classification.samples import CITIES
 
 TRADES = "baker nurse pilot teacher painter lawyer farmer singer dentist tailor cook judge"
 LOOKS, PETS = ("black", "white", "young", "lazy"), ("cat", "dog", "parrot", "pony")
-# What can be told of a person: the sentences that tell it, the questions that ask for it, and what may stand there.
+# For each fact: the sentences that state it, the questions that ask for it, and the values that answer them.
 FACTS = {
     "born": (
         ("{who} was born in {what}.", "{who} came into the world in {what}."),
@@ -43,9 +44,9 @@ FACTS = {
 }
 
 
-def questions(rng: random.Random) -> dict[str, Any]:
-    """Tell facts of two people, and ask for one of the first; `question`, `context`, `answers` as in SQuAD."""
-    people = rng.sample(PEOPLE, 2)
+def questions(rng: random.Random) -> Row:
+    """Return `context` with facts about two people, `question` about the first, and `answers` as in SQuAD."""
+    people = rng.sample(NAMES, 2)
     facts = [(who, about) for who, n in zip(people, (3, 2), strict=True) for about in rng.sample(sorted(FACTS), n)]
     asked = facts[0]
     rng.shuffle(facts)

@@ -9,7 +9,7 @@ from blurr.data.core import Schema
 from blurr.targets.texts import BlearnerForGeneration
 from blurr.tasks.notebook import from_data
 from blurr.text.seq2seq.languages import Languages
-from blurr.text.seq2seq.notes import meeting_notes
+from blurr.text.seq2seq.samples import meeting_notes
 from blurr.text.seq2seq.task import Seq2Seq
 from blurr.training.inference import Result
 from blurr.training.learner import Blearner

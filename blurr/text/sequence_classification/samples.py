@@ -1,4 +1,4 @@
-"""Generated reviews, good and bad."""
+"""Sample data for sequence classification: generated reviews, positive and negative."""
 
 import random
 from collections.abc import Mapping
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from blurr.data.samples import Row
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
+def words(text: str) -> list[str]:
+    """Split a list of words."""
+    return text.split()
 
 
 SUBJECTS = {
@@ -20,31 +21,13 @@ SUBJECTS = {
     "train": ("seat", "coffee", "timetable", "window", "crew", "carriage"),
     "museum": ("guide", "entrance", "garden", "tour", "shop", "exhibition"),
 }
-
-
-GOOD = _words("good great lovely excellent wonderful pleasant charming brilliant perfect beautiful")
-
-
-BAD = _words("bad awful terrible poor dreadful disappointing boring annoying horrible ugly")
-
-
+GOOD = words("good great lovely excellent wonderful pleasant charming brilliant perfect beautiful")
+BAD = words("bad awful terrible poor dreadful disappointing boring annoying horrible ugly")
 DEGREES = ("", "", "very ", "really ", "rather ", "quite ", "truly ")
-
-
 NEGATIONS = ("not", "never")
-
-
-CITIES = _words(
-    "Lisbon Oslo Vienna Madrid Dublin Prague Athens Warsaw Zurich Milan Porto Tallinn Riga Ghent Turin Cork"
-)
-
-
+CITIES = words("Lisbon Oslo Vienna Madrid Dublin Prague Athens Warsaw Zurich Milan Porto Tallinn Riga Ghent Turin Cork")
 COMPANIONS = ("brother", "sister", "neighbour", "colleague", "cousin", "friend", "teacher", "uncle")
-
-
-DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
-
-
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 OPENINGS = (
     "We tried the {subject} in {city} on a {day}.",
     "My {friend} told me about this {subject}.",
@@ -53,8 +36,6 @@ OPENINGS = (
     "It was my second {subject} this year.",
     "A {subject} for the long way home from {city}.",
 )
-
-
 CLOSINGS = (
     "",
     "",
@@ -63,8 +44,6 @@ CLOSINGS = (
     "I paid for it in {city}.",
     "That was on {day}.",
 )
-
-
 OPINIONS = (
     "{verdict}.",
     "{verdict}.",
@@ -82,7 +61,7 @@ OPINIONS = (
 
 
 def reviews(rng: random.Random) -> Row:
-    """Write a short review with the sentiment of its last verdict, negation included; `text` and `label`."""
+    """Return a short review as `text`, and the sentiment of its last verdict, negation included, as `label`."""
     positive = rng.random() < 0.5
     subject = rng.choice(sorted(SUBJECTS))
     verdict, support, contrary = rng.sample(SUBJECTS[subject], 3)
@@ -95,19 +74,20 @@ def reviews(rng: random.Random) -> Row:
         "support": _clause(rng, support, positive=positive),
         "contrary": _clause(rng, contrary, positive=not positive),
     }
-    sentences = (rng.choice(OPENINGS), rng.choice(OPINIONS), rng.choice(CLOSINGS))
-    text = " ".join(_sentence(template, words) for template in sentences if template)
+    templates = (rng.choice(OPENINGS), rng.choice(OPINIONS), rng.choice(CLOSINGS))
+    text = " ".join(sentence(template, words) for template in templates if template)
     return {"text": text, "label": "positive" if positive else "negative"}
 
 
 def _clause(rng: random.Random, aspect: str, *, positive: bool) -> str:
-    """Say that an aspect was good or bad: at times by the negation of its opposite."""
+    """Say that an aspect was good or bad, sometimes by negating the opposite."""
     negated = rng.random() < 0.15
     word = rng.choice(GOOD if positive != negated else BAD)
     how = f"{rng.choice(NEGATIONS)} {word}" if negated else f"{rng.choice(DEGREES)}{word}"
     return f"the {aspect} was {how}"
 
 
-def _sentence(template: str, words: Mapping[str, str]) -> str:
+def sentence(template: str, words: Mapping[str, str]) -> str:
+    """Fill a template, and start it with a capital letter."""
     text = template.format_map(words)
     return text[0].upper() + text[1:]

@@ -1,10 +1,11 @@
-"""Generate sentences with people, places and organisations, known by what stands around them."""
+"""Sample data for token classification: sentences whose names only their context identifies."""
 
 import random
-from typing import Any
 
-# Names are put together from syllables, so that most names of the validation rows are in no training row, and one
-# name may be that of a person, a place or an organisation: only the words around it tell.
+from blurr.data.samples import Row
+
+# Names consist of random syllables, so most names of the validation rows are in no training row, and a name may be
+# that of a person, a place or an organisation: only the words around it tell which.
 STARTS = ("Ka", "Lo", "Mi", "Ra", "Te", "Vo", "Be", "Sa", "Du", "No", "Fe", "Gri", "Pa", "Ju", "Hel", "Zan")
 MIDDLES = ("", "", "ri", "la", "ne", "mo", "ti", "so", "du", "ve")
 ENDS = ("n", "ra", "s", "to", "lia", "den", "mar", "k", "vik", "no", "ston", "ga")
@@ -26,8 +27,8 @@ TEMPLATES = (
 )
 
 
-def tagged_sentences(rng: random.Random) -> dict[str, Any]:
-    """Write a sentence of words, and the label of each: `tokens` and `labels` (B- and I- of PER, LOC, ORG, or O)."""
+def tagged_sentences(rng: random.Random) -> Row:
+    """Return the words of a sentence as `tokens`, and their `labels`: O, or B- and I- of PER, LOC and ORG."""
     tokens: list[str] = []
     labels: list[str] = []
     for word in rng.choice(TEMPLATES).split():
@@ -42,7 +43,7 @@ def tagged_sentences(rng: random.Random) -> dict[str, Any]:
 
 
 def _name(rng: random.Random, kind: str) -> list[str]:
-    """Make a name of one or two words; some organisations say what they are."""
+    """Draw a name of one or two words; some organisations add what they are."""
     words = [rng.choice(STARTS) + rng.choice(MIDDLES) + rng.choice(ENDS) for _ in range(rng.choice((1, 1, 2)))]
     if kind == "{org}" and rng.random() < 0.3:
         words.append(rng.choice(("Bank", "Motors", "University")))
