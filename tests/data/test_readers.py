@@ -438,6 +438,34 @@ def test_rows_are_the_same_as_a_table_and_one_by_one(tmp_path: Path, kind: str) 
     assert sources[0].done == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [
+        ('a,b\r\n"x ""y""\r\nz",a"b\r\n\r\n"c"d, "e"\r\n', None),
+        ("a,b\rc,d\re,\x00\r", None),
+        ('a\n""\n \n\n', None),
+        ('"a\nb",c\n1,"2\n3"\n', None),
+        ("a§b\n1§2\n", "§"),
+    ],
+    ids=["quotes", "carriage returns", "one column", "lines in the last cell", "not ascii"],
+)
+def test_cells_are_the_same_as_a_table_and_one_by_one(tmp_path: Path, content: str, delimiter: str | None) -> None:
+    (tmp_path / "rows.csv").write_bytes(content.encode())
+    options = FileOptions(delimiter=delimiter)
+    rows = read_files(tmp_path / "rows.csv", options).to_list()
+    assert rows
+    assert rows == list(stream_files(find_files(tmp_path / "rows.csv", options)))
+
+
+def test_a_quoted_cell_of_a_tsv_file_may_be_longer_than_what_is_read_at_a_time(tmp_path: Path) -> None:
+    cell = "line\n" * 2500
+    (tmp_path / "rows.tsv").write_text(f'text\tlabel\n"{cell}"\ta\n')
+    assert read(tmp_path / "rows.tsv").to_list() == [{"text": cell, "label": "a"}]
+    (tmp_path / "rows.tsv").write_text(f'text\tlabel\n"{cell}\ta\n')  # not closed: the quote is text
+    with pytest.raises(InputError, match="Line 2 has 1 cells where the header has 2"):
+        read(tmp_path / "rows.tsv")
+
+
 def test_several_files_are_read_one_by_one_with_their_names(tmp_path: Path) -> None:
     for name in ("b", "a"):
         write(tmp_path / f"{name}.jsonl", ROWS[:2])

@@ -17,6 +17,7 @@ Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xls
 
 GZIP = ".gz"
 MARK = "\ufeff"  # the byte-order mark, in whatever encoding
+NOTED = 100  # lines after which the progress is noted again: as often as once a line, it would take as long as to read
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -84,9 +85,10 @@ class SourceFile:
             size = max(os.fstat(file.fileno()).st_size, 1)
             try:
                 for number, line in enumerate(text, start=1):
-                    self.done = file.tell() / size
                     line = line.removeprefix(MARK) if number == 1 else line
                     is_blank = is_blank and not line.strip()
+                    if number % NOTED == 1:
+                        self.done = file.tell() / size
                     yield line
             except UnicodeError as error:
                 raise InputError(self._undecodable(error, number + 1)) from error
@@ -95,7 +97,14 @@ class SourceFile:
 
     def read_text(self) -> str:
         """Return the whole text; it fails as `lines` does."""
-        return "".join(self.lines(newline=""))
+        with self.opened() as file, self._decoded(file, newline="") as opened:
+            try:
+                text = opened.read().removeprefix(MARK)
+            except UnicodeError as error:
+                raise InputError(self._undecodable(error, 1)) from error
+        if not text.strip():
+            raise InputError(f"{self} is empty. Give a file with rows in it.")
+        return text
 
     def read_bytes(self) -> bytes:
         """Return the whole content, uncompressed.

@@ -5,11 +5,16 @@ import io
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, pairwise
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.csv
 
 from blurr.data.formats.content import Row, SourceFile
-from blurr.data.formats.tables import check_names
+from blurr.data.formats.tables import ROWS, check_names, chunks, records
 from blurr.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -19,77 +24,135 @@ SPELLED = {r"\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"
 EXCEL_MARK = re.compile(r'"?sep=(.)"?[^\S\t\n]*\n')
 SAMPLE = 1 << 16  # characters at the beginning of a file that show its delimiter
 SAMPLE_ROWS = 20
+LINE_ENDS = {"\n", "\r"}
 LONGEST_CELL = (1 << 31) - 1  # the largest limit that csv accepts on every platform; its default is 128 kB
-QUOTED_FIELD = re.compile(r'(?<![^\t\n])"(?:[^"\t]|"")*"(?![^\t\r\n])')
-OPEN_QUOTE = re.compile(r'(?<![^\t\n])"')
-UNFINISHED = re.compile(r'(?:[^"\t]|"")*')
+# An opening quote: the quote comes before what must precede it, as a text is searched for a sign fastest.
+OPEN_QUOTE = re.compile(r'"(?<![^\t\n]")')
+# Groups: the cell, and an empty text if it is still open at the end of what has been read.
+QUOTED_CELL = re.compile(rf'({OPEN_QUOTE.pattern}[^"\t]*(?:""[^"\t]*)*)(?:"(?![^\t\r\n])|(\Z))')
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the cells of a file are written.
+
+    Attributes:
+        delimiter: The sign between them.
+        is_quoted: Whether quotes enclose cells.
+        skipped: Number of lines before the header.
+    """
+
+    delimiter: str
+    is_quoted: bool
+    skipped: int
+
+    def rows(self, lines: Iterable[str], *, strict: bool = False) -> "csv._reader":
+        """Parse lines; a blank one is an empty row."""
+        csv.field_size_limit(LONGEST_CELL)
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.is_quoted else csv.QUOTE_NONE
+        return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=strict)
+
+
+def _read(source: SourceFile, default: str) -> pa.Table:
+    """Read a whole file at once, and row by row what arrow refuses, so as to say what is wrong with it."""
+    dialect = _dialect_of(source, default)
+    try:
+        table = _at_once(source.read_text(), dialect)
+    except (pa.ArrowInvalid, UnicodeEncodeError):
+        table = None
+    return records(_rows(source, dialect), str(source)) if table is None else table
+
+
+def _at_once(text: str, dialect: Dialect) -> pa.Table | None:
+    """Parse a file by arrow, ten times as fast as by `csv`; None where they could understand it differently."""
+    if dialect.skipped:
+        text = text.partition("\n")[2]
+    header = next(filter(None, dialect.rows(io.StringIO(text[:SAMPLE], newline=""))), [])
+    if not dialect.delimiter.isascii():
+        return None
+    content = text.encode()
+    read = pyarrow.csv.ReadOptions(
+        block_size=min(len(content) + 1, LONGEST_CELL), use_threads=False, autogenerate_column_names=True
+    )
+    parse = pyarrow.csv.ParseOptions(
+        delimiter=dialect.delimiter,
+        quote_char='"' if dialect.is_quoted else False,
+        newlines_in_values=dialect.is_quoted,
+    )
+    # as text, each cell as it is written: 007, 1.10, NA and 2024-01-31, too
+    texts = pyarrow.csv.ConvertOptions(column_types={f"f{place}": pa.string() for place in range(len(header))})
+    table = pyarrow.csv.read_csv(io.BytesIO(content), read, parse, texts)
+    first, last = ([str(column[row]) for column in table.columns] for row in (0, -1))
+    if first != header or LINE_ENDS.intersection(last[-1]):  # a quote that is never closed may be behind them
+        return None
+    return table.slice(1).rename_columns(_named(header))
 
 
 def _stream(source: SourceFile, default: str) -> Iterator[Row | InputError]:
-    sample, mark = _without_mark(_sample(source))
-    skipped = 0 if mark is None else 1
-    delimiter = _delimiter_of(sample, source.options.delimiter or mark, default, str(source))
-    is_quoted = _has_quoted_cells(source, delimiter)
-    lines = islice(source.lines(newline=""), skipped, None)
+    return _rows(source, _dialect_of(source, default))
+
+
+def _rows(source: SourceFile, dialect: Dialect) -> Iterator[Row | InputError]:
+    reader = dialect.rows(islice(source.lines(newline=""), dialect.skipped, None))
     names: list[str] = []
+    start, end = 0, 0  # the lines that the row begins behind and ends with
     try:
-        for number, (cells, record, line) in enumerate(_records(lines, delimiter, is_quoted=is_quoted)):
-            if is_quoted and _is_open(cells, record, delimiter):
-                raise InputError(_unclosed(source, delimiter, cells[-1], number))
-            if not names:
-                names = [name if name.strip() else f"column_{place}" for place, name in enumerate(cells, start=1)]
-                check_names(names, str(source))
-            elif len(cells) == len(names):
+        for number, (cells, following) in enumerate(pairwise(chain(filter(None, reader), [[]]))):
+            if not following and _is_open(source, cells, dialect, start):
+                raise InputError(_unclosed(source, dialect, cells[-1], number))
+            if len(cells) == len(names):
                 yield dict(zip(names, cells, strict=True))
+            elif names:
+                yield InputError(_ragged(cells, len(names), dialect, end))
             else:
-                yield InputError(_ragged(cells, len(names), delimiter, line + skipped))
+                names = _named(cells)
+                check_names(names, str(source))
+            start, end = end, reader.line_num  # which has read the following row as well
     except csv.Error as error:
-        raise InputError(f"{source} is not a table separated by {delimiter!r}: {error}.") from error
+        raise InputError(f"{source} is not a table separated by {dialect.delimiter!r}: {error}.") from error
 
 
+read_csv, read_tsv = partial(_read, default=","), partial(_read, default="\t")
 stream_csv, stream_tsv = partial(_stream, default=","), partial(_stream, default="\t")
 
 
-def _records(lines: Iterable[str], delimiter: str, *, is_quoted: bool) -> Iterator[tuple[list[str], list[str], int]]:
-    """Yield the cells of each row that is not blank, the lines it was read from, and the number of the last of them."""
-    record: list[str] = []
-
-    def noted() -> Iterator[str]:
-        for line in lines:
-            record.append(line)
-            yield line
-
-    csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(noted(), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
-    for cells in reader:
-        if cells:
-            yield cells, record, reader.line_num
-        record.clear()
+def _named(header: list[str]) -> list[str]:
+    """Name columns without a header, as an index that pandas writes: `column_<number, from 1>`."""
+    return [name if name.strip() else f"column_{place}" for place, name in enumerate(header, start=1)]
 
 
-def _is_open(cells: list[str], record: list[str], delimiter: str) -> bool:
-    """Say whether the file ends inside the last cell of a row, whose quote has swallowed all rows behind it."""
-    if not {"\n", "\r"}.intersection(cells[-1]):  # as in nearly every row: parsing it again would be for nothing
+def _is_open(source: SourceFile, cells: list[str], dialect: Dialect, start: int) -> bool:
+    """Say whether the file ends inside the last cell of its last row, whose quote has swallowed all rows behind it."""
+    if not LINE_ENDS.intersection(cells[-1]):  # as in nearly every file: reading it again would be for nothing
         return False
     try:
-        list(csv.reader(record, delimiter=delimiter, strict=True))
+        list(dialect.rows(islice(source.lines(newline=""), dialect.skipped + start, None), strict=True))
     except csv.Error as error:
         return "end of data" in str(error)
     return False
 
 
-def _unclosed(source: SourceFile, delimiter: str, cell: str, row: int) -> str:
+def _unclosed(source: SourceFile, dialect: Dialect, cell: str, row: int) -> str:
     return (
-        f"{source} is not a table separated by {delimiter!r}: the quote before {cell[:60]!r} in row {row} (counted "
-        "from 1, without the header) is never closed. Close it, or set data.quotes=text (--quotes) if quotes are text."
+        f"{source} is not a table separated by {dialect.delimiter!r}: the quote before {cell[:60]!r} in row {row} "
+        "(counted from 1, without the header) is never closed. Close it, or set data.quotes=text (--quotes) if quotes "
+        "are text."
     )
 
 
-def _ragged(cells: list[str], width: int, delimiter: str, line: int) -> str:
+def _ragged(cells: list[str], width: int, dialect: Dialect, line: int) -> str:
+    delimiter = dialect.delimiter
     return (
-        f"Line {line} has {len(cells)} cells where the header has {width}: {delimiter.join(cells)!r:.80}. Correct the "
-        f"line (a cell with {delimiter!r} in it stands in quotes), or set data.delimiter (--delimiter)."
+        f"Line {line + dialect.skipped} has {len(cells)} cells where the header has {width}: "
+        f"{delimiter.join(cells)!r:.80}. Correct the line (a cell with {delimiter!r} in it stands in quotes), or set "
+        "data.delimiter (--delimiter)."
     )
+
+
+def _dialect_of(source: SourceFile, default: str) -> Dialect:
+    sample, mark = _without_mark(_sample(source))
+    delimiter = _delimiter_of(sample, source.options.delimiter or mark, default, str(source))
+    return Dialect(delimiter, _has_quoted_cells(source, delimiter), skipped=0 if mark is None else 1)
 
 
 def _sample(source: SourceFile) -> str:
@@ -136,8 +199,8 @@ def _found(sample: str, default: str, *, is_whole: bool) -> str:
     signs = dict.fromkeys([default, *SIGNS])
     widths: dict[str, list[int]] = {}
     for sign in signs:
-        rows = islice(_records(io.StringIO(sample, newline=""), sign, is_quoted=True), SAMPLE_ROWS)
-        found = [len(cells) for cells, _, _ in rows]
+        rows = filter(None, Dialect(sign, True, 0).rows(io.StringIO(sample, newline="")))
+        found = [len(cells) for cells in islice(rows, SAMPLE_ROWS)]
         widths[sign] = found if is_whole else found[:-1] or found  # the last row of a sample may be cut off
     splitting = [sign for sign in signs if widths[sign] and widths[sign][0] > 1]
     even = [sign for sign in splitting if len(set(widths[sign])) == 1]
@@ -152,17 +215,14 @@ def _has_quoted_cells(source: SourceFile, delimiter: str) -> bool:
 
 def _opens_and_closes(lines: Iterable[str]) -> bool:
     """Say whether there are quotes, and every quote that opens a cell is closed at the end of that cell."""
-    is_any, rest = False, ""  # rest: the lines from the first cell on that is still open
-    for line in lines:
-        has_quote = '"' in line
+    is_any, rest = False, ""  # rest: from the opening quote of a cell that is not closed yet
+    for block in chunks(lines, ROWS):
+        text = "".join(block)
+        has_quote = '"' in text
         is_any = is_any or has_quote
-        if rest or has_quote:
-            rest += line
-        if has_quote or (rest and "\t" in line):  # a quote or a tab decides what became of the open cell
-            rest = QUOTED_FIELD.sub("", rest)
-            opening = OPEN_QUOTE.search(rest)
-            if opening is None:
-                rest = ""
-            elif not UNFINISHED.fullmatch(rest, opening.end()):
+        if has_quote or (rest and "\t" in text):  # else nothing says what becomes of the open cell
+            parts = QUOTED_CELL.split(rest + text)  # in turns: the text between, and both groups
+            rest = parts[-3] if len(parts) > 1 and parts[-2] is not None else ""
+            if OPEN_QUOTE.search("".join(parts[::3])):
                 return False
     return is_any and not rest

@@ -5,7 +5,8 @@ import logging
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import datasets
 import pandas as pd
@@ -16,9 +17,10 @@ from blurr.data.formats.content import Row, SourceFile
 from blurr.data.spelling import spell, spelled_column
 from blurr.errors import InputError
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-ROWS = 1000  # of a parquet file that are in memory at a time
+ROWS = 1000  # that are in memory at a time, as dicts
 BUFFER = 1 << 20  # bytes of a column that are: pandas writes files of a single group of rows
 
 
@@ -68,27 +70,33 @@ def records(rows: Iterable[Row | InputError], where: str) -> pa.Table:
     rather than the dicts, which would take more memory than all their values.
     """
     columns: dict[str, list[Any]] = {}
-    number = 0
-    for number, row in enumerate(sound(rows, where), start=1):
-        if not isinstance(row, dict):
-            raise InputError(
-                f"{where} has a {type(row).__name__} as row {number}; every row must be an object with named values."
-            )
-        for name, value in row.items():
-            column = columns.setdefault(name, [])
-            column.extend([None] * (number - 1 - len(column)))  # the rows before this one that lack the key
-            column.append(value)
-    for column in columns.values():
-        column.extend([None] * (number - len(column)))
+    before = 0
+    for block in chunks(sound(rows, where), ROWS):
+        for name in dict.fromkeys(chain.from_iterable(block)):
+            columns.setdefault(name, [None] * before)
+        for name, column in columns.items():
+            column.extend([row.get(name) for row in block])
+        before += len(block)
     return pa.table({name: _column(column, name, where) for name, column in columns.items()})
 
 
 def sound(rows: Iterable[Row | InputError], where: str) -> Iterator[Row]:
-    """Yield the rows, and raise the first of them that could not be read."""
-    for row in rows:
+    """Yield the rows, and raise the first of them that could not be read or is not an object."""
+    for number, row in enumerate(rows, start=1):
         if isinstance(row, InputError):
             raise InputError(f"{where}: {row}")
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{where} has a {type(row).__name__} as row {number}; every row must be an object with named values."
+            )
         yield row
+
+
+def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:
+    """Cut a stream into lists of `n`, the last of them shorter."""
+    stream = iter(values)
+    while chunk := list(islice(stream, n)):
+        yield chunk
 
 
 def _column(values: list[Any], name: str, where: str) -> pa.Array:
