@@ -2,28 +2,17 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blurr.data.formats.content import Row
+from blurr.data.formats.tables import ROWS, chunks
 from blurr.errors import InputError, nearest, writing
-
-T = TypeVar("T")
-ROWS = 1000  # in memory at a time
-
-
-def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:
-    """Cut a stream into lists of `n`, the last of them shorter."""
-    stream = iter(values)
-    while chunk := list(islice(stream, n)):
-        yield chunk
 
 
 def check_target(path: Path) -> None:
