@@ -15,7 +15,7 @@ from datasets.features.features import require_decoding
 
 from blurr.config.annotations import Count
 from blurr.data.formats.content import FileOptions
-from blurr.data.formats.tables import as_rows
+from blurr.data.formats.tables import as_rows, with_values
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.readers import read_files
@@ -156,7 +156,7 @@ def raw_data(
         sources: Split to where its rows are from; None where all are from `source`.
         splits: How to take validation rows from `train` when there is no `valid`.
         limit: Rows per split to keep, drawn at random; of each label at least one, where there are as many.
-        preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
+        preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
         seed: Decides which rows `limit` keeps.
 
@@ -183,7 +183,8 @@ def raw_data(
         check_texts(part, schema, where[name])
     if "valid" not in named:
         inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
-        named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | _without(named, "train")
+        others = {name: part for name, part in named.items() if name != "train"}
+        named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | others
     if limit is not None:
         limits: dict[str, int | None] = dict(limit.items()) if isinstance(limit, dict) else dict.fromkeys(named, limit)
         named = {name: _limited(part, limits.get(name), schema.label, seed) for name, part in named.items()}
@@ -209,13 +210,7 @@ def _with_labels(
     value = datasets.Value("float64" if labels.kind == "regression" else "string")
     are_lists = labels.kind in ("multilabel", "tags")
     feature = datasets.List(value) if are_lists else value
-    return {name: _replaced(part, role, labels.columns[name], feature) for name, part in parts.items()}, labels
-
-
-def _replaced(rows: datasets.Dataset, column: str, values: list[Any], feature: Any) -> datasets.Dataset:
-    """Put other values into a column, which keeps its place among the columns."""
-    names = rows.column_names
-    return rows.remove_columns(column).add_column(column, values, feature=feature).select_columns(names)
+    return {name: with_values(part, role, labels.columns[name], feature) for name, part in parts.items()}, labels
 
 
 def with_known_labels(raw: RawData, schema: Schema) -> RawData:
@@ -257,11 +252,11 @@ def from_data(
     Args:
         schema: What the task wants of its rows.
         data: A DataFrame, a Dataset, a DatasetDict, a list of dicts, or the path of a file or folder.
-        columns: Role to column; a role that is not named here is looked for under its own name.
         valid: Validation rows, of any of these kinds but a DatasetDict; None takes them from `data`.
-        splits: How to take validation rows from `data`.
-        limit: Rows per split to keep, drawn at random.
-        unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
+        columns: See `raw_data`.
+        splits: See `raw_data`.
+        limit: See `raw_data`.
+        unknown_labels: See `raw_data`.
 
     Returns:
         The splits `train`, `valid` and maybe `test`.
@@ -313,10 +308,6 @@ def _check_not_split(splits: Splits, source: str) -> None:
             f"data.splits.by={splits.by} takes validation rows from the training rows, but {source} comes with some. "
             "Leave one of the two out: set data.splits.by=auto, or data.valid=null (data.valid_split=null on the Hub)."
         )
-
-
-def _without(parts: Mapping[str, datasets.Dataset], name: str) -> dict[str, datasets.Dataset]:
-    return {other: rows for other, rows in parts.items() if other != name}
 
 
 def _limited(rows: datasets.Dataset, limit: int | None, label: str | None, seed: int) -> datasets.Dataset:

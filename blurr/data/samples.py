@@ -3,15 +3,13 @@
 import random
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import datasets
 
 from blurr.config.annotations import Count, Fraction, Seed
 from blurr.data.core import Columns, RawData, Schema, raw_data
+from blurr.data.formats.content import Row
 from blurr.errors import InputError
-
-Row = dict[str, Any]
 
 # Draws without a new row before the generator counts as exhausted.
 PATIENCE = 1000
@@ -33,8 +31,8 @@ def load_samples(
         rows: How many rows to make for all splits together; None for as many as the task is learned from.
         valid: Share of the rows that are for validation.
         seed: The same seed gives the same rows, on any machine.
-        columns: Role to column; the generated columns carry the names of their roles.
-        limit: Rows per split to keep, drawn at random.
+        columns: Role to column; the generated columns are named by role.
+        limit: Number of rows per split to keep.
 
     Returns:
         The rows as the splits `train` and `valid`.
@@ -70,9 +68,3 @@ def different_rows(make: Callable[[random.Random], Row], count: int, *, seed: in
             )
         rows.setdefault(key, row)
     return list(rows.values())
-
-
-# --- reviews: the sentiment follows from how a sentence is built, not from one word in it ---
-
-
-# --- meeting notes: the summary takes four facts from among sentences that hold others of the same kind ---

@@ -1,11 +1,11 @@
-"""Metrics of classes and of numbers.
+"""Classification metrics.
 
-They see one batch at a time and yield one number each. What is here lacks in torchmetrics, would have to be told the
-number of classes there, or is another number there than scikit-learn's or SciPy's.
+They take one batch at a time and return one number each. torchmetrics lacks them, asks for the number of classes, or
+computes a number that differs from scikit-learn's.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torchmetrics.functional import classification as tmc
@@ -15,8 +15,31 @@ from blurr.errors import InputError, nearest
 Average = Literal["auto", "binary", "macro", "micro", "weighted"]
 
 
-class _Counts:
-    """Base of the classification metrics: the true and the predicted classes seen so far.
+class Gathered:
+    """Base of the metrics of classes and of numbers: the true and the predicted ones seen so far."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.predicted: list[torch.Tensor] = []
+        self.true: list[torch.Tensor] = []
+
+    def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+        if not isinstance(predictions, torch.Tensor):
+            raise InputError(
+                f"{type(self).__name__.lower()} is a metric for one class or number per row, but this task predicts "
+                "texts or labelled words. Choose metrics=[seqeval] for words, metrics=[rougeL] for texts, or see "
+                "`blurr ls metrics`."
+            )
+
+    def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return all predictions and all targets."""
+        return torch.cat(self.predicted), torch.cat(self.true)
+
+
+class _Counts(Gathered):
+    """Base of the classification metrics.
 
     Predictions are logits `(batch, classes)`; targets are class ids `(batch,)`, or a 0/1 vector of labels
     `(batch, classes)`, for which a logit above 0 predicts the label.
@@ -27,20 +50,19 @@ class _Counts:
 
     def __init__(self) -> None:
         self.names: list[str] | None = None
-        self.reset()
+        super().__init__()
 
     def name_classes(self, names: Sequence[str]) -> None:
         """Take the names of the classes, in the order of their ids."""
         self.names = list(names)
 
     def reset(self) -> None:
-        self.predicted: list[torch.Tensor] = []
-        self.true: list[torch.Tensor] = []
+        super().reset()
         self.classes = 0
         self.multilabel = False
 
     def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
-        _check_tensor(self, predictions)
+        super().update(predictions, targets)
         if predictions.ndim != 2 or (targets.is_floating_point() and targets.ndim == 1):
             raise InputError(
                 f"{type(self).__name__.lower()} is a metric for classes, but the targets are numbers (regression). "
@@ -51,22 +73,9 @@ class _Counts:
         self.predicted.append(((predictions > 0) if self.multilabel else predictions.argmax(1)).cpu())
         self.true.append(targets.long().cpu())
 
-    def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return all predicted and all true classes."""
-        return torch.cat(self.predicted), torch.cat(self.true)
-
-
-def _check_tensor(metric: object, predictions: Any) -> None:
-    if not isinstance(predictions, torch.Tensor):
-        raise InputError(
-            f"{type(metric).__name__.lower()} is a metric for one class or number per row, but this task predicts "
-            "texts or labelled words. Choose metrics=[seqeval] for words, metrics=[rougeL] for texts, or see `blurr ls "
-            "metrics`."
-        )
-
 
 class Accuracy(_Counts):
-    """Share of right classes; for several labels, share of rows whose labels are all right."""
+    """The share of correct classes; with several labels, of rows whose labels are all correct."""
 
     def compute(self) -> torch.Tensor:
         predicted, true = self.seen()
@@ -75,16 +84,16 @@ class Accuracy(_Counts):
 
 
 class _Averaged(_Counts):
-    """Base of the scores that are of one class each, and averaged over several.
+    """Base of the scores of one class, or averaged over several.
 
     Args:
         average: `auto` is the score of the positive class for two classes, the mean over the classes (`macro`) for
             more, and `micro` for several labels; or one of `binary`, `macro`, `micro`, `weighted`. The mean is over the
-            classes that stand among the targets or the predictions.
-        positive: name of the class, or of the label, that the score is of; `None` takes the second of two.
+            classes that occur among the targets or the predictions.
+        positive: The class or label to score; None takes the second of two.
 
     Raises:
-        InputError: a mean over classes is asked for, and the score of one class.
+        InputError: Both a mean over classes and the score of one class are requested.
     """
 
     functions: ClassVar[tuple[Callable[..., torch.Tensor], ...]]  # for two classes, for more, for several labels
@@ -106,7 +115,7 @@ class _Averaged(_Counts):
         """Take the names of the classes.
 
         Raises:
-            InputError: the positive class is not among them.
+            InputError: The positive class is not among them.
         """
         super().name_classes(names)
         if self.positive is not None and self.positive not in names:
@@ -116,7 +125,7 @@ class _Averaged(_Counts):
             )
 
     def note(self) -> str | None:
-        """Return which class the score is of, where it is of one."""
+        """Return which class is scored; None for a mean."""
         which = self._of_one()
         return None if which is None else f"of {self.names[which] if self.names else f'class {which}'}"
 
@@ -134,7 +143,7 @@ class _Averaged(_Counts):
         return multiclass(predicted, true, num_classes=self.classes, average=average)
 
     def _of_one(self) -> int | None:
-        """Return the number of the class that the score is of; `None` for a mean over classes."""
+        """Return the id of the class that is scored; None for a mean over classes."""
         if self.positive is not None:
             if self.names is None:
                 raise InputError(f"positive={self.positive}: this learner does not know the names of its classes.")
@@ -155,22 +164,22 @@ class F1(_Averaged):
 
 
 class Precision(_Averaged):
-    """Share of what was predicted to be of a class that is of it."""
+    """TP / (TP + FP): the share of predicted positives that are correct."""
 
     functions = (tmc.binary_precision, tmc.multiclass_precision, tmc.multilabel_precision)
 
 
 class Recall(_Averaged):
-    """Share of what is of a class that was predicted to be."""
+    """TP / (TP + FN): the share of true positives that are predicted."""
 
     functions = (tmc.binary_recall, tmc.multiclass_recall, tmc.multilabel_recall)
 
 
 class Matthews(_Counts):
-    """Matthews correlation coefficient, from -1 to 1 (Gorodkin 2004 for more than two classes), as scikit-learn has it.
+    """The Matthews correlation coefficient, from -1 to 1, as in scikit-learn (Gorodkin 2004 for several classes).
 
-    It is 0 where all targets, or all predictions, are of one class: a model that always answers the same is worth
-    nothing. torchmetrics 1.9 gives such a model up to 0.98. Of several labels all decisions count alike.
+    It is 0 if all targets, or all predictions, are of one class; torchmetrics 1.9 returns up to 0.98 for a model that
+    always answers the same. With several labels, the decisions about all labels count equally.
     """
 
     def compute(self) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Metrics of numbers: correlations and errors."""
+"""Regression metrics: correlations and errors, computed in 64 bits whatever the model computes in."""
 
 from typing import ClassVar
 
@@ -7,26 +7,16 @@ import torch
 from torchmetrics import functional as tm
 
 from blurr.errors import InputError
-from blurr.metrics.classification import _check_tensor
+from blurr.metrics.classification import Gathered
 
 
-class _Numbers:
-    """Base of the regression metrics: the true and the predicted numbers seen so far, `(batch, 1)` or `(batch,)`.
-
-    They are computed in 64 bits, whatever the model computes in.
-    """
+class _Numbers(Gathered):
+    """Base of the regression metrics; predictions are `(batch, 1)` or `(batch,)`, targets `(batch,)`."""
 
     reads: ClassVar[str] = "numbers"
 
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.predicted: list[torch.Tensor] = []
-        self.true: list[torch.Tensor] = []
-
     def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
-        _check_tensor(self, predictions)
+        super().update(predictions, targets)
         if not targets.is_floating_point() or predictions.shape[-1] != 1 and predictions.ndim == 2:
             raise InputError(
                 f"{type(self).__name__.lower()} is a metric for numbers, but the targets are classes. "
@@ -35,18 +25,14 @@ class _Numbers:
         self.predicted.append(predictions.double().reshape(-1).cpu())
         self.true.append(targets.double().reshape(-1).cpu())
 
-    def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return all predicted and all true numbers."""
-        return torch.cat(self.predicted), torch.cat(self.true)
-
 
 class _Correlation(_Numbers):
-    """Base of the correlations: 0, and a note, where all predictions or all targets are equal and there is none."""
+    """Base of the correlations, which are 0, with a note, if all predictions or all targets are equal."""
 
     direction: ClassVar[str] = "maximize"
 
     def note(self) -> str | None:
-        """Return why there is no correlation, where there is none."""
+        """Return why there is no correlation; None if there is one."""
         for what, values in zip(("predictions", "targets"), self.seen(), strict=True):
             if _is_constant(values):
                 return f"0, because all {what} are equal and correlate with nothing"
@@ -97,6 +83,6 @@ def _pearson(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:
-    """Rank numbers from 1; torchmetrics' Spearman adds 1e-6 to a denominator, and is another number."""
+    """Rank numbers from 1. torchmetrics' Spearman adds 1e-6 to a denominator, so that its result differs."""
     _, place, counts = np.unique(values.numpy(), return_inverse=True, return_counts=True)
     return torch.from_numpy((counts.cumsum() - (counts - 1) / 2)[place])

@@ -1,4 +1,4 @@
-"""Show metrics to fastai under their names, each fed with what it reads; what cannot be fed is refused at once."""
+"""Show metrics to fastai under their names, and refuse at once a metric that this task cannot feed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ ADVICE = {
 }
 
 
-class StreamedMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
-    """Show a streaming metric to fastai's recorder under a name; it reads `learn.decoded`."""
+class Shown(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
+    """Show a metric to fastai's recorder under the name that its config has."""
 
-    def __init__(self, name: str, metric: Metric) -> None:
+    def __init__(self, name: str, metric: Any) -> None:
         self._name, self.metric = name, metric
 
     @property
@@ -35,6 +35,10 @@ class StreamedMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
 
     def reset(self) -> None:
         self.metric.reset()
+
+
+class StreamedMetric(Shown):
+    """Show a streaming metric, which reads `learn.decoded`."""
 
     def accumulate(self, learn: Learner) -> None:
         self.metric.update(*learn.decoded)
@@ -44,18 +48,8 @@ class StreamedMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
         return float(self.metric.compute())
 
 
-class NamedMetric(FastaiMetric):  # type: ignore[misc]
-    """Show a metric of fastai's under the name that its config has."""
-
-    def __init__(self, name: str, metric: FastaiMetric) -> None:
-        self._name, self.metric = name, metric
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def reset(self) -> None:
-        self.metric.reset()
+class NamedMetric(Shown):
+    """Show a metric of fastai's."""
 
     def accumulate(self, learn: Learner) -> None:
         self.metric.accumulate(learn)
@@ -73,39 +67,29 @@ class RowMetric(ABC):
         """Return one number for rows of every column of the data, `target`, `prediction` and `loss`."""
 
 
-class RowsLater(FastaiMetric):  # type: ignore[misc]
-    """Keep a row metric's place among a learner's metrics: it has no value before the final evaluation."""
-
-    def __init__(self, name: str, metric: RowMetric) -> None:
-        self._name, self.metric = name, metric
-
-    @property
-    def name(self) -> str:
-        return self._name
+class RowsLater(Shown):
+    """Keep the place of a row metric among a learner's metrics: it has no value before the final evaluation."""
 
     @property
     def value(self) -> None:
         return None
 
     def reset(self) -> None:
-        """Forget nothing: there is nothing to forget."""
+        """Do nothing, as there is nothing to forget."""
 
     def accumulate(self, learn: Learner) -> None:
-        """Take nothing: the rows are described at the end."""
-
-
-Shown = StreamedMetric | RowsLater | NamedMetric
+        """Do nothing: the rows are described at the end."""
 
 
 def streamed(metrics: Mapping[str, Metric | RowMetric], scored: Scored) -> list[Shown]:
     """Show metrics to fastai, each under its name.
 
     Args:
-        metrics: blurr's, torchmetrics', fastai's or the user's own, by name.
-        scored: what the task gives them to compare.
+        metrics: Metrics of blurr, torchmetrics, fastai or the user, by name.
+        scored: What the task gives them to compare.
 
     Raises:
-        InputError: one of them compares something else.
+        InputError: One of them compares something else.
     """
     return [_shown(name, metric, scored) for name, metric in metrics.items()]
 
@@ -130,12 +114,11 @@ def _shown(name: str, metric: Any, scored: Scored) -> Shown:
 
 
 def notes_of(metrics: Sequence[FastaiMetric]) -> dict[str, str]:
-    """Return what is to be said beside the value of a metric, by its name, once it has one."""
+    """Return the note beside the value of each metric that has one, by the metric's name."""
     noted = {m.name: m.metric.note() for m in metrics if isinstance(m, StreamedMetric) and isinstance(m.metric, Noted)}
     return {name: note for name, note in noted.items() if note}
 
 
 def directed(metrics: Sequence[FastaiMetric]) -> dict[str, object]:
     """Return what says which way each of a learner's metrics is better, by its name."""
-    held = (StreamedMetric, RowsLater, NamedMetric)
-    return {m.name: m.metric if isinstance(m, held) else m for m in metrics}
+    return {m.name: m.metric if isinstance(m, Shown) else m for m in metrics}

@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
+from blurr.data.formats.tables import with_values
 from blurr.errors import InputError
 
 TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
@@ -146,9 +147,8 @@ def _lists(cells: list[str | None], column: str, where: str, *, is_needed: bool)
 
 
 def _with_column(rows: datasets.Dataset, column: str, values: list[Any], where: str) -> datasets.Dataset:
-    names = rows.column_names
     try:
         pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(f"{where} has lists of several types in the column {column!r}: {error}.") from error
-    return rows.remove_columns(column).add_column(column, values).select_columns(names)
+    return with_values(rows, column, values)

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from blurr.data.formats.content import Row
 from blurr.errors import InputError
-
-Row = dict[str, Any]
 
 
 def is_squad(content: Any) -> bool:

@@ -45,6 +45,12 @@ def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -
     return datasets.Dataset(table)
 
 
+def with_values(rows: datasets.Dataset, column: str, values: list[Any], feature: Any = None) -> datasets.Dataset:
+    """Put other values into a column, which keeps its place among the columns."""
+    names = rows.column_names
+    return rows.remove_columns(column).add_column(column, values, feature=feature).select_columns(names)
+
+
 def _of_frame(frame: pd.DataFrame, where: str) -> pa.Table:
     """Make a table of a DataFrame; a column of values of several types becomes text."""
     try:
@@ -108,14 +114,10 @@ def _column(values: list[Any], name: str, where: str) -> pa.Array:
             f"{where} has a text that is not Unicode: {error}. Replace the half of a surrogate pair."
         ) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        return _spelled(values, name, where, error)
-
-
-def _spelled(values: Iterable[Any], name: str, where: str, error: Exception) -> pa.Array:
-    try:
-        return spelled_column(values)
-    except InputError:
-        raise InputError(f"{where} has a column with values of several types, {name!r}: {error}.") from error
+        try:
+            return spelled_column(values)
+        except InputError:
+            raise InputError(f"{where} has a column with values of several types, {name!r}: {error}.") from error
 
 
 def alike(tables: list[pa.Table]) -> list[pa.Table]:
