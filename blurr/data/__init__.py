@@ -1,1 +1,1 @@
-"""Raw rows: where they come from, how they are split, and the batches that are made of them."""
+"""Raw rows: read from any source, named by role, checked, and split."""

@@ -9,7 +9,7 @@ from blurr.config.annotations import Count
 
 Order = NDArray[np.int64]
 POOL = 256  # batches within which rows are sorted; more of them pad less, and mix less from epoch to epoch
-STEP = 0.04  # lengths that differ by less than this share count as equal where there is a second length to sort by
+STEP = 0.04  # lengths that differ by less than this share count as equal if there is a second length to sort by
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class BatchSize:
     """How much makes a batch.
 
     Args:
-        rows: so many rows.
-        tokens: instead, as many rows as fit into so many tokens, padding included; a longer row is a batch of its own.
+        rows: Number of rows.
+        tokens: Instead, as many rows as fit into this many tokens with padding; a longer row is a batch of its own.
     """
 
     rows: Count
@@ -29,8 +29,8 @@ class Buckets:
     """Rows by their lengths.
 
     Args:
-        lengths: `(rows,)` in tokens, or `(rows, 2)` where source and target are padded apart.
-        size: of a batch.
+        lengths: `(rows,)` in tokens, or `(rows, 2)` if source and target are padded separately.
+        size: Size of a batch.
     """
 
     def __init__(self, lengths: NDArray[np.int64], size: BatchSize) -> None:
@@ -38,10 +38,10 @@ class Buckets:
         self.size = size
 
     def training(self, *, seed: int, epoch: int) -> list[Order]:
-        """Give the batches of an epoch: similar lengths within each, and the batches in random order.
+        """Return the batches of an epoch: similar lengths within each, and the batches in random order.
 
         Rows are shuffled, cut into pools, sorted within a pool and cut into batches, and the batches are shuffled. The
-        one with the most tokens comes first, so that running out of memory shows at once; an incomplete one comes last.
+        one with the most tokens comes first, so that a lack of memory shows at once; an incomplete one comes last.
         """
         rng = np.random.default_rng([seed, epoch])
         shuffled = rng.permutation(len(self.lengths))
@@ -78,7 +78,7 @@ class Buckets:
         return int(len(batch) * self.lengths[batch].max(axis=0).sum())
 
     def _sorted(self, rows: Order) -> Order:
-        """Sort by the first length, and rows where it is about equal by the second, up and down in turns."""
+        """Sort by the first length, and rows that are about equal in it by the second, alternately up and down."""
         first, second = self.lengths[rows, 0], self.lengths[rows, -1]
         if self.lengths.shape[1] == 1:
             return rows[np.argsort(-first, kind="stable")]

@@ -1,4 +1,4 @@
-"""Keep tokenized rows on disk, found again by what they were made of, and shared by all runs and trials."""
+"""Keep encoded rows on disk, under a hash of what they were made from; all runs and trials share them."""
 
 import hashlib
 import json
@@ -26,15 +26,15 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """Tokenized rows on disk.
+    """Encoded rows on disk.
 
     Args:
-        key: hash of what they were made of.
-        folder: where they are.
-        about: what they are, in words.
-        rows: how many.
-        size: in bytes.
-        used: when last, in seconds since 1970.
+        key: Hash of what they were made from.
+        folder: The folder that holds them.
+        about: A description of them.
+        rows: Number of rows.
+        size: Size in bytes.
+        used: Time of the last use, in seconds since 1970.
     """
 
     key: str
@@ -50,19 +50,19 @@ class Entry:
 
 
 def root() -> Path:
-    """Give the cache's folder: `$BLURR_CACHE`, or `blurr` in the user's folder for caches."""
+    """Return the folder of the cache: `$BLURR_CACHE`, or `blurr` in the user's folder for caches."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get(FOLDER) or Path(caches) / "blurr")
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """Give the key of rows that are made of these parts; the same in every process and on every machine."""
+    """Return the key of rows that are made from these parts; the same in every process and on every machine."""
     text = json.dumps(parts, sort_keys=True, default=repr)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def hash_of_code(*folders: Path) -> str:
-    """Hash the Python files of folders, so that rows made by other code are never taken."""
+    """Hash the Python files of folders, so that rows made by different code are never used."""
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(file for folder in folders for file in folder.glob("*.py")):
         digest.update(file.name.encode() + file.read_bytes())
@@ -70,15 +70,15 @@ def hash_of_code(*folders: Path) -> str:
 
 
 def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]) -> dict[str, Any]:
-    """Give the columns of a key from the disk, or make them and leave them there.
+    """Return the columns of a key from the disk, or make them and store them there.
 
-    Two processes that make the same rows write each into a folder of its own; the first to finish names it. A disk that
-    cannot be written costs a warning, not the run.
+    Two processes that make the same rows write to folders of their own; the first to finish keeps the name. If the disk
+    cannot be written, a warning is logged and the run goes on.
 
     Args:
-        key: see `key_of`.
-        about: what the rows are, for `blurr cache ls`.
-        make: makes the columns: numbers, or sequences of numbers, one per row.
+        key: See `key_of`.
+        about: A description of the rows, for `blurr cache ls`.
+        make: Makes the columns: numbers, or sequences of numbers, one per row.
     """
     folder = root() / key[:2] / key
     found = _read(folder)
@@ -93,16 +93,16 @@ def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]
 
 
 def entries() -> list[Entry]:
-    """List what is on disk, the last used first."""
+    """List what is on disk, the most recently used first."""
     found = [_entry(about) for about in root().glob(f"*/*/{ABOUT}") if not about.parent.name.startswith(".")]
     return sorted(found, key=lambda entry: -entry.used)
 
 
 def prune(*, days: float | None = None, gigabytes: float | None = None) -> list[Entry]:
-    """Delete what was not used for so many days, and then the longest unused until the rest fits.
+    """Delete what was not used for that many days, then the least recently used until the rest fits.
 
     Returns:
-        What was deleted.
+        The deleted entries.
     """
     deleted: list[Entry] = []
     size = 0
@@ -126,7 +126,7 @@ def _write(folder: Path, about: str, columns: Mapping[str, Column]) -> None:
                     np.save(unfinished / f"{name}.{part}.npy", values, allow_pickle=False)
             rows = len(next(iter(columns.values()), ()))
             (unfinished / ABOUT).write_text(json.dumps({"about": about, "rows": rows, "columns": list(columns)}))
-            seal(unfinished)  # flushed: a name that outlives a power failure stands for rows that do, too
+            seal(unfinished)  # flushes, so that after a power failure the folder is whole or missing
     except OSError:
         if not folder.exists():  # else another process was faster
             raise
@@ -137,7 +137,7 @@ def _parts(column: Column) -> dict[str, NDArray[Any]]:
 
 
 def _read(folder: Path) -> dict[str, Column] | None:
-    """Map an entry into memory; `None` where there is none, or one that is not as it was written."""
+    """Map an entry into memory; None if it is missing or damaged."""
     if not folder.exists():
         return None
     try:
@@ -166,7 +166,7 @@ def _mapped(file: Path) -> NDArray[Any]:
 
 def _entry(file: Path) -> Entry:
     about: dict[str, Any] = {"about": "a broken entry", "rows": 0}
-    with suppress(ValueError):  # it is listed and pruned all the same
+    with suppress(ValueError):  # a broken entry is still listed and pruned
         about |= json.loads(file.read_text())
     size = sum(part.stat().st_size for part in file.parent.iterdir())
     return Entry(file.parent.name, file.parent, about["about"], about["rows"], size, file.stat().st_mtime)

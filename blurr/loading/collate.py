@@ -1,4 +1,4 @@
-"""Pad encoded rows to the longest of a batch."""
+"""Collate encoded rows into batches of tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Hold the values of many rows as flat arrays, one column each."""
+"""Columns of encoded rows: flat arrays, which take little memory and map from disk."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ class Ragged:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]]) -> "Ragged":
-        """Put sequences behind each other."""
+        """Concatenate sequences."""
         lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         return cls(np.fromiter((i for s in sequences for i in s), dtype=np.int32, count=int(offsets[-1])), offsets)
@@ -38,9 +38,9 @@ Column = Ragged | NDArray[Any]
 
 
 def as_column(values: Sequence[Any]) -> Column:
-    """Hold values as flat arrays: sequences of integers as `Ragged`, numbers and vectors of floats as they are.
+    """Convert values to flat arrays: sequences of integers to `Ragged`, numbers and vectors of floats to NumPy.
 
-    A number keeps all its digits: it may be a target, and is scored as the one that the data has.
+    Numbers keep 64 bits: they may be targets, which are scored exactly as the data has them.
     """
     if isinstance(values, Ragged | np.ndarray):
         return values

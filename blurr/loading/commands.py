@@ -1,15 +1,11 @@
-"""Add `blurr cache`, which lists or deletes the tokenized rows that runs share."""
+"""The command `blurr cache`, which lists or deletes the encoded rows that runs share."""
 
 import argparse
 from typing import Any
 
 
 def add_cache(commands: Any) -> None:
-    """Add `cache` to the parser of `blurr`.
-
-    Args:
-        commands: what `add_subparsers` gave.
-    """
+    """Add `cache` to the subparsers of `blurr`."""
     cache = commands.add_parser("cache", help="list or delete the tokenized rows that runs share")
     cache.add_argument("action", choices=["ls", "prune", "clear"], help="prune deletes what --days and --gigabytes say")
     cache.add_argument("--days", type=float, default=30, help="prune: unused for so long (default %(default)s)")

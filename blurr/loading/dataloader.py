@@ -23,18 +23,18 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         tokenizer: Turns ids back into text; the processor of other modalities.
         show_rows: `(dl, inputs, targets, predictions, **options) -> table`, what `show_batch` and `show_results` show.
         encode: Turns raw items into `EncodedRows`, for `test_dl`.
-        task: What predicts and interprets for a learner on these rows, see `tasks.base.Task`.
-        lengths: Of each row, by which rows are bucketed; `None` takes the dataset's.
-        seed: Of the order of the batches.
+        task: The task that predicts and interprets for a learner on these rows, see `tasks.base.Task`.
+        lengths: Length of each row, for bucketing; None takes the dataset's.
+        seed: Seed of the order of the batches.
         bucket: Put rows of similar length together.
-        max_tokens: Tokens of a batch, padding included, instead of `bs` rows.
+        max_tokens: Number of tokens in a batch, padding included, instead of `bs` rows.
         kwargs: As for fastai's `TfmdDL`.
 
     Attributes:
         epoch: Number of the next pass over the training rows; with `seed` it decides their order.
         first: The batch of that pass to begin with, to resume within an epoch.
         by_length: Only rows of one length make a batch, see `batch_by_length`.
-        chances: Of each row to be drawn in an epoch of training, with replacement; `None` takes each row once.
+        chances: Probability of each row to be drawn, with replacement, in training; None takes each row once.
     """
 
     chances: NDArray[Any] | None = None
@@ -68,13 +68,13 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         self.tokenizer, self.show_rows, self.encode, self.task = tokenizer, show_rows, encode, task
         self.seed, self.bucket, self.max_tokens, self.epoch, self.first = seed, bucket, max_tokens, 0, 0
         super().__init__(dataset, num_workers=num_workers, **kwargs)
-        # torch draws a seed for its workers at each pass; from the global generator, a resumed run would draw one more
+        # torch draws a seed for its workers at each pass; with the global generator, a resumed run would draw one more
         self.fake_l.generator = torch.Generator().manual_seed(seed)
         self.lengths = self.dataset.lengths if lengths is None and bucket and self.n else lengths
         self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
 
     def batches(self) -> list[Order]:
-        """Give the batches of the coming pass, each the numbers of its rows."""
+        """Return the batches of the coming pass, each as an array of row numbers."""
         if self.planned is None or self.planned[0] != self.epoch or self.planned[1] is not self.chances:
             self.planned = (self.epoch, self.chances, self._plan())
         return self.planned[2]
@@ -119,52 +119,52 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return len(self.batches()) if self.n else 0
 
     def get_idxs(self) -> list[int]:
-        """Give the numbers of the rows in the order of the batches."""
+        """Return the numbers of the rows in the order of the batches."""
         return [int(i) for batch in self.batches() for i in batch]
 
     def sample(self) -> Iterator[Order]:
-        """Give the batches that this process makes; each worker has its share."""
+        """Return the batches that this process makes: a share for each worker."""
         return (b for i, b in enumerate(self.batches()[self.first :]) if i % self.num_workers == self.offs)
 
     def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
         return (self.do_batch([self.dataset[i] for i in batch]) for batch in samps)
 
     def after_iter(self) -> None:
-        """Go on to the next epoch; a pass that was broken off is begun again."""
+        """Go on to the next epoch; an interrupted pass starts over."""
         super().after_iter()
         self.first = 0
         if self.shuffle:
             self.epoch += 1
 
     def retain(self, res: Any, b: Any) -> Any:
-        """Leave a batch as the collator made it, its type is no row's; a device without doubles gets floats."""
+        """Leave a batch as the collator made it: fastai would cast it to the type of a row. MPS has no doubles."""
         if self.device is None or torch.device(self.device).type != "mps":
             return res
         inputs, targets = res
         return {name: _single(values) for name, values in inputs.items()}, _single(targets)
 
     def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "RowsDL":
-        """Make a loader like this one, of other rows: tokenized ones, a fastai dataset, or raw items."""
+        """Make a loader like this one for other rows: encoded ones, a fastai dataset, or raw items."""
         raw = dataset is not None and self.encode is not None and not isinstance(dataset, EncodedRows)
         rows = self.encode(dataset) if raw and self.encode else dataset
         lengths = self.lengths if dataset is None else None
-        self._n_inp, self._types = 1, (dict, torch.Tensor)  # fastai would take a batch apart to learn them
+        self._n_inp, self._types = 1, (dict, torch.Tensor)  # fastai would unpack a batch to find them
         return super().new(rows, cls, **{**self.own, "lengths": lengths, **kwargs})  # type: ignore[no-any-return]
 
     def show_batch(self, b: Batch | None = None, max_n: int = 6, show: bool = True, **options: Any) -> Table | None:
         """Show the first rows of a batch as a table; with `show=False`, return the table's rows.
 
         Args:
-            b: the batch; `None` takes the first.
-            max_n: rows at the most.
-            show: display it; `False` returns it.
-            options: `trunc_at` cuts texts; `dataloaders`, which blurr 1.x needed, changes nothing.
+            b: The batch; None takes the first.
+            max_n: Maximum number of rows.
+            show: Display the table; `False` returns it.
+            options: `trunc_at` truncates texts; `dataloaders`, which blurr 1.x needed, changes nothing.
         """
         inputs, targets = self.one_batch() if b is None else b
         return self._display(inputs, targets, None, max_n, show, options)
 
     def show_results(self, b: Batch, out: Any, max_n: int = 6, show: bool = True, **options: Any) -> Table | None:
-        """Show rows of a batch beside what the model predicts for them; `out` as `Learner.get_preds` gives it."""
+        """Show rows of a batch beside the model's predictions; `out` as `Learner.get_preds` returns it."""
         return self._display(*b, out, max_n, show, options)
 
     def _display(

@@ -1,7 +1,10 @@
-"""The settings of a loader: how rows become batches."""
+"""The settings of a loader: how rows become batches, of lengths that the architecture can take."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from transformers import PretrainedConfig
 
 from blurr.config.annotations import BatchRows, Count, Multiple, Seed, Workers
 from blurr.errors import InputError
@@ -13,16 +16,15 @@ class Loader:
     """How rows become batches.
 
     Args:
-        batch_size: rows in a training batch; `auto` finds out how many the memory holds, see
-            `blurr.training.batch_size`.
-        eval_batch_size: rows in a validation or test batch; `None` means twice `batch_size`.
-        max_tokens: instead of a number of rows, the tokens of a batch, padding included; `null` counts rows.
-        num_workers: processes that collate; 0 is the fastest for tokenized text.
-        pin_memory: collate into memory from which a GPU copies without waiting.
-        pad_to_multiple_of: round the padded length up to a multiple of this, for tensor cores.
-        bucket: put rows of similar length together; `False` gives plain random batches.
-        seed: seed of the order of the batches.
-        cache: keep what the tokenizer made, for the next run on the same texts; see `blurr.loading.cache`.
+        batch_size: Rows in a training batch; `auto` finds the largest that fits, see `blurr.training.batch_size`.
+        eval_batch_size: Rows in a validation or test batch; None means twice `batch_size`.
+        max_tokens: Tokens of a batch, padding included, instead of a number of rows; null counts rows.
+        num_workers: Processes that collate; 0 is the fastest for encoded text.
+        pin_memory: Collate into page-locked memory, from which a GPU copies without waiting.
+        pad_to_multiple_of: Round the padded length up to a multiple of this, for tensor cores.
+        bucket: Put rows of similar length together; `False` makes plain random batches.
+        seed: Seed of the order of the batches.
+        cache: Keep the encoded rows for the next run on the same data; see `blurr.loading.cache`.
     """
 
     batch_size: BatchRows | Literal["auto"] = 16
@@ -36,12 +38,28 @@ class Loader:
     cache: bool = True
 
     def size(self, *, train: bool) -> BatchSize:
-        """Say how much makes a batch of training or of evaluation.
+        """Return the size of a batch in training or evaluation.
 
         Raises:
-            InputError: it has not been found out yet.
+            InputError: It is `auto`, and not known yet.
         """
         if self.batch_size == "auto":
-            raise InputError("batch_size=auto is found out by `blurr run`, in its training alone; give a number here.")
+            raise InputError("batch_size=auto works only in the training of `blurr run`; give a number here.")
         rows = self.batch_size if train else self.eval_batch_size or 2 * self.batch_size
         return BatchSize(rows, self.max_tokens)
+
+
+def fitting(loader: Loader, config: PretrainedConfig) -> Loader:
+    """Return the loader, with `pad_to_multiple_of` where the architecture accepts only some lengths.
+
+    Reformer's positions are learnt in a grid that a batch must fill in training; without it, it attends in chunks.
+    """
+    values = config.to_dict()
+    if values.get("axial_pos_embds"):
+        needed = math.prod(values["axial_pos_shape"])
+    elif "attn_layers" in values and "local_attn_chunk_length" in values:
+        kinds = {f"{kind}_attn_chunk_length" for kind in values["attn_layers"]}
+        needed = math.lcm(*(values[kind] or 1 for kind in kinds))
+    else:
+        return loader
+    return replace(loader, pad_to_multiple_of=math.lcm(needed, loader.pad_to_multiple_of or 1))

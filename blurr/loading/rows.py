@@ -20,8 +20,8 @@ class InputNames(NamedTuple):
     """What a modality calls the inputs of its models.
 
     Attributes:
-        main: The input whose length is the length of a row; empty where rows have no length.
-        mask: The input that tells real positions from padding; empty where there is none.
+        main: The input whose length is the length of a row; empty if rows have no length.
+        mask: The input that tells real positions from padding; empty if there is none.
     """
 
     main: str = ""
@@ -33,7 +33,7 @@ class EncodedRows:
 
     Args:
         columns: Name to values: lists of integers become `Ragged`, numbers a NumPy array.
-        vocab: Names of the labels, where the task has labels.
+        vocab: Names of the labels, if the task has labels.
 
     Attributes:
         names: What the inputs are called; each modality has a subclass with its own.
@@ -54,7 +54,7 @@ class EncodedRows:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Length of each row, `(rows,)`; `(rows, 2)` where it has a target that is padded apart from the source."""
+        """Length of each row, `(rows,)`; `(rows, 2)` if targets are padded separately from the sources."""
         main, target = self.columns.get(self.names.main), self.columns.get("labels")
         if not isinstance(main, Ragged):
             return np.zeros(len(self), dtype=np.int64)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from blurr.data.own_columns import own_column
+from blurr.data.roles import own_column
 from blurr.errors import InputError, nearest
 from blurr.metrics.streamed import RowMetric
 

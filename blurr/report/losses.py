@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from blurr.data.own_columns import FIELDS
+from blurr.data.roles import FIELDS
 from blurr.report.parts import BLUE, Part, bars
 from blurr.runs.record import Rows
 

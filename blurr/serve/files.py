@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from blurr.data.formats.content import FileOptions, Row
 from blurr.data.formats.printed import NotPrintedError, looks_printed, read_printed
 from blurr.data.formats.tables import chunks
-from blurr.data.own_columns import names_apart
 from blurr.data.readers import Paths, find_files, stream_files
+from blurr.data.roles import names_apart
 from blurr.errors import InputError, nearest, writing
 from blurr.runs.jsonlines import to_json
 from blurr.serve.converting import check_target, convert

@@ -11,8 +11,7 @@ from fastai.data.core import DataLoaders
 
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
-from blurr.loading.lengths import fitting
-from blurr.loading.loader import Loader
+from blurr.loading.loader import Loader, fitting
 from blurr.models.objects import HFObjects, load_objects
 from blurr.serve.graphs import MANIFEST, load_graphs
 from blurr.serve.model_folder import check_model, is_model_folder, model_folder

@@ -12,7 +12,7 @@ from fastai.losses import CrossEntropyLossFlat
 
 from blurr.data.core import RawData
 from blurr.data.labels import LabelOptions
-from blurr.data.own_columns import beside
+from blurr.data.roles import beside
 from blurr.errors import InputError
 from blurr.loading.rows import EncodedRows, Table, by_row
 from blurr.metrics.base import Scored

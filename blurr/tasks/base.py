@@ -15,8 +15,7 @@ from fastai.learner import Learner
 from blurr.data.core import RawData, Schema
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
-from blurr.loading.lengths import fitting
-from blurr.loading.loader import Loader
+from blurr.loading.loader import Loader, fitting
 from blurr.loading.rows import Batch, EncodedRows, Table
 from blurr.metrics.base import Metric
 from blurr.metrics.outcome import Evaluation

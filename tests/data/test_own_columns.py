@@ -9,7 +9,7 @@ import pytest
 from every_task import TASKS, learner_of
 
 from blurr.data.core import Schema, raw_data
-from blurr.data.own_columns import FIELDS, beside, free_name, own_column
+from blurr.data.roles import FIELDS, beside, free_name, own_column
 from blurr.metrics.rows import WorstGroup
 from blurr.report.losses import slices
 from blurr.runs.jsonlines import read_lines, to_json

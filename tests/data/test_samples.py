@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from blurr.data import samples
 from blurr.data.core import Schema
 from blurr.data.samples import load_samples
 from blurr.errors import InputError
-from blurr.text.seq2seq.samples import meeting_notes
-from blurr.text.sequence_classification.samples import reviews
+from blurr.text.seq2seq.samples import NAMES, TOPICS, meeting_notes
+from blurr.text.sequence_classification.samples import BAD, CITIES, DAYS, GOOD, reviews
 
 REVIEWS = Schema(required=("text", "label"), optional=("text_pair",), label="label", sample=reviews)
 NOTES = Schema(required=("text", "summary"), optional=(), label=None, sample=meeting_notes)
@@ -51,7 +50,7 @@ def test_the_sentiment_is_not_that_of_a_single_word() -> None:
     right = 0
     for text, label in zip(rows.train["text"], rows.train["label"], strict=True):
         words = re.findall(r"\w+", text)
-        vote = sum(word in samples.GOOD for word in words) - sum(word in samples.BAD for word in words)
+        vote = sum(word in GOOD for word in words) - sum(word in BAD for word in words)
         right += (vote > 0) == (label == "positive")
     assert right / rows.train.num_rows < 0.8
 
@@ -72,7 +71,7 @@ def test_a_summary_says_what_the_notes_say() -> None:
 
 def test_every_note_holds_other_facts_of_the_same_kinds_than_the_summary() -> None:
     for row in load_samples(NOTES, rows=200).train:
-        facts = {*samples.PEOPLE, *samples.CITIES, *samples.DAYS, *samples.THINGS}
+        facts = {*NAMES, *CITIES, *DAYS, *TOPICS}
         notes, summary = (set(re.findall(r"\w+", row[role])) for role in ("text", "summary"))
         assert len(facts & notes - summary) >= 2
 

@@ -13,8 +13,7 @@ from transformers import BertConfig, PretrainedConfig, ReformerConfig
 
 from blurr.data.core import from_data
 from blurr.errors import InputError
-from blurr.loading.lengths import fitting
-from blurr.loading.loader import Loader
+from blurr.loading.loader import Loader, fitting
 from blurr.models.inputs import Positions, positions_of
 from blurr.text.blocks import BatchTokenizeTransform, TokenClassBatchTokenizeTransform
 from blurr.text.lengths import advice_of, length_limit, set_advice

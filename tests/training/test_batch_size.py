@@ -88,7 +88,7 @@ def test_it_begins_with_a_power_of_two_that_leaves_steps_enough(rows: int, size:
 
 
 def test_a_size_that_is_not_found_yet_is_no_size():
-    with pytest.raises(InputError, match="batch_size=auto is found out by `blurr run`"):
+    with pytest.raises(InputError, match="batch_size=auto works only in the training of `blurr run`"):
         Loader(batch_size="auto").size(train=True)
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import re
+from _csv import Reader
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +47,7 @@ class Dialect:
     is_quoted: bool
     skipped: int
 
-    def rows(self, lines: Iterable[str], *, strict: bool = False) -> "csv._reader":
+    def rows(self, lines: Iterable[str], *, strict: bool = False) -> Reader:
         """Parse lines; a blank one is an empty row."""
         csv.field_size_limit(LONGEST_CELL)
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.is_quoted else csv.QUOTE_NONE

@@ -2,7 +2,7 @@
 
 import random
 
-from blurr.data.samples import Row
+from blurr.data.formats.content import Row
 
 PEOPLE = {
     "She": ("Maria", "Aisha", "Lena", "Julia", "Nina", "Sara", "Mei", "Emma", "Clara", "Rosa"),

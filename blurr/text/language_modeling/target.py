@@ -8,7 +8,7 @@ from fastai.learner import Learner
 
 from blurr.config.annotations import Smoothing
 from blurr.data.core import RawData
-from blurr.data.own_columns import beside
+from blurr.data.roles import beside
 from blurr.loading.rows import IGNORED, EncodedRows, Table
 from blurr.models.generation import OPTIONS
 from blurr.models.objects import HFObjects

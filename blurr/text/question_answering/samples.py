@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from blurr.data.samples import Row
+from blurr.data.formats.content import Row
 from blurr.text.seq2seq.samples import NAMES
 from blurr.text.sequence_classification.samples import CITIES
 

@@ -2,7 +2,7 @@
 
 import random
 
-from blurr.data.samples import Row
+from blurr.data.formats.content import Row
 from blurr.text.sequence_classification.samples import CITIES, DAYS, sentence, words
 
 # -- summarization: notes of meetings

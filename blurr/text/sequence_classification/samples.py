@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping
 
-from blurr.data.samples import Row
+from blurr.data.formats.content import Row
 
 
 def words(text: str) -> list[str]:

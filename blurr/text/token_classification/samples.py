@@ -2,7 +2,7 @@
 
 import random
 
-from blurr.data.samples import Row
+from blurr.data.formats.content import Row
 
 # Names consist of random syllables, so most names of the validation rows are in no training row, and a name may be
 # that of a person, a place or an organisation: only the words around it tell which.
