@@ -19,8 +19,7 @@ from blurr.metrics.base import metric_key
 from blurr.metrics.outcome import Evaluation
 from blurr.runs.folder import SCORES, TABLES
 from blurr.runs.jsonlines import to_json
-from blurr.serve.predictor import Predictor
-from blurr.serve.untrained import task_of
+from blurr.serve.predictor import Predictor, task_of
 from blurr.tasks.saved import FILE, SavedTask
 
 

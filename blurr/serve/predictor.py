@@ -1,5 +1,6 @@
 """Predict with a trained model of any task, as the learner that trained it does."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -8,17 +9,22 @@ import torch
 import transformers
 from datasets import DatasetDict
 from fastai.data.core import DataLoaders
+from omegaconf import DictConfig, OmegaConf
 
+from blurr.config import checks, composing
+from blurr.config.building import build
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.loading.loader import Loader, fitting
 from blurr.models.objects import HFObjects, load_objects
+from blurr.models.weights import choose_weights
 from blurr.serve.graphs import MANIFEST, load_graphs
 from blurr.serve.model_folder import check_model, is_model_folder, model_folder
-from blurr.serve.untrained import load_untrained, task_of
-from blurr.tasks.base import default_device
-from blurr.tasks.saved import SavedTask, load_task
+from blurr.tasks.base import Task, default_device
+from blurr.tasks.saved import FILE, SavedTask, load_task
 
+log = logging.getLogger(__name__)
+SETTINGS = ("task", "model", "generation", "metrics")  # the groups that decide how a checkpoint is used
 ROWS = 32  # in a batch
 TOKENS = 2048  # in a batch on a CPU: more are not faster there, and padding costs as much as words
 OF_8_BITS = 0.05  # share of the largest logit: a quantized graph rounds by the range of the numbers in a batch
@@ -84,7 +90,7 @@ class Predictor:
             InputError: there is no such model, or some of its weights are missing.
         """
         if task_of(words) is not None and not is_model_folder(where):
-            return cls(*load_untrained(where, words), batch_size=batch_size, device=device)
+            return cls(*_load_untrained(where, words), batch_size=batch_size, device=device)
         folder = model_folder(where)
         check_model(folder)
         saved = load_task(folder, trusted=trusted)
@@ -169,3 +175,41 @@ class Predictor:
                     f"There is no option {name!r}.{nearest(name, self.options)} A prediction of this model takes "
                     f"{sorted(self.options) or 'none'}."
                 )
+
+
+def task_of(overrides: Sequence[str]) -> str | None:
+    """Return the task that overrides name, as in `task=summarization`."""
+    return next((each.partition("=")[2] for each in overrides if each.startswith("task=")), None)
+
+
+def _load_untrained(where: str | Path, overrides: Sequence[str]) -> tuple[SavedTask, HFObjects]:
+    """Load a checkpoint with the head that it has.
+
+    Args:
+        where: local folder or Hub id.
+        overrides: as for `blurr run`: the task, its settings and the model's; others are ignored.
+
+    Raises:
+        InputError: an override is wrong, there is no such checkpoint, or it has no head for the task.
+    """
+    name = str(where)
+    choose_weights(name, "pretrained")
+    chosen = [each for each in overrides if each.lstrip("+~").partition("=")[0].partition(".")[0] in SETTINGS]
+    cfg = composing.compose(["model=auto", f"++model.name={name!r}", *chosen])
+    checks.check(cfg)
+    task: Task = build(cfg.task)
+    hf = _loaded(name, task, cfg.model)
+    log.warning("%s has no %s: it is used as it is, untrained by blurr, for task=%s.", name, FILE, task_of(overrides))
+    task.target.for_checkpoint(hf)
+    task.check(hf)
+    metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
+    return SavedTask(task, {}, {"task": str(task_of(overrides))}, metrics), hf
+
+
+def _loaded(name: str, task: Task, model: DictConfig) -> HFObjects:
+    given: Any = OmegaConf.to_container(model, resolve=True)
+    at = {} if given["revision"] is None else {"revision": given["revision"]}
+    kwargs: dict[str, Any] = {key: {**at, **given[key]} for key in ("config_kwargs", "model_kwargs")}
+    kwargs["processor_kwargs"] = {**at, **given["tokenizer_kwargs"]}
+    model_cls = getattr(transformers, task.model_cls)
+    return load_objects(name, model_cls, task.inputs, **kwargs, dtype=given["dtype"], complete=True)

@@ -17,8 +17,7 @@ from blurr.data.formats.content import FileOptions
 from blurr.data.readers import find_files, read_files, stream_files
 from blurr.errors import InputError, ResourceError
 from blurr.runs.jsonlines import read_lines
-from blurr.serve.converting import convert
-from blurr.serve.files import predict_file
+from blurr.serve.files import convert, predict_file
 from blurr.serve.predictor import Predictor
 
 TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
