@@ -315,7 +315,7 @@ def test_auto_leaves_a_run_alone_that_is_alive(runs):
 
 def test_auto_that_begins_anew_says_so_and_names_the_last_unfinished_run(work: Path, runs):
     assert resume.begins_anew(work / "new") == (
-        f"There is no unfinished run of these words: a new one begins in {work / 'new'}."
+        f"There is no unfinished run with these overrides: a new one begins in {work / 'new'}."
     )
     left = runs("1", "seed=1")
     assert resume.begins_anew(work / "new").endswith(

@@ -1,4 +1,4 @@
-"""Find the run that `resume=…` names, and make sure that it goes on with the config that it began with."""
+"""Find the run that `resume=…` names, and check that it continues with the config that it was begun with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,61 +13,61 @@ from blurr.runs.record import OUTPUTS, Record, latest_runs, runs_in
 from blurr.runs.secrets import MASK, mask_config, mask_overrides
 
 RESUME, OUTPUT = "resume=", "output_dir="
-# What may differ: where records go, how fast it runs, and what decides nothing of the weights.
+# Keys that may differ: where a run is recorded, how fast it is, and what has no effect on the weights.
 FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads")
-SAY_IT = (
-    "A record runs no code of its own, for others may have written it. If this is what you want, say the word yourself "
-    "on this command line."
-)
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
+SAY_IT = (
+    "A record runs no code of its own, because others may have written it. If you want this, give the override "
+    "yourself on this command line."
+)
 
 
-def expand(words: Sequence[str], find_run: Callable[..., Path]) -> list[str]:
-    """Replace `resume=…` by the overrides that the run began with, and its folder; the command line's own win.
+def expand(overrides: Sequence[str], find_run: Callable[..., Path]) -> list[str]:
+    """Replace `resume=…` by the overrides that the run was begun with, and its folder; those given now win.
 
     Args:
-        words: of the command line. `resume=auto` takes the last unfinished run in outputs/ that was begun with the
-            same words; where there is none, the run begins anew. `resume=last` takes the last unfinished one.
+        overrides: the command line. `resume=auto` takes the last unfinished run in outputs/ with the same overrides,
+            and begins a new run if there is none. `resume=last` takes the last unfinished run.
         find_run: `tracking.finding.find_run`.
 
     Raises:
         InputError: there is no such run.
     """
-    named = [word.removeprefix(RESUME) for word in words if word.startswith(RESUME)]
-    if not named or named[-1] in ("", "null") or {"-m", "--multirun"} & set(words):
-        return list(words)
-    rest = [word for word in words if not word.startswith(RESUME)]
+    named = [each.removeprefix(RESUME) for each in overrides if each.startswith(RESUME)]
+    if not named or named[-1] in ("", "null") or {"-m", "--multirun"} & set(overrides):
+        return list(overrides)
+    rest = [each for each in overrides if not each.startswith(RESUME)]
     if named[-1] == "last":
         folder = _last(rest)
     elif named[-1] != "auto":
-        uris = [word.partition("=")[2] for word in rest if word.startswith("tracking.uri=")]
+        uris = [each.partition("=")[2] for each in rest if each.startswith("tracking.uri=")]
         folder = find_run(named[-1], uri=uris[-1] if uris else None)
         if not (folder / OVERRIDES).is_file():
             raise InputError(f"{folder} holds no run to go on with: it has no {OVERRIDES}, which says how it began.")
-    elif any(word.startswith(OUTPUT) for word in rest):
-        return list(words)  # the run looks into that folder itself
+    elif any(each.startswith(OUTPUT) for each in rest):
+        return list(overrides)  # the run itself looks into that folder
     else:
         begun = _unfinished(rest)
         if not begun:
-            return list(words)
+            return list(overrides)
         folder = begun[-1]
     return [*recorded(_begun_with(folder), rest, where=folder), *rest, f"{OUTPUT}'{folder}'", f"{RESUME}auto"]
 
 
 def recorded(begun: Sequence[str], given: Sequence[str], *, where: Path) -> list[str]:
-    """Return the recorded overrides that the command line does not give itself.
+    """Return the recorded overrides whose keys the command line does not give.
 
     Args:
-        begun: the words that were recorded.
+        begun: the recorded overrides.
         given: those of the command line, which are the user's own.
         where: the folder of the record.
 
     Raises:
-        InputError: one of them would run code that blurr does not name itself, see `blurr.config.trust`.
+        InputError: an override would run code that is not listed in `blurr.config.trust`.
     """
-    own = {word.partition("=")[0] for word in given}
-    kept = [word for word in begun if word in MULTIRUN or word.partition("=")[0] not in own]
-    hidden = [word for word in kept if MASK in word]
+    own = {each.partition("=")[0] for each in given}
+    kept = [each for each in begun if each in MULTIRUN or each.partition("=")[0] not in own]
+    hidden = [each for each in kept if MASK in each]
     if hidden:
         raise InputError(f"{hidden[0]} was hidden in the record {where}. Give it: {hidden[0].partition('=')[0]}=…")
     check_words(kept, where=str(where), remedy=SAY_IT)
@@ -75,38 +75,38 @@ def recorded(begun: Sequence[str], given: Sequence[str], *, where: Path) -> list
 
 
 def may_go_on(folder: Path, config: Mapping[str, Any], resume: str) -> bool:
-    """Can the run in a folder be gone on with? One that made no step blocks nothing: another config begins anew.
+    """Can the run in a folder be continued? One without steps is replaced if the config is another one.
 
     Args:
-        folder: of the run.
-        config: to go on with.
-        resume: as the config has it.
+        folder: the run's folder.
+        config: the config of the new start.
+        resume: the value of `resume` in the config.
 
     Raises:
-        InputError: there is no run in it, and `resume` asks for one.
+        InputError: the folder holds no run, and `resume` requires one.
     """
     if not holds_run(folder):
         if resume != "auto":
             raise InputError(
-                f"resume={resume}: {folder} holds no run to go on with. Leave resume out, or say resume=auto, which "
-                "begins anew where there is none."
+                f"resume={resume}: {folder} holds no run to go on with. Leave resume out, or give resume=auto, which "
+                "begins anew if there is none."
             )
         return False
     return has_steps(folder) or not (folder / CONFIG).is_file() or not _changes(folder, config)
 
 
 def begins_anew(folder: Path) -> str:
-    """Say that `resume=auto` begins a new run in a folder, and which one is the last that is unfinished."""
+    """Return the message that `resume=auto` begins a new run, with the last unfinished one."""
     left = [run for run in _unfinished() if run.absolute() != folder.absolute()]
     named = f"The last unfinished run is {left[-1]}: resume={left[-1]} goes on with it." if left else ""
-    return f"There is no unfinished run of these words: a new one begins in {folder}. {named}".strip()
+    return f"There is no unfinished run with these overrides: a new one begins in {folder}. {named}".strip()
 
 
 def check_same(folder: Path, config: Mapping[str, Any]) -> None:
     """Compare a config with that of the run in a folder.
 
     Raises:
-        InputError: they differ in what decides the weights.
+        InputError: they differ in a key that has an effect on the weights.
     """
     changed = _changes(folder, config)
     if changed:
@@ -118,11 +118,11 @@ def check_same(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _version_of(record: Record, changed: Mapping[str, tuple[str | None, str | None]]) -> str:
-    """Name the version that began a run, where its config lacks keys."""
+    """Return a sentence with the version that began a run, if its config lacks keys."""
     if all(before is not None for before, _ in changed.values()):
         return ""
     version = record.environment.get("blurr", "of an unknown version")
-    return f" It was begun by blurr {version}: where that has no such keys, go on with that version."
+    return f" It was begun by blurr {version}: if that has no such keys, go on with that version."
 
 
 def _changes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
@@ -138,27 +138,23 @@ def _binding(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _begun_with(folder: Path) -> list[str]:
-    return [word for word in Record(folder).overrides if not word.startswith((RESUME, OUTPUT))]
+    return [each for each in Record(folder).overrides if not each.startswith((RESUME, OUTPUT))]
 
 
-def _unfinished(words: Sequence[str] | None = None) -> list[Path]:
-    """Return the runs in outputs/ that have no final scores and are not alive.
-
-    Args:
-        words: that they were begun with; None takes any.
-    """
-    given = None if words is None else mask_overrides(words)
+def _unfinished(overrides: Sequence[str] | None = None) -> list[Path]:
+    """Return the runs in outputs/ without final scores or a living process, and begun with these overrides if given."""
+    given = None if overrides is None else mask_overrides(overrides)
     runs = [run for run in runs_in(OUTPUTS) if not (run / SCORES).exists() and not is_alive(run)]
     return [run.absolute() for run in runs if given is None or _begun_with(run) == given]
 
 
-def _last(words: Sequence[str]) -> Path:
-    """Find the last unfinished run.
+def _last(overrides: Sequence[str]) -> Path:
+    """Return the folder of the last unfinished run.
 
     Raises:
-        InputError: there is none, or the words name a folder themselves.
+        InputError: there is none, or the overrides name a folder.
     """
-    named = [word for word in words if word.startswith(OUTPUT)]
+    named = [each for each in overrides if each.startswith(OUTPUT)]
     if named:
         raise InputError(f"resume=last finds the folder itself, and {named[-1]} names one. Leave one of them out.")
     left = _unfinished()

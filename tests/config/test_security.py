@@ -184,7 +184,7 @@ def test_words_that_blurr_records_pass_and_those_of_the_user_are_her_own(work: P
     good = ["seed=3", "~callbacks", "metrics=[accuracy,f1]", "optimizer.lr='${seed}'", "optimizer=adamw"]
     own = "+callbacks.mine={_target_: my_module.Mine}"
     (work / "out" / "overrides.yaml").write_text(yaml.safe_dump([*good, own]))
-    with pytest.raises(InputError, match="If this is what you want, say the word yourself"):
+    with pytest.raises(InputError, match="If you want this, give the override yourself"):
         resume.expand(["resume=out"], find_run)
     assert resume.expand(["resume=out", own], find_run)[:-2] == [*good, own]
     assert resume.expand([*good, own, "resume=auto"], find_run) == [*good, own, "resume=auto"]
