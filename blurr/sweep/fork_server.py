@@ -214,5 +214,5 @@ def _died(child: Child, code: int) -> Ended:
         reason = f"died of {signal.Signals(-code).name}"
         reason += ", as when the system runs out of memory" if -code == signal.SIGKILL else ""
     else:
-        reason = f"left without a word, with exit code {code} (os._exit?)"
+        reason = f"exited without a report, with exit code {code} (os._exit?)"
     return Ended(number, "failed", (), reason, file.read_text(errors="replace") if file.exists() else "")

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import signatures
 from blurr.config.building import build
+from blurr.config.objectives import objectives
 from blurr.errors import InputError
 from blurr.metrics.base import MAXIMIZE, declared_direction, direction_of, is_cost
 from blurr.sweep.ledger import Trial
@@ -38,7 +39,7 @@ def objectives_of(cfg: DictConfig, direction: str | Sequence[str]) -> list[Objec
     Raises:
         InputError: the list has another length than there are objectives, or a metric's direction is unknown.
     """
-    names = objective_names(cfg)
+    names = objectives(cfg)
     directions = [direction] * len(names) if isinstance(direction, str) else list(direction)
     if len(directions) != len(names):
         raise InputError(
@@ -47,11 +48,6 @@ def objectives_of(cfg: DictConfig, direction: str | Sequence[str]) -> list[Objec
         )
     pairs = zip(names, directions, strict=True)
     return [Objective(name, better(name, cfg) if given == "auto" else given) for name, given in pairs]
-
-
-def objective_names(cfg: DictConfig) -> list[str]:
-    """Return the names of the metrics that a sweep compares."""
-    return [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
 
 
 def better(name: str, cfg: DictConfig) -> str:

@@ -13,7 +13,7 @@ from blurr.runs.folder import ERROR, SCORES
 from blurr.sweep.board import Board
 from blurr.sweep.executors import Executor
 from blurr.sweep.ledger import Ledger, Trial
-from blurr.sweep.messages import Ended, Event, Job, Reported, Started
+from blurr.sweep.messages import Ended, Job, Reported, Started
 from blurr.sweep.objectives import Objective, best
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.settings import Settings
@@ -114,18 +114,15 @@ class Scheduler:
 
     def _take_events(self) -> None:
         for event in self.executor.events(TICK_SECONDS):
-            self._take(event)
-
-    def _take(self, event: Event) -> None:
-        match event:
-            case Started():
-                self.running[event.number] = time.monotonic()
-            case Reported():
-                self.ledger.report(event.number, event.step, event.value)
-                if self.settings.pruner is not None:
-                    self.executor.answer(event.number, self.proposals.is_to_be_pruned(event))
-            case Ended():
-                self._end(event)
+            match event:
+                case Started():
+                    self.running[event.number] = time.monotonic()
+                case Reported():
+                    self.ledger.report(event.number, event.step, event.value)
+                    if self.settings.pruner is not None:
+                        self.executor.answer(event.number, self.proposals.is_to_be_pruned(event))
+                case Ended():
+                    self._end(event)
 
     def _end(self, event: Ended) -> None:
         started = self.running.pop(event.number)

@@ -13,26 +13,7 @@ Direction = Literal["auto", "minimize", "maximize"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sweep runs its trials. The fields are the keys of the YAML files in `conf/sweep`.
-
-    Attributes:
-        executor: where trials run: in processes of this machine, or on a Ray cluster.
-        name: the name of the sweep's folder, by which `sweep.resume` and `blurr sweep` find it.
-        resume: the name or folder of the sweep to continue.
-        trials: number of trials, including those of earlier starts; null runs the whole grid.
-        shuffle: seed of the grid's order; null keeps that of the command line. Set it with a pruner: if values get
-            better along the grid, each trial beats those before it, and none is pruned.
-        workers: number of trials that run at the same time.
-        direction: `minimize`, `maximize`, `auto` (as the metric says), or a list with one for each objective.
-        timeout: seconds after which running trials are stopped and none is started; null: no limit.
-        trial_timeout: seconds that one trial may take; null: no limit.
-        on_failure: `continue` with the other trials, `stop` the sweep, or `retry(n)` the trial n times, then continue.
-        memory: GiB of data that one trial may allocate, without memory-mapped files; null: no limit.
-        storage: address of an Optuna storage that also keeps the search, such as `sqlite:///optuna.db`,
-            `postgresql://…` or `journal:///optuna.log` (a file).
-        sampler: the Optuna sampler that proposes trials; null tries all combinations of the values.
-        pruner: the Optuna pruner that stops a trial which does worse than others did; null stops none.
-    """
+    """How a sweep runs its trials. The fields are the keys of the YAML files in `conf/sweep`, which describe them."""
 
     executor: Mapping[str, Any]
     name: str

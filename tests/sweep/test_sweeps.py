@@ -26,7 +26,7 @@ ENDS = {
     "raise": "RuntimeError: it failed",
     "memory": r"Out of memory: MemoryError",
     "segfault": "died of SIGSEGV",
-    "exit": r"left without a word, with exit code 3 \(os._exit\?\)",
+    "exit": r"exited without a report, with exit code 3 \(os._exit\?\)",
     "hang": r"it took longer than sweep.trial_timeout=6 seconds",
     "leave": r"sys.exit\(4\) was called",
     "kill": "died of SIGKILL, as when the system runs out of memory",
