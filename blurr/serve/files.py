@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from blurr.data.formats.content import FileOptions, Row
 from blurr.data.formats.printed import NotPrintedError, looks_printed, read_printed
-from blurr.data.formats.tables import chunks
+from blurr.data.formats.tables import ROWS, chunks
 from blurr.data.readers import Paths, find_files, stream_files
 from blurr.data.roles import names_apart
 from blurr.errors import InputError, nearest, writing
@@ -28,7 +28,6 @@ AS_USUAL = FileOptions()
 PREDICTION, ERROR = "prediction", "error"  # the columns that are added
 POOL = 32  # batches in memory; rows of similar length are put together within them
 MOST_NAMED = 10  # failed rows that are reported
-ROWS = 1000  # that are converted at a time
 
 
 @dataclass
