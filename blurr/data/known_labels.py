@@ -19,12 +19,12 @@ MOST_NAMED = 20
 
 
 def is_number(label: str) -> bool:
-    """Is this a number in decimal digits, or one of nan and inf?"""
+    """Return whether a label is a number in decimal digits, nan or inf."""
     return bool(NUMBER.fullmatch(label) or NOT_FINITE.fullmatch(label))
 
 
 def sorted_labels(names: Iterable[str]) -> list[str]:
-    """Sort the names of labels: by their value where all are whole numbers, else as texts."""
+    """Sort the names of labels: by value if all are whole numbers, else as texts."""
     names = set(names)
     if all(WHOLE.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
@@ -32,7 +32,7 @@ def sorted_labels(names: Iterable[str]) -> list[str]:
 
 
 def label_ids(names: Sequence[str]) -> dict[str, int]:
-    """Return the id of each label; where no label has a name (`LABEL_0`, `LABEL_1`), the number names it, too."""
+    """Return the id of each label; if no label has a name (`LABEL_0`, `LABEL_1`), the number is a name, too."""
     ids = {name: i for i, name in enumerate(names)}
     if names and all(PLACEHOLDER.fullmatch(name) for name in names):
         ids |= {str(i): i for i in range(len(names)) if str(i) not in ids}

@@ -137,9 +137,6 @@ def is_whole(label: str) -> bool:
     return bool(NUMBER.fullmatch(label)) and math.isfinite(float(label)) and float(label).is_integer()
 
 
-# -- from values to texts
-
-
 def _values(rows: datasets.Dataset, role: str) -> Column:
     """Return the labels of a split; classes by name where the source has numbers, which mean nothing away from it."""
     values: Column = rows.with_format(None)[role][:]
@@ -210,9 +207,6 @@ def _parted(column: Column, separator: str | None, where: str) -> Column:
             )
         parts.append(names)
     return parts
-
-
-# -- from texts to what the task learns
 
 
 def _check_kind(column: Column, kind: str, where: str) -> None:

@@ -17,7 +17,7 @@ NUMBERS = (float, Decimal, np.floating)
 
 
 def is_missing(value: Any) -> bool:
-    """Is this what a source has where there is no value? The text NA is one."""
+    """Return whether a value is missing. The text NA is not."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, NUMBERS) and math.isnan(value))
 
 
@@ -25,14 +25,14 @@ def spell(value: Any, *, whole: bool = True) -> str | None:
     """Write a value as text.
 
     Args:
-        value: a text, which stays as it is, a number, a truth value, a date; or none of these.
-        whole: write a float without a fraction as an integer, `7` and not `7.0`.
+        value: A text, which stays as it is, a number, a truth value or a date.
+        whole: Write a float without a fraction as an integer, `7` and not `7.0`.
 
     Returns:
-        The text; `None` for a missing value.
+        The text; None for a missing value.
 
     Raises:
-        InputError: the value is a list or an object.
+        InputError: The value is a list or an object.
     """
     if is_missing(value):
         return None
@@ -46,15 +46,15 @@ def spell(value: Any, *, whole: bool = True) -> str | None:
 
 
 def are_whole(values: Iterable[Any]) -> bool:
-    """Have all floats among these no fraction?"""
+    """Return whether all floats among the values are whole numbers."""
     return all(math.isfinite(v) and v == int(v) for v in values if isinstance(v, NUMBERS) and not is_missing(v))
 
 
 def spelled_column(values: Iterable[Any]) -> pa.Array:
-    """Make a column of text, or of lists of text, of values of several types, such as `1`, `true` and `"maybe"`.
+    """Make a column of texts, or of lists of texts, from values of several types, such as `1`, `true` and `"maybe"`.
 
     Raises:
-        InputError: a value is an object, or some are lists and others are not.
+        InputError: A value is an object, or some are lists and others are not.
     """
     values = list(values)
     if any(isinstance(value, list) for value in values):

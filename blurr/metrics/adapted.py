@@ -1,4 +1,4 @@
-"""Feed the metrics of torchmetrics: the one place where what a task predicts takes the shapes that they want."""
+"""Feed the metrics of torchmetrics: convert what a task predicts to the shapes that each of them expects."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,18 +13,18 @@ from blurr.metrics.base import Direction, Scored, declared_direction
 
 Fed = tuple[Any, Any]
 Feed = Callable[[Any, Any], Fed]
-OWN_SHAPES = "torchmetrics."  # modules whose metrics are fed here; a metric of one's own takes what the task decodes
+OWN_SHAPES = "torchmetrics."  # modules whose metrics are fed here; a user's own metric takes what the task decodes
 SEVERAL_REFERENCES = (BLEUScore, CHRFScore, ExtendedEditDistance, TranslationEditRate)  # a list of them for each text
 ROWS = 8  # of the trial
 
 
 class AdaptedMetric:
-    """A metric of torchmetrics that gets predictions and targets as it reads them.
+    """A metric of torchmetrics, fed with predictions and targets in the shapes that it expects.
 
     Args:
-        name: that it stands under in the config.
-        metric: of torchmetrics.
-        feed: turns what the task decodes into what the metric's `update` takes.
+        name: Its key in the config.
+        metric: The metric of torchmetrics.
+        feed: Converts what the task decodes to what the metric's `update` takes.
     """
 
     def __init__(self, name: str, metric: TorchMetric, feed: Feed) -> None:
@@ -32,7 +32,7 @@ class AdaptedMetric:
 
     @property
     def direction(self) -> Direction | None:
-        """Which way it is better, where it says so."""
+        """Which way it is better; None if it does not say."""
         return declared_direction(self.metric)
 
     def reset(self) -> None:
@@ -59,15 +59,10 @@ class AdaptedMetric:
 
 
 def adapted(name: str, metric: TorchMetric, scored: Scored) -> AdaptedMetric:
-    """Have a metric of torchmetrics read what a task predicts, and try it on made-up rows.
-
-    Args:
-        name: that it stands under in the config.
-        metric: of torchmetrics.
-        scored: what the task predicts.
+    """Adapt a metric of torchmetrics to what a task predicts, and try it on made-up rows.
 
     Raises:
-        InputError: it cannot read that, or gives no single number.
+        InputError: It cannot read that, or does not return a single number.
     """
     made = AdaptedMetric(name, metric, feed_of(name, metric, scored))
     example = _example(scored)
@@ -81,15 +76,15 @@ def adapted(name: str, metric: TorchMetric, scored: Scored) -> AdaptedMetric:
 
 
 def feed_of(name: str, metric: TorchMetric, scored: Scored) -> Feed:
-    """Return how a metric is fed.
+    """Return the function that feeds a metric.
 
     Raises:
-        InputError: it compares something else than the task predicts.
+        InputError: The metric compares something other than the task predicts.
     """
     if not scored.kind or not type(metric).__module__.startswith(OWN_SHAPES):
         return _as_decoded
     if isinstance(metric, BaseAggregator):
-        raise _unfit(name, metric, "adds up numbers, and compares no predictions with targets")
+        raise _unfit(name, metric, "aggregates numbers, and does not compare predictions with targets")
     family = _family(metric)
     feed = _FEEDS.get((scored.kind, family))
     if feed is None:
@@ -102,7 +97,7 @@ def feed_of(name: str, metric: TorchMetric, scored: Scored) -> Feed:
 
 
 def _family(metric: TorchMetric) -> str:
-    """Tell what a metric compares by the names of its classes, as torchmetrics has them, or its module."""
+    """Return what a metric compares, by the names of its classes in torchmetrics, or by its module."""
     for cls in type(metric).__mro__:
         for family in ("Binary", "Multiclass", "Multilabel"):
             if cls.__name__.startswith(family):
@@ -124,7 +119,10 @@ def _of_the_second(logits: torch.Tensor, targets: torch.Tensor) -> Fed:
 
 
 def _of_each(logits: torch.Tensor, targets: torch.Tensor) -> Fed:
-    return logits.double().sigmoid().cpu(), targets.long().cpu()  # the threshold stands at 0.5, see `decode`
+    return (
+        logits.double().sigmoid().cpu(),
+        targets.long().cpu(),
+    )  # the threshold is 0.5 here, see `decode`
 
 
 def _ids(logits: torch.Tensor, targets: torch.Tensor) -> Fed:
@@ -158,7 +156,7 @@ _NOUNS = {
 
 
 def _example(scored: Scored) -> Fed | None:
-    """Make up rows as a task decodes them, every class among them; `None` where that takes more than shapes."""
+    """Make up rows as a task decodes them, with every class; None if that takes more than shapes."""
     if scored.kind == "texts":
         return ["a good film", "a plot"] * 2, ["a good film", "the plot"] * 2
     n = len(scored.names or ()) or 1

@@ -1,4 +1,4 @@
-"""What metrics have in common: their interface, what they may say of themselves, and which way each is better."""
+"""The interface of metrics, what they may declare, and which way each is better."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAXIMIZE: Direction = "maximize"
 
 
 class Metric(Protocol):
-    """What a streaming metric can do."""
+    """A streaming metric: gathers batches, then computes one value."""
 
     def update(self, predictions: Any, targets: Any) -> None: ...
 
@@ -33,30 +33,30 @@ class Directed(Protocol):
 
 @runtime_checkable
 class HigherIsBetter(Protocol):
-    """The same in the words of torchmetrics, where `None` leaves it open."""
+    """The same for torchmetrics, where None leaves it open."""
 
     higher_is_better: bool | None
 
 
 @runtime_checkable
 class Noted(Protocol):
-    """A metric whose value needs a word beside it."""
+    """A metric whose value needs a note beside it."""
 
     def note(self) -> str | None:
-        """Return the word, such as the class that an F1 is of; `None` where there is nothing to say."""
+        """Return the note, such as the class that an F1 is for; None if there is nothing to note."""
         ...
 
 
 @runtime_checkable
 class Reading(Protocol):
-    """A metric that says what it compares: classes, numbers, words, answers, texts or tokens."""
+    """A metric that declares what it compares: classes, numbers, words, answers, texts or tokens."""
 
     reads: str
 
 
 @runtime_checkable
 class OfNamedClasses(Protocol):
-    """A metric that wants to know the names of the classes."""
+    """A metric that needs the names of the classes."""
 
     def name_classes(self, names: Sequence[str]) -> None:
         """Take the names, in the order of their ids."""
@@ -65,12 +65,12 @@ class OfNamedClasses(Protocol):
 
 @dataclass(frozen=True)
 class Scored:
-    """What the metrics of a task get to see.
+    """What the metrics of a task compare.
 
     Attributes:
         kind: `classes` (logits of one class each), `labels` (logits of several labels each), `numbers`, `texts`,
-            `words`, `answers`, `tokens`, or another that a task of one's own predicts; empty where it does not say.
-        names: of the classes or labels, where it has any.
+            `words`, `answers`, `tokens`, or what a user's own task predicts; empty if it does not say.
+        names: Names of the classes or labels, if any.
     """
 
     kind: str
@@ -88,18 +88,18 @@ def metric_name(key: str) -> str:
 
 
 def direction_of(key: str, metric: object, *, remedy: str) -> Direction:
-    """Return which way a metric is better: the one place that sweeps, callbacks and leaderboards ask.
+    """Return which way a metric is better; sweeps, callbacks and leaderboards all ask here.
 
-    Losses and times are minimized. A metric says it by an attribute `direction` of its class, or by torchmetrics'
-    `higher_is_better`.
+    Losses and times are minimized. A metric declares its direction by an attribute `direction` of its class, or by
+    torchmetrics' `higher_is_better`.
 
     Args:
-        key: what it is called, such as `valid/f1`.
-        metric: the metric, its class, or the dotted name of its class; `None` where only the key is known.
-        remedy: how to say it where the metric does not; a sentence.
+        key: Its key, such as `valid/f1`.
+        metric: The metric, its class, or the dotted name of its class; None if only the key is known.
+        remedy: A sentence that tells the user how to set the direction.
 
     Raises:
-        InputError: it is not known.
+        InputError: The direction is not known.
     """
     found = known_direction(key, metric)
     if found is None:
@@ -112,18 +112,18 @@ def direction_of(key: str, metric: object, *, remedy: str) -> Direction:
 
 
 def known_direction(key: str, metric: object) -> Direction | None:
-    """Do as `direction_of` does, and return `None` where it is not known."""
+    """Return which way a metric is better, as `direction_of`; None if it is not known."""
     return MINIMIZE if is_cost(key) else declared_direction(metric)
 
 
 def is_cost(key: str) -> bool:
-    """Say whether a key names a loss or a time."""
+    """Return whether a key names a loss or a time."""
     group, _, name = key.rpartition("/")
     return name == "loss" or name.endswith("_loss") or group == "time"
 
 
 def declared_direction(metric: object) -> Direction | None:
-    """Return what a metric, its class or the class of that dotted name says of itself; `None` where it does not."""
+    """Return the direction that a metric, its class, or the class of that dotted name declares; None if none."""
     if isinstance(metric, str):
         if signatures.is_ours(metric):
             said = signatures.class_attribute(metric, "direction")

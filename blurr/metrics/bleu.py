@@ -1,4 +1,4 @@
-"""Metrics of translations, by sacrebleu; 0 to 100, over the whole split."""
+"""Metrics of translations by sacrebleu: 0 to 100, over the whole split."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
 HAN = regex.compile(r"\p{Han}")
 NO_SPACES = regex.compile(r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
-MUCH = 0.3  # share of the letters of all references from which they are in a script
+MUCH = 0.3  # from this share of the letters on, the references count as written in a script
 A_FEW_KANA = 0.05  # Japanese texts have Chinese letters, too
 
 
 class _Corpus(ABC):
-    """Base: keeps the texts of the rows seen so far, since neither score is a mean over rows."""
+    """Base: keeps the texts of all rows, since neither score is a mean over rows."""
 
     reads: ClassVar[str] = "texts"
     direction: ClassVar[str] = "maximize"
@@ -51,11 +51,11 @@ class Bleu(_Corpus):
     """BLEU, as sacrebleu computes it (Post 2018).
 
     Args:
-        tokenize: sacrebleu's tokenizer: `13a`, `intl`, `char`, `zh`, `ja-mecab`, `none`, …; `auto` is `13a`, as in
-            published figures, but for references in scripts without spaces between words, see `tokenizer_for`.
-        lowercase: compare without regard to case.
-        smooth: what a length of n-grams counts of which none is right: `none` is plain BLEU (Papineni et al. 2002),
-            which is 0 then; `exp` is sacrebleu's own default; or `floor`, `add-k`.
+        tokenize: Sacrebleu's tokenizer: `13a`, `intl`, `char`, `zh`, `ja-mecab`, `none`, …; `auto` is `13a`, as in
+            published figures, except for scripts without spaces between words, see `tokenizer_for`.
+        lowercase: Ignore case.
+        smooth: How to count a length of n-grams without a match: `none` is plain BLEU (Papineni et al. 2002), which
+            is 0 then; `exp` is sacrebleu's own default; or `floor`, `add-k`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Bleu(_Corpus):
         smooth: Literal["none", "exp", "floor", "add-k"] = "none",
     ) -> None:
         self.tokenize, self.lowercase, self.smooth = tokenize, lowercase, smooth
-        self._made(tokenize if tokenize != "auto" else "13a")  # a tokenizer that there is not shows at once
+        self._made(tokenize if tokenize != "auto" else "13a")  # so that an unknown tokenizer shows at once
         super().__init__()
 
     def _made(self, tokenize: str) -> BLEU:
@@ -78,7 +78,7 @@ class Bleu(_Corpus):
         return self._made(chosen)
 
     def note(self) -> str | None:
-        """Return the tokenizer, where it is not the one of most published figures."""
+        """Return the tokenizer; None for that of most published figures."""
         chosen = tokenizer_for(self.true) if self.tokenize == "auto" else self.tokenize
         return None if chosen == "13a" else f"tokenizer {chosen}"
 
@@ -93,7 +93,7 @@ def _say(tokenizer: str) -> None:
 
 
 def tokenizer_for(references: Sequence[str]) -> str:
-    """Choose sacrebleu's tokenizer by the script of most letters of the references.
+    """Choose sacrebleu's tokenizer by the script of the references.
 
     Returns:
         `zh` for Chinese; `ja-mecab` for Japanese where mecab is installed (`pip install sacrebleu[ja]`), else `char`;
@@ -113,7 +113,7 @@ class ChrF(_Corpus):
     """ChrF, the F-score of character n-grams (Popović 2015).
 
     Args:
-        word_order: n-grams of words besides: 0 is chrF, 2 is chrF++.
+        word_order: Length of word n-grams to add: 0 is chrF, 2 is chrF++.
     """
 
     def __init__(self, word_order: Natural = 0) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of written texts that look beyond equal words: METEOR, and BERTScore."""
+"""Metrics of generated texts that match more than equal words: METEOR and BERTScore."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
@@ -16,27 +16,27 @@ from blurr.metrics.texts import MeanOfTexts, Tokenizer, words_and_signs_of
 
 
 class _NoSynonyms:
-    """Stands for WordNet where its data is not at hand."""
+    """Stand in for WordNet if its data is missing."""
 
     @staticmethod
     def synsets(word: str) -> list[Any]:
-        """Give none."""
+        """Return no synonyms."""
         return []
 
 
 class Meteor(MeanOfTexts):
-    """METEOR (Banerjee and Lavie 2005), from 0 to 1, by nltk: words match where they, or their stems, are equal.
+    """METEOR (Banerjee and Lavie 2005), from 0 to 1, by nltk: words match if they or their stems are equal.
 
-    Synonyms match, too, where nltk's data has WordNet (`nltk.download("wordnet")`); figures with and without differ.
-    Words are runs of letters and digits, and of punctuation, which needs no data of nltk's.
+    Synonyms match, too, if WordNet is installed (`nltk.download("wordnet")`); scores with and without it differ.
+    Words are runs of letters and digits, or of punctuation, which needs no data from nltk.
 
     Args:
-        synonyms: `auto` uses them where WordNet is at hand, `true` demands it, `false` leaves them out.
-        tokenizer: how words are told: `latin` as nltk's `wordpunct_tokenize` does it, which takes a Chinese sentence
-            for one word; `whitespace`, `characters` and `auto` as for `Rouge`.
+        synonyms: `auto` uses WordNet if it is installed, `true` requires it, `false` does without.
+        tokenizer: How to find words: `latin` uses nltk's `wordpunct_tokenize`, for which a Chinese sentence is one
+            word; `whitespace`, `characters` and `auto` as for `Rouge`.
 
     Raises:
-        InputError: WordNet is demanded and not there.
+        InputError: WordNet is required and missing.
     """
 
     def __init__(self, synonyms: Literal["auto", True, False] = "auto", tokenizer: Tokenizer = "auto") -> None:
@@ -58,7 +58,7 @@ class Meteor(MeanOfTexts):
 
 
 def has_wordnet() -> bool:
-    """Say whether nltk finds the data of WordNet."""
+    """Return whether nltk finds the data of WordNet."""
     try:
         wordnet.ensure_loaded()
     except LookupError:
@@ -70,7 +70,7 @@ class _Embedded(NamedTuple):
     """Texts as a model sees them.
 
     Args:
-        vectors: of length 1, `(batch, sequence, width)`.
+        vectors: Vectors of length 1, `(batch, sequence, width)`.
         real: 1 for tokens of the text and special ones, 0 for pads, `(batch, sequence)`.
         counts: 1 for tokens of the text, `(batch, sequence)`.
     """
@@ -81,18 +81,18 @@ class _Embedded(NamedTuple):
 
 
 class BertScore(MeanOfTexts):
-    """BERTScore (Zhang et al. 2020, arXiv:1904.09675): tokens match by the cosine of what a model makes of them.
+    """BERTScore (Zhang et al. 2020, arXiv:1904.09675): tokens match by the cosine of their contextual embeddings.
 
-    Without weights by rarity and without baseline. It is here because what torchmetrics 1.9 has takes the scores of a
-    batch from other rows where lengths differ, and bert-score 0.3.13, whose figures these are, takes no empty text.
+    There is no idf weighting and no baseline. torchmetrics 1.9 mixes up the rows of a batch if lengths differ, and bert-score
+    0.3.13, which returns the same scores as this class, fails on empty texts.
 
     Args:
-        model: local folder, or Hub id, of the encoder.
+        model: Local folder, or Hub id, of the encoder.
         score: `f1`, `precision` or `recall`.
-        layer: whose output is compared, from 1; `None` takes the last.
+        layer: The layer whose output is compared, from 1; None takes the last.
 
     Raises:
-        InputError: there is no model, or not so many layers.
+        InputError: The model cannot be loaded, or has fewer layers.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class BertScore(MeanOfTexts):
 
 @lru_cache(maxsize=2)
 def _encoder(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load an encoder once, outside of the metric, whose copies and exports shall not hold it."""
+    """Load an encoder once, outside of the metric, so that copies and exports of the metric do not hold it."""
     try:
         model = AutoModel.from_pretrained(name, trust_remote_code=False).eval()
         return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False)

@@ -1,4 +1,4 @@
-"""What has come out of a split and of a run: scores, and what is to be said of them."""
+"""The results of a split and of a run: scores, notes beside them, and doubts about them."""
 
 import json
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ class Evaluation:
 
     Attributes:
         metrics: `loss` and the value of each metric.
-        rows: one per row of the split, in its order: what was read, the target, the prediction, the loss.
-        notes: what is to be said beside the value of a metric, such as the class that an F1 is of.
-        doubts: why the result may be worth nothing; empty where nothing speaks against it.
+        rows: One per row of the split, in its order: the columns, the target, the prediction, the loss.
+        notes: Notes beside metrics, by name, such as the class that an F1 is for.
+        doubts: Reasons why the result may be worthless; usually empty.
     """
 
     metrics: dict[str, float]
@@ -32,10 +32,10 @@ class Outcome:
     """The scores of all splits.
 
     Attributes:
-        scores: by keys such as `valid/f1`.
-        notes: what is to be said beside a score, by the same keys.
-        doubts: why a split's scores may be worth nothing.
-        directions: which way each metric is better, by its name; `None` where it does not say.
+        scores: Scores by keys such as `valid/f1`.
+        notes: Notes beside scores, by the same keys.
+        doubts: Reasons why the scores of a split may be worthless.
+        directions: Which way each metric is better, by name; None if it does not say.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Outcome:
     directions: dict[str, Direction | None] = field(default_factory=dict)
 
     def add(self, split: str, evaluation: Evaluation) -> None:
-        """Take what a model does on a split."""
+        """Add the evaluation of a split."""
         self.scores |= {metric_key(split, name): value for name, value in evaluation.metrics.items()}
         self.notes |= {metric_key(split, name): note for name, note in evaluation.notes.items()}
         self.doubts += [f"{split}: {line}" for line in evaluation.doubts]
@@ -54,11 +54,11 @@ class Outcome:
         self.directions = {name: declared_direction(metric) for name, metric in metrics.items()}
 
     def tags(self) -> dict[str, str]:
-        """Return what of this a list of runs can be searched by."""
+        """Return tags by which runs can be searched."""
         notes = "; ".join(f"{key} {note}" for key, note in self.notes.items())
         said = {"directions": json.dumps(self.directions), "notes": notes, "worthless": "; ".join(self.doubts)}
         return {name: text for name, text in said.items() if text}
 
     def lines(self) -> dict[str, str]:
-        """Return what the summary says besides the scores: label to text."""
+        """Return what the summary shows beside the scores: label to text."""
         return {WORTHLESS: "; ".join(self.doubts)} if self.doubts else {}

@@ -1,4 +1,4 @@
-"""The metric of summaries; apart from the others, because what it rests on takes long to load."""
+"""The metric of summaries, in a module of its own because rouge-score takes long to import."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -14,14 +14,14 @@ ENDS = ("\u3002", "\uff01", "\uff1f", "\u0964", "\u061f", "\u06d4")  # of senten
 class Rouge(MeanOfTexts):
     """ROUGE F-measure of generated texts (Lin 2004), by Google's rouge-score, averaged over the rows.
 
-    rouge-score knows no letters but a to z: texts in other scripts have a score of 0 there, even where they are equal.
+    rouge-score reads only the letters a to z: it scores texts in other scripts as 0, even if they are equal.
 
     Args:
         kind: `rouge1` and `rouge2` count common words and pairs of words, `rougeL` the longest common subsequence,
             `rougeLsum` the same sentence by sentence.
-        stemmer: compare words of the letters a to z by their Porter stems.
-        tokenizer: how words are told: `latin` as rouge-score does it; `whitespace` at white space and punctuation, any
-            letters; `characters` also between the characters of scripts without spaces; `auto` by the script of each
+        stemmer: Compare words of the letters a to z by their Porter stems.
+        tokenizer: How to find words: `latin` as rouge-score does; `whitespace` splits at white space and punctuation;
+            `characters` also between the characters of scripts without spaces; `auto` chooses by the script of each
             row's reference, see `blurr.metrics.texts.way_of`.
     """
 

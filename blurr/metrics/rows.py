@@ -10,10 +10,10 @@ from blurr.metrics.streamed import RowMetric
 
 
 class WorstGroup(RowMetric):
-    """Accuracy of the group of rows that fares worst (Sagawa et al. 2020, arXiv:1911.08731).
+    """The lowest accuracy among groups of rows (Sagawa et al. 2020, arXiv:1911.08731).
 
     Args:
-        column: of the data; rows with the same value here are a group.
+        column: The column whose values define the groups.
     """
 
     direction: ClassVar[str] = "maximize"
@@ -22,15 +22,15 @@ class WorstGroup(RowMetric):
         self.column = column
 
     def score(self, rows: Sequence[Mapping[str, Any]]) -> float:
-        """Return the lowest share of right predictions.
+        """Return the lowest share of correct predictions.
 
         Raises:
-            InputError: the rows have no such column.
+            InputError: The rows do not have the column.
         """
         column = own_column(rows[0], self.column)
         if column not in rows[0]:
             raise InputError(
-                f"metrics.worst_group.column={self.column} is no column of the rows.{nearest(self.column, rows[0])} "
+                f"metrics.worst_group.column={self.column} is not a column of the rows.{nearest(self.column, rows[0])} "
                 f"They have {sorted(rows[0])}."
             )
         right: dict[str, list[bool]] = defaultdict(list)

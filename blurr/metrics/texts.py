@@ -1,4 +1,4 @@
-"""How the words of a text are told, whatever its script, for the metrics that count common words."""
+"""Find the words of a text in any script, for the metrics that count common words."""
 
 import logging
 import unicodedata
@@ -28,10 +28,10 @@ OTHER_DIGITS = regex.compile(r"(?![0-9])\p{N}")
 
 
 class MeanOfTexts(ABC):
-    """Base: the mean over all rows of a score that each row has.
+    """Base: the mean over all rows of a score per row.
 
     Args:
-        tokenizer: how words are told, see `way_of`.
+        tokenizer: How to find words, see `way_of`.
     """
 
     reads: ClassVar[str] = "texts"
@@ -58,7 +58,7 @@ class MeanOfTexts(ABC):
         return self.total / max(self.rows, 1)
 
     def way(self, target: str) -> Way:
-        """Return how the words of a row are told, and say so where they are not told as in English."""
+        """Return how to find the words of a row, and log it if that is not as in English."""
         way = way_of(target) if self.tokenizer == "auto" else self.tokenizer
         self.ways.add(way)
         if self.tokenizer == "auto" and way != "latin":
@@ -66,14 +66,14 @@ class MeanOfTexts(ABC):
         return way
 
     def note(self) -> str | None:
-        """Return how words were told, where that is not as in English."""
+        """Return how words were found; None if all were found as in English."""
         ways = sorted(self.ways - {"latin"})
         return f"words by {' and '.join(ways)}" if ways else None
 
 
 @cache
 def _say(metric: str, way: Way) -> None:
-    """Say it once in a process, for every metric has many rows."""
+    """Log it once per process, since a metric has many rows."""
     how = {"whitespace": "at white space and punctuation", "characters": "by characters, where no spaces part words"}
     log.info(
         "%s reads texts with letters outside a to z %s: words are told %s. To choose another way, set tokenizer to "
@@ -85,11 +85,11 @@ def _say(metric: str, way: Way) -> None:
 
 
 def way_of(text: str) -> Way:
-    """Tell by the script of a text how its words are told.
+    """Choose by the script of a text how to find its words.
 
     Returns:
-        `latin` where at most a tenth of the letters are of another script, and at most a fifth are Latin and not a to
-        z; `characters` where there are letters of a script without spaces between words, such as Chinese, Japanese or
+        `latin` if at most a tenth of the letters belong to another script, and at most a fifth are Latin but not a to
+        z; `characters` if there are letters of a script without spaces between words, such as Chinese, Japanese or
         Thai; else `whitespace`.
     """
     letters, foreign, accented = (len(kind.findall(text)) for kind in (ANY, NOT_LATIN, NOT_PLAIN))
@@ -100,14 +100,14 @@ def way_of(text: str) -> Way:
 
 @lru_cache(maxsize=4096)
 def words_of(text: str, way: Way) -> tuple[str, ...]:
-    """Cut a text into words in small letters, without punctuation: at what is no letter or digit, or by characters."""
+    """Split a text into lower-case words without punctuation: at all but letters and digits, or by characters."""
     plain = unicodedata.normalize("NFKC", text).lower()
     return tuple((CHARACTER if way == "characters" else WORD).findall(plain))
 
 
 @lru_cache(maxsize=4096)
 def words_and_signs_of(text: str, way: Way) -> tuple[str, ...]:
-    """Cut a text into words and runs of punctuation, in their order."""
+    """Split a text into words and runs of punctuation, in order."""
     plain = unicodedata.normalize("NFKC", text).lower()
     words = CHARACTER if way == "characters" else WORD
     found = [*words.finditer(plain), *SIGNS.finditer(plain)]

@@ -1,4 +1,4 @@
-"""Say why a result may be worth nothing: a model that always answers the same, or no better than one that does."""
+"""Find reasons why a result may be worthless: the model always answers the same, or is not better than that."""
 
 import math
 from collections import Counter
@@ -10,12 +10,12 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def doubts(predicts: Collection[str], rows: Rows, scores: Mapping[str, float]) -> list[str]:
-    """Return a line for each sign that a split's scores are worth nothing.
+    """Return a line for each sign that the scores of a split are worthless.
 
     Args:
-        predicts: what the task predicts, see `Target.predicts`.
-        rows: described, with `target` and `prediction`.
-        scores: of the split, by the names of the metrics.
+        predicts: What the task predicts, see `Target.predicts`.
+        rows: Described rows, with `target` and `prediction`.
+        scores: Scores of the split, by metric.
     """
     found = [f"{name} is not a number" for name, value in scores.items() if math.isnan(value)]
     if not rows or not {"target", "prediction"} <= set(rows[0]):
@@ -27,12 +27,12 @@ def doubts(predicts: Collection[str], rows: Rows, scores: Mapping[str, float]) -
         "tokens": _of_tokens,
     }
     judge = _of_choices if {"classes", "numbers"} & set(predicts) else judges.get(next(iter(predicts), ""))
-    said = judge(rows) if judge else None  # of what a task of one's own predicts, nothing is known here
+    said = judge(rows) if judge else None  # nothing is known here about what a user's own task predicts
     return [*found, *([said] if said else [])]
 
 
 def _of_choices(rows: Rows) -> str | None:
-    """Judge classes, sets of labels or numbers, told by the targets."""
+    """Judge classes, sets of labels or numbers, whichever the targets are."""
     targets = [row["target"] for row in rows]
     if all(isinstance(target, list) for target in targets):
         return _of_labels(rows)

@@ -27,7 +27,7 @@ def test_the_group_that_fares_worst_counts():
 
 def test_a_column_that_no_row_has_is_named():
     with pytest.raises(
-        InputError, match=r"worst_group.column=domian is no column of the rows. Did you mean 'domain'\?"
+        InputError, match=r"worst_group.column=domian is not a column of the rows. Did you mean 'domain'\?"
     ):
         WorstGroup("domian").score(ROWS)
 

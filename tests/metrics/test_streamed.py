@@ -112,7 +112,7 @@ def test_metrics_of_texts_are_fed_texts():
         (regression.CosineSimilarity(), NUMBERS, "CosineSimilarity cannot score what this task predicts"),
         (regression.KLDivergence(), NUMBERS, "KLDivergence cannot score what this task predicts"),
         (classification.BinaryF1Score(), NUMBERS, "for two classes, but this task predicts numbers"),
-        (aggregation.MeanMetric(), NUMBERS, "adds up numbers, and compares no predictions with targets"),
+        (aggregation.MeanMetric(), NUMBERS, "aggregates numbers, and does not compare predictions with targets"),
         (text.WordErrorRate(), TWO, "for texts, but this task predicts classes"),
         (text.ROUGEScore(rouge_keys="rouge1"), TEXTS, "gives a dict where a metric gives one number"),
         (classification.BinaryF1Score(), Scored("words", ["O"]), "but this task predicts words"),
