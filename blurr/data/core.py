@@ -47,7 +47,7 @@ __all__ = [
 FINGERPRINT_ROWS = 1000
 
 Step = Callable[[datasets.Dataset], datasets.Dataset]
-"""A step of preprocessing: takes the rows of a split as their source has them, and gives the rows to go on with."""
+"""A step of preprocessing: takes the rows of a split as their source has them, and returns other rows."""
 Limit = Count | dict[Literal["train", "valid", "test"], Count] | None
 """Rows per split to keep: a number for each split, or one number for all."""
 
@@ -58,12 +58,12 @@ class RawData:
 
     Attributes:
         splits: `train`, `valid` and maybe `test`; columns named by role, all others under their own name.
-        label_names: Names of the classes where the source knows them, else None.
+        label_names: Names of the classes if the source has them, else None.
         source: Where the rows are from, for messages and the record of the run.
-        kind: What the labels are: `multiclass`, `multilabel`, `regression` or `tags`; None where they are neither.
-        reason: Why they are taken for that, in words.
-        unknown_labels: What becomes of rows with labels that cannot be predicted: `refuse` or `drop`.
-        sources: Split to where its rows are from, where that differs from `source`.
+        kind: What the labels are: `multiclass`, `multilabel`, `regression` or `tags`; None if none of these.
+        reason: Why they are read as that kind, for messages.
+        unknown_labels: What to do with rows whose labels cannot be predicted: `refuse` or `drop`.
+        sources: Split to where its rows are from, if that differs from `source`.
     """
 
     splits: datasets.DatasetDict
@@ -106,7 +106,7 @@ class RawData:
     def fingerprint(self) -> str:
         """Hash of the contents, 32 hexadecimal digits, the same on every machine.
 
-        Images and sounds count by their bytes, or by their path where they stay in a file of their own.
+        Images and sounds count by their bytes, or by their path if they are files of their own.
         """
         digest = hashlib.blake2b(json.dumps(self.label_names).encode(), digest_size=16)
         for name in sorted(self.splits):
@@ -146,16 +146,16 @@ def raw_data(
     unknown_labels: UnknownLabels = "refuse",
     seed: int = 42,
 ) -> RawData:
-    """Name the columns by role, check every row, and split: the one door that all loaders use.
+    """Name the columns by role, check every row, and split; all loaders end here.
 
     Args:
-        rows: The rows of `train`, and of `valid` and `test` where they are given.
+        rows: The rows of `train`, and of `valid` and `test` if given.
         schema: What the task wants of its rows.
         columns: Role to column; a role that is not named here is looked for under its own name.
         source: Where the rows are from, for messages.
         sources: Split to where its rows are from; None where all are from `source`.
         splits: How to take validation rows from `train` when there is no `valid`.
-        limit: Rows per split to keep, drawn at random; of each label at least one, where there are as many.
+        limit: Rows per split to keep, drawn at random, with at least one of each label if possible.
         preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
         seed: Decides which rows `limit` keeps.
@@ -247,7 +247,7 @@ def from_data(
     limit: Limit = None,
     unknown_labels: UnknownLabels = "refuse",
 ) -> RawData:
-    """Take rows that are at hand in a notebook or script.
+    """Load rows that a notebook or script has in memory, or a file.
 
     Args:
         schema: What the task wants of its rows.
@@ -257,9 +257,6 @@ def from_data(
         splits: See `raw_data`.
         limit: See `raw_data`.
         unknown_labels: See `raw_data`.
-
-    Returns:
-        The splits `train`, `valid` and maybe `test`.
 
     Raises:
         InputError: When the data cannot be read as rows, or `raw_data` refuses them.
@@ -335,10 +332,10 @@ def _first_of_each(labels: Sequence[Any], order: Sequence[int]) -> dict[int, Non
 
 
 def preprocessed(rows: datasets.Dataset, steps: Step | Sequence[Step] | None, where: str) -> datasets.Dataset:
-    """Do what `data.preprocess` asks for, step by step.
+    """Apply the steps of `data.preprocess` in order.
 
     Raises:
-        InputError: When a step gives something other than a Dataset.
+        InputError: A step returns something other than a Dataset.
     """
     for step in [] if steps is None else [steps] if callable(steps) else steps:
         rows = step(rows)

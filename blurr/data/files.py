@@ -37,14 +37,14 @@ def load_files(
     """Load rows from files; each of `train`, `valid` and `test` is a file, a folder, a pattern, or a list of these.
 
     Args:
-        schema: What the task wants of its rows.
+        schema: What the task needs of its rows.
         train: Where the training rows are; relative paths start at the current directory.
         valid: Where the validation rows are; None takes them from `train` as `splits` says.
         test: Where the rows for the final test are.
-        columns: Role to column; a role that is not named here is looked for under its own name.
+        columns: Role to column; a role that is not named here has a column of its own name.
         splits: How to take validation rows from `train`.
         limit: Rows per split to keep, drawn at random: a number, or one for each split.
-        preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
+        preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
         format: See `FileOptions`, as for all that follow.
         encoding: Encoding of text files.
@@ -52,11 +52,8 @@ def load_files(
         quotes: Whether quotes enclose fields or are text.
         sheet: Number or name of the sheet of an xlsx file.
 
-    Returns:
-        The splits `train`, `valid` and maybe `test`.
-
     Raises:
-        InputError: When a file cannot be read, or its rows are not what the task wants.
+        InputError: A file cannot be read, or its rows are not what the task needs.
     """
     options = FileOptions(format=format, encoding=encoding, delimiter=delimiter, quotes=quotes, sheet=sheet)
     given = {"train": train, "valid": valid, "test": test}

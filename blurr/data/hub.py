@@ -38,25 +38,22 @@ def load_hub(
     """Load a data set by `datasets.load_dataset`.
 
     Args:
-        schema: What the task wants of its rows.
+        schema: What the task needs of its rows.
         name: Id on the Hub, or a local folder.
-        config: Which of the data set's configurations, where it has several.
+        config: One of the data set's configurations, if it has several.
         revision: Branch, tag or commit on the Hub.
         train_split: Name of the split to train on.
         valid_split: Name of the split to validate on; `auto` takes the one called validation, valid, val or dev.
-            Where there is none, for None, and where `splits.by` is not `auto`, the training split is split.
+            If there is none, for None, and if `splits.by` is not `auto`, the training split is split.
         test_split: Name of the split for the final test, if any.
-        columns: Role to column; a role that is not named here is looked for under its own name.
+        columns: Role to column; a role that is not named here has a column of its own name.
         splits: How to take validation rows from the training split.
         limit: Rows per split to keep, drawn at random: a number, or one for each split.
-        preprocess: What is done to the rows of each split first: a function from a Dataset to one, or several.
+        preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
 
-    Returns:
-        The splits `train`, `valid` and maybe `test`.
-
     Raises:
-        InputError: There is no such data set or split, or its rows are not what the task wants.
+        InputError: There is no such data set or split, or its rows are not what the task needs.
         ResourceError: The Hub does not answer, or memory or disk do not suffice.
     """
     chosen_columns(schema, columns or {})  # says whether task and data fit, before anything is downloaded

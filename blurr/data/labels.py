@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import datasets
@@ -133,7 +134,7 @@ def kind_of(columns: Mapping[str, Column], options: LabelOptions, *, has_names: 
 
 
 def is_whole(label: str) -> bool:
-    """Is this a number without a fraction, such as `7`, `7.0` and `7e3`?"""
+    """Return whether a label is a whole number, such as `7`, `7.0` and `7e3`."""
     return bool(NUMBER.fullmatch(label)) and math.isfinite(float(label)) and float(label).is_integer()
 
 
@@ -151,10 +152,10 @@ def _values(rows: datasets.Dataset, role: str) -> Column:
 
 
 def _each(value: Any, change: Any) -> Any:
-    """Change a label, or each one of a list."""
+    """Change a label, or each label of a list; a missing one is None."""
     if isinstance(value, list):
-        return [each if is_missing(each) else change(each) for each in value]
-    return value if is_missing(value) else change(value)
+        return [_each(each, change) for each in value]
+    return None if is_missing(value) else change(value)
 
 
 def _class_name(number: int, feature: datasets.ClassLabel) -> str | None:
@@ -183,13 +184,7 @@ def _spelled(columns: Mapping[str, Column]) -> dict[str, Column]:
         x for column in columns.values() for label in column for x in (label if isinstance(label, list) else [label])
     )
     whole = are_whole(flat)
-    return {
-        split: [
-            [spell(each, whole=whole) for each in label] if isinstance(label, list) else spell(label, whole=whole)
-            for label in column
-        ]
-        for split, column in columns.items()
-    }
+    return {split: [_each(label, partial(spell, whole=whole)) for label in column] for split, column in columns.items()}
 
 
 def _parted(column: Column, separator: str | None, where: str) -> Column:
@@ -283,7 +278,7 @@ def _several(
 
 
 def _could_be_multi_hot(lists: Sequence[list[str]]) -> bool:
-    """Are these lists of 0 and 1 that are all of one length, or one of which repeats a value, as no set of ids does?"""
+    """Return whether lists of 0 and 1 are all of one length, or one repeats a value, which a set of ids never does."""
     if not all(bit in BITS for label in lists for bit in label):
         return False
     lengths = {len(label) for label in lists}

@@ -1,4 +1,4 @@
-"""Find the files that are meant, and read them: whole as a table to train on, or row by row to predict on."""
+"""Find files, and read them: whole as a table to train on, or row by row to predict on."""
 
 import glob
 import re
@@ -42,7 +42,7 @@ WILDCARDS = re.compile(r"[*?\[]")
 
 
 def read_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = frozenset()) -> datasets.Dataset:
-    """Read all files that are meant, one after the other, as one set of rows.
+    """Read files one after the other as one set of rows.
 
     Rows from several files have a column `file`: the path of their file below the folder that was given.
 
@@ -55,7 +55,7 @@ def read_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
         The rows in the order of the files; files of a folder in the order of their names.
 
     Raises:
-        InputError: There is no such file, or it cannot be read as what it should be.
+        InputError: A file is missing, or is not of its format.
     """
     sources = find_files(paths, options, text=text)
     tables = [_table(source) for source in sources]
@@ -73,10 +73,10 @@ def read_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
 
 
 def stream_files(sources: Sequence[SourceFile]) -> Iterator[Row | InputError]:
-    """Yield the rows of files one by one: the same rows as `read_files`, of files that may be larger than the memory.
+    """Yield the same rows as `read_files` one by one, from files that may be larger than the memory.
 
-    Of csv, tsv, jsonl, parquet and lines of text only a few rows are in memory at a time. The values of jsonl keep the
-    types that they have there, while `read_files` turns a column of several types into text.
+    Only a few rows of csv, tsv, jsonl, parquet and lines of text are in memory at a time. Values of jsonl keep their
+    types, while `read_files` turns a column of several types into text.
 
     Args:
         sources: What `find_files` returned; each of them says how far it has been read.
@@ -85,7 +85,7 @@ def stream_files(sources: Sequence[SourceFile]) -> Iterator[Row | InputError]:
         A row, or what is wrong with it.
 
     Raises:
-        InputError: A file cannot be read as what it should be.
+        InputError: A file is not of its format.
     """
     for source in sources:
         is_stream = source.format in STREAMS
@@ -97,7 +97,7 @@ def stream_files(sources: Sequence[SourceFile]) -> Iterator[Row | InputError]:
 
 
 def find_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = frozenset()) -> list[SourceFile]:
-    """List the files that are meant by a path, a folder, a pattern, or a list of these.
+    """Return the files of a path, a folder, a pattern, or a list of these.
 
     Raises:
         InputError: There is none, or they are of several formats.
@@ -114,7 +114,7 @@ def find_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
 
 
 def _found(paths: Paths, options: FileOptions) -> list[tuple[Path, str]]:
-    """Return each file with its path below the folder or the pattern."""
+    """Return each file, and its path below the folder or the pattern."""
     if not isinstance(paths, str | Path):
         return [found for path in paths for found in _found(path, options)]
     path = Path(paths).expanduser()

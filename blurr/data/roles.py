@@ -30,11 +30,11 @@ PREFIX = "source_"
 
 @dataclass(frozen=True)
 class Schema:
-    """What a task wants of its rows.
+    """What a task needs of its rows.
 
     Attributes:
         required: Roles that every row must fill.
-        optional: Roles that are used where the data has them.
+        optional: Roles that are used if the data has them.
         label: The role that holds the labels, or None for a task without.
         sample: Makes one generated row under the names of the roles.
         blank: Roles that a row may leave empty, as a question without an answer does; their columns are read as text.
@@ -59,12 +59,12 @@ class Schema:
 
     @property
     def classes(self) -> str | None:
-        """The role whose values are labels: classes, lists of classes or numbers; None where the task has no such."""
+        """The role whose values are labels: classes, lists of classes or numbers; None if the task has none."""
         return None if self.label in self.blank or self.writes_labels else self.label
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The roles that are known where nothing is: of what a model reads to predict."""
+        """Roles available at prediction time: all but the label and roles that may be blank."""
         return tuple(role for role in self.roles if role != self.label and role not in self.blank)
 
     @property
@@ -87,13 +87,13 @@ class Schema:
 
 
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
-    """Name the source columns that are text whatever they look like: all with a role, but labels that are classes."""
+    """Return the source columns that are always text: all with a role except labels that are classes."""
     chosen = chosen_columns(schema, columns or {})
     return frozenset(str(column) for role, column in chosen.items() if role != schema.classes)
 
 
 def chosen_columns(schema: Schema, columns: Columns) -> dict[str, str | list[str]]:
-    """Complete what was asked for: every role with its column, or its columns.
+    """Return every role with its column, or its columns.
 
     Raises:
         InputError: When a role is not one of the task's, or a role other than the label names several columns.
@@ -243,7 +243,7 @@ def _empty_rows(rows: datasets.Dataset, role: str, *, is_label: bool) -> list[in
 
 
 def label_names(rows: datasets.Dataset, schema: Schema, chosen: Mapping[str, str | list[str]]) -> list[str] | None:
-    """Find the names of the classes where the source knows them."""
+    """Return the names of the classes if the source has them."""
     if schema.label is None or schema.label not in rows.column_names:
         return None
     column = chosen[schema.label]

@@ -27,7 +27,7 @@ def load_samples(
     """Generate rows for a task; no input stands in both splits.
 
     Args:
-        schema: What the task wants of its rows; its `sample` makes one row.
+        schema: What the task needs of its rows; its `sample` makes one row.
         rows: How many rows to make for all splits together; None for as many as the task is learned from.
         valid: Share of the rows that are for validation.
         seed: The same seed gives the same rows, on any machine.

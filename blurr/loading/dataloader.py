@@ -56,15 +56,8 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         num_workers: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.own = {
-            "tokenizer": tokenizer,
-            "show_rows": show_rows,
-            "encode": encode,
-            "task": task,
-            "seed": seed,
-            "bucket": bucket,
-            "max_tokens": max_tokens,
-        }
+        self.own = {"tokenizer": tokenizer, "show_rows": show_rows, "encode": encode, "task": task}
+        self.own |= {"seed": seed, "bucket": bucket, "max_tokens": max_tokens}
         self.tokenizer, self.show_rows, self.encode, self.task = tokenizer, show_rows, encode, task
         self.seed, self.bucket, self.max_tokens, self.epoch, self.first = seed, bucket, max_tokens, 0, 0
         super().__init__(dataset, num_workers=num_workers, **kwargs)

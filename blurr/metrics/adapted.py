@@ -145,14 +145,8 @@ _FEEDS: dict[tuple[str, str], Feed] = {
     ("numbers", "numbers"): _numbers,
     ("texts", "texts"): _as_decoded,
 }
-_NOUNS = {
-    "binary": "two classes",
-    "multiclass": "classes",
-    "multilabel": "several labels",
-    "numbers": "numbers",
-    "texts": "texts",
-    "ids": "classes",
-}
+_NOUNS = {"binary": "two classes", "multiclass": "classes", "multilabel": "several labels"}
+_NOUNS |= {"numbers": "numbers", "texts": "texts", "ids": "classes"}
 
 
 def _example(scored: Scored) -> Fed | None:

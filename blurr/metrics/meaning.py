@@ -83,8 +83,8 @@ class _Embedded(NamedTuple):
 class BertScore(MeanOfTexts):
     """BERTScore (Zhang et al. 2020, arXiv:1904.09675): tokens match by the cosine of their contextual embeddings.
 
-    There is no idf weighting and no baseline. torchmetrics 1.9 mixes up the rows of a batch if lengths differ, and bert-score
-    0.3.13, which returns the same scores as this class, fails on empty texts.
+    There is no idf weighting and no baseline. torchmetrics 1.9 mixes up the rows of a batch if lengths differ, and
+    bert-score 0.3.13, which returns the same scores as this class, fails on empty texts.
 
     Args:
         model: Local folder, or Hub id, of the encoder.

@@ -17,7 +17,7 @@ Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xls
 
 GZIP = ".gz"
 MARK = "\ufeff"  # the byte-order mark, in whatever encoding
-NOTED = 100  # lines after which the progress is noted again: as often as once a line, it would take as long as to read
+NOTED = 100  # lines between two updates of the progress: updating it at each line would take as long as reading
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 

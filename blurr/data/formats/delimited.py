@@ -1,4 +1,4 @@
-"""Read csv and tsv row by row, each cell as it is written; find out how cells are separated and quoted."""
+"""Read csv and tsv, at once or row by row, each cell as it is written; detect how cells are separated and quoted."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ SAMPLE = 1 << 16  # characters at the beginning of a file that show its delimite
 SAMPLE_ROWS = 20
 LINE_ENDS = {"\n", "\r"}
 LONGEST_CELL = (1 << 31) - 1  # the largest limit that csv accepts on every platform; its default is 128 kB
-# An opening quote: the quote comes before what must precede it, as a text is searched for a sign fastest.
+# An opening quote. The pattern begins with the quote itself, for which a text is searched fastest.
 OPEN_QUOTE = re.compile(r'"(?<![^\t\n]")')
 # Groups: the cell, and an empty text if it is still open at the end of what has been read.
 QUOTED_CELL = re.compile(rf'({OPEN_QUOTE.pattern}[^"\t]*(?:""[^"\t]*)*)(?:"(?![^\t\r\n])|(\Z))')
@@ -55,7 +55,7 @@ class Dialect:
 
 
 def _read(source: SourceFile, default: str) -> pa.Table:
-    """Read a whole file at once, and row by row what arrow refuses, so as to say what is wrong with it."""
+    """Read a whole file by arrow; one that arrow refuses is read row by row, which finds the reason."""
     dialect = _dialect_of(source, default)
     try:
         table = _at_once(source.read_text(), dialect)
@@ -65,7 +65,7 @@ def _read(source: SourceFile, default: str) -> pa.Table:
 
 
 def _at_once(text: str, dialect: Dialect) -> pa.Table | None:
-    """Parse a file by arrow, ten times as fast as by `csv`; None where they could understand it differently."""
+    """Parse a file by arrow, ten times as fast as by `csv`; None if the two may disagree about it."""
     if dialect.skipped:
         text = text.partition("\n")[2]
     header = next(filter(None, dialect.rows(io.StringIO(text[:SAMPLE], newline=""))), [])
@@ -84,7 +84,7 @@ def _at_once(text: str, dialect: Dialect) -> pa.Table | None:
     texts = pyarrow.csv.ConvertOptions(column_types={f"f{place}": pa.string() for place in range(len(header))})
     table = pyarrow.csv.read_csv(io.BytesIO(content), read, parse, texts)
     first, last = ([str(column[row]) for column in table.columns] for row in (0, -1))
-    if first != header or LINE_ENDS.intersection(last[-1]):  # a quote that is never closed may be behind them
+    if first != header or LINE_ENDS.intersection(last[-1]):  # the last row may begin with a quote that is never closed
         return None
     return table.slice(1).rename_columns(_named(header))
 
@@ -96,7 +96,7 @@ def _stream(source: SourceFile, default: str) -> Iterator[Row | InputError]:
 def _rows(source: SourceFile, dialect: Dialect) -> Iterator[Row | InputError]:
     reader = dialect.rows(islice(source.lines(newline=""), dialect.skipped, None))
     names: list[str] = []
-    start, end = 0, 0  # the lines that the row begins behind and ends with
+    start, end = 0, 0  # the last lines of the row before, and of the row
     try:
         for number, (cells, following) in enumerate(pairwise(chain(filter(None, reader), [[]]))):
             if not following and _is_open(source, cells, dialect, start):
@@ -108,7 +108,7 @@ def _rows(source: SourceFile, dialect: Dialect) -> Iterator[Row | InputError]:
             else:
                 names = _named(cells)
                 check_names(names, str(source))
-            start, end = end, reader.line_num  # which has read the following row as well
+            start, end = end, reader.line_num  # of the following row, which the parser has read, too
     except csv.Error as error:
         raise InputError(f"{source} is not a table separated by {dialect.delimiter!r}: {error}.") from error
 
@@ -123,8 +123,8 @@ def _named(header: list[str]) -> list[str]:
 
 
 def _is_open(source: SourceFile, cells: list[str], dialect: Dialect, start: int) -> bool:
-    """Say whether the file ends inside the last cell of its last row, whose quote has swallowed all rows behind it."""
-    if not LINE_ENDS.intersection(cells[-1]):  # as in nearly every file: reading it again would be for nothing
+    """Return whether the file ends inside its last cell, so that an open quote has swallowed all rows after it."""
+    if not LINE_ENDS.intersection(cells[-1]):  # as in nearly all files, which need not be read again
         return False
     try:
         list(dialect.rows(islice(source.lines(newline=""), dialect.skipped + start, None), strict=True))
@@ -209,13 +209,13 @@ def _found(sample: str, default: str, *, is_whole: bool) -> str:
 
 
 def _has_quoted_cells(source: SourceFile, delimiter: str) -> bool:
-    """Say whether quotes enclose cells; `auto` looks at files with tabs, where a quote may be text."""
+    """Return whether quotes enclose cells; `auto` looks at files with tabs, where a quote may be text."""
     quotes = source.options.quotes
     return _opens_and_closes(source.lines()) if quotes == "auto" and delimiter == "\t" else quotes != "text"
 
 
 def _opens_and_closes(lines: Iterable[str]) -> bool:
-    """Say whether there are quotes, and every quote that opens a cell is closed at the end of that cell."""
+    """Return whether there are quotes, and every quote that opens a cell is closed at the end of that cell."""
     is_any, rest = False, ""  # rest: from the opening quote of a cell that is not closed yet
     for block in chunks(lines, ROWS):
         text = "".join(block)

@@ -13,8 +13,8 @@ from blurr.data.formats.squad import is_squad, squad_rows
 from blurr.data.formats.tables import records, sound
 from blurr.errors import InputError
 
-# NaN, which pandas and numpy write for a missing number, is null. One decoder for all lines: json.loads with such an
-# option makes one for each, which takes longer than to parse a line.
+# NaN, which pandas and numpy write for a missing number, is null. json.loads would make a decoder for each line, which
+# takes longer than parsing the line.
 DECODER = json.JSONDecoder(parse_constant={"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}.get)
 
 

@@ -20,15 +20,8 @@ WITHOUT_COMMAS = re.compile(rf"\[\s*{ITEM}(?:\s+{ITEM})+\s*\]", re.DOTALL)
 OPENS = ("[", "{", "(", "array(")
 WRAPPERS = frozenset({"array", "list", "tuple", "str_", "bool_", "int64", "int32", "int8", "float64", "float32"})
 WORDS = {"nan": None, "NaN": None, "null": None, "true": True, "false": False, "inf": float("inf")}
-
-
-UNREADABLE = (
-    SyntaxError,
-    ValueError,
-    TypeError,
-    RecursionError,
-    MemoryError,
-)  # the last when the parser's stack is full
+# a MemoryError when the stack of the parser is full
+UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 
 
 class NotPrintedError(ValueError):
