@@ -23,7 +23,7 @@ ADVICE = {
 }
 
 
-class Shown(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
+class ShownMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
     """Show a metric to fastai's recorder under the name that its config has."""
 
     def __init__(self, name: str, metric: Any) -> None:
@@ -37,7 +37,7 @@ class Shown(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
         self.metric.reset()
 
 
-class StreamedMetric(Shown):
+class StreamedMetric(ShownMetric):
     """Show a streaming metric, which reads `learn.decoded`."""
 
     def accumulate(self, learn: Learner) -> None:
@@ -48,7 +48,7 @@ class StreamedMetric(Shown):
         return float(self.metric.compute())
 
 
-class NamedMetric(Shown):
+class NamedMetric(ShownMetric):
     """Show a metric of fastai's."""
 
     def accumulate(self, learn: Learner) -> None:
@@ -67,7 +67,7 @@ class RowMetric(ABC):
         """Return one number for rows of every column of the data, `target`, `prediction` and `loss`."""
 
 
-class RowsLater(Shown):
+class RowsLater(ShownMetric):
     """Keep the place of a row metric among a learner's metrics: it has no value before the final evaluation."""
 
     @property
@@ -81,7 +81,7 @@ class RowsLater(Shown):
         """Do nothing: the rows are described at the end."""
 
 
-def streamed(metrics: Mapping[str, Metric | RowMetric], scored: Scored) -> list[Shown]:
+def streamed(metrics: Mapping[str, Metric | RowMetric], scored: Scored) -> list[ShownMetric]:
     """Show metrics to fastai, each under its name.
 
     Args:
@@ -94,7 +94,7 @@ def streamed(metrics: Mapping[str, Metric | RowMetric], scored: Scored) -> list[
     return [_shown(name, metric, scored) for name, metric in metrics.items()]
 
 
-def _shown(name: str, metric: Any, scored: Scored) -> Shown:
+def _shown(name: str, metric: Any, scored: Scored) -> ShownMetric:
     if isinstance(metric, RowMetric):
         return RowsLater(name, metric)
     if isinstance(metric, FastaiMetric):
@@ -121,4 +121,4 @@ def notes_of(metrics: Sequence[FastaiMetric]) -> dict[str, str]:
 
 def directed(metrics: Sequence[FastaiMetric]) -> dict[str, object]:
     """Return what says which way each of a learner's metrics is better, by its name."""
-    return {m.name: m.metric if isinstance(m, Shown) else m for m in metrics}
+    return {m.name: m.metric if isinstance(m, ShownMetric) else m for m in metrics}
