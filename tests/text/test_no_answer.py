@@ -11,7 +11,7 @@ from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.models.wrapper import logits_of
 from blurr.text.modeling.all import BaseModelWrapper, BlearnerForQuestionAnswering, QuestionAnswering
-from blurr.text.question_answering.no_answer import best_no_answer_threshold, no_answer_threshold_of
+from blurr.text.question_answering.target import best_no_answer_threshold, no_answer_threshold_of
 
 
 def half_answered() -> list[dict]:

@@ -1,46 +1,25 @@
-"""Exact match and F1 of extractive question answering, a question at a time, with the arithmetic of SQuAD."""
+"""Exact match and F1 of extractive question answering, computed per question as SQuAD does."""
 
 import re
 import string
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
+
+from blurr.text.question_answering.spans import AnswerWindow
 
 Version = Literal["auto", "1.1", "2.0"]
 Asked = Literal["all", "answerable", "unanswerable"]
-
-
-class WindowAnswer(Protocol):
-    """The best answer that one window of a context holds.
-
-    Attributes:
-        row: Number of the question.
-        text: The answer.
-        score: Its score.
-        margin: What the score must reach, lest the question count as having no answer.
-    """
-
-    @property
-    def row(self) -> int: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def score(self) -> float: ...
-
-    @property
-    def margin(self) -> float: ...
 
 
 class _Questions(ABC):
     """Base of both metrics: the best answer so far to each question, over all its windows.
 
     Args:
-        version: whose arithmetic counts: `2.0` leaves out true answers that are nothing but articles and punctuation,
-            and gives an empty answer full F1 where there is none; `auto` is 2.0 where a question has no answer.
-        of: all questions, those that have an answer, or those that have none.
+        version: Version of SQuAD: `2.0` ignores true answers that are only articles and punctuation, and scores an
+            empty answer to an unanswerable question as right; `auto` is 2.0 if any question has no answer.
+        of: Score all questions, the answerable, or the unanswerable ones.
     """
 
     reads: ClassVar[str] = "answers"
@@ -55,7 +34,7 @@ class _Questions(ABC):
         self.margins: dict[int, float] = {}
         self.true: dict[int, list[str]] = {}
 
-    def update(self, predictions: Sequence[WindowAnswer], targets: Sequence[Sequence[str]]) -> None:
+    def update(self, predictions: Sequence[AnswerWindow], targets: Sequence[Sequence[str]]) -> None:
         for window, true in zip(predictions, targets, strict=True):
             row = window.row
             if row not in self.best or window.score > self.best[row][0]:
@@ -64,7 +43,7 @@ class _Questions(ABC):
             self.true[row] = list(true)
 
     def compute(self) -> float:
-        """Give the mean over the questions in percent, as the official script does."""
+        """Return the mean over the questions in percent, as the official script does."""
         version = self.version
         if version == "auto":
             version = "1.1" if all(self.true.values()) else "2.0"
@@ -79,17 +58,17 @@ class _Questions(ABC):
 
     @classmethod
     def best_match(cls, predicted: str, true: Sequence[str], version: Version = "2.0") -> float:
-        """Compare a predicted answer with the true one that is closest: 0 to 1."""
+        """Compare a predicted answer with the closest true one: 0 to 1."""
         return max(cls.match(predicted, each, version) for each in counted(true, version))
 
     @staticmethod
     @abstractmethod
     def match(predicted: str, true: str, version: Version) -> float:
-        """Compare a predicted with a true answer: 0 to 1."""
+        """Compare a predicted answer with a true one: 0 to 1."""
 
 
 class ExactMatch(_Questions):
-    """Percentage of questions whose answer is one of the true ones, but for case, articles and punctuation."""
+    """Percentage of questions answered by one of the true answers, ignoring case, articles and punctuation."""
 
     @staticmethod
     def match(predicted: str, true: str, version: Version = "2.0") -> float:
@@ -97,7 +76,7 @@ class ExactMatch(_Questions):
 
 
 class AnswerF1(_Questions):
-    """Mean over the questions of the F1, in percent, of the words of the answer and of the true one that is closest."""
+    """Mean over the questions of the F1, in percent, between the words of the answer and of the closest true one."""
 
     @staticmethod
     def match(predicted: str, true: str, version: Version = "2.0") -> float:
@@ -112,13 +91,13 @@ class AnswerF1(_Questions):
 
 
 def counted(true: Sequence[str], version: Version) -> Sequence[str]:
-    """Give the true answers that count; an empty one where there is none."""
+    """Return the true answers to compare with; an empty one if there are none."""
     if version == "2.0":
         true = [answer for answer in true if normalized(answer)]
     return true or [""]
 
 
 def normalized(answer: str) -> str:
-    """Bring an answer into the form in which SQuAD compares: lower case, no punctuation, no articles, single spaces."""
+    """Normalize as SQuAD does: lower case, no punctuation, no articles, single spaces."""
     bare = "".join(letter for letter in answer.lower() if letter not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())

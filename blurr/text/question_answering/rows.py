@@ -1,4 +1,4 @@
-"""Read question-answering rows, and turn long contexts into windows and answers into token positions."""
+"""Read questions with their answers, and cut contexts into windows with token positions of the answers."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,35 +20,34 @@ from blurr.text.special_tokens import SpecialTokens, reader_of
 
 log = logging.getLogger(__name__)
 
-UNKNOWN = -(1 << 31)  # the place of an answer of which the data gives the text alone
-WINDOW = 384  # tokens, as in the first results on SQuAD
-ROWS_AT_ONCE = 1000  # offsets are Python tuples until they are packed, so no more of them than this
+UNKNOWN = -(1 << 31)  # the start of an answer whose position the data does not tell
+WINDOW = 384  # tokens, as usual for SQuAD
+ROWS_AT_ONCE = 1000  # bounds memory: offsets are Python tuples until they are packed
 
 
 class Answer(NamedTuple):
-    """An answer, and the number of its first character in the context."""
+    """An answer, and the position of its first character in the context."""
 
     text: str
     start: int
 
     @property
     def span(self) -> tuple[int, int]:
-        """The characters of the answer, end exclusive, without white space at either end."""
+        """The characters of the answer without white space at either end, end exclusive."""
         start = self.start + len(self.text) - len(self.text.lstrip())
         return start, start + len(self.text.strip())
 
 
 def read_answers(value: Any, start: Any = None) -> list[Answer]:
-    """Read the answers of a row, none where the question has no answer.
+    """Read the answers of a row; an unanswerable question has none.
 
     Args:
         value: `{"text": [...], "answer_start": [...]}`, a list of `{"text": ..., "answer_start": ...}`, a text, or a
-            list of texts; nothing, or an empty text or list, where there is no answer.
-        start: the number of the first character, where `value` is a text or a list of texts; `UNKNOWN` where no number
-            is given.
+            list of texts; `None`, an empty text or an empty list means that there is no answer.
+        start: Position of the first character, or a list of positions, for texts; `None` leaves it `UNKNOWN`.
 
     Raises:
-        InputError: it is none of these.
+        InputError: It is none of these.
     """
     try:
         return list(_answers(value, start))
@@ -75,26 +74,30 @@ def _answers(value: Any, start: Any) -> Iterator[Answer]:
 
 
 def _number(start: Any) -> int:
-    """Read the number of a character; csv files know no numbers but text, and a column with gaps holds fractions."""
+    """Read the position of a character: csv files write it as text, and a column with gaps as a fraction."""
     if start is None or start != start or (isinstance(start, str) and not start.strip()):
         return UNKNOWN
     return int(float(start))
 
 
 def answers_of(rows: Mapping[str, Sequence[Any]]) -> list[list[Answer]]:
-    """Read the answers of columns of rows; one whose place is not given is where it first stands in its context."""
-    starts = rows["answer_start"] if "answer_start" in rows else [None] * len(rows["answers"])
+    """Read the answers of columns of rows; one of unknown position is taken where it first stands in its context."""
     return [
         [answer if answer.start != UNKNOWN else Answer(answer.text, context.find(answer.text)) for answer in answers]
-        for answers, context in zip(map(read_answers, rows["answers"], starts), rows["context"], strict=True)
+        for answers, context in zip(_as_given(rows), rows["context"], strict=True)
     ]
 
 
+def _as_given(rows: Mapping[str, Sequence[Any]]) -> Iterator[list[Answer]]:
+    starts = rows["answer_start"] if "answer_start" in rows else [None] * len(rows["answers"])
+    return map(read_answers, rows["answers"], starts)
+
+
 def check_answers(raw: RawData) -> None:
-    """Refuse answers that do not stand in the context where their rows say, or that do not stand in it at all.
+    """Refuse answers that are not in the context, or not at the position that their rows name.
 
     Raises:
-        InputError: names the first such row, what stands there instead, and how many there are.
+        InputError: Names the first such row, what stands there instead, and the number of such answers.
     """
     for name, split in raw.splits.items():
         columns = {role: split[role][:] for role in ("answers", "answer_start", "context") if role in split.features}
@@ -104,15 +107,10 @@ def check_answers(raw: RawData) -> None:
                 f"{raw.source} ({name}) has {len(wrong)} answers that are not where they should be, of {len(split)} "
                 f"rows: {_said(*wrong[0])}. Correct the numbers (the first character is 0), or leave these rows out."
             )
-        found = sum(answer.start == UNKNOWN for answers in _given(columns) for answer in answers)
+        found = sum(answer.start == UNKNOWN for answers in _as_given(columns) for answer in answers)
         if found:
             said = "%s (%s): %d answers have no answer_start; each is taken where it first stands in its context."
             log.info(said, raw.source, name, found)
-
-
-def _given(columns: Mapping[str, Sequence[Any]]) -> Iterator[list[Answer]]:
-    starts = columns.get("answer_start", [None] * len(columns["answers"]))
-    yield from map(read_answers, columns["answers"], starts)
 
 
 def _misplaced(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, Answer, str]]:
@@ -123,7 +121,7 @@ def _misplaced(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, Answ
 
 
 def _said(number: int, answer: Answer, context: str) -> str:
-    """Say of a misplaced answer what stands in its place, and where it stands."""
+    """Describe a misplaced answer: what stands at its position, and where it is instead."""
     row, near = f"row {number} (counted from 1)", context.find(answer.text)
     if near < 0 and answer.start < 0:
         return f"{row} has the answer {answer.text!r:.80}, which does not stand in its context, {context!r:.80}"
@@ -152,24 +150,24 @@ def tokenize_questions(
     """Tokenize questions with their contexts; a context that is too long becomes several windows.
 
     Args:
-        tokenizer: a fast one: turns text into ids, and knows from which characters they come.
-        questions: one per row.
-        contexts: one per row.
-        answers: of each row, where they are known.
-        max_length: longest window in tokens, question and special tokens included; `None` takes the tokenizer's limit,
-            which also counts where it is shorter than the usual 384.
-        stride: tokens of the context that neighbouring windows share; at most half of a window.
-        max_question_length: what is longer, in tokens, loses its end; a question takes a third of a window at most.
-        special_tokens: what a special token is that is written in a text, see `reader_of`.
+        tokenizer: A fast tokenizer, which knows the characters of each token.
+        questions: A text per row.
+        contexts: A text per row.
+        answers: The answers of each row, if they are known.
+        max_length: Longest window in tokens, question and special tokens included; `None` takes the tokenizer's limit,
+            which also counts where it is shorter than the default.
+        stride: Tokens of the context that neighbouring windows share; at most half of a window.
+        max_question_length: Longer questions, in tokens, lose their end; a question takes at most a third of a window.
+        special_tokens: See `tokenize_texts`.
 
     Returns:
         Columns with an entry per window: `row` (the number of its row), `input_ids`, maybe `token_type_ids`;
-        `char_start` and `char_end` of each token in the context, both 0 where a token is none of the context;
-        `no_answer` (the token that stands for "no answer"), and, with answers, `first` and `last` token of the answer,
-        both `no_answer` where the window does not hold it all.
+        `char_start` and `char_end` of each token in the context, both 0 for tokens outside it; `no_answer` (the token
+        that means "no answer"); and, with answers, the `first` and `last` token of the answer, both `no_answer` if the
+        window does not hold the whole answer.
 
     Raises:
-        InputError: the tokenizer is a slow one, or `max_length` leaves no room for a context.
+        InputError: The tokenizer is a slow one, or `max_length` leaves no room for a context.
     """
     if not tokenizer.is_fast:
         raise InputError(
@@ -213,7 +211,7 @@ def _encode(
 
 
 def _cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int) -> list[str]:
-    """Cut texts after so many tokens."""
+    """Cut texts after their first `longest` tokens."""
     offsets = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return [t[: o[longest - 1][1]] if len(o) > longest else t for t, o in zip(texts, offsets, strict=True)]
 
@@ -221,7 +219,7 @@ def _cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int)
 def _columns(
     tokenizer: PreTrainedTokenizerBase, encoded: BatchEncoding, answers: Sequence[Sequence[Answer]] | None
 ) -> dict[str, list[Any]]:
-    """Give the columns of a few rows; see `tokenize_questions`."""
+    """Return the columns of `tokenize_questions` for a few rows."""
     columns: dict[str, list[Any]] = {k: encoded[k] for k in ("input_ids", "token_type_ids") if k in encoded}
     columns = {name: [np.array(ids, dtype=np.int32) for ids in values] for name, values in columns.items()}
     windows = range(len(encoded["input_ids"]))
@@ -239,7 +237,7 @@ def _columns(
 
 
 def _of_context(encoded: BatchEncoding, window: int, context: int) -> NDArray[np.int32]:
-    """Give first and last character, `(tokens, 2)`, end exclusive, of the tokens of the context; 0 for all others."""
+    """Return first and last character, end exclusive, of each token of the context, 0 for others: `(tokens, 2)`."""
     sequence = np.array([-1 if s is None else s for s in encoded.sequence_ids(window)])
     offsets = np.array(encoded["offset_mapping"][window], dtype=np.int32).reshape(-1, 2)
     offsets[sequence != context] = 0
@@ -247,20 +245,20 @@ def _of_context(encoded: BatchEncoding, window: int, context: int) -> NDArray[np
 
 
 def _no_answer(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> int:
-    """Find the token that stands for "no answer": the one that a classifier reads, or the first."""
+    """Find the token that means "no answer": the one that a classifier reads, or the first."""
     known = [special for special in (tokenizer.cls_token_id, tokenizer.bos_token_id) if special in ids]
     return ids.index(known[0]) if known else 0
 
 
 def answer_tokens(offsets: NDArray[np.int32], answers: Sequence[Answer]) -> tuple[int, int]:
-    """Find the tokens of the first answer that a window holds whole, by the numbers of its characters.
+    """Find the tokens of the first answer that a window holds as a whole.
 
     Args:
-        offsets: first and last character of each token, end exclusive, `(tokens, 2)`; equal for tokens of no context.
-        answers: in the order in which they are tried.
+        offsets: First and last character of each token, end exclusive, `(tokens, 2)`; equal outside the context.
+        answers: Tried in this order.
 
     Returns:
-        First and last token, end exclusive; `(0, 0)` where the window holds no answer.
+        First and last token, end exclusive; `(0, 0)` if the window holds no answer.
     """
     inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
     for start, end in (answer.span for answer in answers):
@@ -272,13 +270,7 @@ def answer_tokens(offsets: NDArray[np.int32], answers: Sequence[Answer]) -> tupl
 
 
 class QuestionRows(TextRows):
-    """Tokenized windows, and the texts that they come from.
-
-    Args:
-        columns: see `tokenize_questions`.
-        questions, contexts: one text per row.
-        answers: of each row; `None` where they are not known.
-    """
+    """Tokenized windows, and the texts that they come from; the arguments are those of `tokenize_questions`."""
 
     def __init__(
         self,
@@ -304,20 +296,20 @@ class QuestionCollator(TextCollator):
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         inputs, _ = super().__call__(rows)
-        padding = inputs["attention_mask"].argmax(1)  # before the first token, where padding stands on the left
+        padding = inputs["attention_mask"].argmax(1)  # the number of pads on the left
         inputs["no_answer"] = inputs["no_answer"] + padding
         if "first" not in inputs:
             return inputs, torch.empty(len(rows), 0)
-        # not among the inputs: an encoder-decoder would take them for what its decoder is to write
+        # not among the inputs, where an encoder-decoder would take them for the text to write
         return inputs, torch.stack([inputs.pop("first"), inputs.pop("last")], 1) + padding[:, None]
 
 
 def show_questions(
     dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
 ) -> Table:
-    """Give rows of question, the context that the window holds, its answer and, where there is one, the predicted one.
+    """Return rows of question, the window's part of the context, its answer and, if there is one, the prediction.
 
-    `found` says whether the window holds the answer, and `start/end` its tokens, end exclusive.
+    `found` says whether the window holds the answer, and `start/end` are the answer's tokens, end exclusive.
     """
     rows: QuestionRows = dl.dataset
     table: Table = []

@@ -1,4 +1,4 @@
-"""Choose the best spans of a context by the scores that a model gives to their starts and ends."""
+"""Choose the best spans of a context by a model's scores for starts and ends."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,10 @@ class SpanRules:
     """What counts as an answer.
 
     Args:
-        n_best: spans to keep of each window and of each question.
-        max_answer_length: longest answer in tokens.
-        no_answer: whether a question may have no answer; `auto`: as in the training rows.
-        no_answer_threshold: "no answer" is taken when its score is above that of the best span by more than this.
+        n_best: Spans to keep of each window, and of each question.
+        max_answer_length: Longest answer in tokens.
+        no_answer: Whether a question may have no answer; `auto`: as in the training rows.
+        no_answer_threshold: "No answer" wins if its score exceeds that of the best span by more than this.
     """
 
     n_best: int = 20
@@ -31,7 +31,7 @@ class SpanRules:
 
 
 class Span(NamedTuple):
-    """Characters of a context, end exclusive, and the sum of the scores of their start and end."""
+    """Characters of a context, end exclusive, and the sum of the scores of start and end."""
 
     score: float
     start: int
@@ -43,11 +43,11 @@ class AnswerWindow:
     """What a model finds in one window of a context.
 
     Args:
-        row: number of the row that the window comes from.
-        context: the whole of it.
-        spans: the best ones, best first; none where the window holds no context.
-        no_answer_score: what it gives to "no answer".
-        threshold: by how much that must be above a span's score; infinite where every question has an answer.
+        row: Number of the row that the window comes from.
+        context: The whole context.
+        spans: The best spans, best first; empty if the window holds no context.
+        no_answer_score: The score of "no answer".
+        threshold: By how much that must exceed a span's score; infinite if every question has an answer.
     """
 
     row: int
@@ -68,26 +68,26 @@ class AnswerWindow:
 
     @property
     def margin(self) -> float:
-        """What a span must reach to be preferred to "no answer"."""
+        """The score that a span must reach to win over "no answer"."""
         return self.no_answer_score - self.threshold
 
 
 def find_spans(logits: torch.Tensor, inputs: Inputs, contexts: Sequence[str], rules: SpanRules) -> list[AnswerWindow]:
-    """Find the best spans in each window of a batch, without ever keeping its logits.
+    """Find the best spans in each window of a batch, so that its logits need not be kept.
 
     All spans of up to `max_answer_length` tokens are compared, not only those of the best starts and ends.
 
     Args:
-        logits: of start and end, `(batch, sequence, 2)`.
-        inputs: the batch; see `tokenize_questions`.
-        contexts: of all rows, by their numbers.
-        rules: what counts as an answer.
+        logits: Of start and end, `(batch, sequence, 2)`.
+        inputs: The batch; see `tokenize_questions`.
+        contexts: The contexts of all rows, by number.
+        rules: What counts as an answer.
     """
     logits = logits.detach().float()
-    outside = inputs["char_end"] <= inputs["char_start"]  # question, special and pad tokens, window by window
+    outside = inputs["char_end"] <= inputs["char_start"]  # question, special and pad tokens
     starts, ends = logits.masked_fill(outside[..., None], NEVER).unbind(-1)
     longest = min(rules.max_answer_length, ends.shape[1])
-    # (batch, sequence, length): a span is its start and its length, so none ends before it starts
+    # (batch, sequence, length): by start and length, so that no span ends before it starts
     scores = starts[..., None] + pad(ends, (0, longest - 1), value=NEVER).unfold(1, longest, 1)
     best, places = scores.flatten(1).topk(min(rules.n_best, scores[0].numel()))
     first = places // longest
@@ -105,7 +105,7 @@ def find_spans(logits: torch.Tensor, inputs: Inputs, contexts: Sequence[str], ru
 
 
 def _trimmed(found: Iterable[tuple[float, int, int]], context: str) -> list[Span]:
-    """Take white space off spans: byte-level tokens hold the space before a word."""
+    """Strip white space off spans: byte-level tokens include the space before a word."""
     spans = []
     for score, start, end in found:
         text = context[start:end]
@@ -116,15 +116,15 @@ def _trimmed(found: Iterable[tuple[float, int, int]], context: str) -> list[Span
 
 
 def rank_answers(windows: Sequence[AnswerWindow], n: int) -> list[dict[str, Any]]:
-    """Give the best answers of a question over all its windows, best first.
+    """Return the best answers to a question over all its windows, best first.
 
     Args:
-        windows: all of one row.
-        n: answers at the most, "no answer" among them where it is allowed.
+        windows: All windows of one row.
+        n: Number of answers at most, "no answer" included where it is allowed.
 
     Returns:
-        `answer`, `start`, `end` (characters of the context, end exclusive) and `score`, its probability among the `n`
-        best; `None` but for the score where there is no answer. At least one.
+        At least one dict: `answer`, `start`, `end` (characters of the context, end exclusive), and `score`, the
+        probability among the `n` best. For "no answer", all but the score are `None`.
     """
     best: dict[tuple[int | None, int | None], float] = {}
     for span in (span for window in windows for span in window.spans):
@@ -136,13 +136,8 @@ def rank_answers(windows: Sequence[AnswerWindow], n: int) -> list[dict[str, Any]
     ranked = sorted(best.items(), key=lambda each: -each[1])[:n]
     top = ranked[0][1]
     weights = [math.exp(score - top) if score > NEVER else 1.0 for _, score in ranked]
-    context = windows[0].context
+    context, total = windows[0].context, sum(weights)
     return [
-        {
-            "answer": None if start is None else context[start:end],
-            "start": start,
-            "end": end,
-            "score": weight / sum(weights),
-        }
-        for ((start, end), _), weight in zip(ranked, weights, strict=True)
+        {"answer": None if start is None else context[start:end], "start": start, "end": end, "score": w / total}
+        for ((start, end), _), w in zip(ranked, weights, strict=True)
     ]

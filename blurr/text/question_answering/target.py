@@ -1,9 +1,10 @@
-"""Spans of a context as what a task learns to give: the answer to a question, or that there is none."""
+"""Answers as a target: spans of a context, or "no answer" by a threshold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+import torch
 from datasets import DatasetDict
 from fastai.callback.core import Callback
 from fastai.learner import Learner
@@ -16,14 +17,15 @@ from blurr.loading.rows import Inputs, Table
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import logits_of
 from blurr.targets.base import Target
+from blurr.targets.labels import LabelThreshold
 from blurr.text.question_answering.metrics import AnswerF1, ExactMatch
-from blurr.text.question_answering.no_answer import NoAnswerThreshold
 from blurr.text.question_answering.rows import QuestionRows, check_answers
 from blurr.text.question_answering.spans import AnswerWindow, SpanRules, find_spans, rank_answers
 from blurr.training.inference import Result, as_items, infer_windows
 
-SHOWN = 4  # answers that stand beside the best one in the described rows
-TUNE = Splits(by="random", valid=0.1)  # the training rows on which a threshold is searched
+KEY = "no_answer_threshold"  # in the model's config, which save_pretrained writes and an export holds
+SHOWN = 4  # further answers in the description of a row
+TUNE = Splits(by="random", valid=0.1)  # the training rows that a threshold is searched on
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Answers(Target):
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
         check_answers(raw)
-        return {"num_labels": 2}  # start and end, whatever the checkpoint has told apart before
+        return {"num_labels": 2}  # start and end, whatever the head of the checkpoint was for
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         rows: QuestionRows = learner.dl.dataset
@@ -98,15 +100,15 @@ def blurr_predict_answers(
     """Answer one question or many.
 
     Args:
-        learn: a learner for question answering.
-        items: a dict with `question` and `context`, a tuple of the two; or a list, DataFrame, Dataset of them.
-        top_k: how many answers to give.
-        bs: windows in a batch.
-        rules: change the learner's `SpanRules`, such as `no_answer_threshold` or `max_answer_length`.
+        learn: A learner for question answering.
+        items: A dict with `question` and `context`, a tuple of the two; or a list, DataFrame or Dataset of these.
+        top_k: Number of answers to return.
+        bs: Windows in a batch.
+        rules: Change the learner's `SpanRules`, such as `no_answer_threshold` or `max_answer_length`.
 
     Returns:
-        One dict per item: `answer`, `start`, `end` and `score`; `context[start:end]` is the answer, and all but the
-        score are `None` where there is none. With `top_k` above 1 also `answers`, a list of such dicts, best first.
+        One dict per item: `answer`, `start`, `end` and `score`; the answer is `context[start:end]`, and all but the
+        score are `None` for "no answer". With `top_k` above 1 also `answers`, a list of such dicts, best first.
     """
     rows = [as_question(item) for item in as_items(items)]
     contexts = [row["context"] for row in rows]
@@ -121,12 +123,90 @@ def blurr_predict_answers(
 
 
 def as_question(item: Any) -> dict[str, Any]:
-    """Make a row of a dict or a tuple of question and context.
+    """Make a row from a dict or a tuple of question and context.
 
     Raises:
-        InputError: it lacks one of the two.
+        InputError: One of the two is missing.
     """
     row = dict(zip(("question", "context"), item, strict=False)) if isinstance(item, tuple) else item
     if not isinstance(row, Mapping) or not all(isinstance(row.get(key), str) for key in ("question", "context")):
         raise InputError(f"An item to predict on needs a question and a context; this one is {item!r}.")
     return dict(row)
+
+
+# -- the threshold of "no answer"
+
+
+def no_answer_threshold_of(config: Any) -> float:
+    """Return the threshold in a model's config, 0 if there is none."""
+    value: float = vars(config).get(KEY, 0.0)
+    return value
+
+
+def best_no_answer_threshold(gaps: Sequence[float], answered: Sequence[float], empty: Sequence[float]) -> float:
+    """Find the threshold with the highest score, as the official script of SQuAD 2.0 does.
+
+    Sorted by gap, the questions answered at any threshold are the first k, so one running sum gives the score of every
+    possible threshold. Ties go to the first.
+
+    Args:
+        gaps: For each question, the score of "no answer" minus that of the best span.
+        answered: The score of answering with the best span, 0 to 1.
+        empty: The score of "no answer", 0 or 1.
+
+    Returns:
+        The midpoint between the last answered gap and the next.
+    """
+    order = sorted(range(len(gaps)), key=gaps.__getitem__)
+    ends = [gaps[order[0]] - 1, *(gaps[i] for i in order), gaps[order[-1]] + 1]
+    total = best = sum(empty)
+    found = 0
+    for k, i in enumerate(order, start=1):
+        total += answered[i] - empty[i]
+        if total > best and ends[k + 1] > ends[k]:  # no threshold separates equal gaps
+            best, found = total, k
+    return (ends[found] + ends[found + 1]) / 2
+
+
+class NoAnswerThreshold(LabelThreshold):
+    """Keep the threshold of "no answer" in the model's config and in the learner's rules; search it by F1."""
+
+    start = 0.0
+
+    def current(self) -> float:
+        return no_answer_threshold_of(self.model.hf_model.config)
+
+    def _found(self) -> float:
+        dl = self.dls.loaders[-1]
+        rules = replace(self.learn.spans, no_answer=True, no_answer_threshold=0.0)
+        windows: list[AnswerWindow] = []
+        was_training = self.model.training
+        self.model.eval()
+        with torch.inference_mode():
+            for x, *_ in dl:
+                windows += find_spans(logits_of(self.model(x)), x, dl.dataset.contexts, rules)
+        self.model.train(was_training)
+        return best_no_answer_threshold(*_scores(windows, dl.dataset.answers))
+
+    def _keep(self, value: float) -> None:
+        setattr(self.model.hf_model.config, KEY, value)
+        self.learn.spans = replace(self.learn.spans, no_answer_threshold=value)
+
+
+def _scores(
+    windows: Sequence[AnswerWindow], answers: Sequence[Sequence[Any]]
+) -> tuple[list[float], list[float], list[float]]:
+    """Return the arguments of `best_no_answer_threshold`."""
+    by_question: dict[int, list[AnswerWindow]] = {}
+    for window in windows:
+        by_question.setdefault(window.row, []).append(window)
+    gaps: list[float] = []
+    answered: list[float] = []
+    empty: list[float] = []
+    for row, found in by_question.items():
+        best = max(found, key=lambda window: window.score)
+        true = [answer.text for answer in answers[row]]
+        gaps.append(min(window.no_answer_score for window in found) - best.score)
+        answered.append(AnswerF1.best_match(best.text, true))
+        empty.append(AnswerF1.best_match("", true))
+    return gaps, answered, empty

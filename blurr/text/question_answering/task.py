@@ -1,4 +1,4 @@
-"""Extractive question answering: the part of a text that answers a question about it, or that there is none."""
+"""Extractive question answering: find the span of a text that answers a question, or that none does."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,6 @@ from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data
 from blurr.text.inputs import TEXT, TextInputs
 from blurr.text.lengths import check_source
-from blurr.text.question_answering.no_answer import no_answer_threshold_of
 from blurr.text.question_answering.rows import (
     WINDOW,
     QuestionCollator,
@@ -32,7 +31,7 @@ from blurr.text.question_answering.rows import (
 )
 from blurr.text.question_answering.samples import questions
 from blurr.text.question_answering.spans import SpanRules, find_spans, rank_answers
-from blurr.text.question_answering.target import Answers, as_question
+from blurr.text.question_answering.target import Answers, as_question, no_answer_threshold_of
 from blurr.text.special_tokens import SpecialTokens
 from blurr.training.inference import Result
 from blurr.training.learner import Blearner
@@ -42,13 +41,13 @@ class BlearnerForQuestionAnswering(Blearner):
     """A `Blearner` for extractive question answering; `from_data` makes one from rows in one line.
 
     Args:
-        spans: what counts as an answer; `None` takes the threshold of "no answer" that the model's config holds.
+        spans: What counts as an answer; `None` takes the threshold of "no answer" in the model's config.
         loss_func: `None` takes the mean of the cross-entropies of start and end, as the models themselves do.
-        args, kwargs: as for `Blearner`.
+        args, kwargs: As for `Blearner`.
     """
 
     def __init__(self, *args: Any, spans: SpanRules | None = None, loss_func: Any = None, **kwargs: Any) -> None:
-        self.spans = spans or SpanRules()  # before the callbacks are made, one of which may set its threshold
+        self.spans = spans or SpanRules()  # before the callbacks are made: one of them sets its threshold
         super().__init__(*args, loss_func=loss_func or CrossEntropyLossFlat(axis=1), **kwargs)
         if spans is None:
             stored = no_answer_threshold_of(self.model.hf_model.config)
@@ -58,19 +57,19 @@ class BlearnerForQuestionAnswering(Blearner):
             self.spans = replace(self.spans, no_answer=isinstance(rows, QuestionRows) and rows.has_unanswerable)
 
     def blurr_predict_answers(self, question_contexts: Any, **options: Any) -> list[Result]:
-        """Answer one question or many; see `blurr.text.question_answering.target.blurr_predict_answers`."""
+        """Answer one question or many; see `target.blurr_predict_answers`."""
         return self.predict(question_contexts, **options)
 
     def show_results(
         self, ds_idx: int = 1, dl: RowsDL | None = None, max_n: int = 6, show: bool = True, **options: Any
     ) -> Any:
-        """Show windows of the first batch beside the best answer that each of them holds; see `RowsDL.show_results`."""
+        """Show windows of the first batch beside their best answers; see `RowsDL.show_results`."""
         dl = self.dls[ds_idx] if dl is None else dl
         batch = dl.one_batch()
         return dl.show_results(batch, self._answers(batch, dl.dataset.contexts), max_n=max_n, show=show, **options)
 
     def _answers(self, batch: Batch, contexts: Sequence[str]) -> list[str | None]:
-        """Return the best answer that each window of a batch holds; `None` for "no answer"."""
+        """Return the best answer in each window of a batch; `None` for "no answer"."""
         was_training = self.model.training
         self.model.eval()
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
@@ -116,10 +115,10 @@ class QuestionAnswering(Task):
     """Find the answer to a question in a text; the rules of answers are those of `question_answering.target.Answers`.
 
     Args:
-        max_length: longest window in tokens, question included; `None` takes the model's limit.
-        stride: tokens of the context that neighbouring windows share; at most half of a window.
-        max_question_length: what is longer, in tokens, loses its end; a question takes a third of a window at most.
-        special_tokens: What a special token written in a text is: see `special_tokens.reader_of`.
+        max_length: Longest window in tokens, question included; `None` takes the model's limit.
+        stride: Tokens of the context that neighbouring windows share; at most half of a window.
+        max_question_length: Longer questions, in tokens, lose their end; a question takes at most a third of a window.
+        special_tokens: See `tokenize_texts`.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -156,7 +155,7 @@ class QuestionAnswering(Task):
 
     def corpus(self, raw: RawData) -> Iterator[str]:
         for role in ("question", "context"):
-            yield from dict.fromkeys(raw.train[role][:])  # a context stands in the rows of all its questions
+            yield from dict.fromkeys(raw.train[role][:])  # the rows of all questions to a context repeat it
 
     def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         return tokenize_questions(
@@ -175,11 +174,7 @@ class QuestionAnswering(Task):
         return QuestionRows(columns, rows["question"], rows["context"], answers)
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
-        return QuestionCollator(
-            hf.tokenizer.pad_token_id,
-            padding_side=hf.tokenizer.padding_side,
-            pad_to_multiple_of=loader.pad_to_multiple_of,
-        )
+        return QuestionCollator.of(hf.tokenizer, pad_to_multiple_of=loader.pad_to_multiple_of)
 
     def row_of(self, item: Any) -> dict[str, Any]:
         return as_question(item)
