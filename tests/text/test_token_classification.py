@@ -205,7 +205,7 @@ def test_b3_nothing_is_lost_reordered_or_counted_twice(tokenizer, max_length, st
         assert decided(windows, row) == list(range(len(words)))
     tags = [[NAMES[1 + i % 4] for i in range(len(words))] for words in texts]
     for labeling in ("first", "same", "bi"):
-        columns = TokenClassification(labeling=labeling, max_length=max_length, stride=stride).tokenize(
+        columns = TokenClassification(labeling=labeling, max_length=max_length, stride=stride).encode(
             {"tokens": texts, "labels": tags}, objects(tokenizer)
         )
         found: list[list[str]] = [[] for _ in texts]

@@ -1,4 +1,4 @@
-"""Predict the labels of words, and put labelled words together into entities."""
+"""Predict the labels of words, and join labelled words into entities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ Aggregation = Literal["token", "simple", "first", "max", "average"]
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """What a model says of a token of a word.
+    """A token of a word, with a model's probabilities.
 
     Attributes:
-        word: number of its word.
-        span: its place in the word, in characters.
-        probs: of each label, `(labels,)`.
+        word: Number of its word.
+        span: Its characters in the word.
+        probs: Of each label, `(labels,)`.
     """
 
     word: int
@@ -48,8 +48,8 @@ class BlearnerForTokens(Blearner):
     """A `Blearner` that labels words.
 
     Args:
-        labeling: which tokens of a word its training has labelled; prediction listens to these alone.
-        args, options: as for `Blearner`.
+        labeling: Which tokens of a word had labels in training; predictions use these alone.
+        args, options: As for `Blearner`.
     """
 
     def __init__(self, *args: Any, labeling: Labeling = "first", **options: Any) -> None:
@@ -57,7 +57,7 @@ class BlearnerForTokens(Blearner):
         super().__init__(*args, **options)
 
     def blurr_predict_tokens(self, items: Any, **options: Any) -> list[list[Result]]:
-        """Find the entities of one item or many; see `blurr.text.token_classification.learner.blurr_predict_tokens`."""
+        """Find the entities of one item or many; see the function `blurr_predict_tokens`."""
         return self.predict(items, **options)
 
     @property
@@ -65,7 +65,7 @@ class BlearnerForTokens(Blearner):
         """The scores of each type of entity in the last validation, as a table.
 
         Raises:
-            InputError: there was no validation, or no metric of seqeval in it.
+            InputError: There was no validation, or no metric of seqeval in it.
         """
         for metric in self.metrics:
             if isinstance(metric, StreamedMetric) and isinstance(metric.metric, Seqeval) and metric.metric.true:
@@ -84,26 +84,23 @@ def blurr_predict_tokens(
 ) -> list[list[Result]]:
     """Find the entities of one item or many.
 
-    Words are what they were in training: those of a list of words, or those that `read_words` finds in a text. Where
-    training labelled the first token of a word alone, the others have learnt nothing, and are not asked.
-
     Args:
-        learn: a learner for token classification.
-        items: a text, a tuple of words, or a dict of either under `tokens`; or a list, DataFrame, Series or Dataset of
-            texts or lists of words. A list of words alone would be several texts: put it into a list.
-        aggregation_strategy: `token` gives each labelled token for itself; `simple` joins neighbouring tokens of one
-            entity; the others first find one label for each word: that of its `first` token, that of the token whose
-            label is surest (`max`), or that of the `average` of its tokens.
-        labeling: which tokens of a word training has labelled.
-        non_entity_label: label of the words outside entities; these are left out.
-        bs: rows in a batch.
+        learn: A learner for token classification.
+        items: A text, a tuple of words, or a dict with either under `tokens`; or a list, DataFrame, Series or Dataset
+            of texts or lists of words. A single list of words must stand in a list: else its words are texts.
+        aggregation_strategy: `token` returns each labelled token; `simple` joins neighbouring tokens of one entity; the
+            others first choose one label per word: that of its `first` token, of its surest token (`max`), or of the
+            `average` of its tokens.
+        labeling: Which tokens of a word had labels in training; with `first`, the others are ignored.
+        non_entity_label: The label of words outside entities, which are left out.
+        bs: Rows in a batch.
 
     Returns:
-        A list of dicts per item. `entity_group` (`entity` for `token`), `score`, `word`, `start`, `end`: the text from
-        `start` to `end` is `word`; the text of a list of words is the words joined by spaces.
+        A list of dicts per item: `entity_group` (`entity` for `token`), `score`, `word`, `start`, `end`. `word` is the
+        text from `start` to `end`; the text of a list of words is the words joined by spaces.
 
     Raises:
-        InputError: the aggregation strategy is unknown.
+        InputError: The aggregation strategy is unknown.
     """
     if aggregation_strategy not in get_args(Aggregation):
         raise InputError(
@@ -127,7 +124,7 @@ def blurr_predict_tokens(
 
 
 def _scored_tokens(x: Inputs, probs: NDArray[np.float32]) -> list[list[ScoredToken]]:
-    """Give, for each window, the tokens of the words that it decides; `probs` is `(batch, sequence, labels)`."""
+    """Return, for each window, the tokens of the words that it decides; `probs` is `(batch, sequence, labels)`."""
     numbers, starts, ends = (x[name].cpu().numpy() for name in ("word_numbers", "starts", "ends"))
     return [
         [
@@ -141,7 +138,7 @@ def _scored_tokens(x: Inputs, probs: NDArray[np.float32]) -> list[list[ScoredTok
 def aggregate(
     tokens: Sequence[ScoredToken], text: Words, names: Sequence[str], *, strategy: Aggregation, labeling: Labeling
 ) -> list[Labelled]:
-    """Label tokens (`token`, `simple`) or words, in the order of the text; see `blurr_predict_tokens`."""
+    """Label tokens (`token`, `simple`) or words, in text order; see `blurr_predict_tokens`."""
     units: list[Labelled] = []
     for word, group in groupby(tokens, key=lambda token: token.word):
         pieces, span = list(group), text.spans[word]
@@ -170,7 +167,7 @@ def _labelled(span: Span, probs: NDArray[np.float32], names: Sequence[str]) -> L
 
 
 def _continued(unit: Labelled) -> Labelled:
-    """Say of a later token of a word that it is inside an entity: no entity begins in the middle of a word."""
+    """Put a later token of a word inside its entity: no entity begins in the middle of a word."""
     return Labelled(unit.span, inside_of(unit.label), unit.score)
 
 
@@ -183,7 +180,7 @@ def _each(text: Words, units: Sequence[Labelled], non_entity_label: str) -> list
 
 
 def _groups(text: Words, units: Sequence[Labelled], non_entity_label: str) -> list[Result]:
-    """Join neighbours of one entity, as the metrics do; the score is the mean of theirs."""
+    """Join neighbours of one entity, as the metrics do; the score is their mean."""
     labels = [OUTSIDE if unit.label == non_entity_label else unit.label for unit in units]
     groups = []
     for kind, first, last in entities(labels):

@@ -1,4 +1,4 @@
-"""Metrics of labelled words, by seqeval: whole entities count, not words."""
+"""Metrics of labelled words by seqeval, which counts whole entities."""
 
 import re
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ class WordLabels:
     """Labels of words that follow each other in a document.
 
     Attributes:
-        document: number of the document.
-        start: place of the first of the words in it.
-        labels: a label per word.
+        document: Number of the document.
+        start: Position of the first of these words in it.
+        labels: A label per word.
     """
 
     document: int
@@ -37,18 +37,17 @@ class WordLabels:
 
 
 class Seqeval:
-    """Score predicted entities against true ones: an entity is right when its type and both its ends are.
+    """Score predicted entities against true ones: type and both ends must match.
 
-    `update` takes a list of `WordLabels` each of predictions and of targets, in any order; `compute` puts the words of
-    a document together again, so that an entity counts once however its document was cut. Labels are of the schemes
-    IO, IOB1, IOB2, IOBES and BILOU, with types or without; of labels without a prefix, neighbours of the same name are
-    one entity. See `check_tags` for what is refused.
+    `update` takes lists of `WordLabels` in any order; `compute` joins the windows of each document, so that an entity
+    counts once. Labels follow IO, IOB1, IOB2, IOBES or BILOU, with types or without; of labels without a prefix,
+    neighbours of the same name are one entity. See `check_tags` for what is refused.
 
     Args:
-        score: `precision` (share of the predicted entities that are right), `recall` (share of the true entities that
-            are found), `f1` (their harmonic mean), or `accuracy` (share of the words whose label is right).
+        score: `precision` (share of predicted entities that are right), `recall` (share of true entities found), `f1`
+            (their harmonic mean), or `accuracy` (share of words with the right label).
         average: `micro` over all entities, `macro` over the types, or `weighted` by the types' number of entities;
-            means nothing to accuracy.
+            ignored by `accuracy`.
     """
 
     reads: ClassVar[str] = "words"
@@ -76,12 +75,12 @@ class Seqeval:
         return float(SCORES[self.score](*chunks, average=self.average, zero_division=0))
 
     def report(self) -> str:
-        """Give the precision, recall, F1 and number of true entities of each type, as a table."""
+        """Return precision, recall, F1 and number of true entities of each type, as a table."""
         return entity_report(documents(self.true), documents(self.predicted))
 
 
 def documents(parts: Sequence[WordLabels]) -> list[list[str]]:
-    """Put the labels of each document together, in the order of its words."""
+    """Join the labels of each document, in the order of its words."""
     whole: dict[int, list[str]] = {}
     for part in sorted(parts, key=lambda part: (part.document, part.start)):
         whole.setdefault(part.document, []).extend(part.labels)
@@ -89,7 +88,7 @@ def documents(parts: Sequence[WordLabels]) -> list[list[str]]:
 
 
 def entity_report(true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> str:
-    """Give the precision, recall, F1 and number of true entities of each type, as a table; a list of labels each."""
+    """Return the table of `Seqeval.report`; each document is a list of labels."""
     chunks = [[iobes(labels) for labels in part] for part in (true, predicted)]
     if not any(get_entities(labels) for part in chunks for labels in part):
         return "There are no entities, neither true nor predicted.\n"
@@ -97,12 +96,12 @@ def entity_report(true: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
 
 
 def entities(labels: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Find the entities: type, first and last word, as the metrics count them."""
+    """Return type, first and last word of each entity, as the metrics count them."""
     return [(str(kind), int(first), int(last)) for kind, first, last in get_entities(iobes(labels))]
 
 
 def iobes(labels: Sequence[str]) -> list[str]:
-    """Write labels in the prefixes that seqeval knows; a name without one is the inside of an entity."""
+    """Write labels with the prefixes that seqeval knows; a name without one is inside an entity."""
     return [_iobes(label) for label in labels]
 
 
@@ -117,14 +116,14 @@ def _iobes(label: str) -> str:
 
 
 def inside_of(label: str) -> str:
-    """Return the label of what follows the beginning of an entity: `I-PER` for `B-PER`, `I` for `B`."""
+    """Return the label of the words after the first of an entity: `I-PER` for `B-PER`, `I` for `B`."""
     if PREFIXED.fullmatch(label):
         return f"I{label[1:]}" if label[0] == "B" else label
     return f"{label[:-1]}I" if SUFFIXED.fullmatch(label) and label[-1] == "B" else label
 
 
 def check_tags(names: Sequence[str]) -> None:
-    """Refuse tags of which nobody could tell which entities they mean, so that scores would be of something else.
+    """Refuse ambiguous tags, whose scores would mean something else.
 
     Raises:
         InputError: The tags are numbers, the outside tag is not `O`, prefixes are small letters, or styles are mixed.

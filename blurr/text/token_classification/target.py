@@ -1,4 +1,4 @@
-"""Tags of words as what a task learns to give."""
+"""Tags of words as a target."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,25 +86,25 @@ class Tags(Target):
 def labels_of_words(
     ids: torch.Tensor, word_numbers: torch.Tensor, rows: Sequence[int], names: Sequence[str]
 ) -> list[WordLabels]:
-    """Name the label of each word, by its first token.
+    """Return the label of each word, by its first token.
 
     Args:
-        ids: of the labels of tokens, `(batch, sequence)`.
-        word_numbers: of the tokens, from 1; 0 is no word. `(batch, sequence)`.
-        rows: for each window the row that it is of.
-        names: of the labels.
+        ids: Label ids of the tokens, `(batch, sequence)`.
+        word_numbers: Words of the tokens, counted from 1; 0 for tokens of no word. `(batch, sequence)`.
+        rows: The row of each window.
+        names: Names of the labels.
     """
-    found = []
-    for row, marks, numbers, labels in zip(rows, word_starts(word_numbers), word_numbers, ids, strict=True):
-        found.append(WordLabels(row, int(numbers[marks][0]) - 1, [names[label] for label in labels[marks].tolist()]))
-    return found
+    return [
+        WordLabels(row, int(numbers[marks][0]) - 1, [names[label] for label in labels[marks].tolist()])
+        for row, marks, numbers, labels in zip(rows, word_starts(word_numbers), word_numbers, ids, strict=True)
+    ]
 
 
 def check_words(tokens: Sequence[Any], labels: Sequence[Any], where: str) -> None:
     """Refuse rows that are not lists of words with a label for each word.
 
     Raises:
-        InputError: names the first such row.
+        InputError: Names the first such row.
     """
     for number, (words, tags) in enumerate(zip(tokens, labels, strict=True), start=1):
         if not isinstance(words, list) or not isinstance(tags, list):

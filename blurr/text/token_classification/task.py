@@ -26,7 +26,6 @@ from blurr.text.token_classification.target import Tags, check_words
 from blurr.text.token_classification.words import (
     Labeling,
     WordIdsFunc,
-    WordWindow,
     align_labels,
     read_words,
     show_words,
@@ -76,13 +75,13 @@ class TokenClassification(Task):
     """Label words; the settings of labels and loss are those of `token_classification.target.Tags`.
 
     Args:
-        labeling: which tokens of a word learn its label: the `first`; all (`same`); or all, the later ones that of
-            the inside of the entity (`bi`). Words are scored by their first token.
-        max_length: longest window in tokens; `None` takes the model's limit. Longer rows become several windows.
-        stride: words that neighbouring windows share, for context; each word is learnt and scored once.
-        slow_word_ids_func: `(tokenizer, i, encoding) -> word number, or None, of each token` for a tokenizer that
-            cannot tell them.
-        special_tokens: What a special token written in a text is: see `special_tokens.reader_of`.
+        labeling: Which tokens of a word learn its label: the `first`, or all of them, where later ones learn the `same`
+            label, or the label inside the entity (`bi`). Words are scored by their first token.
+        max_length: Longest window in tokens; `None` takes the model's limit. Longer rows become several windows.
+        stride: Words that neighbouring windows share for context; each word is learnt and scored once.
+        slow_word_ids_func: For a slow tokenizer: `(tokenizer, i, encoding)` to the word number, or `None`, of each
+            token of row `i`.
+        special_tokens: See `tokenize_texts`.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -117,7 +116,7 @@ class TokenClassification(Task):
         return (" ".join(words) for words in raw.train["tokens"][:])
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
-        # always on the right: labels stand at the places of their tokens
+        # pads on the right, whatever the tokenizer says: labels are padded there, and must stay beside their tokens
         return TextCollator(hf.tokenizer.pad_token_id, pad_to_multiple_of=loader.pad_to_multiple_of)
 
     def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
@@ -139,14 +138,8 @@ class TokenClassification(Task):
         if "labels" in rows:
             align = partial(align_labels, names=hf.label_names, labeling=self.labeling)
             return {**columns, "labels": [align(window.words, rows["labels"][window.row]) for window in windows]}
-        return {**columns, **_places(windows)}
+        starts, ends = ([[span[end] for span in window.spans] for window in windows] for end in (0, 1))
+        return {**columns, "starts": starts, "ends": ends}
 
     def row_of(self, item: Any) -> dict[str, Any]:
         return {"tokens": read_words(item).words}
-
-
-def _places(windows: Sequence[WordWindow]) -> dict[str, list[Any]]:
-    return {
-        "starts": [[start for start, _ in window.spans] for window in windows],
-        "ends": [[end for _, end in window.spans] for window in windows],
-    }

@@ -1,4 +1,4 @@
-"""Turn lists of words into windows of tokens that never cut a word, label the tokens, and show the words again."""
+"""Turn lists of words into windows of tokens without cutting a word, label the tokens, and show the words again."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +21,13 @@ WordIds = Sequence[int | None]
 WordIdsFunc = Callable[[PreTrainedTokenizerBase, int, BatchEncoding], WordIds]
 Span = tuple[int, int]
 
-# Words as most corpora cut them: addresses, names with @ or #, words with signs inside, and single signs.
+# Words as most corpora cut them: URLs, names with @ or #, words with punctuation inside, and single punctuation marks.
 WORD = re.compile(r"https?://\S+|[@#]?\w+(?:[-'’.,:/&]\w+)*|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class Words:
-    """A text and where its words are: `text[start:end]` is the word of the span `(start, end)`."""
+    """A text with the spans of its words: `text[start:end]`."""
 
     text: str
     spans: list[Span]
@@ -41,11 +41,11 @@ def read_words(item: Any) -> Words:
     """Find the words of an item to predict on.
 
     Args:
-        item: a text, a list or tuple of words, or a dict with one of these under `tokens` or `text`. Words of a list
+        item: A text, a list or tuple of words, or a dict with one of these under `tokens` or `text`. Words of a list
             are joined by spaces.
 
     Raises:
-        InputError: the item is none of these.
+        InputError: The item is none of these.
     """
     if isinstance(item, Mapping):
         known = [item[key] for key in ("tokens", "text") if item.get(key) is not None]
@@ -66,7 +66,7 @@ def read_words(item: Any) -> Words:
 
 @dataclass(frozen=True)
 class Piece:
-    """A token of a word; `span` is its place in the word, in characters."""
+    """A token of a word; `span` are its characters in the word."""
 
     id: int
     span: Span
@@ -74,14 +74,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class WordWindow:
-    """Tokens of neighbouring words of one row, special tokens around them.
+    """Tokens of neighbouring words of one row, with special tokens around them.
 
     Attributes:
-        row: number of the row.
-        ids: the tokens.
-        words: for each token the number of its word in the row; `None` for special tokens, and for words that are
-            here for context: another window decides them. Each word of a row is decided by one window.
-        spans: for each token its place in its word, in characters.
+        row: Number of the row.
+        ids: The tokens.
+        words: For each token the number of its word in the row; `None` for special tokens, and for words that are only
+            context here. Exactly one window decides each word.
+        spans: For each token its characters in its word.
     """
 
     row: int
@@ -101,20 +101,20 @@ def tokenize_words(
 ) -> list[WordWindow]:
     """Tokenize lists of words; a row with more tokens than fit becomes several windows.
 
-    A word that the tokenizer makes nothing of becomes its unknown token, so that every word has a token. Of a word
-    that is longer than a window alone, the first tokens are kept.
+    A word without tokens becomes the unknown token, so that every word has one. A word longer than a window keeps its
+    first tokens.
 
     Args:
-        tokenizer: turns words into ids.
-        rows: a list of words each.
-        max_length: longest window in tokens, special tokens included; `None` takes the tokenizer's limit.
-        stride: words that neighbouring windows share, at most half of a window. Each of them is decided by the window
-            in which it stands further from the end.
-        word_ids_func: `(tokenizer, i, encoding) -> word ids` of row `i`, for a slow tokenizer, which cannot tell.
-        special_tokens: what a special token is that is a word, see `reader_of`.
+        tokenizer: Turns words into ids.
+        rows: A list of words each.
+        max_length: Longest window in tokens, special tokens included; `None` takes the tokenizer's limit.
+        stride: Words that neighbouring windows share, at most half of a window. Each is decided by the window in which
+            it stands further from the end.
+        word_ids_func: `(tokenizer, i, encoding) -> word ids` of row `i`, for a slow tokenizer.
+        special_tokens: See `tokenize_texts`.
 
     Returns:
-        The windows in the order of the rows and of their words.
+        The windows in the order of the rows and their words.
     """
     lead = " " if tokenizer.is_fast and _marks_spaces(tokenizer) else ""  # a user's function counts on bare words
     fast = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
@@ -136,7 +136,7 @@ def tokenize_words(
 
 
 def _marks_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Say whether words need a leading space to be what they are in a text, as with byte-level vocabularies."""
+    """Return whether words need a leading space to be tokenized as in a text, as with byte-level vocabularies."""
     first, later = tokenizer.tokenize("a"), tokenizer.tokenize(" a")
     return first != later and tokenizer.tokenize("a a") == [*first, *later]
 
@@ -161,7 +161,7 @@ def _word_ids(
 
 
 def _around(ids: Sequence[int], word_ids: WordIds) -> tuple[list[int], list[int]]:
-    """Give the special tokens before and after the words."""
+    """Return the special tokens before and after the words."""
     inside = [place for place, word in enumerate(word_ids) if word is not None]
     return list(ids[: inside[0]]), list(ids[inside[-1] + 1 :])
 
@@ -169,7 +169,7 @@ def _around(ids: Sequence[int], word_ids: WordIds) -> tuple[list[int], list[int]
 def _by_word(
     row: Sequence[str], ids: Sequence[int], word_ids: WordIds, spans: Sequence[Span] | None, lead: int
 ) -> list[list[Piece]]:
-    """Give the tokens of each word; where their places are unknown, each has that of the whole word."""
+    """Return the tokens of each word; without known spans, each spans the whole word."""
     if len(word_ids) != len(ids) or any(w is not None and not 0 <= w < max(len(row), 1) for w in word_ids):
         raise InputError(
             f"task.slow_word_ids_func must give a word number below {len(row)}, or None, for each of the {len(ids)} "
@@ -193,12 +193,12 @@ def _room(limit: int, special: int) -> int:
 
 
 def cut_words(sizes: Sequence[int], room: int | None, stride: int) -> list[tuple[range, range]]:
-    """Cut a row into windows: for each, the words that it reads and those of them that it decides.
+    """Cut a row into windows; return for each the words that it reads, and those of them that it decides.
 
     Args:
-        sizes: tokens of each word.
-        room: tokens of a window; `None` for no limit.
-        stride: words that neighbours share.
+        sizes: Tokens of each word.
+        room: Tokens of a window; `None` for no limit.
+        stride: Words that neighbours share.
     """
     if room is None or sum(sizes) <= room:
         return [(range(len(sizes)), range(len(sizes)))]
@@ -206,7 +206,7 @@ def cut_words(sizes: Sequence[int], room: int | None, stride: int) -> list[tuple
     reads: list[range] = []
     start = end = 0
     while end < len(sizes):
-        while sum(capped[start : end + 1]) > room:  # the next word must fit, at the cost of what is shared
+        while sum(capped[start : end + 1]) > room:  # the next word must fit, even if fewer words are shared
             start += 1
         used = sum(capped[start:end])
         while end < len(sizes) and used + capped[end] <= room:
@@ -244,7 +244,7 @@ def label_ids(labels: Sequence[str | int], names: Sequence[str]) -> list[int]:
     """Turn the labels of a row, names or ids, into ids.
 
     Raises:
-        InputError: a label that is neither.
+        InputError: A label is neither.
     """
     known = {name: i for i, name in enumerate(names)}
     for label in labels:
@@ -256,14 +256,14 @@ def label_ids(labels: Sequence[str | int], names: Sequence[str]) -> list[int]:
 def align_labels(
     word_ids: WordIds, labels: Sequence[str | int], names: Sequence[str], labeling: Labeling = "first"
 ) -> list[int]:
-    """Give each token its label id, by the word that it comes from; -100 where there is no word.
+    """Return the label id of each token, by its word; -100 for tokens of no word.
 
     Args:
-        word_ids: for each token the number of its word, or `None`.
-        labels: label of each word, as a name or an id.
-        names: of the labels.
-        labeling: what the second and later tokens of a word get: `first` -100, `same` the word's label, `bi` the
-            word's label with I- in place of B-, or O where there is no such label.
+        word_ids: For each token the number of its word, or `None`.
+        labels: The label of each word, as a name or an id.
+        names: Names of the labels.
+        labeling: What the second and later tokens of a word get: `first` -100, `same` the word's label, `bi` the
+            word's label with I- in place of B-, or O if there is no such label.
     """
     ids = label_ids(labels, names)
     later = {"first": [IGNORED] * len(names), "same": list(range(len(names))), "bi": _inside(names)}[labeling]
@@ -275,7 +275,7 @@ def align_labels(
 
 
 def _inside(names: Sequence[str]) -> list[int]:
-    """Give, for each label, the id of its I- label; of O where there is none."""
+    """Return, for each label, the id of its I- label; of O if there is none."""
     known = {name: i for i, name in enumerate(names)}
     return [known.get(inside_of(name), known.get(OUTSIDE, i)) for i, name in enumerate(names)]
 
@@ -284,7 +284,7 @@ def _inside(names: Sequence[str]) -> list[int]:
 
 
 def word_starts(word_numbers: torch.Tensor) -> torch.Tensor:
-    """Mark the first token of each word, `(batch, sequence)`; 0 is no word."""
+    """Mark the first token of each word; both are `(batch, sequence)`, and 0 means no word."""
     previous = torch.nn.functional.pad(word_numbers[:, :-1], (1, 0))
     return (word_numbers > 0) & (word_numbers != previous)
 
@@ -292,14 +292,14 @@ def word_starts(word_numbers: torch.Tensor) -> torch.Tensor:
 def show_words(
     dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
 ) -> Table:
-    """Give a row per window: its words, each with its target and, where there is one, its predicted label.
+    """Return a row per window: its words, each with its target and, if there is one, its predicted label.
 
     Args:
-        dl: whose tokenizer and vocabulary are used.
-        inputs: with `input_ids` and `word_numbers`.
-        targets: label ids of the tokens, `(batch, sequence)`; may be empty.
-        predictions: predicted label ids of the tokens.
-        trunc_at: words at the most.
+        dl: Has the tokenizer and the vocabulary.
+        inputs: With `input_ids` and `word_numbers`.
+        targets: Label ids of the tokens, `(batch, sequence)`; may be empty.
+        predictions: Predicted label ids of the tokens.
+        trunc_at: Words at most.
     """
     kinds = [("target", targets), ("predicted", predictions)]
     given = {kind: values for kind, values in kinds if values is not None and len(values) and len(values[0])}
@@ -314,7 +314,7 @@ def show_words(
 
 
 def _words_of(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, word_numbers: torch.Tensor) -> list[str]:
-    """Write each word from its own tokens, so that no two words are merged."""
+    """Decode each word from its own tokens, so that no two words are merged."""
     tokens: dict[int, list[int]] = {}
     for token, word in zip(ids.tolist(), word_numbers.tolist(), strict=True):
         if word:
