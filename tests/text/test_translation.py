@@ -70,7 +70,7 @@ def test_languages_of_m2m100_go_without_the_marks_around_them(m2m100: PreTrained
     assert m2m100("das Haus")["input_ids"][0] == m2m100.get_lang_id("de")
     assert m2m100(text_target="the house")["input_ids"][0] == m2m100.get_lang_id("en")
     assert language_settings(m2m100) == {"forced_bos_token_id": m2m100.get_lang_id("en")}
-    with pytest.raises(InputError, match="is no language of M2M100Tokenizer"):
+    with pytest.raises(InputError, match="is not a language of M2M100Tokenizer"):
         set_languages(m2m100, "deu", None)
 
 
@@ -145,7 +145,7 @@ def test_b30_the_start_of_the_decoder_is_an_id_of_the_language_asked_for(mbart: 
 
 
 def test_an_unknown_language_is_refused_with_the_nearest(mbart: PreTrainedTokenizerBase):
-    with pytest.raises(InputError, match=r"task\.src_lang=de_DD is no language .* Did you mean 'de_DE'\?"):
+    with pytest.raises(InputError, match=r"task\.src_lang=de_DD is not a language .* Did you mean 'de_DE'\?"):
         set_languages(mbart, "de_DD", None)
 
 
@@ -190,7 +190,7 @@ def test_summaries_of_a_model_of_many_languages_have_one(language: str | None, n
 def test_a_language_of_summaries_is_one_of_the_tokenizers(notes: pd.DataFrame):
     task = Summarization(language="de")
     hf = scratch_of(task, from_data(task.schema, notes), "mbart", None)
-    with pytest.raises(InputError, match=r"task\.language=de is no language of MBartTokenizer"):
+    with pytest.raises(InputError, match=r"task\.language=de is not a language of MBartTokenizer"):
         task.encode({"text": ["the film"]}, hf)
 
 

@@ -1,4 +1,4 @@
-"""Tell tokenizers of many languages which ones to read and write, and the decoder how to begin."""
+"""Set the languages of multilingual tokenizers, and let the decoder begin in the right one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,19 +14,19 @@ KEYS = ("task.src_lang", "task.tgt_lang")
 def set_languages(
     tokenizer: PreTrainedTokenizerBase, src_lang: str | None, tgt_lang: str | None, keys: Sequence[str] = KEYS
 ) -> None:
-    """Set source and target language of a tokenizer that has them; setting them again changes nothing.
+    """Set source and target language of a multilingual tokenizer, in place.
 
-    Where no language is given, a tokenizer marks texts as its own settings say, and targets as sources where those name
-    no language of targets.
+    Without a language, the tokenizer's own settings stay; without a target language in these, targets are marked as
+    sources are.
 
     Args:
-        tokenizer: is changed.
-        src_lang: language of the sources, by the tokenizer's code.
-        tgt_lang: language of the targets.
-        keys: how the two are called in a configuration.
+        tokenizer: Changed in place.
+        src_lang: Language of the sources, by the tokenizer's code.
+        tgt_lang: Language of the targets.
+        keys: Names of the two settings, for messages.
 
     Raises:
-        InputError: the tokenizer knows no languages, or not this one.
+        InputError: The tokenizer has no languages, or not this one.
     """
     for key, name, code in zip(keys, ("src_lang", "tgt_lang"), (src_lang, tgt_lang), strict=True):
         if code is None:
@@ -39,7 +39,7 @@ def set_languages(
         known = language_codes(tokenizer)
         if code not in known:
             raise InputError(
-                f"{key}={code} is no language of {type(tokenizer).__name__}.{nearest(code, known)} It has {known}."
+                f"{key}={code} is not a language of {type(tokenizer).__name__}.{nearest(code, known)} It has {known}."
             )
         setattr(tokenizer, name, code)
     if has_languages(tokenizer) and tokenizer.tgt_lang is None:
@@ -47,13 +47,13 @@ def set_languages(
 
 
 def has_languages(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Does the tokenizer mark texts by their language?"""
+    """Return whether the tokenizer marks texts by their language."""
     return hasattr(type(tokenizer), "src_lang")
 
 
 def language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Give the codes of the languages that a tokenizer knows: its own list, or else its special tokens."""
-    if hasattr(tokenizer, "lang_code_to_id"):  # M2M100's are no special tokens
+    """Return the codes of a tokenizer's languages: its own list, or else its additional special tokens."""
+    if hasattr(tokenizer, "lang_code_to_id"):  # the languages of M2M100 are not special tokens
         return sorted(tokenizer.lang_code_to_id)
     named = set(tokenizer.special_tokens_map.values())
     extra = [t for t in tokenizer.all_special_tokens if t not in named]
@@ -61,13 +61,10 @@ def language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def language_settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Return the generation settings that make the decoder begin in the language in which targets are marked.
+    """Return the generation settings that make the decoder begin in the target language.
 
-    Where the tokenizer puts the language's mark first in a target, the decoder is made to write it first
-    (`forced_bos_token_id`); where it puts it last, as the first mBART, the decoder starts from it.
-
-    Args:
-        tokenizer: set to the languages by `set_languages`.
+    If the tokenizer marks targets at their beginning, the mark is written first (`forced_bos_token_id`); if at their
+    end, as the first mBART does, the decoder starts from it. `set_languages` comes first.
     """
     if not has_languages(tokenizer):
         return {}
@@ -80,16 +77,16 @@ def language_settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
 def check_language(
     tokenizer: PreTrainedTokenizerBase, settings: Any, found: dict[str, Any], keys: Sequence[str] = KEYS
 ) -> None:
-    """Refuse to guess a language where a checkpoint writes another than targets would be marked with.
+    """Refuse to guess the target language if the checkpoint writes another one.
 
     Args:
-        tokenizer: of many languages, maybe.
-        settings: the checkpoint's own generation settings.
-        found: what `language_settings` gives, where the user has named no language.
-        keys: how the languages are called in a configuration.
+        tokenizer: Of one language or many.
+        settings: The checkpoint's own generation settings.
+        found: The result of `language_settings` where the user has named no language.
+        keys: Names of the two settings, for messages.
 
     Raises:
-        InputError: the checkpoint's settings name another language.
+        InputError: The checkpoint's settings name another language.
     """
     for name, mine in found.items():
         own = getattr(settings, name)

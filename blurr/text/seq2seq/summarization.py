@@ -21,7 +21,7 @@ class BlearnerForSummarization(BlearnerForGeneration):
     key: ClassVar[str] = "summary_texts"
 
     def blurr_summarize(self, items: Any, **options: Any) -> list[Result]:
-        """Summarize one item or many; the results stand under `summary_texts`, see `blurr_generate`."""
+        """Summarize one item or many; see `blurr_generate`, here with the key `summary_texts`."""
         return self.predict(items, **options)
 
     @classmethod
@@ -55,12 +55,11 @@ class BlearnerForSummarization(BlearnerForGeneration):
 
 @dataclass
 class Summarization(Seq2Seq):
-    """Summarize texts: the source is a long text, the target a short one, and T5's prefix `summarize: `.
+    """Summarize texts, with T5's prefix `summarize: `; see `Seq2Seq` for the other settings.
 
-    Args: those of `Seq2Seq`, and
-        language: of texts and summaries, by the tokenizer's code for families of many languages (`de_DE` for mBART,
-            `de` for M2M100, `deu_Latn` for NLLB); `None` for other models, and for the language that such a tokenizer
-            names first.
+    Args:
+        language: Language of texts and summaries, by the tokenizer's code for multilingual models (`de_DE` for mBART,
+            `de` for M2M100, `deu_Latn` for NLLB); `None` for other models, or for such a tokenizer's default.
     """
 
     schema: ClassVar[Schema] = Schema(

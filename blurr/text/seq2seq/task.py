@@ -1,4 +1,4 @@
-"""What tasks have in common that write a text for a text, by a model with an encoder and a decoder."""
+"""What summarization and translation share: a model with an encoder and a decoder writes a text for a text."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from blurr.tasks.base import Task
 from blurr.text.inputs import TEXT, TextInputs
 from blurr.text.lengths import advice_of, check_length, check_source
 from blurr.text.seq2seq.languages import KEYS, Languages, check_language, language_settings, set_languages
-from blurr.text.seq2seq.rows import PairRows, prefix_for, show_seq2seq, tokenize_pairs
+from blurr.text.seq2seq.rows import T5_STYLE, PairRows, show_seq2seq, tokenize_pairs
 from blurr.text.special_tokens import SpecialTokens
 
 
 @dataclass
 class Seq2Seq(Task):
-    """Write the second role that the schema requires, for the first; the loss is that of `targets.texts.Texts`.
+    """Write a text, the second required role, for another, the first; the loss is that of `targets.texts.Texts`.
 
     Args:
-        max_length: longest source in tokens; `None` takes the model's limit.
-        max_target_length: longest target in tokens, in training; generation has its own lengths.
-        prefix: put before each source; `auto` is what `named_prefix` says for T5 and its kin, and nothing for others.
-        generation: settings of generation, in the words of `transformers.GenerationConfig`; the model takes them over.
-        special_tokens: What a special token written in a text is: see `special_tokens.reader_of`.
+        max_length: Longest source in tokens; `None` takes the model's limit.
+        max_target_length: Longest target in tokens, in training; generation has its own lengths.
+        prefix: Put before each source; `auto` is `named_prefix` for T5 and its kin, and nothing for others.
+        generation: Generation settings by the names of `transformers.GenerationConfig`; they are saved with the model.
+        special_tokens: See `tokenize_texts`.
     """
 
     model_cls: ClassVar[str] = "AutoModelForSeq2SeqLM"
@@ -46,7 +46,7 @@ class Seq2Seq(Task):
     @property
     @abstractmethod
     def named_prefix(self) -> str:
-        """What T5 wants to stand before each source of this task."""
+        """The prefix that T5 expects before each source of this task."""
 
     language_keys: ClassVar[Sequence[str]] = KEYS
 
@@ -57,6 +57,7 @@ class Seq2Seq(Task):
     def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         source, target = self.schema.required
         set_languages(hf.tokenizer, *self.languages(hf.arch), self.language_keys)
+        usual = self.named_prefix if hf.arch in T5_STYLE else ""
         return dict(
             tokenize_pairs(
                 hf.tokenizer,
@@ -64,7 +65,7 @@ class Seq2Seq(Task):
                 rows.get(target),
                 max_length=self.max_length,
                 max_target_length=self.max_target_length or longest_target(hf),
-                prefix=prefix_for(hf.arch, self.prefix, self.named_prefix),
+                prefix=usual if self.prefix == "auto" else self.prefix,
                 special_tokens=self.special_tokens,
             )
         )
@@ -89,5 +90,5 @@ class Seq2Seq(Task):
 
 
 def longest_target(hf: HFObjects) -> int | None:
-    """Return how long a target may be where nobody has said it: as the tokenizer advises and the decoder can write."""
+    """Return the default longest target: as long as the tokenizer advises and the decoder has positions for."""
     return min((n for n in (advice_of(hf.tokenizer), hf.positions.target) if n is not None), default=None)

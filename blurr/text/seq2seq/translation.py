@@ -22,7 +22,7 @@ class BlearnerForTranslation(BlearnerForGeneration):
     key: ClassVar[str] = "translation_texts"
 
     def blurr_translate(self, items: Any, **options: Any) -> list[Result]:
-        """Translate one item or many; the results stand under `translation_texts`, see `blurr_generate`."""
+        """Translate one item or many; see `blurr_generate`, here with the key `translation_texts`."""
         return self.predict(items, **options)
 
     @classmethod
@@ -62,12 +62,12 @@ class BlearnerForTranslation(BlearnerForGeneration):
 
 @dataclass
 class Translation(Seq2Seq):
-    """Translate texts; T5's prefix is `translate German to English: `, where the languages are given.
+    """Translate texts; with languages, T5's prefix is `translate German to English: `; see also `Seq2Seq`.
 
-    Args: those of `Seq2Seq`, and
-        src_lang: language of the sources: a name for T5 (`German`), the tokenizer's code for families of many languages
+    Args:
+        src_lang: Language of the sources: a name for T5 (`German`), the tokenizer's code for multilingual models
             (`de_DE` for mBART, `de` for M2M100, `deu_Latn` for NLLB); `None` for models of one pair, such as Marian.
-        tgt_lang: language of the targets, likewise.
+        tgt_lang: Language of the targets, in the same form.
     """
 
     schema: ClassVar[Schema] = Schema(
