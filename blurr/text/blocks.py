@@ -1,7 +1,7 @@
 """Tasks as blocks of a `DataBlock`, under the names of blurr 1.x: the mid-level door to a notebook.
 
-`DataBlock(blocks=(TextBlock(*hf), CategoryBlock), get_x=…, get_y=…)` makes loaders by the same functions and collators
-as the runner's. Rows are encoded once, when the loaders are made.
+`DataBlock(blocks=(TextBlock(*hf), CategoryBlock), get_x=…, get_y=…)` makes the same loaders as the runner; rows are
+encoded once, when the loaders are made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ class TaskDL(RowsDL):
 
     Args:
         dataset: A fastai `Datasets`, encoded rows, or raw items to predict on.
-        transform: What its `TextBlock` encodes by.
+        transform: The transform of its `TextBlock`.
         shuffle: The loader is for training.
         kwargs: As for `RowsDL`.
     """
@@ -59,10 +59,10 @@ def encode_samples(task: Task, hf: HFObjects, samples: Any) -> EncodedRows:
 
 
 def _row(task: Task, sample: Sequence[Any]) -> dict[str, Any]:
-    """Name what a sample `(x, y)` holds by the task's roles.
+    """Turn a sample `(x, y)` into a row under the task's roles.
 
     Raises:
-        InputError: it lacks one of them.
+        InputError: It lacks one of them.
     """
     schema, x = task.schema, sample[0]
     roles = [role for role in (*schema.required, *schema.optional) if role != schema.label]
@@ -72,18 +72,18 @@ def _row(task: Task, sample: Sequence[Any]) -> dict[str, Any]:
     missing = [role for role in schema.required if role not in row]
     if missing:
         raise InputError(
-            f"A sample for {type(task).__name__} lacks {missing}: it is {sample!r:.200}. Have get_x give "
+            f"A sample for {type(task).__name__} lacks {missing}: it is {sample!r:.200}. Have get_x return "
             f"{tuple(r for r in schema.required if r != schema.label)} as a tuple or a dict, and get_y {schema.label}."
         )
     return row
 
 
 class TaskTokenizeTransform:
-    """What a `TextBlock` takes as `batch_tokenize_tfm` to make the rows of a task.
+    """Make the rows of a task; the `batch_tokenize_tfm` of a `TextBlock`.
 
     Args:
-        hf_arch, hf_config, hf_tokenizer, hf_model: What `get_hf_objects` returned; all but the model is kept.
-        task: A task, ready made, instead of this class's own.
+        hf_arch, hf_config, hf_tokenizer, hf_model: The result of `get_hf_objects`; the model is not kept.
+        task: A task to use instead of one made from `options`.
         options: Fields of the task, such as `max_length`.
     """
 
@@ -109,16 +109,16 @@ class BatchTokenizeTransform(TaskTokenizeTransform):
     """Tokenize texts, or pairs of texts, to be classified.
 
     A text is a string, a tuple of two (a sentence pair), a list of words with `is_split_into_words`, or a dict whose
-    key `text` holds one of these; other keys of the dict reach the batch, never the model.
+    key `text` holds one of these; other keys of the dict reach the batch, but not the model.
 
     Args:
-        hf_arch, hf_config, hf_tokenizer, hf_model: What `get_hf_objects` returned.
-        include_labels: Put the target into the inputs too, as `labels`, so that the model can compute its own loss.
+        hf_arch, hf_config, hf_tokenizer, hf_model: The result of `get_hf_objects`.
+        include_labels: Keep the target in the inputs, too, as `labels`, so that the model can compute its own loss.
         max_length: Longest result in tokens; `None` takes the tokenizer's limit.
         padding: `True` pads to the longest of the batch, `"max_length"` always to `max_length`.
         truncation: Cut texts that are longer.
         is_split_into_words: Texts are lists of words.
-        tok_kwargs: Passed to the tokenizer; `special_tokens="parse"` lets a special token in a text be one.
+        tok_kwargs: Passed to `tokenize_texts`.
     """
 
     def __init__(
@@ -174,24 +174,22 @@ class LMBatchTokenizeTransform(TaskTokenizeTransform):
 
 
 class Seq2SeqBatchTokenizeTransform(TaskTokenizeTransform):
-    """Tokenize texts to read, and texts to write for targets; see `Summarization`, or give `task=Translation(…)`."""
+    """Tokenize source texts, and target texts to write; see `Summarization`, or pass `task=Translation(…)`."""
 
     task_cls = Summarization
 
 
 class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
-    """A fastai block for texts that Hugging Face models read.
-
-    Give what `get_hf_objects` returned, or a `batch_tokenize_tfm`.
+    """A fastai block for texts as inputs of Hugging Face models.
 
     Args:
-        hf_arch, hf_config, hf_tokenizer, hf_model: See `BatchTokenizeTransform`.
-        batch_tokenize_tfm: The transform, ready made, such as that of another task.
-        show_rows: Shows a batch; `None` takes the task's own way.
+        hf_arch, hf_config, hf_tokenizer, hf_model: The result of `get_hf_objects`.
+        batch_tokenize_tfm: Instead of these, a transform, such as that of another task.
+        show_rows: Shows a batch; `None` takes the task's own function.
         options: Passed to `BatchTokenizeTransform`.
 
     Raises:
-        InputError: neither is given.
+        InputError: Both are missing.
     """
 
     def __init__(
@@ -219,8 +217,7 @@ class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
 class Seq2SeqTextBlock(TextBlock):
     """A block for texts that an encoder reads; the texts to write come from `get_y`, with `noop` for their block.
 
-    Args:
-        hf_arch, hf_config, hf_tokenizer, hf_model, options: as for `Seq2SeqBatchTokenizeTransform`.
+    The arguments are those of `Seq2SeqBatchTokenizeTransform`.
     """
 
     def __init__(
@@ -239,7 +236,7 @@ class TokenCategoryBlock(TransformBlock):  # type: ignore[misc]  # fastai is not
     """A block for lists of labels, names or ids, one for each word.
 
     Args:
-        vocab: names in the order of their ids; `None` goes by the model's config.
+        vocab: Names in the order of their ids; `None` takes those of the model's config.
     """
 
     def __init__(self, vocab: Sequence[str] | None = None) -> None:
@@ -247,10 +244,10 @@ class TokenCategoryBlock(TransformBlock):  # type: ignore[misc]  # fastai is not
 
 
 def first_blurr_tfm(dls: DataLoaders) -> TaskTokenizeTransform:
-    """Return what encodes in loaders made with `TextBlock`.
+    """Return the transform of loaders made with `TextBlock`.
 
     Raises:
-        InputError: the loaders were not made so.
+        InputError: They were not made with it.
     """
     if isinstance(dls.train, TaskDL):
         return dls.train.transform

@@ -25,11 +25,10 @@ def get_hf_objects(
     allow_missing: Sequence[str] = (),
     complete: bool = False,
 ) -> HFObjects:
-    """Load a text model with its tokenizer; the arguments are those of `models.objects.load_objects`.
+    """Load a text model with its tokenizer; see `models.objects.load_objects` for the arguments.
 
     - `pretrained_model_name_or_path`: Hub id or local folder.
-    - `tokenizer_cls`: The class whose `from_pretrained` makes the tokenizer.
-    - `tokenizer_kwargs`: Passed to the tokenizer.
+    - `tokenizer_cls`: Its `from_pretrained` makes the tokenizer, with `tokenizer_kwargs`.
     """
     return load_objects(
         str(pretrained_model_name_or_path),
@@ -47,7 +46,7 @@ def get_hf_objects(
 
 
 class NLP:
-    """The door to Hugging Face's models, under the name that blurr 1.x gave it."""
+    """The door to Hugging Face's models, under its name in blurr 1.x."""
 
     get_hf_objects = staticmethod(get_hf_objects)
 

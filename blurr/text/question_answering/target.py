@@ -1,13 +1,15 @@
 """Answers as a target: spans of a context, or "no answer" by a threshold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import torch
 from datasets import DatasetDict
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from torch import nn
 
 from blurr.config.annotations import Count
 from blurr.data.core import RawData
@@ -122,6 +124,18 @@ def blurr_predict_answers(
     return [{**answers[0], "answers": answers} if top_k > 1 else answers[0] for answers in ranked]
 
 
+def windows_in(
+    batches: Iterable[Inputs], model: nn.Module, contexts: Sequence[str], rules: SpanRules
+) -> list[AnswerWindow]:
+    """Run a model over batches in eval mode, and find the best spans of each window."""
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        found = [find_spans(logits_of(model(x)), x, contexts, rules) for x in batches]
+    model.train(was_training)
+    return list(chain.from_iterable(found))
+
+
 def as_question(item: Any) -> dict[str, Any]:
     """Make a row from a dict or a tuple of question and context.
 
@@ -179,13 +193,7 @@ class NoAnswerThreshold(LabelThreshold):
     def _found(self) -> float:
         dl = self.dls.loaders[-1]
         rules = replace(self.learn.spans, no_answer=True, no_answer_threshold=0.0)
-        windows: list[AnswerWindow] = []
-        was_training = self.model.training
-        self.model.eval()
-        with torch.inference_mode():
-            for x, *_ in dl:
-                windows += find_spans(logits_of(self.model(x)), x, dl.dataset.contexts, rules)
-        self.model.train(was_training)
+        windows = windows_in((x for x, *_ in dl), self.model, dl.dataset.contexts, rules)
         return best_no_answer_threshold(*_scores(windows, dl.dataset.answers))
 
     def _keep(self, value: float) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
 from fastai.losses import CrossEntropyLossFlat
 
 from blurr.config.annotations import Count, Natural
@@ -15,7 +14,6 @@ from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch, EncodedRows
 from blurr.models.objects import HFObjects
-from blurr.models.wrapper import logits_of
 from blurr.targets.base import Target
 from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data
@@ -30,8 +28,8 @@ from blurr.text.question_answering.rows import (
     tokenize_questions,
 )
 from blurr.text.question_answering.samples import questions
-from blurr.text.question_answering.spans import SpanRules, find_spans, rank_answers
-from blurr.text.question_answering.target import Answers, as_question, no_answer_threshold_of
+from blurr.text.question_answering.spans import SpanRules, rank_answers
+from blurr.text.question_answering.target import Answers, as_question, no_answer_threshold_of, windows_in
 from blurr.text.special_tokens import SpecialTokens
 from blurr.training.inference import Result
 from blurr.training.learner import Blearner
@@ -70,12 +68,8 @@ class BlearnerForQuestionAnswering(Blearner):
 
     def _answers(self, batch: Batch, contexts: Sequence[str]) -> list[str | None]:
         """Return the best answer in each window of a batch; `None` for "no answer"."""
-        was_training = self.model.training
-        self.model.eval()
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
-        with torch.no_grad():
-            windows = find_spans(logits_of(self.model(inputs)), inputs, contexts, self.spans)
-        self.model.train(was_training)
+        windows = windows_in([inputs], self.model, contexts, self.spans)
         return [rank_answers([window], self.spans.n_best)[0]["answer"] for window in windows]
 
     @classmethod

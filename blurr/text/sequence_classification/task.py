@@ -65,7 +65,7 @@ class SequenceClassification(Task):
 
     Args:
         max_length: Longest text in tokens; `None` takes the model's limit.
-        special_tokens: What a special token written in a text is, such as `</s>`: see `special_tokens.reader_of`.
+        special_tokens: See `tokenize_texts`.
     """
 
     schema: ClassVar[Schema] = Schema(
