@@ -195,7 +195,7 @@ def tokenize_texts(
     Returns:
         `input_ids`, and `token_type_ids` where the tokenizer makes them; the collator makes the attention mask.
     """
-    limit = length_limit(tokenizer, max_length)
+    limit = length_limit(tokenizer, max_length)  # in tokens
     written = chain(chain.from_iterable(texts) if is_split_into_words else texts, pairs or ())
     encoded = reader_of(tokenizer, written, special_tokens, parsed=parsed)(
         list(texts),

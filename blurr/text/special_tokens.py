@@ -70,6 +70,7 @@ def reader_of(
         reader.split_special_tokens = True
         return reader
     languages = {name: value for name, value in vars(tokenizer).items() if name.endswith("_lang")}
+    # a copy is stale if any of it has changed
     state = (hidden, len(tokenizer), languages, tokenizer.backend_tokenizer.post_processor.__getstate__())
     if tokenizer not in _readers or _readers[tokenizer][0] != state:
         _readers[tokenizer] = (state, _without(tokenizer, hidden))
@@ -83,7 +84,7 @@ def _without(tokenizer: PreTrainedTokenizerBase, hidden: set[str]) -> PreTrained
     XLM-RoBERTa, DeBERTa) finds them, and it allows no exceptions.
     """
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
-    parts["truncation"] = parts["padding"] = None
+    parts["truncation"] = parts["padding"] = None  # left by the last call, not settings
     for token in parts["added_tokens"]:
         token["content"] = _renamed(token["content"], hidden)
     model = parts["model"]

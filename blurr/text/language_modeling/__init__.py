@@ -1,1 +1,1 @@
-"""Learn to go on with texts, or to find hidden tokens."""
+"""Learn to continue texts, or to find hidden tokens."""

@@ -23,7 +23,7 @@ def check_causal(hf: HFObjects) -> None:
     """
     ids = torch.arange(8, device=hf.model.device)[None] % len(hf.tokenizer)
     other = ids.clone()
-    other[0, -1] = 0
+    other[0, -1] = 0  # only the last token differs: no earlier logit may change
     before, after = (_logits(hf.model, {"input_ids": x})[0, :-1] for x in (ids, other))
     if not torch.allclose(before, after, rtol=0, atol=1e-6):  # masked tokens have no weight at all
         raise InputError(
@@ -46,7 +46,7 @@ def check_packing(hf: HFObjects, *, causal: bool) -> None:
     ids = torch.tensor([[ordinary[i % len(ordinary)] for i in range(sum(LENGTHS))]])
     numbers = torch.repeat_interleave(torch.tensor([1, 2]), torch.tensor(LENGTHS))[None]
     inputs = {"input_ids": ids, PACKED: numbers}
-    together = kept_apart(inputs, first_position=first_position(hf.model), causal=causal)
+    together = kept_apart(inputs, first_position=first_position(hf.model), causal=causal)  # as the collators do it
     alone = torch.cat([_logits(hf.model, {"input_ids": text}) for text in torch.split(ids, LENGTHS, dim=1)], dim=1)
     try:
         packed = _logits(hf.model, together)
@@ -62,7 +62,7 @@ def check_packing(hf: HFObjects, *, causal: bool) -> None:
 
 
 def _logits(model: PreTrainedModel, inputs: Inputs) -> torch.Tensor:
-    was_training = model.training
+    was_training = model.training  # dropout would move the logits
     model.train(False)
     try:
         with torch.no_grad():

@@ -57,7 +57,7 @@ def room_for(tokenizer: PreTrainedTokenizerBase, block_size: int | None, frame: 
             f"task.block_size={block_size} leaves no room for text: the tokenizer adds {len(frame)} special tokens. "
             f"Set it to at least {len(frame) + 2}."
         )
-    return limit - len(frame)
+    return limit - len(frame)  # tokens of text
 
 
 def plain_tokens(
@@ -121,7 +121,7 @@ def word_numbers(encoded: BatchEncoding, *, whole: bool) -> list[Ids]:
 def joined(parts: Sequence[Ids], between: Ids) -> NDArray[np.int64]:
     """Join the sequences that are not empty, with `between` between them."""
     filled = [part for part in parts if part]
-    flat = [i for part in filled for i in (*between, *part)]
+    flat = [i for part in filled for i in (*between, *part)]  # starts with a separator, which is cut off below
     return np.array(flat[len(between) :], dtype=np.int64)
 
 
@@ -132,7 +132,7 @@ def cut(flat: NDArray[np.int64], size: int) -> list[Ids]:
     """
     ends = list(range(size, len(flat), size))
     if ends and len(flat) - ends[-1] < 2:
-        ends[-1] = len(flat) - 2
+        ends[-1] = len(flat) - 2  # the last chunk takes a token from the one before
     return [chunk.tolist() for chunk in np.split(flat, ends)] if len(flat) else []
 
 

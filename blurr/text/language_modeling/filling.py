@@ -47,7 +47,7 @@ def _guesses(learn: Learner, x: Inputs, n: int) -> list[list[Guesses]]:
     results = []
     for ids, row in zip(x["input_ids"], logits, strict=True):
         probs = row[ids == tokenizer.mask_token_id].float().softmax(-1)  # (masks, vocabulary)
-        probs[:, special_ids(tokenizer)] = -1.0
+        probs[:, special_ids(tokenizer)] = -1.0  # below any probability: never chosen
         probs[:, len(tokenizer) :] = -1.0  # rows that no token uses
         scores, tokens = probs.topk(min(n, len(tokenizer) - len(special_ids(tokenizer))))
         results.append([list(zip(t, s, strict=True)) for t, s in zip(tokens.tolist(), scores.tolist(), strict=True)])
@@ -64,7 +64,7 @@ def _filled(tokenizer: PreTrainedTokenizerBase, text: str, masks: list[Guesses],
             f"model's {tokenizer.model_max_length} tokens. Shorten the text: {text[:80]!r} …"
         )
     named = [[(as_written(tokenizer, token), score) for token, score in guesses] for guesses in masks]
-    best: list[tuple[float, list[str]]] = [(1.0, [])]
+    best: list[tuple[float, list[str]]] = [(1.0, [])]  # a beam of products, since masks are independent
     for guesses in named:
         both = ((total * score, [*words, word]) for total, words in best for word, score in guesses)
         best = nlargest(n, both, key=lambda pair: pair[0])

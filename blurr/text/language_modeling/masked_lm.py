@@ -79,6 +79,7 @@ class MaskedLM(LanguageModel):
         ids = rows_of(parts, room, chunk=self.joins, between=between, before=frame.before, after=frame.after)
         bare = [[NO_WORD] * len(around) for around in (between, frame.before, frame.after)]
         words = rows_of(numbers, room, chunk=self.joins, between=bare[0], before=bare[1], after=bare[2])
+        # those within texts, such as parsed ones, are never hidden either
         special = special_ids(hf.tokenizer)
         words = [np.where(np.isin(i, special), NO_WORD, w).tolist() for i, w in zip(ids, words, strict=True)]
         columns: dict[str, list[Any]] = {"input_ids": ids, "words": words}
@@ -90,7 +91,7 @@ class MaskedLM(LanguageModel):
 
     def example(self, hf: HFObjects, seed: int = 0) -> dict[str, Any]:
         """Return a text whose second word is the mask."""
-        first, _, *rest = str(super().example(hf, seed)["text"]).split()
+        first, _, *rest = str(super().example(hf, seed)["text"]).split()  # the mask replaces the second word
         return {"text": " ".join([first, str(hf.tokenizer.mask_token), *rest])}
 
     def encode_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:

@@ -51,14 +51,15 @@ def spans(words: Ints, noise: Floats) -> Groups:
     draws runs until it has enough, without overlaps. A special token ends a run.
     """
     units = _first_of_run(words)
-    starts = units == np.arange(words.shape[1])
+    starts = units == np.arange(words.shape[1])  # (batch, sequence): the first token of each word
     draws = np.take_along_axis(noise, np.argsort(~starts, axis=1, kind="stable"), axis=1)  # one per word
     odds = SPAN_P * (1 - SPAN_P) ** np.arange(LONGEST_SPAN)
     lengths = 1 + np.searchsorted(np.cumsum(odds / odds.sum())[:-1], draws, side="right")
+    # one more column takes the ends beyond the row
     first_words = np.zeros((len(words), words.shape[1] + 1), dtype=np.int64)
     np.put_along_axis(first_words, np.minimum(lengths.cumsum(1), words.shape[1]), 1, axis=1)
     span_of_word = first_words.cumsum(1)
-    word = np.maximum(starts.cumsum(1) - 1, 0)
+    word = np.maximum(starts.cumsum(1) - 1, 0)  # each token's word, counted within the row
     span = np.where(words >= 0, np.take_along_axis(span_of_word, word, axis=1), NO_WORD)
     return _first_of_run(span), units
 
@@ -97,13 +98,14 @@ def choose(groups: Ints, units: Ints, noise: Floats, share: float) -> NDArray[np
         Which tokens are chosen, `(batch, sequence)`.
     """
     real = units >= 0
-    budget = np.maximum(1, np.rint(share * real.sum(1, keepdims=True)))
+    budget = np.maximum(1, np.rint(share * real.sum(1, keepdims=True)))  # (batch, 1)
+    # 2 sorts special tokens and pads last
     order = np.argsort(np.where(real, _of(groups, noise), 2.0), axis=1, kind="stable")
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.broadcast_to(np.arange(order.shape[1]), order.shape), axis=1)
     sizes = np.zeros(units.shape, dtype=np.int64)
     np.add.at(sizes, (np.nonzero(real)[0], units[real]), 1)
-    first = _of(units, place)
+    first = _of(units, place)  # how many tokens come before the unit
     chosen: NDArray[np.bool_] = real & ((first + _of(units, sizes) / 2 <= budget) | (first == 0))
     return chosen
 
@@ -186,8 +188,10 @@ class MaskingCollator(TextCollator):
     def hidden(self, ids: Ints, words: Ints, noise: Floats) -> tuple[Ints, Ints]:
         """Return `(ids, labels)` with tokens hidden, both `(batch, sequence)`; `noise` is `(4, batch, sequence)`."""
         masking = self.masking
+        # one source of chance each: span lengths, order of groups, replacement, random token
         lengths, order, fate, draw = noise
         objective = masking.objective
+        # (batch, sequence) each
         groups, units = (OBJECTIVES[objective] if isinstance(objective, str) else objective)(words, lengths)
         chosen = choose(groups, units, order, masking.share)
         fate = _of(groups, fate)  # the same for all tokens of a group

@@ -32,8 +32,8 @@ def score_tokens(logits: torch.Tensor, targets: torch.Tensor) -> tuple[TokenScor
     """
     predicted, losses = [], []
     for row, ids in zip(logits.detach(), targets, strict=True):
-        real = ids != IGNORED
-        predicted.append(row[real].argmax(-1))
+        real = ids != IGNORED  # (sequence,)
+        predicted.append(row[real].argmax(-1))  # (targets of the row,)
         losses.append(functional.cross_entropy(row[real].float(), ids[real], reduction="none"))
     return TokenScores(torch.cat(predicted), torch.cat(losses)), targets[targets != IGNORED]
 
@@ -51,7 +51,7 @@ class Perplexity:
         self.reset()
 
     def reset(self) -> None:
-        self.total, self.tokens = torch.zeros((), dtype=torch.float64), 0
+        self.total, self.tokens = torch.zeros((), dtype=torch.float64), 0  # sums of millions of losses need 64 bits
 
     def update(self, predictions: TokenScores, targets: Any) -> None:
         self.total = self.total + predictions.losses.cpu().double().sum()

@@ -29,12 +29,13 @@ def packs_of(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     rooms = 0  # bit `r` is set if a row has room for exactly `r` more, so that the best row is found without a search
     for number in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         length = lengths[number]
-        fitting = rooms >> length
+        fitting = rooms >> length  # bit `r` is set if a row would have room for `r` more afterwards
+        # the lowest set bit is the tightest row
         room = length + (fitting & -fitting).bit_length() - 1 if fitting else capacity
         if fitting:
             pack = by_room[room].pop()
             if not by_room[room]:
-                rooms ^= 1 << room
+                rooms ^= 1 << room  # no other row has exactly this room
         else:
             pack = len(packs)
             packs.append([])
@@ -72,12 +73,12 @@ def kept_apart(inputs: Inputs, *, first_position: int, causal: bool) -> Inputs:
     numbers = inputs[PACKED]
     places = torch.arange(numbers.shape[1])
     begins = torch.ones_like(numbers, dtype=torch.bool)
-    begins[:, 1:] = numbers[:, 1:] != numbers[:, :-1]
+    begins[:, 1:] = numbers[:, 1:] != numbers[:, :-1]  # the first token of each text
     positions = places - torch.where(begins, places, 0).cummax(dim=1).values
     # a pad sees the other pads: the softmax of a row without any score is NaN
     seen = numbers[:, :, None] == numbers[:, None, :]
     if causal:
-        seen &= places[:, None] >= places
+        seen &= places[:, None] >= places  # queries by keys
     mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)
     rest = {name: values for name, values in inputs.items() if name != PACKED}
     return {

@@ -34,9 +34,9 @@ class CausalCollator(TextCollator):
     def __call__(self, rows: Sequence[Row]) -> Batch:
         inputs, _ = super().__call__(rows)
         real = inputs["attention_mask"].bool()
-        text = inputs.get(PACKED, real)
+        text = inputs.get(PACKED, real)  # a row that is not packed is one text
         labels = inputs["input_ids"].masked_fill(~real, IGNORED)
-        targets = torch.full_like(labels, IGNORED)
+        targets = torch.full_like(labels, IGNORED)  # the last position has no next token
         targets[:, :-1] = labels[:, 1:].masked_fill(~real[:, :-1] | (text[:, 1:] != text[:, :-1]), IGNORED)
         if PACKED in inputs:
             inputs = kept_apart(inputs, first_position=self.first_position, causal=True)
@@ -61,7 +61,7 @@ def show_causal(
     """Return rows of `text`, `target` (the next token of each) and, where there is one, `prediction`."""
     shown = {"text": inputs["input_ids"], "target": targets}
     if predictions is not None:
-        shown["prediction"] = torch.where(targets == IGNORED, IGNORED, predictions)
+        shown["prediction"] = torch.where(targets == IGNORED, IGNORED, predictions)  # (batch, sequence)
     return as_table(
         {
             name: [shorten(text, trunc_at) for text in decode_ids(dl.tokenizer, ids)]
@@ -101,7 +101,7 @@ def bracketed(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, marked: tor
 
     Both `ids` and `marked` are `(batch, sequence)`.
     """
-    special = torch.from_numpy(special_ids(tokenizer)).to(ids.device)
+    special = torch.from_numpy(special_ids(tokenizer)).to(ids.device)  # sorted ids
     shown = marked | ~torch.isin(ids, special)
     return [
         _bracketed(tokenizer, row[show].tolist(), marks[show].tolist())

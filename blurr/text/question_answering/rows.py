@@ -180,7 +180,7 @@ def tokenize_questions(
         reader = reader_of(tokenizer, chain(questions[rows], contexts[rows]), special_tokens)
         encoded = _encode(reader, questions[rows], contexts[rows], max_length, stride, max_question_length)
         part = _columns(tokenizer, encoded, None if answers is None else answers[rows])
-        part["row"] = [row + begin for row in part["row"]]
+        part["row"] = [row + begin for row in part["row"]]  # numbers within the split, not within this part
         for name, values in part.items():
             columns.setdefault(name, []).extend(values)
     return columns
@@ -199,7 +199,7 @@ def _encode(
     context_first = tokenizer.padding_side == "left"
     if limit is not None:
         room = limit - tokenizer.num_special_tokens_to_add(pair=True)
-        longest = min(max_question_length, room // 3)
+        longest = min(max_question_length, room // 3)  # a context keeps at least two thirds
         if longest < 1:
             raise InputError(f"task.max_length={limit} leaves no room for a question and a context; give at least 32.")
         questions = _cut(tokenizer, questions, longest)
@@ -221,10 +221,11 @@ def _columns(
 ) -> dict[str, list[Any]]:
     """Return the columns of `tokenize_questions` for a few rows."""
     columns: dict[str, list[Any]] = {k: encoded[k] for k in ("input_ids", "token_type_ids") if k in encoded}
+    # four bytes a token: all windows of a split are held
     columns = {name: [np.array(ids, dtype=np.int32) for ids in values] for name, values in columns.items()}
     windows = range(len(encoded["input_ids"]))
     columns["row"] = list(encoded.get("overflow_to_sample_mapping", windows))
-    context = int(tokenizer.padding_side != "left")
+    context = int(tokenizer.padding_side != "left")  # models that pad on the left, as XLNet, read the context first
     offsets = [_of_context(encoded, window, context) for window in windows]
     columns["char_start"] = [pair[:, 0] for pair in offsets]
     columns["char_end"] = [pair[:, 1] for pair in offsets]
@@ -260,7 +261,7 @@ def answer_tokens(offsets: NDArray[np.int32], answers: Sequence[Answer]) -> tupl
     Returns:
         First and last token, end exclusive; `(0, 0)` if the window holds no answer.
     """
-    inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])  # tokens of the context
     for start, end in (answer.span for answer in answers):
         if len(inside) and offsets[inside[0], 0] <= start < end <= offsets[inside[-1], 1]:
             touched = inside[(offsets[inside, 1] > start) & (offsets[inside, 0] < end)]

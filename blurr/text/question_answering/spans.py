@@ -90,10 +90,11 @@ def find_spans(logits: torch.Tensor, inputs: Inputs, contexts: Sequence[str], ru
     # (batch, sequence, length): by start and length, so that no span ends before it starts
     scores = starts[..., None] + pad(ends, (0, longest - 1), value=NEVER).unfold(1, longest, 1)
     best, places = scores.flatten(1).topk(min(rules.n_best, scores[0].numel()))
-    first = places // longest
+    first = places // longest  # the flat index is start * longest + length - 1
     last = (first + places % longest).clamp(max=ends.shape[1] - 1)
     chars = (inputs["char_start"].gather(1, first), inputs["char_end"].gather(1, last))
-    null = logits.sum(-1).gather(1, inputs["no_answer"][:, None]).squeeze(1)
+    null = logits.sum(-1).gather(1, inputs["no_answer"][:, None]).squeeze(1)  # (batch,): start and end at one token
+    # infinite: "no answer" never wins
     threshold = rules.no_answer_threshold if rules.no_answer is True else math.inf
     windows = zip(
         inputs["row"].tolist(), zip(*(x.tolist() for x in (best, *chars)), strict=True), null.tolist(), strict=True
@@ -130,11 +131,11 @@ def rank_answers(windows: Sequence[AnswerWindow], n: int) -> list[dict[str, Any]
     for span in (span for window in windows for span in window.spans):
         place = (span.start, span.end)
         best[place] = max(span.score, best.get(place, NEVER))
-    margin = min(window.margin for window in windows)
+    margin = min(window.margin for window in windows)  # a question is unanswerable only if every window says so
     if margin > NEVER or not best:
         best[None, None] = margin
     ranked = sorted(best.items(), key=lambda each: -each[1])[:n]
-    top = ranked[0][1]
+    top = ranked[0][1]  # subtracted, so that exp does not overflow
     weights = [math.exp(score - top) if score > NEVER else 1.0 for _, score in ranked]
     context, total = windows[0].context, sum(weights)
     return [

@@ -80,7 +80,7 @@ class Answers(Target):
         return [{"window": window, "target": true} for window, true in zip(*learner.decoded, strict=True)]
 
     def merge_windows(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
-        true = parts[0]["target"]
+        true = parts[0]["target"]  # the same in all windows of a question
         best, *others = rank_answers([part["window"] for part in parts], self.n_best)
         predicted = best.pop("answer") or ""
         scores = {"exact_match": ExactMatch.best_match(predicted, true), "f1": AnswerF1.best_match(predicted, true)}
@@ -173,7 +173,7 @@ def best_no_answer_threshold(gaps: Sequence[float], answered: Sequence[float], e
     """
     order = sorted(range(len(gaps)), key=gaps.__getitem__)
     ends = [gaps[order[0]] - 1, *(gaps[i] for i in order), gaps[order[-1]] + 1]
-    total = best = sum(empty)
+    total = best = sum(empty)  # the score of answering nothing
     found = 0
     for k, i in enumerate(order, start=1):
         total += answered[i] - empty[i]
@@ -214,6 +214,7 @@ def _scores(
     for row, found in by_question.items():
         best = max(found, key=lambda window: window.score)
         true = [answer.text for answer in answers[row]]
+        # as in `rank_answers`, the lowest "no answer" counts
         gaps.append(min(window.no_answer_score for window in found) - best.score)
         answered.append(AnswerF1.best_match(best.text, true))
         empty.append(AnswerF1.best_match("", true))

@@ -68,7 +68,7 @@ def language_settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """
     if not has_languages(tokenizer):
         return {}
-    ids = tokenizer(text_target="a")["input_ids"]
+    ids = tokenizer(text_target="a")["input_ids"]  # a target shows where the tokenizer puts the mark
     if ids[-1] == tokenizer.eos_token_id:
         return {"forced_bos_token_id": ids[0]}
     return {"decoder_start_token_id": ids[-1]}

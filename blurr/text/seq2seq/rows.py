@@ -66,7 +66,7 @@ def tokenize_pairs(
         encoded = reader_of(tokenizer, targets, special_tokens)(
             text_target=list(targets), truncation=limit is not None, max_length=limit, return_attention_mask=False
         )
-        columns["labels"] = [list(ids) for ids in encoded["input_ids"]]
+        columns["labels"] = [list(ids) for ids in encoded["input_ids"]]  # the model shifts them itself
     return columns
 
 

@@ -1,1 +1,1 @@
-"""Give each word of a text a tag."""
+"""Tag each word of a text."""

@@ -143,7 +143,7 @@ def aggregate(
     for word, group in groupby(tokens, key=lambda token: token.word):
         pieces, span = list(group), text.spans[word]
         if labeling == "first":
-            units.append(_labelled(span, pieces[0].probs, names))
+            units.append(_labelled(span, pieces[0].probs, names))  # later tokens have learnt nothing
         elif strategy in ("token", "simple"):
             parts = [(span[0] + piece.span[0], span[0] + piece.span[1]) for piece in pieces]
             first, *later = [_labelled(part, piece.probs, names) for part, piece in zip(parts, pieces, strict=True)]

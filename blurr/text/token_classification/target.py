@@ -69,7 +69,7 @@ class Tags(Target):
         return [{"target": t.labels, "prediction": p.labels} for p, t in zip(*learner.decoded, strict=True)]
 
     def merge_windows(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
-        words = [len(part["target"]) for part in parts]
+        words = [len(part["target"]) for part in parts]  # the loss of a row weighs its windows by their words
         loss = sum(part["loss"] * n for part, n in zip(parts, words, strict=True)) / sum(words)
         whole = {key: [label for part in parts for label in part[key]] for key in ("target", "prediction")}
         return {**whole, "loss": loss}

@@ -137,7 +137,7 @@ def tokenize_words(
 
 def _marks_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Return whether words need a leading space to be tokenized as in a text, as with byte-level vocabularies."""
-    first, later = tokenizer.tokenize("a"), tokenizer.tokenize(" a")
+    first, later = tokenizer.tokenize("a"), tokenizer.tokenize(" a")  # of WordPiece the same, of byte-level BPE not
     return first != later and tokenizer.tokenize("a a") == [*first, *later]
 
 
@@ -202,7 +202,7 @@ def cut_words(sizes: Sequence[int], room: int | None, stride: int) -> list[tuple
     """
     if room is None or sum(sizes) <= room:
         return [(range(len(sizes)), range(len(sizes)))]
-    capped = [min(size, room) for size in sizes]
+    capped = [min(size, room) for size in sizes]  # a longer word keeps its first tokens
     reads: list[range] = []
     start = end = 0
     while end < len(sizes):
@@ -213,7 +213,9 @@ def cut_words(sizes: Sequence[int], room: int | None, stride: int) -> list[tuple
             used += capped[end]
             end += 1
         reads.append(range(start, end))
+        # at most half of a window is shared, so that windows move on
         start = max(end - stride, start + (end - start + 1) // 2)
+    # neighbours split what they share in the middle
     bounds = [0, *((b.start + a.stop + 1) // 2 for a, b in zip(reads, reads[1:], strict=False)), len(sizes)]
     return [(read, range(*bounds[i : i + 2])) for i, read in enumerate(reads)]
 
@@ -267,7 +269,7 @@ def align_labels(
     """
     ids = label_ids(labels, names)
     later = {"first": [IGNORED] * len(names), "same": list(range(len(names))), "bi": _inside(names)}[labeling]
-    before: WordIds = [None, *word_ids[:-1]]
+    before: WordIds = [None, *word_ids[:-1]]  # the word of the token before
     return [
         IGNORED if word is None else later[ids[word]] if word == previous else ids[word]
         for word, previous in zip(word_ids, before, strict=True)
