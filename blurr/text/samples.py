@@ -21,7 +21,12 @@ class SampleRows(TextRows):
     Args:
         columns, vocab: As for `EncodedRows`.
         others: The other keys of each sample; they reach the batch, but not the model.
+
+    Attributes:
+        loss_func: The loss of the targets' block, which fastai's `Learner` takes where it is given none.
     """
+
+    loss_func: Any = None
 
     def __init__(
         self, columns: Mapping[str, Sequence[Any]], vocab: Any = None, others: Sequence[Mapping[str, Any]] = ()
@@ -68,7 +73,9 @@ class Samples(SequenceClassification):
     def encoded_items(self, hf: HFObjects, items: Any) -> EncodedRows:
         """Encode a `Datasets` of samples, or raw items to predict on."""
         if isinstance(items, Datasets):
-            return self.encoded_samples(hf, list(items), getattr(items, "vocab", None))
+            rows = self.encoded_samples(hf, list(items), getattr(items, "vocab", None))
+            rows.loss_func = getattr(items, "loss_func", None)
+            return rows
         return self.encoded_samples(hf, [(item,) for item in as_items(items)])
 
     def encoded_samples(self, hf: HFObjects, samples: Sequence[Sequence[Any]], vocab: Any = None) -> SampleRows:
