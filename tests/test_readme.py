@@ -50,7 +50,7 @@ def test_a_command_of_the_readme_composes_and_passes_the_checks(command: str, at
     words = [word for word in shlex.split(command, comments=True) if "=" in word]
     space = parse(words, None)
     for point in itertools.islice(space.samples(), 2):  # of a sweep, two of its values
-        checks.check(composing.compose([*space.words(point), *filter(is_own, words)]))
+        checks.check(composing.compose([*space.overrides(point), *filter(is_own, words)]))
 
 
 def test_the_readme_has_the_first_command_in_its_first_screen():
