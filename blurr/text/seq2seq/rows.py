@@ -82,7 +82,9 @@ def show_seq2seq(
     **_: Any,
 ) -> Table:
     """Return rows of source text, target text and, if there is one, generated text or texts."""
-    columns = {"text": [shorten(x, input_trunc_at or trunc_at) for x in decode_ids(dl.tokenizer, inputs["input_ids"])]}
+    columns: dict[str, list[Any]] = {
+        "text": [shorten(x, input_trunc_at or trunc_at) for x in decode_ids(dl.tokenizer, inputs["input_ids"])]
+    }
     written = {
         "target": decode_ids(dl.tokenizer, targets, of_source=False) if targets.numel() else None,
         "prediction": predictions,
