@@ -1,7 +1,6 @@
 """Where weights come from, and what a model from scratch is made of."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -212,10 +211,10 @@ def test_scratch_of_a_local_checkpoint_keeps_its_size_and_tokenizer(tiny_bert: P
 
 
 def test_a_plan_needs_no_memory_for_weights(tiny_bert: Path):
-    made: Callable = build_model
-    hf = made(
+    hf = build_model(
         str(tiny_bert),
         model_cls="AutoModelForSequenceClassification",
+        inputs=TEXT,
         config={},
         corpus=corpus,
         load_weights=False,

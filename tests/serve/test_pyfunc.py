@@ -28,7 +28,7 @@ def served(saved):
         if not (folder / "MLmodel").exists():
             item = items_of(name, 1)[0]
             optional = [role for role in TASKS[name].schema.inputs if role not in item]
-            write_mlmodel(folder, ModelForm(item, optional, TASKS[name].options))
+            write_mlmodel(folder, ModelForm(item, optional, TASKS[name].target.options))
         return learn, folder
 
     return get
