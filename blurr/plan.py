@@ -94,11 +94,11 @@ def _lengths(split: str, rows: EncodedRows, task: Task, hf: HFObjects) -> Iterab
     """Say how long the rows are, and how many of them reach the limit and so may be cut."""
     settings = vars(task)
     limits = {rows.names.main: settings.get("max_length"), "labels": settings.get("max_target_length")}
-    for column, wished in limits.items():
+    for column, requested in limits.items():
         values = rows.columns.get(column)
         if isinstance(values, Ragged) and len(values):
             low, middle, high, most = np.percentile(values.lengths, [0, 50, 95, 100]).astype(int)
-            limit = length_limit(hf.tokenizer, wished)
+            limit = length_limit(hf.tokenizer, requested)
             cut = "no limit" if limit is None else f"{(values.lengths >= limit).mean():.1%} reach the limit of {limit}"
             yield f"{split} {column}", f"{low} to {most}, median {middle}, 95 % up to {high}; {cut}"
 
