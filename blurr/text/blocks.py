@@ -41,21 +41,11 @@ class TaskDL(RowsDL):
         self, dataset: Any = None, *, transform: "TaskTokenizeTransform", shuffle: bool = False, **kwargs: Any
     ) -> None:
         self.transform, task, hf = transform, transform.task, transform.hf
-        encode = partial(encode_samples, task, hf)
-        own = {"tokenizer": hf.tokenizer, "encode": encode, "task": task}
+        own = {"tokenizer": hf.tokenizer, "encode": transform.encoded, "task": task}
         own["create_batch"] = task.collator(hf, Loader(), train=shuffle)
-        super().__init__(encode(dataset), shuffle=shuffle, **{**kwargs, **own})
+        rows = dataset if isinstance(dataset, EncodedRows) else transform.encoded(dataset)
+        super().__init__(rows, shuffle=shuffle, **{**kwargs, **own})
         self.own |= {"transform": transform}
-
-
-def encode_samples(task: Task, hf: HFObjects, samples: Any) -> EncodedRows:
-    """Encode the samples of a `Datasets`, or raw items; leave encoded rows as they are."""
-    if isinstance(samples, EncodedRows):
-        return samples
-    if isinstance(task, Samples) or not isinstance(samples, Datasets):
-        return task.encoded_items(hf, samples)
-    rows = [_row(task, sample) for sample in samples]
-    return task.encoded({role: [row[role] for row in rows] for role in (rows[0] if rows else ())}, hf)
 
 
 def _row(task: Task, sample: Sequence[Any]) -> dict[str, Any]:
@@ -104,6 +94,13 @@ class TaskTokenizeTransform:
         self.task.check(hf)
         self.hf = without_model(hf)
 
+    def encoded(self, samples: Any) -> EncodedRows:
+        """Encode the samples of a `Datasets`, or raw items to predict on."""
+        if not isinstance(samples, Datasets):
+            return self.task.encoded_items(self.hf, samples)
+        rows = [_row(self.task, sample) for sample in samples]
+        return self.task.encoded({role: [row[role] for row in rows] for role in (rows[0] if rows else ())}, self.hf)
+
 
 class BatchTokenizeTransform(TaskTokenizeTransform):
     """Tokenize texts, or pairs of texts, to be classified.
@@ -144,6 +141,9 @@ class BatchTokenizeTransform(TaskTokenizeTransform):
         )
         super().__init__(hf_arch, hf_config, hf_tokenizer, hf_model, task=self.samples)
         self.hf_arch, self.hf_config, self.hf_tokenizer = hf_arch, hf_config, hf_tokenizer
+
+    def encoded(self, samples: Any) -> EncodedRows:
+        return self.samples.encoded_items(self.hf, samples)
 
     def encodes(self, samples: list[Any]) -> Batch:
         """Turn samples into a batch `(inputs, targets)`."""
