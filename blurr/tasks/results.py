@@ -10,7 +10,7 @@ from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects
 from blurr.runs.checksums import put, seal
-from blurr.runs.folder import MODEL, MODEL_ASIDE, TABLES
+from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, MODEL_ASIDE, TABLES
 from blurr.runs.journal import writing
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.tracking.run import Run
@@ -36,7 +36,7 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
                     report.write_text(text, encoding="utf-8")
                 run.artifact(report)
     _save(saved, hf, run)
-    for path in sorted(run.folder.glob("lr_find.*")):
+    for path in filter(Path.exists, (run.folder / LR_FIND, run.folder / LR_PLOT)):
         run.artifact(path)
     run.tag(**outcome.tags())
     run.finish(outcome.scores)
