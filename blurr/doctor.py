@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 import blurr
 from blurr.config import paths
+from blurr.config.store import WHERE, store_uri
 from blurr.tracking.environment import describe_environment
 
 HUB_SECONDS = 3
@@ -52,7 +53,7 @@ def examine() -> Iterator[Finding]:
     yield hub()
     yield options()
     yield launch_folder(Path.cwd())
-    yield Finding("MLflow store", f"{Path.cwd() / 'mlflow.db'} (tracking=local)")
+    yield Finding("MLflow store", f"{store_uri()} ({WHERE})")
 
 
 def packages() -> Iterator[Finding]:

@@ -27,13 +27,13 @@ Difference = tuple[str, str, str]  # what, then, now
 
 
 def reproduce(
-    run: str, *, uri: str, changes: Sequence[str] = (), trusted: Sequence[str] = ()
+    run: str, *, uri: str | None = None, changes: Sequence[str] = (), trusted: Sequence[str] = ()
 ) -> tuple[list[Difference], list[Difference]]:
     """Run a recorded run again in a new output folder, tracked as it was.
 
     Args:
         run: the folder of a run, its identity, or the id of its MLflow run.
-        uri: the address of the MLflow store that has the run, if there is no folder.
+        uri: the address of the MLflow store that has the run, if there is no folder; for None see `config.store`.
         changes: overrides (`key=value`) for what cannot or should not be as it was.
         trusted: packages that the record may name functions and classes of, besides what `blurr.config.trust` lists.
 

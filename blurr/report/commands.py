@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from blurr.config.store import WHERE
 from blurr.runs.record import Record
 from blurr.tracking.finding import find_run
 
@@ -27,7 +28,7 @@ def add_reviewing(commands: Any) -> None:
     board.add_argument("folder", nargs="?", default="outputs", help="where to search for runs (default: %(default)s)")
     board.add_argument("--experiment", help="list the runs of this MLflow experiment instead")
     for part in (report, compare, board):
-        part.add_argument("--uri", help="the MLflow store (default: mlflow.db in this folder)")
+        part.add_argument("--uri", help=f"the MLflow store ({WHERE})")
     board.add_argument("--by", help="the metric to sort by (default: the objective)")
     said = "which way that metric is better (default: what the runs have recorded)"
     board.add_argument("--direction", choices=("minimize", "maximize"), help=said)

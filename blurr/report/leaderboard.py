@@ -61,7 +61,7 @@ def leaderboard_of_experiment(
 
     Args:
         name: of the experiment.
-        uri: the address of the store; None takes `mlflow.db` in the current folder.
+        uri: the address of the store; for None see `config.store`.
         by: see `leaderboard`, as for `direction` and what else is raised.
         direction: see `leaderboard`.
 

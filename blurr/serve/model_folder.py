@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blurr.config.store import registry_uri
 from blurr.errors import InputError
 from blurr.runs.checksums import SEAL, Damaged, verify_if_sealed
 from blurr.runs.folder import MODEL
 from blurr.runs.record import find_folder
 from blurr.tasks.saved import FILE
-from blurr.tracking.sink import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +32,7 @@ def is_model_folder(where: str | Path) -> bool:
 def model_folder(where: str | Path) -> Path:
     """Return the folder that holds weights and `blurr.json`; download it if MLflow keeps it elsewhere.
 
-    MLflow's store is that of the environment variable MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder.
+    For MLflow's store and its registry see `config.store`.
 
     Args:
         where: see `Predictor.load`.
@@ -93,7 +93,7 @@ def _downloaded(uri: str) -> str:
     from blurr.runs.secrets import mask_text
     from blurr.tracking.store import STORE_ERRORS, is_missing, request_limits, resolve_uri, store_failure
 
-    store = resolve_uri(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE))
+    store = resolve_uri(None)
     if is_missing(store):
         raise InputError(
             f"{uri} is looked for in MLflow's store {store}, which does not exist. Set MLFLOW_TRACKING_URI to the "
@@ -101,7 +101,7 @@ def _downloaded(uri: str) -> str:
         )
     try:
         with request_limits(retries=1, seconds=10):
-            source = _source(MlflowClient(store, store), uri)
+            source = _source(MlflowClient(store, registry_uri(store)), uri)
         return str(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=store))
     except STORE_ERRORS as error:
         reason = mask_text(str(error).partition("\n")[0])

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from ray.exceptions import RayActorError, RayTaskError
 
 from blurr.config.annotations import Count, NonNegative, Positive
+from blurr.config.store import variables
 from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
 
@@ -30,13 +31,15 @@ class Host:
         config: the sweep's config.
         folder: the sweep's launch folder.
         threads: number of threads for a trial.
+        store: variables of the environment that name the MLflow store, and the user there.
     """
 
-    def __init__(self, config: DictConfig, folder: str, threads: int) -> None:
+    def __init__(self, config: DictConfig, folder: str, threads: int, store: Mapping[str, str]) -> None:
         self._connection, theirs = multiprocessing.Pipe()
         os.set_inheritable(theirs.fileno(), True)
         command = [sys.executable, "-m", "blurr.sweep.remote", str(theirs.fileno())]
-        self._process = subprocess.Popen(command, cwd=folder, pass_fds=[theirs.fileno()])
+        environment = {**os.environ, **store}  # a cluster's workers have an environment of their own
+        self._process = subprocess.Popen(command, cwd=folder, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         self._connection.send((config, threads))
 
@@ -121,6 +124,7 @@ def cluster(
     ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
     actor: Any = ray.remote(Host).options(num_cpus=cpus, num_gpus=gpus)
     try:
-        yield Cluster(lambda: actor.remote(context.config, os.getcwd(), max(1, int(cpus))), workers)
+        given = (context.config, os.getcwd(), max(1, int(cpus)), variables())
+        yield Cluster(lambda: actor.remote(*given), workers)
     finally:
         ray.shutdown()

@@ -6,13 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from blurr.config.store import WHERE
 from blurr.config.trust import TRUST, add_trust, check_words
 from blurr.errors import InputError, writing
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.objectives import Objective, best
 from blurr.sweep.resuming import find, folders
 from blurr.sweep.space import overrides_of
-from blurr.tracking.sink import DEFAULT_STORE
 
 
 def add_commands(commands: Any) -> None:
@@ -24,7 +24,7 @@ def add_commands(commands: Any) -> None:
     again = commands.add_parser("reproduce", help="run a recorded run again, and compare the settings and the metrics")
     again.add_argument("run", help="id of an MLflow run, or an output folder")
     again.add_argument("changes", nargs="*", help="key=value, for what is to differ from the record")
-    again.add_argument("--uri", default=DEFAULT_STORE, help="address of the MLflow store (default: %(default)s)")
+    again.add_argument("--uri", help=f"the MLflow store that has the run ({WHERE})")
     add_trust(again)
     again.set_defaults(command=_reproduce)
     sweep = commands.add_parser("sweep", help="look at the sweeps of this folder: ls, show, best, export")

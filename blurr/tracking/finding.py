@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blurr.config.store import store_uri
 from blurr.errors import InputError
 from blurr.runs.folder import CONFIG, DIFF, ENVIRONMENT, FACTS, OVERRIDES, RECORD, SCORES
 from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import to_json
 from blurr.runs.record import Record, find_folder, is_run, latest_runs
 from blurr.runs.secrets import mask_text
-from blurr.tracking.sink import DEFAULT_STORE, IDENTITY_TAG
+from blurr.tracking.sink import IDENTITY_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -26,7 +27,7 @@ def find_run(name: str | Path, *, uri: str | None = None) -> Path:
 
     Args:
         name: the path of the folder or of one of its checkpoints, the identity of the run, or the id of its MLflow run.
-        uri: of the MLflow store; None takes `mlflow.db` in the current folder.
+        uri: of the MLflow store; for None see `config.store`.
 
     Raises:
         InputError: there is no such run, its folder is gone, or its folder holds another run now.
@@ -69,7 +70,7 @@ def _in_mlflow(name: str, uri: str | None) -> "Run":
 
     found = run_with(name, uri)
     if found is None:
-        where = f"{'no MLflow store' if is_missing(uri) else 'no run of that id or identity in'} {uri or DEFAULT_STORE}"
+        where = f"{'no MLflow store' if is_missing(uri) else 'no run of that id or identity in'} {store_uri(uri)}"
         raise InputError(
             f"There is no run {name}: no folder of that name, and {mask_text(where)} (--uri or tracking.uri names the "
             f"store). There are {latest_runs()}."

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from blurr.data.core import RawData
 
 
-DEFAULT_STORE = "sqlite:///mlflow.db"  # `tracking.uri` of tracking=local
 EMPTY: Mapping[str, str] = MappingProxyType({})
 PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # the tags that link a trial's run to its sweep
 ERROR_TAG = "blurr.error"  # says why a run failed

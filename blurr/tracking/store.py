@@ -16,15 +16,17 @@ from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from blurr.config.store import DEFAULT_STORE, URI, store_uri
 from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError, nearest
 from blurr.process.terminal import quiet
 from blurr.runs.secrets import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
-from blurr.tracking.sink import DEFAULT_STORE, ERROR_TAG, IDENTITY_TAG
+from blurr.tracking.sink import ERROR_TAG, IDENTITY_TAG
 
 log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
+FILE = f"tracking.uri={DEFAULT_STORE}"
 MIGRATIONS = ("alembic", "mlflow.store.db.utils")  # these log two hundred lines when they create a store
 # What MLflow raises if the store is missing, full, locked or unreachable; the errors of requests are OSErrors.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
@@ -32,25 +34,36 @@ REFUSALS = frozenset(range(400, 500)) - NO_ANSWER_CODES
 NOT_THERE = frozenset({400, 404})  # 400 for a text that cannot be the id of a run
 
 
-def resolve_uri(uri: str) -> str:
+def resolve_uri(uri: str | None) -> str:
     """Return the URI with an absolute SQLite path; refuse URIs that MLflow 3 cannot keep runs at.
 
     Args:
         uri: `sqlite:///<path>` (relative to the launch directory, or absolute), `http(s)://<host>:<port>`, or
-            another address that MLflow accepts, such as `postgresql://…` and `databricks`.
+            another address that MLflow accepts, such as `postgresql://…` and `databricks`; for None see `config.store`.
 
     Raises:
         InputError: `uri` is a folder or has no scheme.
     """
-    if uri.startswith(SQLITE):
-        return SQLITE + str(Path.cwd() / Path(uri.removeprefix(SQLITE)).expanduser())
+    uri = _absolute(store_uri(uri))
     if uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
         raise InputError(
-            f"tracking.uri={uri} is not an address that MLflow can keep runs at. "
+            f"{_named(uri)} is not an address that MLflow can keep runs at. "
             "It takes sqlite:///<file>.db, http(s)://<host>:<port>, postgresql://… or databricks; "
             "set tracking.uri to one of these, or tracking=none."
         )
+    return uri
+
+
+def _absolute(uri: str) -> str:
+    if uri.startswith(SQLITE):
+        return SQLITE + str(Path.cwd() / Path(uri.removeprefix(SQLITE)).expanduser())
     return uri.rstrip("/")
+
+
+def _named(uri: str) -> str:
+    """Return a resolved URI, without a password, after the key or the variable that says it."""
+    said = os.environ.get(URI)
+    return f"{URI if said and _absolute(said) == uri else 'tracking.uri'}={mask_text(uri)}"
 
 
 def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
@@ -69,8 +82,8 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
             return client, _experiment_id(client, experiment, _artifact_location(uri))
     except ImportError as error:
         raise InputError(
-            f"tracking.uri={mask_text(uri)} needs a package that is not installed ({error}). Install the driver of "
-            "this database, or use tracking=local."
+            f"{_named(uri)} needs a package that is not installed ({error}). Install the driver of "
+            f"this database, or use {FILE}."
         ) from error
     except STORE_ERRORS as error:
         raise store_failure(error, _refusal(uri, str(error))) from error
@@ -100,13 +113,13 @@ def asked(uri: str | None) -> Iterator[MlflowClient]:
     """Yield a client of a store that is read and not written.
 
     Args:
-        uri: as `tracking.uri`; None takes `mlflow.db` in the current folder.
+        uri: as `tracking.uri`.
 
     Raises:
         InputError: the address is not one of MLflow's, or MLflow refuses this user.
         ResourceError: MLflow does not answer.
     """
-    resolved = resolve_uri(uri or DEFAULT_STORE)
+    resolved = resolve_uri(uri)
     try:
         with request_limits(retries=1, seconds=10):
             yield MlflowClient(tracking_uri=resolved)
@@ -116,7 +129,7 @@ def asked(uri: str | None) -> Iterator[MlflowClient]:
 
 def is_missing(uri: str | None) -> bool:
     """Return whether a store is a file that does not exist; MLflow would create it."""
-    resolved = resolve_uri(uri or DEFAULT_STORE)
+    resolved = resolve_uri(uri)
     return resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists()
 
 
@@ -173,7 +186,7 @@ def finished_runs(experiment: str, uri: str | None) -> list[Run]:
         InputError: there is no such store, or MLflow has no such experiment.
     """
     if is_missing(uri):
-        where = resolve_uri(uri or DEFAULT_STORE)
+        where = resolve_uri(uri)
         raise InputError(f"There is no MLflow store {where}. Name the one that has the runs: --uri sqlite:///…")
     with asked(uri) as client:
         there = {each.name: each.experiment_id for each in client.search_experiments()}
@@ -279,9 +292,9 @@ def _make_experiment(client: MlflowClient, name: str, artifact_location: str | N
 
 def _refusal(uri: str, reason: str) -> str:
     reason = mask_text(reason.strip().partition("\n")[0])[:300]
-    remedy = "tracking=local, which needs no server, or tracking=none"
+    remedy = f"{FILE}, which needs no server, or tracking=none"
     if uri.startswith("http"):
-        remedy = f"start the server (`mlflow server`) or correct tracking.uri; or use {remedy}"
+        remedy = f"start the server (`mlflow server`) or correct the address; or use {remedy}"
     elif uri.startswith(SQLITE):
         remedy = "set tracking.uri=sqlite:///<another>.db or tracking=none; `mlflow db upgrade` upgrades an old store"
-    return f"MLflow cannot use tracking.uri={mask_text(uri)}: {reason} To go on: {remedy}."
+    return f"MLflow cannot use {_named(uri)}: {reason} To go on: {remedy}."

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from blurr.config.annotations import Natural
+from blurr.config.store import experiment_name, say_ignored, store_uri
 from blurr.process import signals
 from blurr.runs import folder as files
 from blurr.runs.journal import begun
 from blurr.runs.secrets import mask_overrides, mask_text
 from blurr.tracking.processes import this_process
 from blurr.tracking.run import Run
-from blurr.tracking.sink import DEFAULT_STORE, Sink, named_tags
+from blurr.tracking.sink import Sink, named_tags
 
 
 class Tracker(Protocol):
@@ -45,16 +46,16 @@ class MLflowTracker:
 
     Attributes:
         uri: `sqlite:///<file>` (relative to the launch directory; artifacts go to `mlartifacts/` beside it), the
-            address of a server (`http://…`), or another address that MLflow accepts.
-        experiment: name of the MLflow experiment; created if it does not exist.
+            address of a server (`http://…`), or another address that MLflow accepts; for None see `config.store`.
+        experiment: name of the MLflow experiment, created if it does not exist; for None see `config.store`.
         run_name: name of the run; null lets MLflow invent one.
         tags: tags of the run in addition to blurr's own.
         system_metrics: whether to sample CPU, memory, disk and GPU load every ten seconds.
         wait: seconds without an answer after which the end of a run no longer waits for MLflow.
     """
 
-    uri: str = DEFAULT_STORE
-    experiment: str = "blurr"
+    uri: str | None = None
+    experiment: str | None = None
     run_name: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     system_metrics: bool = False
@@ -63,12 +64,13 @@ class MLflowTracker:
     def open(self, *, run_id: str | None = None, tags: Mapping[str, str] | None = None) -> Sink:
         """Open an MLflow run, or resume the one with this id; see `Tracker.open`."""
         _silence_telemetry()
+        say_ignored()
         from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
 
         tags = {**{str(key): mask_text(str(value)) for key, value in self.tags.items()}, **(tags or {})}
         return MLflowSink(
-            self.uri,
-            self.experiment,
+            store_uri(self.uri),
+            experiment_name(self.experiment),
             run_id=run_id,
             # a sweep names its runs by a tag, which says more than the tracker's name
             run_name=tags.get("mlflow.runName", self.run_name),
@@ -90,7 +92,7 @@ class MLflowTracker:
         _silence_telemetry()
         from blurr.tracking.mlflow_sink import prepare
 
-        prepare(self.uri, self.experiment)
+        prepare(store_uri(self.uri), experiment_name(self.experiment))
 
 
 def _silence_telemetry() -> None:
