@@ -240,7 +240,7 @@ def _evaluate(annotation: ast.expr | None, names: _Names) -> Any:
         return UNKNOWN
     text = annotation.value if isinstance(annotation, ast.Constant) else ast.unparse(annotation)
     try:
-        value = eval(str(text), {}, names)  # the text of our own source
+        value = eval(str(text), {}, names)  # nosec B307  # the text is an annotation of our own source
     except (NameError, AttributeError, TypeError):
         return UNKNOWN
     return UNKNOWN if UNKNOWN in get_args(value) else value
