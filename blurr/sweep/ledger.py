@@ -69,12 +69,15 @@ class Ledger:
         folder: the sweep's folder.
         head: how the sweep was started, and what was decided for all of its trials; empty for a new sweep.
         trials: by number.
+        history: what happened, in its order: `trial`, `started`, `report` or `ended`, the trial's number, and the step
+            of the report or the state at the end.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.head: dict[str, Any] = {}
         self.trials: dict[int, Trial] = {}
+        self.history: list[tuple[str, int, Any]] = []
         self._path = folder / LEDGER
         for event in _read(self._path):
             self._apply(event)
@@ -123,6 +126,7 @@ class Ledger:
             self.head.update({"time": event["time"], **self.head, **fields})
             return
         number = fields.pop("number")
+        self.history.append((kind, number, fields.get("step", fields.get("state"))))
         if kind == "trial":
             self.trials[number] = Trial(number, **fields)
             return

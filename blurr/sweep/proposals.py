@@ -61,7 +61,7 @@ class Proposals:
             identity = self.space.identify(point)
             twin = ledger.first(identity)
             trial = ledger.propose(number, identity, point)
-            if self._search and self._grid is not None:
+            if self._search:
                 self._search.add(trial)
             if twin is None:
                 return trial

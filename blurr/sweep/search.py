@@ -3,36 +3,24 @@
 This module loads Optuna, which comes with the extra `sweep`; import it only for a sampler, a pruner or plots.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from optuna.trial import FrozenTrial
 
-from blurr.errors import InputError, ResourceError, chain
-from blurr.runs.secrets import mask_text
+from blurr.errors import InputError
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.space import Axis, Point, Space
-
-JOURNAL = "journal:///"  # Optuna's prefix for a storage in a file
-LOST = (OSError, OperationalError, StorageInternalError)  # the storage does not answer, is locked or full
-STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+from blurr.sweep.storage import Storage, result, running
 
 
 class Search:
-    """An Optuna study that follows a sweep's ledger; its trials have the ledger's numbers.
-
-    The ledger is authoritative: a study in memory is rebuilt from it, and a stored study is brought up to date.
+    """An Optuna study in memory that follows a sweep's ledger; its trials have the ledger's numbers.
 
     Args:
         space: what may vary.
@@ -40,9 +28,8 @@ class Search:
         sampler: makes a new sampler for each trial, given the trial's number. So a proposal depends only on the trials
             before it, and not on whether the sweep was stopped meanwhile.
         pruner: judges the reports; None prunes nothing.
-        storage: address of an Optuna storage: `journal:///<file>`, or a database URL of SQLAlchemy; None keeps the
-            study in memory.
-        name: the study's name in the storage.
+        storage: address of an Optuna storage that gets a copy of the study and is never read, see `Storage`.
+        name: the study's name.
 
     Attributes:
         study: Optuna's study.
@@ -65,97 +52,86 @@ class Search:
         if pruner and len(directions) > 1:
             raise InputError("A pruner judges one objective, and there are several. Set sweep.pruner=null, or one.")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._storage, self._name = storage, name
         self._axes = {axis.key: distribution(axis) for axis in space.axes}
         self._sampler = sampler
         self._is_pruning = pruner is not None
-        try:
-            self.study = optuna.create_study(
-                directions=[StudyDirection[direction.upper()] for direction in directions],
-                pruner=pruner or optuna.pruners.NopPruner(),
-                storage=_storage(storage),
-                study_name=name,
-                load_if_exists=storage is not None,
-            )
-        except LOST as error:
-            raise ResourceError(f"{self._lost(error)} Or leave sweep.storage out.") from error
-        except (ValueError, ImportError, SQLAlchemyError, OptunaError) as error:
-            raise InputError(f"sweep.storage={storage}: Optuna cannot use this: {error}") from error
-
-    def _lost(self, error: Exception) -> str:
-        first = list(chain(error))[-1]  # Optuna wraps the database's error in one that says less
-        said = str(first).strip().partition("\n")[0].rstrip(".")
-        return (
-            f"sweep.storage={mask_text(str(self._storage))} cannot be used: {mask_text(said)}. What has finished is "
-            f"kept: go on with sweep.resume={self._name} once it can."
+        self.study = optuna.create_study(
+            directions=[StudyDirection[direction.upper()] for direction in directions],
+            pruner=pruner or optuna.pruners.NopPruner(),
+            study_name=name,
         )
-
-    @contextmanager
-    def _storing(self) -> Iterator[None]:
-        """Raise a ResourceError if the storage fails in the `with` block."""
-        try:
-            yield
-        except LOST as error:
-            raise ResourceError(self._lost(error)) from error
+        self._storage = Storage(storage, name, directions, self._axes) if storage else None
 
     def follow(self, ledger: Ledger) -> None:
-        """Add the ledger's trials to the study.
+        """Repeat what the ledger has, in the order in which it happened.
+
+        A sampler may keep its state in attributes of the trials that it proposed, as that of CMA-ES does. So it is
+        asked for each trial again; what the ledger has is what counts.
 
         Raises:
             InputError: the stored study has trials that the ledger does not know.
         """
-        with self._storing():
-            known = self.study.get_trials(deepcopy=False)
-            if len(known) > len(ledger.trials) + 1:  # the last proposal may not be in the ledger: `ask` takes it up
-                raise InputError(
-                    f"The study '{self.study.study_name}' in sweep.storage has {len(known)} trials, and the ledger in "
-                    f"{ledger.folder} {len(ledger.trials)}. Give the sweep another sweep.name."
-                )
-            for number, trial in sorted(ledger.trials.items()):
-                if number >= len(known):
-                    self.add(trial)
-                    for step, value in trial.reports.items() if self._is_pruning else ():
-                        self.is_to_be_pruned(number, step, value)  # fills the rungs that later trials are compared with
-                if trial.is_done:
-                    self.tell(trial)
+        for kind, number, detail in ledger.history:
+            trial = ledger.trials[number]
+            if kind == "trial":
+                self._take_up(trial)
+            elif kind == "report" and self._is_pruning and detail in trial.reports:
+                self._judge(number, detail, trial.reports[detail])
+            elif kind == "ended" and trial.is_done and detail == trial.state:
+                self._end(trial)
+        if self._storage:
+            self._storage.follow(ledger, with_reports=self._is_pruning)
 
     def ask(self, number: int) -> Point:
         """Return the values that the sampler proposes for the trial with this number."""
-        with self._storing():
-            if self._sampler is not None:
-                self.study.sampler = self._sampler(number)
-            pending = self.study.get_trials(deepcopy=False)[number:]
-            trial = self._trial(number) if pending else self.study.ask()
-            # what suggest_float, suggest_int and suggest_categorical call
-            values = {key: trial._suggest(key, kind) for key, kind in self._axes.items()}
-        return {key: _text(self._axes[key], value) for key, value in values.items()}
+        trial = self._ask(number)
+        return {key: _text(self._axes[key], trial.params[key]) for key in self._axes}
 
     def add(self, trial: Trial) -> None:
-        """Add a trial of the grid or of an earlier start of the sweep."""
-        params = {key: _value(self._axes[key], text) for key, text in trial.point.items()}
-        with self._storing():
-            self.study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=self._axes))
+        """Add a trial once the ledger has it: one that `ask` proposed, or one of a grid."""
+        if trial.number >= len(self.study.get_trials(deepcopy=False)):
+            self.study.add_trial(running(trial, self._axes))
+        if self._storage:
+            self._storage.add(trial)
 
     def is_to_be_pruned(self, number: int, step: int, value: float) -> bool:
         """Add a report, and return whether the pruner would stop the trial."""
-        with self._storing():
-            trial = self._trial(number)
-            if step not in self.study.get_trials(deepcopy=False)[number].intermediate_values:
-                trial.report(value, step)  # an attempt before this one may have reported the same evaluation
-            return trial.should_prune()
+        if self._storage:
+            self._storage.report(number, step, value)
+        return self._judge(number, step, value)
 
     def tell(self, trial: Trial) -> None:
         """Add a trial's result."""
-        state = STATES[trial.state]
-        if state == TrialState.COMPLETE and any(map(math.isnan, trial.values)):
-            state = TrialState.FAIL  # Optuna does not accept NaN
-        with self._storing():
-            if self.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
-                return  # it failed before the sweep was resumed, and was tried again: Optuna keeps the first result
-            self.study.tell(trial.number, trial.values if state == TrialState.COMPLETE else None, state=state)
+        self._end(trial)
+        if self._storage:
+            self._storage.tell(trial)
 
-    def _trial(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
+    def _take_up(self, trial: Trial) -> None:
+        frozen = running(trial, self._axes)
+        if self._sampler is None:
+            self.study.add_trial(frozen)
+        else:
+            self.study.enqueue_trial(frozen.params)
+            _ = self._ask(trial.number).relative_params  # only now is the sampler asked: it need not be for these values
+
+    def _ask(self, number: int) -> optuna.Trial:
+        if self._sampler is not None:
+            self.study.sampler = self._sampler(number)
+        return self.study.ask(self._axes)
+
+    def _judge(self, number: int, step: int, value: float) -> bool:
+        trial = self._trial(number)
+        if step not in trial.intermediate_values:  # an attempt before this one may have reported the same evaluation
+            self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        return self.study.pruner.prune(self.study, self._trial(number))
+
+    def _end(self, trial: Trial) -> None:
+        if not self._trial(trial.number).state.is_finished():
+            state, values = result(trial)
+            self.study.tell(trial.number, values, state=state)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
 
 
 def distribution(axis: Axis) -> BaseDistribution:
@@ -167,19 +143,7 @@ def distribution(axis: Axis) -> BaseDistribution:
     return FloatDistribution(axis.low, axis.high, log=axis.log, step=None if axis.log else axis.step)
 
 
-def _storage(address: str | None) -> BaseStorage | str | None:
-    if address and address.startswith(JOURNAL):
-        return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
-    return address
-
-
 def _text(kind: BaseDistribution, value: Any) -> str:
     if isinstance(kind, CategoricalDistribution):
         return str(value)
     return repr(int(value) if isinstance(kind, IntDistribution) else float(value))
-
-
-def _value(kind: BaseDistribution, text: str) -> Any:
-    if isinstance(kind, CategoricalDistribution):
-        return text
-    return int(text) if isinstance(kind, IntDistribution) else float(text)

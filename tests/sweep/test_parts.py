@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
+import pickle
 import random
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import optuna
 import pytest
@@ -23,8 +26,16 @@ from blurr.sweep.ledger import Ledger, Trial, locked
 from blurr.sweep.objectives import Objective, best, constant, objectives_of
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.resuming import expand
+from blurr.sweep.run import sampler_for
 from blurr.sweep.search import Search
 from blurr.sweep.space import Axis, Space, is_own, parse
+
+
+class Touch:
+    """What a pickle runs when it is read."""
+
+    def __reduce__(self):
+        return os.system, ("touch was-here",)
 
 
 class TestSpace:
@@ -190,6 +201,55 @@ class TestProposals:
             search.tell(trial)
         kept = optuna.storages.JournalStorage(JournalFileBackend(f"{tmp_path}/optuna.log"))
         assert [trial.values for trial in optuna.load_study(study_name="mine", storage=kept).trials] == [[1.0], [2.0]]
+
+    def test_what_others_have_put_into_a_storage_is_never_unpickled(self, ledger, work):
+        optimizer = pickle.dumps(Touch()).hex()
+        storage = f"sqlite:///{work}/optuna.db"
+        study = optuna.create_study(study_name="mine", storage=storage)
+        lr = {"lr": optuna.distributions.FloatDistribution(0.0, 1.0), "wd": optuna.distributions.FloatDistribution(0.0, 1.0)}
+        for number in range(2):
+            attributes = {"cma:optimizer:0": optimizer, "cma:generation": 0}
+            params = {"lr": 0.5, "wd": 0.5}
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=lr, value=1.0, system_attrs=attributes))
+            trial = ledger.propose(number, str(number), {key: str(value) for key, value in params.items()})
+            ledger.end(trial.number, "finished", values=[1.0])
+        search = self.evolving(storage=storage, name="mine")
+        search.follow(ledger)
+        self.tried(ledger, search, 3)
+        assert not list(work.rglob("was-here"))
+        assert [trial.state.name for trial in study.trials] == 5 * ["COMPLETE"]
+
+    def evolving(self, **options):
+        """A search whose sampler keeps its state in attributes of the trials."""
+        space = parse(["lr=interval(0,1)", "wd=interval(0,1)"], None)
+        node = OmegaConf.merge(OmegaConf.load(paths.options("sweep")["cmaes"]), {"sampler": {"seed": 3}})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(optuna.logging, "set_verbosity", lambda level: None)
+            return Search(space, directions=["minimize"], sampler=partial(sampler_for, node), **options)
+
+    @pytest.mark.parametrize("storage", [None, "sqlite:///optuna.db"], ids=["memory", "storage"])
+    def test_evolution_proposes_the_same_after_a_stop_as_without_one(self, ledger, work, storage):
+        whole = self.tried(ledger, self.evolving(), 20)
+        (work / "cut").mkdir()
+        cut = []
+        for count in (7, 6, 7):
+            again = Ledger(work / "cut")
+            search = self.evolving(storage=storage, name="cut")
+            search.follow(again)
+            cut += self.tried(again, search, count)
+        assert cut == whole
+        assert len({point["lr"] for point in whole}) == 20
+
+    def tried(self, ledger, search, count):
+        """Run so many more trials; return what was proposed."""
+        points = []
+        for number in range(len(ledger.trials), len(ledger.trials) + count):
+            points.append(search.ask(number))
+            trial = ledger.propose(number, str(number), points[-1])
+            search.add(trial)
+            ledger.end(number, "finished", values=[(float(points[-1]["lr"]) - 0.3) ** 2 + float(points[-1]["wd"])])
+            search.tell(trial)
+        return points
 
     def test_a_storage_that_optuna_cannot_use_is_named(self):
         with pytest.raises(InputError, match=r"sweep\.storage=nosuch://x: Optuna cannot use this"):
