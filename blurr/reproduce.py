@@ -1,17 +1,21 @@
 """Run a recorded run again: say what is different now, and compare what comes out."""
 
 import math
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config.building import build
-from blurr.config.trust import TRUST, check_config
+from blurr.config.destinations import check_destinations
+from blurr.config.trust import TRUST, check_config, check_plain
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
+from blurr.models.weights import Weights
 from blurr.process.setup import set_threads
 from blurr.process.terminal import terminal
 from blurr.runs.folder import CONFIG
@@ -41,13 +45,18 @@ def reproduce(
         The differences of code, machine and data, and those of the metrics.
 
     Raises:
-        InputError: there is no such run, it recorded no config, or its config would run code of its own.
+        InputError: there is no such run, it recorded no config, or its config would run code of its own, read the
+            environment, or send data where the user does not say.
     """
     with record_of(run, uri=uri) as record:
         if not (record.folder / CONFIG).is_file():
             raise InputError(f"{run} recorded no config.yaml, so it cannot be run again.")
         check_config(record.config, where=f"The config of {run}", remedy=TRUST, trusted=trusted)
         cfg = config_of(record, changes)
+        plain: Any = OmegaConf.to_container(cfg)
+        command = shlex.join(["blurr", "reproduce", run, *changes])
+        named = [uri] if uri else []
+        check_destinations(plain, given=changes, where=f"The config of {run}", command=command, named=named)
         if record.environment.get("threads"):
             set_threads(record.environment["threads"])
         raw = build_raw(cfg, build(cfg.task))
@@ -65,7 +74,7 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     """Return the config to run: as recorded, in a new folder, with the weights and batch size that `auto` became."""
     cfg = OmegaConf.create(record.config)
     weights = record.tags.get("blurr.weights")
-    if weights and OmegaConf.select(cfg, "model.weights") == "auto":
+    if weights in get_args(Weights) and OmegaConf.select(cfg, "model.weights") == "auto":
         cfg.model.weights = weights
     size = record.tags.get("blurr.batch_size")
     if size and OmegaConf.select(cfg, "loader.batch_size") == "auto":
@@ -73,10 +82,12 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     cfg.resume, cfg.overwrite = None, False
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())
     merged = OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(changes)))
-    hidden = [key for key, value in flatten(OmegaConf.to_container(merged)).items() if MASK in value]
+    config = OmegaConf.to_container(merged, resolve=True)
+    hidden = [key for key, value in flatten(config).items() if MASK in value]
     if hidden:
         raise InputError(f"{', '.join(hidden)} were hidden in the record. Give them: blurr reproduce … {hidden[0]}=…")
-    return OmegaConf.create(OmegaConf.to_container(merged))  # type: ignore[return-value]  # it is a mapping
+    check_plain(config, where="The record")
+    return OmegaConf.create(config)  # type: ignore[return-value]  # it is a mapping
 
 
 def differences(record: Record, fingerprint: str) -> Iterator[Difference]:

@@ -4,7 +4,7 @@ import sys
 
 import hydra
 
-from blurr.config import composing, explain, paths
+from blurr.config import composing, destinations, explain, paths
 from blurr.runs import resume
 from blurr.sweep import resuming
 from blurr.sweep.job import experiment
@@ -13,8 +13,10 @@ from blurr.tracking.finding import find_run
 
 def hand_to_hydra() -> None:
     """Let Hydra compose the config of the command line, and run it or a sweep of it."""
-    explain.check_flags(sys.argv[1:])
-    sys.argv[1:] = resume.expand(resuming.expand(sys.argv[1:]), find_run)
+    given = sys.argv[1:]
+    explain.check_flags(given)
+    sys.argv[1:] = resume.expand(resuming.expand(given), find_run)
+    destinations.remember(given, sys.argv[1:])
     composing.prepare_process()
     hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()
 

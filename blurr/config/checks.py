@@ -29,6 +29,7 @@ from blurr.config.annotations import (
     Threads,
 )
 from blurr.config.combinations import check_batch_size, check_files, check_metrics, check_model
+from blurr.config.destinations import check_borrowed
 from blurr.config.moved import with_current_names
 from blurr.errors import InputError, nearest
 
@@ -103,6 +104,7 @@ def check(cfg: DictConfig) -> None:
         InputError: all mistakes, a line each.
     """
     config, missing = _resolved(cfg)
+    check_borrowed(config)
     found: dict[str, list[str]] = {}  # by the part of the config that they are in
     for key, mistakes in [*missing.items(), *_found(config, missing)]:
         found.setdefault(key.split(".")[0], []).extend(mistakes)

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -27,15 +27,16 @@ OTHERS = re.compile(
     r"|fastai\.callback\.training\.(GradientClip|GradientAccumulation|ShortEpochCallback|BnFreeze)"
     r"|torchmetrics\.(classification|regression)\.[A-Z]\w+"  # metrics
 )
-# Keywords that make other libraries run code or read pickles, with the values that are safe.
+# Keywords that make other libraries run code, read pickles, write elsewhere or use a proxy, with the safe values.
 HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "trust_remote_code": (False, None),
     "weights_only": (True,),
     "allow_pickle": (False,),
     "use_kernels": (False, None),
     "attn_implementation": (None, "eager", "sdpa", "flash_attention_2"),
+    **dict.fromkeys(("cache_dir", "offload_folder", "proxies"), (None,)),
 }
-REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w.]*\}")  # to another value; anything else after `${` may call a resolver
+REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")  # to another key; anything else after `${` may call a resolver
 OPTION = re.compile(r"[\w-]+([./][\w-]+)*")  # not `../elsewhere`
 MULTIRUN = ("-m", "--multirun")
 
@@ -58,6 +59,24 @@ def check_config(config: Any, *, where: str, remedy: str, trusted: Sequence[str]
             raise InputError(f"{where} says {key}={value}, {wrong or 'which is looked up elsewhere'}. {remedy}")
 
 
+def check_plain(config: Any, *, where: str) -> None:
+    """Refuse a resolved config that would be interpolated again, since several keys together make a `${…}`.
+
+    Args:
+        config: plain dicts, lists and scalars.
+        where: the file or run that parts of it were read from.
+
+    Raises:
+        InputError: names the key.
+    """
+    for key, value in _values("", config):
+        if "${" in str(value):
+            raise InputError(
+                f"{where}, with your options, makes {key}={value}, which is looked up elsewhere. A record reads "
+                f"nothing of your environment. Give another {key}."
+            )
+
+
 def check_words(words: Sequence[str], *, where: str, remedy: str, trusted: Sequence[str] = ()) -> None:
     """Refuse recorded overrides that name a target outside the list, or change how blurr starts.
 
@@ -70,10 +89,24 @@ def check_words(words: Sequence[str], *, where: str, remedy: str, trusted: Seque
     Raises:
         InputError: names the override.
     """
+    plain = {key_of(word) for word in words if "{" not in word}.difference(paths.groups())
     for word in words:
-        wrong = None if word in MULTIRUN else _wrong_word(word, trusted)
+        wrong = None if word in MULTIRUN else _wrong_word(word, trusted, {"seed", *plain})
         if wrong:
             raise InputError(f"{where} says {word}, {wrong}. {remedy}")
+
+
+def key_of(word: str) -> str:
+    """Return the key of an override."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def quoted(value: Any) -> str:
+    """Quote a text, or a list of texts, for Hydra's parser."""
+    if not isinstance(value, str):
+        return f"[{','.join(quoted(str(each)) for each in value)}]"
+    doubled = re.sub(r"\\+(?='|$)", lambda found: 2 * found[0], value)  # backslashes before a quote
+    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
@@ -100,15 +133,16 @@ def is_listed(target: object, trusted: Sequence[str] = ()) -> bool:
 
 def _wrong(key: str, value: Any, trusted: Sequence[str]) -> str | None:
     """Return what is wrong with a value of a config; None if nothing is."""
-    name = key.rpartition(".")[2]
-    if name == TARGET and not is_listed(value, trusted):
+    parts = key.split(".")
+    if parts[-1] == TARGET and not is_listed(value, trusted):
         return "which is not among what a file may have blurr make"
-    if name in HARMLESS and value not in HARMLESS[name]:
-        return "which would let files run code"
+    if any(value not in HARMLESS[name] for name in HARMLESS.keys() & set(parts)):
+        return "which would let files run code, or choose where data goes"
     return None
 
 
-def _wrong_word(word: str, trusted: Sequence[str]) -> str | None:
+def _wrong_word(word: str, trusted: Sequence[str], plain: Collection[str]) -> str | None:
+    """Return what is wrong with an override, which may refer to the keys in `plain`; None if nothing is."""
     if word.startswith("-"):
         return "which is a flag"
     override = OverridesParser.create().parse_override(word)
@@ -118,7 +152,8 @@ def _wrong_word(word: str, trusted: Sequence[str]) -> str | None:
     is_group = key in paths.groups() or "/" in key
     for place, value in (each for part in _alternatives(override) for each in _values(key, part)):
         wrong = _wrong(place, value, trusted)
-        if wrong or "${" in REFERENCE.sub("", str(value)):
+        refers = REFERENCE.fullmatch(str(value))
+        if wrong or "${" in str(value) and not (refers and refers[1] in plain):
             return wrong or "which is looked up elsewhere"
         if is_group and re.fullmatch(rf"{key}(\.\d+)?", place) and not OPTION.fullmatch(str(value)):
             return "which is not the name of an option"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from blurr.config.store import WHERE
-from blurr.runs.record import Record
+from blurr.runs.record import Record, check_links
 from blurr.tracking.finding import find_run
 
 NAMES = ("report", "compare", "leaderboard")
@@ -40,6 +40,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from blurr.report.page import write_report
 
     record = Record(find_run(arguments.run, uri=arguments.uri))
+    check_links(record.folder)
     page, plots = write_report(record)
     out = terminal()
     out.print(f"of the run {record.name}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """Read what a run has left in its folder, and find that folder by its path or by the run's identity."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,6 +174,21 @@ def find_folder(name: str | Path) -> Path | None:
 def is_run(folder: Path) -> bool:
     """Return whether this is the folder of a run, in whatever state."""
     return any((folder / name).is_file() for name in (CONFIG, OVERRIDES, RECORD))
+
+
+def check_links(folder: Path) -> None:
+    """Refuse the folder of a run or a sweep with links that lead out of it, before anything is written there.
+
+    Raises:
+        InputError: names the link.
+    """
+    here = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(here):
+            raise InputError(
+                f"{path} is a link to {path.readlink()}, out of the folder: what a run writes or sends would not be "
+                "its own. Put the file or folder itself there."
+            )
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from blurr.config.moved import with_current_names
-from blurr.config.trust import MULTIRUN, check_words
+from blurr.config.trust import MULTIRUN, check_words, quoted
 from blurr.errors import InputError
 from blurr.runs.folder import CONFIG, OVERRIDES, SCORES, has_steps, holds_run, is_alive
 from blurr.runs.jsonlines import flatten
-from blurr.runs.record import OUTPUTS, Record, latest_runs, runs_in
+from blurr.runs.record import OUTPUTS, Record, check_links, latest_runs, runs_in
 from blurr.runs.secrets import MASK, mask_config, mask_overrides
 
 RESUME, OUTPUT = "resume=", "output_dir="
@@ -51,7 +51,19 @@ def expand(overrides: Sequence[str], find_run: Callable[..., Path]) -> list[str]
         if not begun:
             return list(overrides)
         folder = begun[-1]
-    return [*recorded(_begun_with(folder), rest, where=folder), *rest, f"{OUTPUT}'{folder}'", f"{RESUME}auto"]
+    return [*recorded(_begun_with(folder), rest, where=folder), *rest, located("output_dir", folder), f"{RESUME}auto"]
+
+
+def located(key: str, folder: Path) -> str:
+    """Return the override that puts the folder of a record under a key.
+
+    Raises:
+        InputError: the folder's name would be interpolated, or holds links that lead out of it.
+    """
+    check_links(folder)
+    if "${" in str(folder):
+        raise InputError(f"{folder} has ${{ in its name, which would be looked up elsewhere. Rename it.")
+    return f"{key}={quoted(str(folder))}"
 
 
 def recorded(begun: Sequence[str], given: Sequence[str], *, where: Path) -> list[str]:

@@ -1,17 +1,15 @@
 """Score a trained model on other data, by the metrics of its run."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from datasets import DatasetDict
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import checks, composing
 from blurr.config.building import build
-from blurr.config.trust import TRUST, check_config
+from blurr.config.trust import TRUST, check_config, quoted
 from blurr.data.core import RawData, with_known_labels
 from blurr.errors import InputError, writing
 from blurr.loading.loader import Loader
@@ -64,7 +62,7 @@ def composed(saved: SavedTask, overrides: Sequence[str]) -> DictConfig:
     data = next((each.partition("=")[2] for each in overrides if each.startswith("data=")), None)
     columns = saved.columns if data == saved.choices.get("data") else {}
     # a plus adds a role that the task's YAML lacks, and changes one that it has
-    kept = [f"++data.columns.{role}={_quoted(column)}" for role, column in columns.items() if column is not None]
+    kept = [f"++data.columns.{role}={quoted(column)}" for role, column in columns.items() if column is not None]
     task = [] if task_of(overrides) is not None else [f"task={saved.choices.get('task')}"]
     cfg = composing.compose([*task, *kept, *overrides])
     if OmegaConf.is_missing(cfg.data, "train"):
@@ -76,14 +74,6 @@ def composed(saved: SavedTask, overrides: Sequence[str]) -> DictConfig:
         cfg.data.valid = cfg.data.valid or rows
     checks.check(cfg)
     return cfg
-
-
-def _quoted(column: Any) -> str:
-    """Quote a column, or a list of them, for Hydra's parser."""
-    if isinstance(column, str):
-        doubled = re.sub(r"\\+(?='|$)", lambda found: 2 * found[0], column)  # backslashes before a quote
-        return "'" + doubled.replace("'", "\\'") + "'"
-    return f"[{','.join(_quoted(str(each)) for each in column)}]"
 
 
 def kept_metrics(saved: SavedTask, trusted: Sequence[str] = ()) -> DictConfig:

@@ -3,15 +3,17 @@
 import argparse
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from blurr.config.store import WHERE
 from blurr.config.trust import TRUST, add_trust, check_words
 from blurr.errors import InputError, writing
+from blurr.sweep.export import says_where_it_runs
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.objectives import Objective, best
-from blurr.sweep.resuming import find, folders
+from blurr.sweep.resuming import check_weights, find, folders
 from blurr.sweep.space import overrides_of
 
 
@@ -38,9 +40,10 @@ def add_commands(commands: Any) -> None:
         part = parts.add_parser(name, help=described)
         part.add_argument("sweep", nargs="?", help="name or folder of the sweep (default: the latest)")
         part.set_defaults(command=command)
+        if command is not _show:
+            add_trust(part)
     part.add_argument("--to", default="experiments/best.yaml", help="the file (default: %(default)s)")
     part.add_argument("--force", action="store_true", help="replace the file if it exists")
-    add_trust(part)
 
 
 def _ls(arguments: argparse.Namespace) -> int:
@@ -76,22 +79,21 @@ def _best(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
 
     ledger, trial = _winner(arguments.sweep)
+    words = _words(ledger, trial, trusted=arguments.trust)
     out = terminal()
     for name, value in _scores(ledger, trial):
         out.print(f"{name} {value:.6g}")
     out.print(f"trial {trial.number}, in {ledger.folder / str(trial.twin or trial.number)}", soft_wrap=True)
-    out.print(f"python -m blurr.run {shlex.join(overrides_of(ledger.head['fixed'], trial.point))}", soft_wrap=True)
+    out.print(f"python -m blurr.run {shlex.join(words)}", soft_wrap=True)
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
-    from blurr.sweep.export import experiment_yaml, says_where_it_runs
+    from blurr.sweep.export import experiment_yaml
 
     ledger, trial = _winner(arguments.sweep)
-    overrides = [each for each in overrides_of(ledger.head["fixed"], trial.point) if not says_where_it_runs(each)]
-    # the file will count as the user's own, so nothing that somebody else put into the ledger may call other code
-    check_words(overrides, where=str(ledger.folder), remedy=TRUST, trusted=arguments.trust)
+    _words(ledger, trial, trusted=arguments.trust)
     file = Path(arguments.to)
     if file.exists() and not arguments.force:
         raise InputError(f"{file} is there already. Give another file with --to, or replace it with --force.")
@@ -150,6 +152,20 @@ def _winner(name: str | None) -> tuple[Ledger, Trial]:
     if not winners:
         raise InputError(f"No trial of the sweep {ledger.head['name']} has finished, so none is best.")
     return ledger, winners[0]
+
+
+def _words(ledger: Ledger, trial: Trial, *, trusted: Sequence[str] = ()) -> list[str]:
+    """Return the overrides that run a trial again, but not those that say where.
+
+    They will count as the user's own, so nothing that somebody else put into the ledger may call other code.
+
+    Raises:
+        InputError: an override would run code that is not listed in `blurr.config.trust`, or no sweep writes that.
+    """
+    check_weights(ledger)
+    words = [each for each in overrides_of(ledger.head["fixed"], trial.point) if not says_where_it_runs(each)]
+    check_words(words, where=str(ledger.folder), remedy=TRUST, trusted=trusted)
+    return words
 
 
 def _objectives(ledger: Ledger) -> list[Objective]:

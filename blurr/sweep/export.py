@@ -1,5 +1,6 @@
 """Write down the results of a sweep: a trial as a YAML file that runs it again, all trials as a description."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,11 +10,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from blurr.config import paths
+from blurr.config.trust import key_of
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.objectives import Objective, constant, worst_last
 from blurr.sweep.space import overrides_of
 
-WHERE_IT_RUNS = ("output_dir", "hydra", "tracking")  # keys that say where a trial runs and is recorded, not what it is
+# keys that say where a trial runs and is recorded, not what it is
+WHERE_IT_RUNS = ("output_dir", "hydra", "tracking", "sweep")
+UNSAID = "Give this on the command line, since a file cannot delete a key"
 MOST_NOTED = 20  # trials in the description of a sweep
 
 
@@ -33,9 +37,9 @@ def experiment_yaml(ledger: Ledger, trial: Trial) -> str:
     shown = ", ".join(f"{name} {value:.4g}" for (name, _), value in scores)
     lines = [
         "# @package _global_",
-        f"# Trial {trial.number} of the sweep {ledger.head['name']}: {shown}.",
+        _comment(f"Trial {trial.number} of the sweep {ledger.head['name']}: {shown}."),
         "# python -m blurr.run experiments=best",
-        *(f"# Give this on the command line, since a file cannot delete a key: {each.input_line}" for each in deleted),
+        *map(_comment, (f"{UNSAID}: {each.input_line}" for each in deleted)),
     ]
     defaults = yaml.safe_dump({"defaults": list(_defaults(chosen))}, allow_unicode=True) if chosen else ""
     rest = yaml.safe_dump(values, sort_keys=False, allow_unicode=True) if values else ""
@@ -60,7 +64,12 @@ def note(trials: Sequence[Trial], objectives: Sequence[Objective]) -> str:
 
 def says_where_it_runs(override: str) -> bool:
     """Does this override say where an experiment runs and is recorded, which is not part of the experiment?"""
-    return override.lstrip("+~").partition("=")[0].split(".")[0] in WHERE_IT_RUNS
+    return re.split(r"[./@]", key_of(override))[0] in WHERE_IT_RUNS
+
+
+def _comment(text: str) -> str:
+    """Return a comment of one line: what follows a line end would be read as keys."""
+    return f"# {' '.join(text.split())}"
 
 
 def _defaults(chosen: Iterable[Override]) -> Iterable[Any]:

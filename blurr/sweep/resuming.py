@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from blurr.errors import InputError, nearest
 from blurr.runs.folder import LEDGER
-from blurr.runs.resume import recorded
+from blurr.runs.resume import located, recorded
 from blurr.sweep.ledger import Ledger
+from blurr.sweep.settings import NAME
 
 MULTIRUN = "multirun"  # conf/config.yaml puts sweeps there
 RESUME = "sweep.resume="
@@ -26,9 +28,12 @@ def expand(overrides: Sequence[str]) -> list[str]:
         return given
     folder = find(named[-1])
     head = Ledger(folder).head
+    name = str(head["name"])
+    if not NAME.fullmatch(name):
+        raise InputError(f"The ledger in {folder} is of a sweep named {name!r}, which is no name of one. Begin anew.")
     rest = [each for each in given if not each.startswith(RESUME) and each not in ("-m", "--multirun")]
-    begun = recorded(head["argv"], rest, where=folder)
-    return [*begun, *rest, f"sweep.name={head['name']}", f"hydra.sweep.dir='{folder}'"]
+    begun = [each for each in recorded(head["argv"], rest, where=folder) if not _leads_elsewhere(each, folder)]
+    return [*begun, *rest, f"sweep.name={name}", located("hydra.sweep.dir", folder)]
 
 
 def find(name: str) -> Path:
@@ -47,7 +52,28 @@ def find(name: str) -> Path:
     )
 
 
+def check_weights(ledger: Ledger) -> None:
+    """Check what the ledger says that trials begin with, which becomes part of their configs.
+
+    Raises:
+        InputError: no sweep writes that.
+    """
+    from blurr.models.weights import Weights  # loads the library of the Hub
+
+    if ledger.head["weights"] not in get_args(Weights):
+        raise InputError(
+            f"The ledger in {ledger.folder} has weights={ledger.head['weights']}, which is none of "
+            f"{', '.join(get_args(Weights))}: somebody has changed it. Begin anew with another sweep.name."
+        )
+
+
 def folders() -> list[Path]:
     """Return the folders of the sweeps in the launch folder, the oldest first."""
     files = sorted(Path(MULTIRUN).glob(f"*/{LEDGER}"), key=lambda file: file.stat().st_mtime)
     return [file.parent for file in files]
+
+
+def _leads_elsewhere(word: str, folder: Path) -> bool:
+    """Is this an `output_dir=…` that names another folder than the one that holds the ledger?"""
+    key, _, value = word.partition("=")
+    return key == "output_dir" and Path(value.strip("'\"")).absolute() != folder

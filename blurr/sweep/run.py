@@ -13,8 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import checks
 from blurr.config.building import build
+from blurr.config.destinations import check_borrowed
 from blurr.config.explain import CRASH
 from blurr.config.objectives import fitted_as_said
+from blurr.config.trust import key_of
 from blurr.errors import InputError
 from blurr.process import signals
 from blurr.runs.folder import make_room, new_identity
@@ -24,6 +26,7 @@ from blurr.sweep.export import experiment_yaml, note
 from blurr.sweep.ledger import Ledger, locked
 from blurr.sweep.objectives import Objective, best, constant, objectives_of
 from blurr.sweep.proposals import Proposals
+from blurr.sweep.resuming import check_weights
 from blurr.sweep.scheduler import Scheduler
 from blurr.sweep.settings import Settings
 from blurr.sweep.space import Space, is_own, parse
@@ -47,6 +50,7 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
         SystemExit: with code 1, if a trial failed.
     """
     checks.check_part("sweep", context.config.sweep)
+    check_borrowed({"sweep": OmegaConf.to_container(context.config.sweep, resolve=True)})
     settings: Settings = build(context.config.sweep)
     space = parse(overrides, context.hydra.config_loader)
     configs = checked_configs(space, context)
@@ -103,16 +107,19 @@ def check_unchanged(ledger: Ledger, overrides: Sequence[str], space: Space) -> N
     """Refuse to mix one sweep with another.
 
     Raises:
-        InputError: the folder holds a sweep with other overrides, or a trial outside of the space.
+        InputError: the folder holds a sweep with other overrides, or what no sweep writes.
     """
-    ours = sorted(each for each in mask_overrides(overrides) if not is_own(each))
-    before = sorted(each for each in ledger.head["words"] if not is_own(each))
+    ours, before = (
+        sorted(each for each in words if not is_own(each) and key_of(each) != "output_dir")
+        for words in (mask_overrides(overrides), ledger.head["words"])
+    )
     if ours != before:
         raise InputError(
             f"The sweep in {ledger.folder} was begun with {' '.join(before)}, and this command line has "
             f"{' '.join(ours)}. Give the same overrides, or only sweep.resume={ledger.folder.name}, or another "
             "sweep.name."
         )
+    check_weights(ledger)
     axes = {axis.key: axis for axis in space.axes}
     for trial in ledger.trials.values():  # an unfinished one is run again with the values that the ledger has
         if not all(key in axes and axes[key].admits(value) for key, value in trial.point.items()):

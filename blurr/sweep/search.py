@@ -112,7 +112,9 @@ class Search:
             self.study.add_trial(frozen)
         else:
             self.study.enqueue_trial(frozen.params)
-            _ = self._ask(trial.number).relative_params  # only now is the sampler asked: it need not be for these values
+            _ = self._ask(
+                trial.number
+            ).relative_params  # only now is the sampler asked: it need not be for these values
 
     def _ask(self, number: int) -> optuna.Trial:
         if self._sampler is not None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from blurr.config.annotations import Count, Positive, Seed
 from blurr.errors import InputError
 
+NAME = re.compile(r"[\w.-]+")  # of a sweep
 Direction = Literal["auto", "minimize", "maximize"]
 
 
@@ -35,7 +36,7 @@ class Settings:
             raise InputError(
                 f"sweep.on_failure={self.on_failure}: must be continue, stop, or retry(n) with a number n."
             )
-        if not re.fullmatch(r"[\w.-]+", self.name):
+        if not NAME.fullmatch(self.name):
             raise InputError(f"sweep.name={self.name}: names a folder; use only letters, digits, dots, - and _.")
         if self.sampler and self.trials is None:
             raise InputError("sweep.trials=null: a search needs a number of trials. Set sweep.trials=20, say.")

@@ -1,6 +1,7 @@
 """Record a run into its folder and a sink, and close it with the status that it earned."""
 
 import logging
+import shlex
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 import blurr
+from blurr.config.destinations import STORE, is_named
 from blurr.runs import folder as files
 from blurr.runs.checksums import write_whole
 from blurr.runs.journal import MetricsFile, Point, journal_of, overrides_text, writing, written_points
@@ -197,7 +199,9 @@ class Run:
         finally:  # the sink is closed even if the disk is full
             left = self._sink.close(status)
         if left:
-            log.warning("%d records did not reach MLflow. To send them: blurr track sync %s", left, self.folder)
+            uri = self._sink.uri
+            said = "" if uri is None or is_named(STORE, uri) else f" --uri={shlex.quote(uri)}"
+            log.warning("%d records did not reach MLflow. To send them: blurr track sync %s%s", left, self.folder, said)
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name

@@ -1,19 +1,24 @@
 """`blurr track sync`: send MLflow the records of a run's folder that it has not received."""
 
 import argparse
+import logging
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from blurr.config.destinations import STORE, is_named
 from blurr.errors import InputError
 from blurr.process.terminal import terminal
 from blurr.runs.folder import METRICS
 from blurr.runs.journal import Journal, written_points
 from blurr.runs.jsonlines import flatten, read_lines
-from blurr.runs.record import Record
+from blurr.runs.record import Record, check_links
 from blurr.runs.secrets import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.trackers import MLflowTracker
 
+log = logging.getLogger(__name__)
 WAIT_SECONDS = 60
 
 
@@ -30,7 +35,8 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
         The number of records that did not arrive.
 
     Raises:
-        InputError: the folder has no run, the run has not ended, or MLflow refuses it.
+        InputError: the folder has no run, the run has not ended, MLflow refuses it, or only the record says where it is
+            to be sent.
         ResourceError: MLflow does not answer.
     """
     journal = Journal.read(folder)
@@ -41,6 +47,13 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
         raise InputError(f"The address {address} has a password, which is not recorded. Give all of it: --uri=…")
     if journal.status is None and _is_running(journal):
         raise InputError(f"The run in {folder} has not ended; it sends its records itself.")
+    if uri is None and not is_named(STORE, address):
+        raise InputError(
+            f"The record in {folder} says that its values go to {address}, which neither your options nor your "
+            f"environment name. If you want them there, say so: {shlex.join(['blurr', 'track', 'sync', str(folder)])} "
+            f"--uri={shlex.quote(address)}"
+        )
+    check_links(folder)
     tracker = MLflowTracker(uri=address, experiment=str(journal.experiment), wait=WAIT_SECONDS)
     sink = tracker.open(run_id=journal.run_id)
     sink.params(flatten(Record(folder).config))
@@ -49,11 +62,21 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
     if (folder / METRICS).exists():
         for points in written_points(folder):
             sink.metrics(points)
-    for name in journal.tables:
+    for name in (Path(each).name for each in journal.tables):
         sink.table(name, read_lines(folder / f"{name}.jsonl"))
-    for path, target in journal.artifacts.items():
-        sink.artifact(Path(path), target)
-    return sink.close(journal.status or "FAILED", ended=journal.ended)
+    own = dict(_own_artifacts(journal, folder))
+    for path, target in own.items():
+        sink.artifact(path, target)
+    return sink.close(journal.status or "FAILED", ended=journal.ended) + len(journal.artifacts) - len(own)
+
+
+def _own_artifacts(journal: Journal, folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield the artifacts in the folder; a record of somebody else may name any file."""
+    for name, target in journal.artifacts.items():
+        if Path(name).resolve().is_relative_to(folder.resolve()):
+            yield Path(name), target
+        else:
+            log.warning("Not sent: %s, which lies outside of the run's folder.", name)
 
 
 def _is_running(journal: Journal) -> bool:

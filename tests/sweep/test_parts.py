@@ -5,8 +5,10 @@ import json
 import os
 import pickle
 import random
+import re
 import sqlite3
-from contextlib import closing
+import sys
+from contextlib import closing, redirect_stderr
 from functools import partial
 
 import optuna
@@ -16,6 +18,7 @@ from omegaconf import OmegaConf
 from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
 
+from blurr.cli import main
 from blurr.config import paths
 from blurr.config.building import build
 from blurr.errors import InputError, ResourceError
@@ -206,11 +209,16 @@ class TestProposals:
         optimizer = pickle.dumps(Touch()).hex()
         storage = f"sqlite:///{work}/optuna.db"
         study = optuna.create_study(study_name="mine", storage=storage)
-        lr = {"lr": optuna.distributions.FloatDistribution(0.0, 1.0), "wd": optuna.distributions.FloatDistribution(0.0, 1.0)}
+        lr = {
+            "lr": optuna.distributions.FloatDistribution(0.0, 1.0),
+            "wd": optuna.distributions.FloatDistribution(0.0, 1.0),
+        }
         for number in range(2):
             attributes = {"cma:optimizer:0": optimizer, "cma:generation": 0}
             params = {"lr": 0.5, "wd": 0.5}
-            study.add_trial(optuna.trial.create_trial(params=params, distributions=lr, value=1.0, system_attrs=attributes))
+            study.add_trial(
+                optuna.trial.create_trial(params=params, distributions=lr, value=1.0, system_attrs=attributes)
+            )
             trial = ledger.propose(number, str(number), {key: str(value) for key, value in params.items()})
             ledger.end(trial.number, "finished", values=[1.0])
         search = self.evolving(storage=storage, name="mine")
@@ -380,6 +388,37 @@ class TestExport:
             "optimizer": {"lr": 0.01},
             "model": {"weights": "scratch"},
         }
+
+    def test_what_a_ledger_says_stays_in_its_comment(self, tmp_path):
+        evil = "x\ncallbacks: {y: {_target_: os.system}}\u2028z: 1\x85z: 2"
+        ledger = Ledger(tmp_path)
+        fixed = ["~c='a\nb: 3'", "seed=3", "sweep.storage=sqlite:///elsewhere.db", "tracking@x=server"]
+        ledger.begin(name=evil, fixed=fixed, weights="auto", goals=[[f"valid/{evil}", "maximize"]])
+        assert yaml.safe_load(experiment_yaml(ledger, Trial(0, "", {}, values=[0.5]))) == {"seed": 3}
+
+    @pytest.mark.parametrize(
+        ("head", "match"),
+        [
+            ({"fixed": ["+callbacks.x={_target_: os.system}"]}, "not among what a file may have blurr make.*--trust"),
+            ({"fixed": ["+tracking.tags.x=${oc.env:HOME}"]}, None),
+            ({"fixed": ["+data.x='${oc.env:HOME}'"]}, "which is looked up elsewhere"),
+            ({"fixed": ["+a='$'", "+b='{oc.env:HOME}'", "+c='${a}${b}'"]}, "which is looked up elsewhere"),
+            ({"weights": "${oc.env:HOME}"}, "which is none of auto, pretrained, scratch"),
+        ],
+        ids=["code", "where it is recorded", "the environment", "two pieces", "weights"],
+    )
+    @pytest.mark.parametrize("command", ["best", "export"])
+    def test_nothing_that_is_not_the_experiments_becomes_the_users_own(self, work, monkeypatch, command, head, match):
+        ledger = Ledger(work)
+        fit = {"name": "mine", "fixed": [], "weights": "auto", "goals": [["valid/f1", "maximize"]], "total": 1}
+        ledger.begin(**fit | head)
+        ledger.propose(0, "0", {"seed": "3"})
+        ledger.end(0, "finished", values=[0.5])
+        monkeypatch.setattr(sys, "argv", ["blurr", "sweep", command, str(work)])
+        with pytest.raises(SystemExit) as ended, redirect_stderr(io.StringIO()) as said:
+            main()
+        assert (ended.value.code, bool(re.search(match or "^$", said.getvalue()))) == (2 if match else 0, True)
+        assert (work / "experiments" / "best.yaml").exists() == (command == "export" and match is None)
 
     def test_the_file_composes_to_what_the_words_do(self, work):
         from blurr.config import composing

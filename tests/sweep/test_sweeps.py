@@ -199,5 +199,9 @@ class TestSearch:
         words = ("sweep=random", self.RANGE, "sweep.storage=sqlite:///optuna.db")
         sweeping.sweep(*words, "sweep.trials=2")
         sweeping.sweep(*words, "sweep.trials=3")
+        refused = sweeping.call("sweep.resume=a")
+        assert refused.returncode == 2
+        assert "say so yourself: blurr run sweep.resume=a sweep.storage=sqlite:///optuna.db" in refused.stderr
+        assert sweeping.call("sweep.resume=a", "sweep.storage=sqlite:///optuna.db", "sweep.trials=4").returncode == 0
         study = optuna.load_study(study_name="a", storage=f"sqlite:///{sweeping.folder}/optuna.db")
         assert [trial.values for trial in study.trials] == [t.values for t in sweeping.ledger().trials.values()]

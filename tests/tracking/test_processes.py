@@ -159,7 +159,7 @@ def test_a_server_that_dies_does_not_stop_a_training_and_gets_all_when_it_is_bac
     assert caplog.text.count("sending is retried") == 1
     assert f"blurr track sync {folder}" in caplog.text
     with serving(command, port, tmp_path):
-        assert sync(folder) == 0
+        assert sync(folder, uri=server) == 0
         assert values_of(server, run) == [(step, float(step)) for step in range(1, 101)]
 
 

@@ -48,11 +48,11 @@ def history(client, run, key):
     return sorted((value.step, value.value) for value in client.get_metric_history(run.id, key))
 
 
-def test_sync_sends_the_rest_once_however_often_it_is_called(cut_off, client, folder):
+def test_sync_sends_the_rest_once_however_often_it_is_called(cut_off, store_uri, client, folder):
     assert history(client, cut_off, "train/loss") == [(1, 0.1), (2, 0.2)]
     assert client.get_run(cut_off.id).info.status == "RUNNING"
     for _ in range(2):
-        assert sync(folder) == 0
+        assert sync(folder, uri=store_uri) == 0
         assert history(client, cut_off, "train/loss") == [(1, 0.1), (2, 0.2), (3, 0.3)]
         assert history(client, cut_off, "valid/loss") == [(3, 0.4), (3, 0.5)]
         found = client.get_run(cut_off.id)
@@ -65,7 +65,8 @@ def test_sync_sends_the_rest_once_however_often_it_is_called(cut_off, client, fo
         assert {"config.yaml", "metrics.json"} <= {file.path for file in client.list_artifacts(cut_off.id)}
 
 
-def test_the_command_says_that_nothing_is_left(cut_off, folder, monkeypatch, capsys):
+def test_the_command_says_that_nothing_is_left(cut_off, store_uri, folder, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
     monkeypatch.setattr(sys, "argv", ["blurr", "track", "sync", str(folder)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -102,6 +103,25 @@ def test_an_address_without_its_password_is_asked_for(cut_off, folder):
     journal.write(folder)
     with pytest.raises(InputError, match=r"has a password, which is not recorded\. Give all of it: --uri"):
         sync(folder)
+
+
+def test_a_record_does_not_choose_what_is_sent_or_where(cut_off, store_uri, client, folder, tmp_path, caplog):
+    with pytest.raises(
+        InputError, match=rf"nor your environment name.*say so: blurr track sync .* --uri='{store_uri}'"
+    ):
+        sync(folder)
+    (tmp_path / "key").write_text("of somebody")
+    journal = Journal.read(folder)
+    journal.artifacts[str(tmp_path / "key")] = None
+    journal.tables.append("../key")
+    journal.write(folder)
+    (folder / "key.jsonl").write_text("")
+    assert sync(folder, uri=store_uri) == 1
+    assert "key, which lies outside of the run's folder" in caplog.text
+    assert "key" not in {file.path for file in client.list_artifacts(cut_off.id)}
+    (folder / "plots").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="plots is a link to .*, out of the folder"):
+        sync(folder, uri=store_uri)
 
 
 def test_a_resumed_run_sends_what_its_first_life_did_not(cut_off, store_uri, client, folder):
