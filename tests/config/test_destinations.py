@@ -198,13 +198,20 @@ def leave_sweep(work: Path, *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["sweep.storage=sqlite:///optuna.db", f"tracking.uri={EVIL}", f"tracking.uri={EVIL},sqlite:///mlflow.db"]
+    "words",
+    [
+        ["sweep.storage=sqlite:///optuna.db"],
+        [f"tracking.uri={EVIL}"],
+        [f"tracking.uri={EVIL},sqlite:///mlflow.db"],
+        ["sweep/executor=ray", "sweep.executor.address=ray://evil:10001"],
+    ],
+    ids=["storage", "store", "a store among others", "cluster"],
 )
-def test_a_sweep_that_is_gone_on_with_sends_nothing_where_only_its_record_says(work: Path, blurr, word: str):
-    leave_sweep(work, "seed=1,2", "model.weights=scratch", word)
+def test_a_sweep_that_is_gone_on_with_sends_nothing_where_only_its_record_says(work: Path, blurr, words: list[str]):
+    leave_sweep(work, "seed=1,2", "model.weights=scratch", *words)
     done = blurr("run", "sweep.resume=first")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     *_, said = shlex.split(done.stderr)
     assert f"say so yourself: blurr run sweep.resume=first {said}" in done.stderr
-    assert word.startswith(said)
+    assert words[-1].startswith(said)
     assert not (work / "optuna.db").exists()
