@@ -19,7 +19,8 @@ from blurr.errors import InputError
 
 STORE = "tracking.uri"
 KEYS = (STORE, "sweep.storage", "sweep.executor.address")
-FOUND = {"output_dir", "resume", "sweep.name", "hydra.sweep.dir"}  # what the place of a record says
+NAMING = {"resume", "sweep.resume"}
+FOUND = {"output_dir", "sweep.name", "hydra.sweep.dir"}  # what the place of a record says
 SQLITE = "sqlite:///"
 ADDRESS = re.compile(r"[a-z][\w.+-]*(:[\w./:@+-]*)?")  # needs no quotes on a command line
 LOCATIONS = ("SELECT artifact_location FROM experiments", "SELECT artifact_uri FROM runs")
@@ -35,8 +36,9 @@ def remember(given: Sequence[str], words: Sequence[str]) -> None:
         given: the command line as the user typed it.
         words: the command line with those of the record.
     """
-    recorded = [word for word in words if word not in given and key_of(word) not in FOUND]
-    _borrowed[:] = [tuple(given)] if recorded else []
+    own = {*FOUND, *map(key_of, given)}
+    is_borrowed = not own.isdisjoint(NAMING) and any(key_of(word) not in own for word in words)
+    _borrowed[:] = [tuple(given)] if is_borrowed else []
 
 
 def check_borrowed(config: Mapping[str, Any]) -> None:
@@ -49,7 +51,7 @@ def check_borrowed(config: Mapping[str, Any]) -> None:
         InputError: see `check_destinations` and `trust.check_plain`.
     """
     for given in _borrowed:
-        where = f"The record of {next(word for word in given if key_of(word).endswith('resume'))}"
+        where = f"The record of {next(word for word in given if key_of(word) in NAMING)}"
         check_plain(config, where=where)
         check_destinations(config, given=given, where=where, command=f"blurr run {shlex.join(given)}")
 
@@ -138,13 +140,13 @@ def _stays_here(uri: str) -> bool:
 
 
 def _locations(file: Path) -> Iterator[str]:
-    """Yield where a store keeps the artifacts of its runs."""
+    """Yield where a store keeps the artifacts of its runs; '' if that is not known."""
     with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as database:
         for question in (ACTIVE, *LOCATIONS):
             try:
                 answers = database.execute(question).fetchall()
-            except sqlite3.DatabaseError:  # it is new, or no store; MLflow will say so
-                continue
+            except sqlite3.DatabaseError as error:
+                answers = [] if "no such table" in str(error) else [("",)]
             yield from ("" if question == ACTIVE else str(location) for (location,) in answers)
 
 

@@ -14,6 +14,7 @@ from blurr.errors import InputError
 from blurr.reproduce import config_of, reproduce
 from blurr.runs import resume
 from blurr.runs.record import Record
+from blurr.sweep import resuming
 from blurr.sweep.ledger import Ledger
 from blurr.tracking.finding import find_run
 
@@ -170,6 +171,19 @@ def test_a_store_that_changes_what_is_written_needs_the_users_word(work: Path):
     go_on("resume=out")
     leave_run(work / "other", "tracking.uri=sqlite:///brought.db")
     refusal("resume=other")
+
+
+def test_a_file_that_is_no_store_is_not_taken_for_one(work: Path):
+    (work / "rows.db").write_text("no database, but long enough to be looked at as one" * 10)
+    assert not destinations.is_named(destinations.STORE, "sqlite:///rows.db")
+    sqlite3.connect(work / "empty.db").close()
+    assert destinations.is_named(destinations.STORE, "sqlite:///empty.db")
+
+
+def test_words_that_are_only_written_in_another_way_are_no_records(work: Path):
+    given = ["-m", "seed=1,2", "sweep.on_failure=retry(2)"]
+    destinations.remember(given, resuming.expand(given))
+    checks.check(compose([f"tracking.uri={EVIL}"]))
 
 
 def test_a_real_store_below_the_launch_folder_is_used(work: Path, store_uri: str, monkeypatch):
