@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +21,7 @@ from blurr.data.formats.printed import NotPrintedError, looks_printed, read_prin
 from blurr.data.formats.tables import ROWS, chunks
 from blurr.data.readers import Paths, find_files, stream_files
 from blurr.data.roles import names_apart
-from blurr.errors import InputError, nearest, writing
+from blurr.errors import BlurrError, InputError, nearest, resource_error, writing
 from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor
 
@@ -28,6 +29,9 @@ AS_USUAL = FileOptions()
 PREDICTION, ERROR = "prediction", "error"  # the columns that are added
 POOL = 32  # batches in memory; rows of similar length are put together within them
 MOST_NAMED = 10  # failed rows that are reported
+# half of a surrogate pair, which UTF-8 cannot hold, becomes the escape that JSON has for it
+ENCODED: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
+LONE_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}")  # as JSON escapes it
 
 
 @dataclass
@@ -49,12 +53,14 @@ class Tally:
     def add(self, result: Any) -> Row:
         """Count a result, and return the columns that hold it."""
         self.rows += 1
-        if not isinstance(result, InputError):
+        if not isinstance(result, Exception):
             return {PREDICTION: result}
         self.failed += 1
+        known = result if isinstance(result, BlurrError) else resource_error(result)
+        reason = str(known or f"{type(result).__name__}: {result}")
         if self.failed <= MOST_NAMED:
-            self.named[self.rows] = str(result)
-        return {ERROR: str(result)}
+            self.named[self.rows] = reason
+        return {ERROR: reason}
 
 
 def predict_file(
@@ -95,7 +101,7 @@ def predict_file(
     found: dict[str, str] = {}
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as undo, writing(target), part.open("w", encoding="utf-8") as file, _progress() as (bar, line):
+    with ExitStack() as undo, writing(target), part.open("w", **ENCODED) as file, _progress() as (bar, line):
         undo.callback(part.unlink)
         for chunk in chunks(stream_files(sources), predictor.batch_size * POOL):
             found = found or _found(chunk, predictor, named, str(source))
@@ -206,9 +212,10 @@ def convert(part: Path, target: Path) -> None:
 
 
 def _records(part: Path) -> Iterator[Row]:
+    """Read the rows; half of a surrogate pair, which only JSON can hold, becomes U+FFFD."""
     with part.open(encoding="utf-8") as file:
         for line in file:
-            yield json.loads(line)
+            yield json.loads(LONE_ESCAPE.sub(r"\1\\ufffd", line) if "\\ud" in line else line)
 
 
 def _flat(row: Row) -> Row:

@@ -142,9 +142,10 @@ class Predictor:
         return result
 
     def predict_each(self, items: Sequence[Any], **options: Any) -> list[Any]:
-        """Predict items that may be bad or unlike each other; the result of a bad one is its InputError.
+        """Predict items that may be bad or unlike each other; the result of a bad one is its exception.
 
-        Items with different roles, such as single texts and pairs, go into different batches.
+        Items with different roles, such as single texts and pairs, go into different batches. An InputError is the
+        item's own mistake; any other exception is logged, the first of a call with its traceback.
         """
         results: list[Any] = [None] * len(items)
         alike: dict[frozenset[str], dict[int, Any]] = {}
@@ -156,12 +157,15 @@ class Predictor:
         for part in alike.values():
             for index, result in zip(part, self._bisected(list(part.values()), options), strict=True):
                 results[index] = result
+        failures = [result for result in results if is_failure(result)]
+        if failures:
+            log.error("%d of %d items failed, the first as follows", len(failures), len(items), exc_info=failures[0])
         return results
 
     def _bisected(self, items: list[Any], options: dict[str, Any]) -> list[Any]:
         try:
             return self.predict(items, **options)
-        except InputError as error:
+        except Exception as error:  # noqa: BLE001  # whatever one item causes, the others have their predictions
             if len(items) == 1:
                 return [error]
         half = len(items) // 2
@@ -175,6 +179,11 @@ class Predictor:
                     f"There is no option {name!r}.{nearest(name, self.options)} A prediction of this model takes "
                     f"{sorted(self.options) or 'none'}."
                 )
+
+
+def is_failure(result: Any) -> bool:
+    """Is this an exception that is not the item's own mistake?"""
+    return isinstance(result, Exception) and not isinstance(result, InputError)
 
 
 def task_of(overrides: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from blurr.errors import InputError
-from blurr.serve.predictor import Predictor
+from blurr.serve.predictor import Predictor, is_failure
 
 
 class ServedModel:
@@ -28,6 +28,7 @@ class ServedModel:
 
         Raises:
             InputError: a row cannot be predicted on; the message names the first one.
+            Exception: whatever else the first such row causes.
         """
         options = {name: value for name, value in (params or {}).items() if value is not None}
         rows = [{str(k): _plain(v) for k, v in row.items()} for row in model_input.to_dict("records")]
@@ -35,6 +36,8 @@ class ServedModel:
         for number, result in enumerate(results, start=1):
             if isinstance(result, InputError):
                 raise InputError(f"Row {number}: {result}")
+            if is_failure(result):
+                raise result
         return results
 
 

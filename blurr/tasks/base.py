@@ -1,6 +1,7 @@
 """The contract between the runner and a task: a task is what its models read, times what it learns to give."""
 
 import random
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -28,6 +29,8 @@ from blurr.training.inference import as_items
 from blurr.training.interpretation import EvaluationCallback
 from blurr.training.learner import Blearner
 from blurr.training.optimizers import adamw, as_opt_func
+
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -133,6 +136,7 @@ class Task(ABC):
         rows = [self.row_of(item) for item in as_items(items)]
         known = [role for role in self.schema.inputs if all(role in row for row in rows)]
         columns = {role: [row[role] for row in rows] for role in known}
+        check_unicode(columns)
         return self.make_rows(self.encode_items(columns, hf), columns, hf)
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
@@ -198,6 +202,22 @@ class Task(ABC):
     def predict(self, learner: Learner, items: Any, **options: Any) -> list[Any]:
         """Predict one item or many."""
         return self.target.predict(learner, items, **options)
+
+
+def check_unicode(columns: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse texts that no tokenizer can read.
+
+    Raises:
+        InputError: a text holds half of a surrogate pair, as JSON and Python can write it and Unicode has it not.
+    """
+    for role, values in columns.items():
+        for value in values:
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and HALF_A_PAIR.search(text):
+                    raise InputError(
+                        f"The {role} {text!r:.80} is not Unicode: it holds half of a surrogate pair. Write the whole "
+                        "character, or leave it out."
+                    )
 
 
 def without_model(hf: HFObjects) -> HFObjects:

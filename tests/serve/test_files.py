@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import resource
 import tracemalloc
 from pathlib import Path
@@ -301,3 +302,27 @@ def test_an_output_whose_folder_is_a_file_is_a_failure_of_the_disk(predictor: Pr
     (tmp_path / "in.csv").write_text("text\ngood\n")
     with pytest.raises(ResourceError, match=r"in\.csv/out\.csv cannot be written: "):
         predict_file(predictor, tmp_path / "in.csv", tmp_path / "in.csv" / "out.csv")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_rows_that_cannot_be_tokenized_or_written_hurt_no_others(
+    suffix: str, predictor: Predictor, tmp_path: Path, monkeypatch
+):
+    ask = predictor.predict
+
+    def fail_on_some(items: list[Any], **options: Any) -> list[Any]:
+        if any(item["text"] == "boom" for item in items):
+            raise TypeError("a model of somebody else's")
+        return ask(items, **options)
+
+    monkeypatch.setattr(predictor, "predict", fail_on_some)
+    texts = ["good", "half \ud83d", "bad", "boom", r"\\ud800 \ud800", "\udc00\u2028"]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    tally = predict_file(predictor, tmp_path / "in.jsonl", tmp_path / f"out{suffix}")
+    assert (tally.rows, tally.failed) == (6, 3)
+    assert tally.named[4] == "TypeError: a model of somebody else's"
+    assert re.search("is not Unicode: it holds half of a surrogate pair", tally.named[2])
+    rows = read(tmp_path / f"out{suffix}")
+    kept = texts if suffix == ".jsonl" else [*texts[:1], "half \ufffd", *texts[2:5], "\ufffd\u2028"]
+    assert [row["text"] for row in rows] == kept
+    assert [bool(row.get("error")) for row in rows] == [False, True, False, True, False, True]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from every_task import ITEMS, TASKS, items_of, learner_of, save_model
 
 from blurr.errors import InputError
@@ -240,3 +241,38 @@ def test_a_head_that_does_not_fit_is_no_model(saved, tmp_path: Path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="Cannot load a model from"):
         Predictor.load(folder)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_half_of_a_surrogate_pair_is_the_mistake_of_its_item_alone(name: str, saved):
+    predictor = Predictor.load(saved(name)[1])
+    example = predictor.example
+    bad = {role: ["\ud800"] if isinstance(text, list) else f"\ud800{text}" for role, text in example.items()}
+    good, wrong, last = predictor.predict_each([example, bad, example])
+    assert isinstance(wrong, InputError)
+    assert "is not Unicode: it holds half of a surrogate pair" in str(wrong)
+    assert not isinstance(good, Exception)
+    assert not isinstance(last, Exception)
+
+
+def test_whatever_an_item_causes_is_its_result_and_is_logged_once(saved, monkeypatch, caplog):
+    predictor = Predictor.load(saved("sequence_classification")[1])
+    monkeypatch.setattr(predictor, "predict", lambda items, **options: [1 / float(item) for item in items])
+    found = predictor.predict_each(["1", "0", "2", "0", "4", "much"])
+    assert [each for each in found if not isinstance(each, Exception)] == [1.0, 0.5, 0.25]
+    assert [type(found[index]) for index in (1, 3, 5)] == [ZeroDivisionError, ZeroDivisionError, ValueError]
+    (logged,) = caplog.records
+    assert logged.getMessage() == "3 of 6 items failed, the first as follows"
+    assert logged.exc_info[0] is ZeroDivisionError
+
+
+def test_a_batch_that_the_memory_does_not_hold_is_halved(saved, monkeypatch):
+    predictor = Predictor.load(saved("sequence_classification")[1])
+
+    def small(items: list[Any], **options: Any) -> list[Any]:
+        if len(items) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return items
+
+    monkeypatch.setattr(predictor, "predict", small)
+    assert predictor.predict_each(list("abcdefg")) == list("abcdefg")

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from every_task import TASKS, items_of
 
+from blurr.serve.predictor import Predictor
+from blurr.serve.pyfunc import ServedModel
 from blurr.tracking.mlflow_sink import write_mlmodel
 from blurr.tracking.sink import ModelForm
 
@@ -66,6 +68,16 @@ def test_a_row_that_cannot_be_predicted_on_is_named(served):
     model = mlflow.pyfunc.load_model(str(served("masked_lm")[1]))
     with pytest.raises(ValueError, match="Row 2: The text 'no mask' has no"):
         model.predict(pd.DataFrame({"text": ["a <mask>", "no mask"]}))
+
+
+def test_a_failure_of_the_model_on_a_row_is_raised_as_it_is(saved, monkeypatch):
+    model = ServedModel(Predictor.load(saved("sequence_classification")[1]))
+    monkeypatch.setattr(
+        model.predictor, "predict", lambda items, **options: [1 / float(item["text"]) for item in items]
+    )
+    assert model.predict(pd.DataFrame({"text": ["1", "2"]})) == [1.0, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        model.predict(pd.DataFrame({"text": ["1", "0"]}))
 
 
 @pytest.mark.slow
