@@ -2,56 +2,93 @@
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
+import logging
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, create_model
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from pydantic_core import from_json
 
 from blurr.errors import InputError
+from blurr.serve.admission import Admission, Limits, Numbers
 from blurr.serve.batching import Batcher, Overloaded
 from blurr.serve.predictor import Predictor
 
+log = logging.getLogger(__name__)
 PAGE, DOCS = (Path(__file__).with_name(name) for name in ("page.html", "docs.html"))
 MOST_OF_A_NUMBER = 1024  # of an integer option, such as new tokens, so that no request keeps the model for hours
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # buckets of the histogram of batch sizes
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What is refused.
+class Refusal(BaseModel):
+    """Why a request was not answered."""
 
-    Args:
-        items: number of items in a request.
-        bytes: size of a request.
-        seconds: time after which a request is answered with an error.
-        waiting: number of items that may wait before requests are refused.
-    """
-
-    items: int = 256
-    bytes: int = 1_000_000
-    seconds: float = 30.0
-    waiting: int = 2048
+    detail: str
 
 
-class Numbers:
-    """The metrics that Prometheus reads at /metrics."""
+class Mistake(BaseModel):
+    """Where a request is not as the schema says."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        put: Any = {"registry": self.registry}
-        self.requests = Counter("blurr_requests", "Requests to /predict by status.", ["status"], **put)
-        self.seconds = Histogram("blurr_request_seconds", "Time to answer a request to /predict.", **put)
-        self.batches = Histogram("blurr_batch_items", "Items in a batch of the model.", buckets=SIZES, **put)
-        self.waiting = Gauge("blurr_waiting_items", "Items that wait for the model.", **put)
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class Mistakes(BaseModel):
+    """What is wrong with a request, or with an item of it."""
+
+    detail: str | list[Mistake]
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "There is no token, or a wrong one."},
+    408: {"description": "The request did not arrive in time."},
+    411: {"model": Refusal, "description": "The request does not say how long it is."},
+    413: {"model": Refusal, "description": "The request is too large."},
+    415: {"model": Refusal, "description": "The request is not JSON."},
+    421: {"model": Refusal, "description": "The server does not answer under this name."},
+    422: {"model": Mistakes, "description": "The request, or an item, cannot be right."},
+    500: {"model": Refusal, "description": "The model failed on an item."},
+    503: {"model": Refusal, "description": "Too many requests wait already."},
+    504: {"model": Refusal, "description": "There was no answer in time."},
+}
+
+
+class StrictRequest(Request):
+    """A request whose body is JSON by the standard: in UTF-8, without NaN, Infinity, or half of a surrogate pair."""
+
+    async def json(self) -> Any:
+        """Parse the body.
+
+        Raises:
+            HTTPException: it is not JSON.
+        """
+        body = (await self.body()).removeprefix(BOM_UTF8)
+        try:
+            return from_json(body, allow_inf_nan=False)
+        except ValueError as error:
+            mistake = {"type": "json_invalid", "loc": ("body",), "msg": f"The body is not JSON: {error}"}
+            raise HTTPException(422, [mistake]) from error
+
+
+class StrictRoute(APIRoute):
+    """A route that reads its requests as `StrictRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strictly
 
 
 def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
@@ -72,9 +109,10 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     # FastAPI's own pages load their scripts from other machines
     app = FastAPI(title="blurr", description=said, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.ready = False
-    app.add_middleware(Limiting, limits=limits, numbers=numbers)
+    app.router.route_class = StrictRoute
+    app.add_middleware(Admission, limits=limits, numbers=numbers)
     _add_predict(app, predictor, batcher, limits)
-    _add_pages(app, predictor, batcher, numbers)
+    _add_pages(app, predictor, batcher, numbers, has_token=limits.token is not None)
     return app
 
 
@@ -82,50 +120,20 @@ def _kind(predictor: Predictor) -> str:
     return type(predictor.saved.task).__name__
 
 
-class Limiting:
-    """Refuse requests that are too large before they are read; count and time the others.
-
-    Plain ASGI, because FastAPI's own decorator for middleware takes as long as predicting a short text.
-    """
-
-    def __init__(self, app: ASGIApp, limits: Limits, numbers: Numbers) -> None:
-        self.app, self.limits, self.numbers = app, limits, numbers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/predict":
-            return await self.app(scope, receive, send)
-        started, status = time.perf_counter(), 500
-
-        async def seen(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        await (self._refusal(scope) or self.app)(scope, receive, seen)
-        self.numbers.requests.labels(status).inc()
-        self.numbers.seconds.observe(time.perf_counter() - started)
-        return None
-
-    def _refusal(self, scope: Scope) -> Response | None:
-        size = Headers(scope=scope).get("content-length")
-        if size is None or not size.isdecimal():
-            return JSONResponse({"detail": "A request needs a Content-Length."}, 411)
-        if int(size) > self.limits.bytes:
-            said = f"A request has at most {self.limits.bytes} bytes; this one has {size}."
-            return JSONResponse({"detail": said}, 413)
-        return None
-
-
 def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
     """Make the type of a request from the roles and options of the task."""
     required = predictor.saved.task.schema.required
-    closed = ConfigDict(extra="forbid")
+    closed = ConfigDict(extra="forbid", allow_inf_nan=False)
     example = predictor.example
     has_lists = any(isinstance(value, list) for value in example.values())
-    kind: Any = str | list[str] if has_lists else str
-    roles: Any = {role: (kind, ...) if role in required else (kind | None, None) for role in predictor.roles}
-    bounded: dict[type, Any] = {int: Annotated[int, Field(ge=1, le=MOST_OF_A_NUMBER)]}
-    options: Any = {name: (bounded.get(t, t) | None, None) for name, t in predictor.options.items()}
+    read: Any = str | list[str] if has_lists else str
+    roles: Any = {role: (read, ...) if role in required else (read | None, None) for role in predictor.roles}
+    bounds: dict[type, Any] = {int: {"ge": 1, "le": MOST_OF_A_NUMBER}}
+    # strict: what JSON has as false or "1" is not a number
+    options: Any = {
+        name: (Annotated[kind, Field(strict=True, **bounds.get(kind, {}))] | None, None)
+        for name, kind in predictor.options.items()
+    }
     asked: Any = create_model("Options", __config__=closed, **options)
     item: Any = create_model("Item", __config__=closed, **roles)
     made: type[BaseModel] = create_model(
@@ -139,27 +147,74 @@ def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
 
 def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: Limits) -> None:
     body = _body(predictor, limits)
+    secured = [] if limits.token is None else [Security(HTTPBearer(auto_error=False))]  # for the schema alone
 
-    @app.post("/predict", response_model=dict[str, list[Any]])
-    async def predict(request: body) -> Response:  # type: ignore[valid-type]
+    @app.post("/predict", response_model=dict[str, list[Any]], responses=REFUSALS, dependencies=secured)
+    async def predict(asked: body, request: Request) -> Response:  # type: ignore[valid-type]
         """Predict on each of the inputs; the results have the fields of `learn.predict`."""
-        given = request.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+        given = asked.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         try:
-            async with asyncio.timeout(limits.seconds):
-                results = await batcher.predict(given["inputs"], given.get("options", {}))
-        except TimeoutError:
-            raise HTTPException(504, f"No answer within {limits.seconds:g} seconds.") from None
+            answer = batcher.predict(given["inputs"], given.get("options", {}))
         except Overloaded:
             raise HTTPException(503, "Too many requests wait already.", {"Retry-After": "1"}) from None
-        for index, result in enumerate(results):
-            if isinstance(result, InputError):
-                raise HTTPException(422, f"inputs[{index}]: {result}")
+        await _wait(answer, request, limits.seconds)
+        return _answered(answer.result())
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(request: Request, error: RequestValidationError) -> Response:
+        # without the input, which may be what JSON cannot hold, and need not be sent back
+        mistakes = [{name: each[name] for name in Mistake.model_fields} for each in error.errors()]
+        return JSONResponse({"detail": mistakes}, 422)
+
+
+async def _wait(answer: asyncio.Future[Any], request: Request, seconds: float) -> None:
+    """Wait for an answer, and give it up if the client goes away or the time is over."""
+    gone = asyncio.ensure_future(request.receive())  # what follows a whole request is the end of its connection
+    try:
+        await asyncio.wait([answer, gone], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return
+        if gone.done():
+            raise HTTPException(499, "The client has gone.")  # for the metrics alone
+        raise HTTPException(504, f"No answer within {seconds:g} seconds.")
+    finally:
+        answer.cancel()
+        gone.cancel()
+
+
+def _answered(results: list[Any]) -> Response:
+    """Return the answer to a request, or say which item has none.
+
+    Raises:
+        HTTPException: 422 for an item that is a mistake, 500 for one that the model failed on.
+    """
+    for index, result in enumerate(results):
+        if isinstance(result, InputError):
+            raise HTTPException(422, f"inputs[{index}]: {result}")
+        if isinstance(result, Exception):
+            said = f"inputs[{index}]: the model failed ({type(result).__name__}); the server's log says where."
+            raise HTTPException(500, said)
+    try:
         return JSONResponse({"predictions": results})  # FastAPI would copy and check every number of another type
+    except ValueError:
+        index = next(index for index, result in enumerate(results) if not _is_json(result))
+        said = f"inputs[{index}]: the model's answer holds NaN or an infinity, which JSON cannot hold."
+        log.error("%s It was %s.", said, results[index])
+        raise HTTPException(500, said) from None
 
 
-def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Numbers) -> None:
+def _is_json(result: Any) -> bool:
+    try:
+        json.dumps(result, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Numbers, *, has_token: bool) -> None:
     roles, example = list(predictor.roles), predictor.example
-    known = {"task": _kind(predictor), "model": predictor.hf.arch, "roles": roles, "example": example}
+    known: dict[str, Any] = {"task": _kind(predictor), "model": predictor.hf.arch, "roles": roles, "example": example}
+    known["token"] = has_token
     # "</script>" in a text would end the script that the JSON is put into
     page = PAGE.read_text(encoding="utf-8").replace("/*KNOWN*/", json.dumps(known).replace("<", "\\u003c"))
     docs = DOCS.read_text(encoding="utf-8")
@@ -177,7 +232,7 @@ def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Nu
         """Answer if the process lives."""
         return {"status": "alive"}
 
-    @app.get("/ready")
+    @app.get("/ready", responses={503: {"model": Refusal, "description": "The model is not ready."}})
     async def ready(request: Request) -> dict[str, str]:
         """Answer if the model is loaded; 503 if it is not."""
         if not request.app.state.ready:

@@ -43,11 +43,11 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """The number of waiting items."""
-        return sum(len(each.items) for each in self.waiting)
+        """The number of waiting items that somebody still waits for."""
+        return sum(len(each.items) for each in self.waiting if not each.answer.done())
 
-    async def predict(self, items: Sequence[Any], options: Mapping[str, Any]) -> list[Any]:
-        """Predict the items of a request, see `Predictor.predict_each`.
+    def predict(self, items: Sequence[Any], options: Mapping[str, Any]) -> asyncio.Future[list[Any]]:
+        """Predict the items of a request, see `Predictor.predict_each`; whoever cancels it gives up its place.
 
         Raises:
             Overloaded: too many items wait already.
@@ -57,7 +57,7 @@ class Batcher:
         request = Waiting(items, options, asyncio.get_running_loop().create_future())
         self.waiting.append(request)
         self._arrived.set()
-        return await request.answer
+        return request.answer
 
     async def run(self) -> None:
         """Serve the queue until this is cancelled."""

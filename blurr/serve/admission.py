@@ -1,0 +1,169 @@
+"""Refuse requests before they are read: of a stranger's host, without the token, of another type, too large."""
+
+import hmac
+import re
+import time
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from blurr.errors import InputError
+
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+OPEN = ("/", "/docs", "/openapi.json", "/health", "/ready")  # need no token: probes, and how to call the rest
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # buckets of the histogram of batch sizes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused.
+
+    Args:
+        items: number of items in a request.
+        bytes: size of a request.
+        seconds: time for a request to arrive, for its answer to be found, and for its client to read it, each.
+        waiting: number of items that may wait before requests are refused.
+        hosts: names under which the server may be called; `None` lets any pass.
+        token: what a request has to present; `None` asks for none.
+    """
+
+    items: int = 256
+    bytes: int = 1_000_000
+    seconds: float = 30.0
+    waiting: int = 2048
+    hosts: frozenset[str] | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+class Numbers:
+    """The metrics that Prometheus reads at /metrics."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("blurr_requests", "Requests to /predict by status.", ["status"], registry=self.registry)
+        self.seconds = Histogram(
+            "blurr_request_seconds", "Time to answer a request to /predict.", registry=self.registry
+        )
+        self.batches = Histogram(
+            "blurr_batch_items", "Items in a batch of the model.", buckets=SIZES, registry=self.registry
+        )
+        self.waiting = Gauge("blurr_waiting_items", "Items that wait for the model.", registry=self.registry)
+
+
+class Admission:
+    """Refuse requests by their heads; count and time those to /predict.
+
+    Plain ASGI, because FastAPI's own decorator for middleware takes as long as predicting a short text.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, numbers: Numbers) -> None:
+        self.app, self.limits, self.numbers = app, limits, numbers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        refusal = self._refusal(scope)
+        # whoever may GET may ask for the head alone, of which uvicorn sends no body
+        app = refusal or self.app
+        scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        if scope["path"] != "/predict":
+            return await app(scope, receive, send)
+        started, status = time.perf_counter(), 500
+
+        async def seen(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await app(scope, receive, seen)
+        self.numbers.requests.labels(status).inc()
+        self.numbers.seconds.observe(time.perf_counter() - started)
+        return None
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        refusal = self._of_host(headers)
+        if refusal is None and self.limits.token is not None and scope["path"] not in OPEN:
+            refusal = self._of_token(headers, self.limits.token)
+        if refusal is None and scope["path"] == "/predict" and scope["method"] == "POST":
+            refusal = self._of_body(headers)
+        return refusal
+
+    def _of_host(self, headers: Headers) -> Response | None:
+        given = headers.getlist("host")
+        if self.limits.hosts is None or (len(given) == 1 and host_name(given[0]) in self.limits.hosts):
+            return None
+        said = f"This server does not answer as {', '.join(given)!r}, only as {', '.join(sorted(self.limits.hosts))}."
+        return refuse(421, f"{said} If that is a name of its own, start it with --allowed-hosts.")
+
+    def _of_token(self, headers: Headers, token: str) -> Response | None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+            return None
+        said = "The token is wrong." if given else "This needs a token: send it as `Authorization: Bearer TOKEN`."
+        return refuse(401, said, **{"WWW-Authenticate": "Bearer" + ' error="invalid_token"' * bool(given)})
+
+    def _of_body(self, headers: Headers) -> Response | None:
+        size, kind = headers.get("content-length"), headers.get("content-type", "")
+        if size is None or not size.isdecimal():
+            return refuse(411, "A request needs a Content-Length.")
+        if int(size) > self.limits.bytes:
+            return refuse(413, f"A request has at most {self.limits.bytes} bytes; this one has {size}.")
+        if not re.fullmatch(r"application/([^;]+\+)?json", kind.partition(";")[0].strip().lower()):
+            return refuse(415, f"A request is JSON: send it as `Content-Type: application/json`, not {kind!r}.")
+        return None
+
+
+def refuse(status: int, detail: str, **headers: str) -> JSONResponse:
+    """Return an answer with the body of FastAPI's own errors."""
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+def host_name(given: str) -> str:
+    """Return the name in a Host header without its port; an address of IPv6 keeps its brackets."""
+    name = given.strip().lower()
+    return f"{name.partition(']')[0]}]" if name.startswith("[") else name.partition(":")[0]
+
+
+def allowed_hosts(given: str | None, host: str, address: str) -> frozenset[str] | None:
+    """Return the names under which a server may be called, `None` for any.
+
+    A page of somebody else's can have its own name resolve to this machine (DNS rebinding), and so read what the server
+    answers; but it cannot change the name that the browser then sends.
+
+    Args:
+        given: names with commas between them, or `*`; `None` where the user gave none.
+        host: what the user has the server listen to.
+        address: the address of that.
+
+    Raises:
+        InputError: no name is given.
+    """
+    if given is None:
+        return None if ip_address(address).is_unspecified else frozenset((*LOCAL, _bracketed(host)))
+    names = [name for part in given.split(",") if (name := _bracketed(part.strip()))]
+    if not names:
+        raise InputError(f"--allowed-hosts {given!r} has no name. Give names, such as {','.join(LOCAL[:2])}, or *.")
+    return None if "*" in names else frozenset(names)
+
+
+def _bracketed(name: str) -> str:
+    is_bare = name.count(":") > 1 and not name.startswith("[")
+    return host_name(f"[{name}]" if is_bare else name)
+
+
+def checked_token(given: str | None, source: str) -> str | None:
+    """Return a token that a header can hold.
+
+    Raises:
+        InputError: the token is empty, or holds something else than visible ASCII characters; it is not shown.
+    """
+    if given is not None and not re.fullmatch(r"[!-~]+", given):
+        wrong = "is empty" if not given else "holds a blank, or a character that is not ASCII"
+        raise InputError(f"{source} {wrong}. Give a long random word, as `openssl rand -hex 32` prints it.")
+    return given
