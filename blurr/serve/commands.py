@@ -2,12 +2,14 @@
 
 import argparse
 import errno
+import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, o
 UNTRAINED = "for a checkpoint that blurr did not train: its task and settings, e.g. task=summarization"
 FORMATS = ("onnx", "transformers", "fastai")
 QUOTES = ("auto", "fields", "text")
+TOKEN = "BLURR_TOKEN"  # in the environment
+HOSTS = "names to answer under, or * (default: localhost and --host; any, if that is a wildcard such as 0.0.0.0)"
 SOME_FAILED = 1  # exit code
 
 
@@ -47,6 +51,8 @@ def add_serving(commands: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
     serve.add_argument("--timeout", type=float, default=30.0, help="seconds for a request (default: %(default)s)")
+    serve.add_argument("--allowed-hosts", metavar="A,B", help=HOSTS)
+    serve.add_argument("--token", help=f"what requests must present; better in the environment, as {TOKEN}")
     serve.add_argument("--max-bytes", type=int, default=1_000_000, help="size of a request (default: %(default)s)")
     export = _add(commands, "export", _export, "write a trained model for others to run: ONNX, transformers, fastai")
     export.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
@@ -124,26 +130,34 @@ def _serve(arguments: argparse.Namespace) -> int:
     missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
     if missing:
         raise InputError(f"blurr serve needs {', '.join(missing)}. Install them: pip install 'blurr[serve]'")
-    if arguments.timeout <= 0 or arguments.max_bytes <= 0:
+    if not 0 < arguments.timeout < inf or arguments.max_bytes <= 0:
         raise InputError("--timeout and --max-bytes must be above 0, else no request is answered.")
     with bind(arguments.host, arguments.port) as listening:  # before the model is loaded, which takes long
-        _answer_requests(arguments, listening)
+        _answer_requests(arguments, listening, _limits(arguments, listening.getsockname()[0]))
     return 0
 
 
-def _answer_requests(arguments: argparse.Namespace, listening: socket.socket) -> None:
+def _limits(arguments: argparse.Namespace, address: str) -> Any:
+    from blurr.serve.admission import Limits, allowed_hosts, checked_token
+
+    given, source = (arguments.token, "--token") if arguments.token is not None else (os.environ.get(TOKEN), TOKEN)
+    return Limits(
+        seconds=arguments.timeout,
+        bytes=arguments.max_bytes,
+        hosts=allowed_hosts(arguments.allowed_hosts, arguments.host, address),
+        token=checked_token(given, source),
+    )
+
+
+def _answer_requests(arguments: argparse.Namespace, listening: socket.socket, limits: Any) -> None:
     predictor = _predictor(arguments)
 
-    import uvicorn
-
-    from blurr.serve.app import Limits, make_app
+    from blurr.serve.app import make_app
+    from blurr.serve.connections import run
 
     predictor.predict_each([predictor.example])  # the first batch takes longest: no user should wait for that
-    app = make_app(predictor, Limits(seconds=arguments.timeout, bytes=arguments.max_bytes))
-    # a request that is being answered is answered before the server stops
-    wait = round(arguments.timeout) + 1
     with suppress(KeyboardInterrupt):  # which is how it is stopped
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=wait)).run([listening])
+        run(make_app(predictor, limits), listening, limits)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -242,12 +256,13 @@ def typed(values: Mapping[str, str], types: Mapping[str, type]) -> dict[str, Any
     Raises:
         InputError: a value is not of its type.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     read: dict[str, Any] = {}
+    finite = ConfigDict(allow_inf_nan=False)
     for name, value in values.items():
         try:
-            read[name] = TypeAdapter(types.get(name, str)).validate_strings(value)
+            read[name] = TypeAdapter(types.get(name, str), config=finite).validate_strings(value)
         except ValidationError as error:
             raise InputError(f"--option {name}={value}: must be of type {types[name].__name__}.") from error
     return read

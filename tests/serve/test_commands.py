@@ -83,6 +83,8 @@ def test_options_are_read_as_their_types():
     }
     with pytest.raises(InputError, match="--option num_beams=many: must be of type int"):
         typed({"num_beams": "many"}, types)
+    with pytest.raises(InputError, match="--option top_p=nan: must be of type float"):
+        typed({"top_p": "nan"}, types)
     with pytest.raises(InputError, match="--column review: give a name and a value"):
         pairs("--column", ["review"])
 
@@ -101,6 +103,9 @@ def test_a_port_that_another_program_has_is_answered_before_the_model_is_loaded(
         (("--host", "192.0.2.1"), "--host 192.0.2.1 --port 8000: this machine cannot listen there"),
         (("--host", "no such host"), "--host no such host --port 8000: this machine cannot listen there"),
         (("--timeout", "0"), "--timeout and --max-bytes must be above 0"),
+        (("--timeout", "inf"), "--timeout and --max-bytes must be above 0"),
+        (("--port", "0", "--token", ""), "--token is empty. Give a long random word"),
+        (("--port", "0", "--allowed-hosts", ""), "--allowed-hosts '' has no name"),
     ],
 )
 def test_a_place_to_listen_at_that_there_is_not_is_a_mistake(in_process, words, said):
