@@ -21,6 +21,7 @@ from yaml import MarkedYAMLError
 from blurr.config import paths
 from blurr.errors import BlurrError, InputError, nearest, resource_error
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # and those that turn a text round
 USER_MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
 
 # The flags of a Hydra command line, https://hydra.cc/docs/advanced/hydra-command-line-flags/
@@ -122,6 +123,11 @@ def _mistake_of_words(error: BaseException) -> str | None:
             return None
 
 
+def visible(text: str) -> str:
+    """Return a text with its control characters as escapes: those of a record could change what a terminal shows."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def _report(error: Exception, words: Sequence[str]) -> int:
     if "-sc" in words or "--shell-completion" in words:  # a message would end up in the middle of what the user types
         return CRASH
@@ -132,7 +138,7 @@ def _report(error: Exception, words: Sequence[str]) -> int:
         traceback.print_exception(type(error), error, frames)
     if answer is None:
         return CRASH
-    sys.stderr.write(f"{answer}\n")
+    sys.stderr.write(f"{visible(str(answer))}\n")
     return USER_MISTAKE if isinstance(answer, InputError) else CRASH
 
 

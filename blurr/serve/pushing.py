@@ -9,6 +9,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from blurr.errors import NO_ANSWER_CODES, InputError, ResourceError
 from blurr.runs.folder import CARD
+from blurr.runs.record import check_links
 from blurr.serve.model_folder import check_model
 
 NEVER = ["*.pkl", "*.pickle", "checkpoints/*"]  # pickles run code when they are loaded; checkpoints help nobody else
@@ -37,7 +38,7 @@ def push(
         The address of the commit.
 
     Raises:
-        InputError: there is no token or no card, or the Hub refuses the upload.
+        InputError: there is no token or no card, a link leads out of the folder, or the Hub refuses the upload.
         ResourceError: the Hub does not answer.
     """
     _check(folder, repo)
@@ -76,6 +77,7 @@ def _check(folder: Path, repo: str) -> None:
         raise InputError(f"{repo!r} is not a name of a repository: {error} Give owner/name.") from error
     if not (folder / CARD).is_file():
         raise InputError(f"{folder} has no card {CARD}, which tells others what the model is. Write one.")
+    check_links(folder)
 
 
 def _reason(error: Exception) -> str:

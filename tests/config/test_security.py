@@ -21,7 +21,7 @@ from fastai.callback.core import Callback
 from omegaconf import OmegaConf
 from transformers import AutoModelForSequenceClassification
 
-from blurr.config import trust
+from blurr.config import explain, trust
 from blurr.config.composing import HydraConfig, compose
 from blurr.data.files import load_files
 from blurr.errors import InputError
@@ -475,6 +475,15 @@ def test_an_archive_of_a_model_is_not_unpacked(work: Path, name: str):
         get_hf_objects(work / name, AutoModelForSequenceClassification)
     with pytest.raises(InputError, match="There is no folder"):
         Predictor.load(work / name)
+
+
+# -- messages
+
+
+def test_a_message_shows_the_control_characters_of_a_record(capsys):
+    with pytest.raises(SystemExit), explain.Answering():
+        raise InputError("x\x1b]52;c;ZXZpbA==\x07\u202eelif\r\n\ty")
+    assert capsys.readouterr().err == "x\\x1b]52;c;ZXZpbA==\\x07\\u202eelif\\r\n\ty\n"
 
 
 # -- secrets

@@ -191,6 +191,11 @@ class TestRefusals:
         with pytest.raises(InputError, match=r"has no card README.md"):
             push(folder, "me/reviews")
 
+    def test_a_link_out_of_the_folder(self, hub, folder: Path):
+        (folder / "notes.txt").symlink_to("/etc/hostname")
+        with pytest.raises(InputError, match="notes.txt is a link to /etc/hostname, out of the folder"):
+            push(folder, "me/mine")
+
     def test_a_public_repository_that_was_to_be_private(self, hub, folder: Path):
         push(folder, "me/reviews")
         with pytest.raises(InputError, match="me/reviews is there already, and public"):
