@@ -38,7 +38,7 @@ class Storage:
         axes: what may vary.
 
     Raises:
-        InputError: Optuna cannot use the address.
+        InputError: Optuna cannot use the address; for the methods, another program has changed the study.
         ResourceError: the storage does not answer; so for the methods.
     """
 
@@ -109,11 +109,16 @@ class Storage:
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
-        """Raise a ResourceError if the storage fails in the `with` block."""
+        """Raise a ResourceError if the storage fails in the `with` block, an InputError if somebody else writes it."""
         try:
             yield
         except LOST as error:
             raise ResourceError(self._lost(error)) from error
+        except (ValueError, LookupError, OptunaError) as error:
+            raise InputError(
+                f"Another program has changed the study '{self._name}' in sweep.storage={mask_text(self._address)}: "
+                f"{error} Give the sweep another sweep.name."
+            ) from error
 
     def _lost(self, error: Exception) -> str:
         first = list(chain(error))[-1]  # Optuna wraps the database's error in one that says less

@@ -277,6 +277,18 @@ class TestProposals:
         with pytest.raises(ResourceError, match=r"no such table: trials.*go on with sweep\.resume=mine"):
             search.tell(trial)
 
+    @pytest.mark.parametrize("storage", ["sqlite:///optuna.db", "journal:///optuna.log"])
+    def test_a_storage_that_another_program_changes_is_named(self, ledger, work, storage):
+        search = Search(self.SPACE, directions=["minimize"], storage=storage, name="mine")
+        trial = ledger.propose(0, "0", {"a": "1"})
+        search.add(trial)
+        search._storage._study.tell(0, 3.0)
+        ledger.end(0, "finished", values=[1.0])
+        with pytest.raises(
+            InputError, match=r"Another program has changed the study 'mine' in sweep\.storage=.*Cannot"
+        ):
+            search.tell(trial)
+
     def report(self, ledger, search, trial, *values):
         """Report until the trial is to be pruned; say whether it was."""
         ledger.start(trial.number)
