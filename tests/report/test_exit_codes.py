@@ -8,6 +8,9 @@ import pytest
 
 from blurr import cli
 from blurr.config import composing
+from blurr.errors import ResourceError
+from blurr.report.page import write_report
+from blurr.runs.record import Record
 
 DOWN = "http://127.0.0.1:9"
 RUN = "0123456789abcdef0123456789abcdef"
@@ -139,10 +142,15 @@ def test_an_mlflow_that_does_not_answer_is_a_failure_of_the_service(call, work: 
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_report_on_a_full_disk_is_a_failure_of_the_machine(call, make_run):
+def test_a_report_on_a_full_disk_is_a_failure_of_the_machine(make_run):
     folder = make_run(name="a")
     (folder / "report.html").symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match=r"cannot be written: No space left on device\. Make room"):
+        write_report(Record(folder))
+
+
+def test_a_report_is_not_written_where_a_link_leads(call, make_run, tmp_path: Path):
+    folder = make_run(name="a")
+    (folder / "report.html").symlink_to(tmp_path / "elsewhere")
     code, said = call("report", str(folder))
-    assert code == 1
-    assert "cannot be written: No space left on device. Make room" in said
-    assert "Traceback" not in said
+    assert (code, "report.html is a link to" in said, (tmp_path / "elsewhere").exists()) == (2, True, False)
