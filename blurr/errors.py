@@ -27,6 +27,8 @@ MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "
 NO_ANSWER_CODES = frozenset({408, 429, *range(500, 600)})  # of HTTP: the server is busy or broken, the request is not
 # Bases of what HTTP libraries raise where nothing answers: requests', urllib3's, httpx's and its successors'.
 NO_ANSWER_NAMES = frozenset({"ConnectionError", "Timeout", "TransportError", "LocalEntryNotFoundError", "URLError"})
+LONGEST_SHOWN = 200  # letters of a value in a message
+MOST_SHOWN = 20  # values of a list in a message
 MAKE_ROOM = "Make room on the disk, or write to another one."
 
 
@@ -139,6 +141,19 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".")
 
 
+def shortened(value: object) -> str:
+    """Return a value as text for a message: its beginning, where it is longer than anybody reads."""
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text)} letters)"
+
+
+def listed(values: Iterable[object]) -> str:
+    """Return values as a list for a message: the first of them, where there are more than anybody reads."""
+    texts = [shortened(repr(value)) for value in values]
+    more = f", … and {len(texts) - MOST_SHOWN} more" if len(texts) > MOST_SHOWN else ""
+    return f"[{', '.join(texts[:MOST_SHOWN])}{more}]"
+
+
 def nearest(word: object, options: Iterable[object]) -> str:
     """Return ` Did you mean 'bart'?` for the option closest to `word`, or `''` when none is close.
 
@@ -149,6 +164,8 @@ def nearest(word: object, options: Iterable[object]) -> str:
     Returns:
         A sentence that starts with a blank, so that it can be put behind another one.
     """
-    by_lower = {str(option).lower(): str(option) for option in options}
+    if len(str(word)) > LONGEST_SHOWN:
+        return ""
+    by_lower = {text.lower(): text for text in map(str, options) if len(text) <= LONGEST_SHOWN}
     close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""

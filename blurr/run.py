@@ -5,6 +5,7 @@ import sys
 import hydra
 
 from blurr.config import composing, destinations, explain, paths
+from blurr.config.words import check_words
 from blurr.runs import resume
 from blurr.sweep import resuming
 from blurr.sweep.job import experiment
@@ -15,6 +16,7 @@ def hand_to_hydra() -> None:
     """Let Hydra compose the config of the command line, and run it or a sweep of it."""
     given = sys.argv[1:]
     explain.check_flags(given)
+    check_words(given)
     sys.argv[1:] = resume.expand(resuming.expand(given), find_run)
     destinations.remember(given, sys.argv[1:])
     composing.prepare_process()

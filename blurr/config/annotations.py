@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-Count = Annotated[int, Ge(1)]
-"""A whole number of at least one: epochs, batch sizes, layers."""
+MOST = 1_000_000_000
+"""Above this, a count is a slip of the hand; larger ones overflow in the libraries that get them."""
 
-Natural = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(1), Le(MOST)]
+"""A whole number of at least one: batches, steps, trials."""
+
+Natural = Annotated[int, Ge(0), Le(MOST)]
 """A whole number of at least zero: warm-up steps, tokens of overlap."""
 
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
@@ -34,6 +37,21 @@ BatchRows = Annotated[int, Ge(1), Le(1_000_000)]
 Epochs = Annotated[int, Ge(1), Le(1_000_000)]
 """Passes over the training rows."""
 
+EpochsOrNone = Annotated[int, Ge(0), Le(1_000_000)]
+"""Passes over the training rows in a phase that may be left out."""
+
+Length = Annotated[int, Ge(1), Le(10_000_000)]
+"""Tokens of a text; no published model reads more."""
+
+SampleRows = Annotated[int, Ge(1), Le(10_000_000)]
+"""Generated rows, which are held in memory."""
+
+Beams = Annotated[int, Ge(1), Le(1000)]
+"""Texts that are written side by side for one input."""
+
+Layers = Annotated[int, Ge(0), Le(1000)]
+"""Layers of a model."""
+
 Vocab = Annotated[int, Ge(10), Le(2_000_000)]
 """Entries of a vocabulary; the largest of any published model has about a million."""
 
@@ -46,10 +64,16 @@ Size = Annotated[int, Ge(0), Le(10_000_000)]
 Parts = Annotated[int, Ge(2)]
 """A number of parts of which one is held out."""
 
-Positive = Annotated[float, Gt(0)]
-"""A number above zero: a learning rate, a temperature."""
+Rate = Annotated[float, Gt(0), Le(1000)]
+"""A learning rate. Weights are infinite after a step with a much larger one."""
 
-NonNegative = Annotated[float, Ge(0)]
+Seconds = Annotated[float, Gt(0), Le(MOST)]
+"""A time to wait: 30 years at most, more than the system's clock can count is an error there."""
+
+Positive = Annotated[float, Gt(0), Le(1e12)]
+"""A number above zero: a factor, a temperature."""
+
+NonNegative = Annotated[float, Ge(0), Le(1e12)]
 """A number of at least zero: weight decay, a penalty."""
 
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -83,7 +107,8 @@ class SettingsOf:
 
 
 TYPES_OF_GENERATION = {
-    **dict.fromkeys(("max_new_tokens", "max_length", "num_beams", "num_return_sequences"), Count | None),
+    **dict.fromkeys(("max_new_tokens", "max_length"), Length | None),
+    **dict.fromkeys(("num_beams", "num_return_sequences"), Beams | None),
     **dict.fromkeys(("min_new_tokens", "min_length", "top_k", "no_repeat_ngram_size"), Natural | None),
     **dict.fromkeys(("temperature", "repetition_penalty"), Positive | None),
     **dict.fromkeys(("top_p", "typical_p", "min_p", "epsilon_cutoff", "eta_cutoff"), Fraction | None),

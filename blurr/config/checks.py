@@ -19,10 +19,12 @@ from blurr.config import paths, signatures
 from blurr.config.annotations import (
     Count,
     Decay,
+    Layers,
     Natural,
     NonNegative,
     Parts,
     Positive,
+    Rate,
     Seed,
     SettingsOf,
     Size,
@@ -31,7 +33,7 @@ from blurr.config.annotations import (
 from blurr.config.combinations import check_batch_size, check_files, check_metrics, check_model
 from blurr.config.destinations import check_borrowed
 from blurr.config.moved import with_current_names
-from blurr.errors import InputError, nearest
+from blurr.errors import InputError, nearest, shortened
 
 # The parts that every run needs.
 NEEDED = ("task", "model", "data", "loader", "optimizer", "schedule", "checkpoint", "tracking")
@@ -51,7 +53,7 @@ KEYS: dict[str, Any] = {
     **{f"optimizer.{name}": Decay for name in ("momentum", "mom", "sqr_mom")},
     "optimizer.betas": tuple[Decay, Decay],
     "optimizer.fused": bool | None,
-    "optimizer.lr": Positive | tuple[Positive, Positive] | Literal["auto"] | None,
+    "optimizer.lr": Rate | tuple[Rate, Rate] | Literal["auto"] | None,
 }
 # Parameters of other libraries' targets whose values decide whether a run makes sense.
 _OF_SAMPLERS = {"seed": Seed | None, "n_startup_trials": Natural}
@@ -165,7 +167,7 @@ def _wrong_values(values: Mapping[str, Any], types: Mapping[str, Any], key: str 
 
 def _mistakes(node: Node) -> Iterator[str]:
     """Yield what is wrong with the values of a part that has a `_target_`."""
-    if not isinstance(node.target, str):
+    if not isinstance(node.target, str) or not node.target:
         yield f"{node.key}._target_={node.target}: must be the dotted name of a function or class."
     elif signatures.is_ours(node.target):
         yield from _mistakes_of_ours(node)
@@ -180,8 +182,14 @@ def _wrong_sizes(model: Any) -> Iterator[str]:
         for name, value in values.items() if isinstance(values, dict) else ():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            expected = Decay if "drop" in name else Size if isinstance(value, int) and group == "scratch" else float
-            yield from _messages(partial(_check_value, f"model.{group}.{name}", value, expected))
+            yield from _messages(partial(_check_value, f"model.{group}.{name}", value, _size_of(name, group, value)))
+
+
+def _size_of(name: str, group: str, value: float) -> Any:
+    """Return the type of a number in a model's config, by its name."""
+    if "drop" in name:
+        return Decay
+    return float if isinstance(value, float) or group != "scratch" else Layers if "layers" in name else Size
 
 
 def check_part(key: str, node: DictConfig) -> None:
@@ -281,7 +289,7 @@ def _check_value(key: str, value: Any, expected: Any) -> None:
         literals = [choice for choice in _literals(expected) if isinstance(choice, str)]
         hint = nearest(value, literals) if isinstance(value, str) else ""
         shown = value if isinstance(value, str) else json.dumps(value)
-        raise InputError(f"{key}={shown}: must be {describe(expected)}.{hint}") from error
+        raise InputError(f"{key}={shortened(shown)}: must be {describe(expected)}.{hint}") from error
 
 
 def _wrong_settings(key: str, values: Mapping[str, Any], expected: Any) -> Iterator[str]:

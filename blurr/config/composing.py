@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml.reader import ReaderError
 
 from blurr.config import explain, paths
+from blurr.config.words import check_words
 from blurr.errors import InputError
 from blurr.process import setup
 
@@ -147,6 +148,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Returns:
         The config without Hydra's own part.
     """
+    check_words(overrides)
     register()
     with hydra.initialize_config_dir(str(paths.config_root()), version_base="1.3", job_name="blurr"):
         cfg = hydra.compose("config", list(overrides), return_hydra_config=True)

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from blurr.config import paths
-from blurr.errors import BlurrError, InputError, nearest, resource_error
+from blurr.errors import BlurrError, InputError, nearest, resource_error, shortened
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # and those that turn a text round
 USER_MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
@@ -222,12 +222,13 @@ def _bad_override(error: OverrideParseException) -> str:
         if word in options:
             return f"'{word}' is not of the form key=value. Did you mean '{options[word]}={word}'?"
         return (
-            f"'{word}' is not of the form key=value.{nearest(word, [*paths.groups(), *options])} No blanks around '='."
+            f"'{shortened(word)}' is not of the form key=value.{nearest(word, [*paths.groups(), *options])} No blanks "
+            "around '='."
         )
     reason = re.sub(r"Error parsing override .*|\s*\^|expecting.*", "", str(error.message))
     return (
-        f"{word}: this value cannot be read ({_one_line(reason)}). Quote a value that holds blanks, commas or any of "
-        "()[]{}:=\\ twice, once for the shell and once for blurr: 'key=\"my value\"'."
+        f"{shortened(word)}: this value cannot be read ({shortened(_one_line(reason))}). Quote a value that holds "
+        "blanks, commas or any of ()[]{}:=\\ twice, once for the shell and once for blurr: 'key=\"my value\"'."
     )
 
 

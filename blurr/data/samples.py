@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import datasets
 
-from blurr.config.annotations import Count, Fraction, Seed
+from blurr.config.annotations import Count, Fraction, SampleRows, Seed
 from blurr.data.core import Columns, RawData, Schema, raw_data
 from blurr.data.formats.content import Row
 from blurr.errors import InputError
@@ -18,7 +18,7 @@ PATIENCE = 1000
 def load_samples(
     schema: Schema,
     *,
-    rows: Count | None = None,
+    rows: SampleRows | None = None,
     valid: Fraction = 0.2,
     seed: Seed = 42,
     columns: Columns | None = None,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from blurr.config.annotations import Count, Positive, Seed
+from blurr.config.annotations import Count, Positive, Seconds, Seed
 from blurr.errors import InputError
 
 NAME = re.compile(r"[\w.-]+")  # of a sweep
@@ -23,8 +23,8 @@ class Settings:
     shuffle: Seed | None = None
     workers: Count = 1
     direction: Direction | list[Direction] = "auto"
-    timeout: Positive | None = None
-    trial_timeout: Positive | None = None
+    timeout: Seconds | None = None
+    trial_timeout: Seconds | None = None
     on_failure: str = "continue"
     memory: Positive | None = None
     storage: str | None = None

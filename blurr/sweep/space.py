@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from blurr.errors import InputError
+from blurr.errors import InputError, shortened
 
 OWN = ("sweep", "sweep.", "sweep/")  # how an override about the sweep itself begins
 MOST_SAMPLES = 20
+MOST_TRIALS = 100_000
 Point = dict[str, str]  # key to value, both as on the command line
 
 
@@ -74,7 +76,7 @@ class Space:
             shuffle: seed of their order; with None the last key varies fastest.
 
         Raises:
-            InputError: an axis is an interval, whose values cannot be listed.
+            InputError: an axis is an interval, whose values cannot be listed, or there are too many combinations.
         """
         for axis in self.axes:
             if not axis.choices:
@@ -82,6 +84,7 @@ class Space:
                     f"{axis.key}=interval({axis.low},{axis.high}) has infinitely many values, and a grid tries them "
                     "all. Choose a search, such as sweep=tpe or sweep=random; or list the values."
                 )
+        _check_number(math.prod(len(axis.choices) for axis in self.axes), "The grid of these values has")
         keys = [axis.key for axis in self.axes]
         combinations = itertools.product(*(axis.choices for axis in self.axes))
         points = [dict(zip(keys, values, strict=True)) for values in combinations]
@@ -130,11 +133,20 @@ def is_own(override: str) -> bool:
     return key == OWN[0] or key.startswith(OWN[1:])
 
 
+def _check_number(count: int, who: str) -> None:
+    if count > MOST_TRIALS:
+        raise InputError(
+            f"{shortened(who)} more than {MOST_TRIALS} trials, which nobody waits for. Choose a search, such as "
+            "sweep=tpe with sweep.trials=…, and intervals in place of lists: key=interval(1,100)."
+        )
+
+
 def _axis(override: Override) -> Axis:
     key, value = override.get_key_element(), override.value()
     if isinstance(value, IntervalSweep):
         return Axis(key, low=value.start, high=value.end, log="log" in value.tags)
-    choices = tuple(override.sweep_string_iterator())
+    choices = tuple(itertools.islice(override.sweep_string_iterator(), MOST_TRIALS + 1))
+    _check_number(len(choices), f"{override.input_line} has")
     if not choices:
         raise InputError(f"{override.input_line}: there is no value to try in this.")
     if isinstance(value, RangeSweep):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 
-from blurr.config.annotations import Count, Decay, Epochs, Fraction, Natural, Positive
+from blurr.config.annotations import Count, Decay, Epochs, EpochsOrNone, Fraction, Positive
 from blurr.training.learning_rate import LearningRate
 
 Moms = tuple[Decay, Decay, Decay]
@@ -49,7 +49,7 @@ def fine_tune(
     lr: LearningRate,
     *,
     epochs: Epochs = 2,
-    freeze_epochs: Natural = 1,
+    freeze_epochs: EpochsOrNone = 1,
     lr_mult: Positive = 100.0,
     pct_start: Fraction = 0.3,
     div: Positive = 5.0,

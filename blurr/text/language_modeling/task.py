@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from blurr.config.annotations import Count, Smoothing
+from blurr.config.annotations import Length, Smoothing
 from blurr.data.core import Schema
 from blurr.errors import InputError
 from blurr.models.objects import HFObjects
@@ -42,7 +42,7 @@ class LanguageModel(Task):
     inputs: ClassVar[TextInputs] = TEXT
     separators: ClassVar[Sequence[str]]
 
-    block_size: Count | None = BLOCK
+    block_size: Length | None = BLOCK
     chunk: bool = True
     packing: bool = False
     separator: str = "auto"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from fastai.losses import CrossEntropyLossFlat
 
-from blurr.config.annotations import Count, Natural
+from blurr.config.annotations import Count, Length, Natural
 from blurr.data.core import RawData, Schema
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
@@ -128,9 +128,9 @@ class QuestionAnswering(Task):
     learner_cls: ClassVar[type[Blearner]] = BlearnerForQuestionAnswering
     show_rows = staticmethod(show_questions)
 
-    max_length: Count | None = WINDOW
+    max_length: Length | None = WINDOW
     stride: Natural = 128
-    max_question_length: Count = 64
+    max_question_length: Length = 64
     n_best: Count = 20
     max_answer_length: Count = 30
     no_answer: bool | Literal["auto"] = "auto"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from blurr.config.annotations import Count, GenerationSettings, Smoothing
+from blurr.config.annotations import GenerationSettings, Length, Smoothing
 from blurr.loading.rows import EncodedRows
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target
@@ -35,8 +35,8 @@ class Seq2Seq(Task):
     target_cls: ClassVar[type[Target]] = Texts
     show_rows = staticmethod(show_seq2seq)
 
-    max_length: Count | None = None
-    max_target_length: Count | None = None
+    max_length: Length | None = None
+    max_target_length: Length | None = None
     prefix: str = "auto"
     loss: Loss = "auto"
     label_smoothing: Smoothing = 0.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from blurr.config.annotations import Count, NonNegative, OpenFraction, Smoothing
+from blurr.config.annotations import Length, NonNegative, OpenFraction, Smoothing
 from blurr.data.core import Schema
 from blurr.data.labels import LabelsAre
 from blurr.models.objects import HFObjects
@@ -81,7 +81,7 @@ class SequenceClassification(Task):
     labels_are: LabelsAre = "auto"
     label_names: list[str] | None = None
     label_separator: str | None = None
-    max_length: Count | None = None
+    max_length: Length | None = None
     loss: Loss = "auto"
     class_weights: Literal["balanced"] | list[NonNegative] | dict[str, NonNegative] | None = None
     label_smoothing: Smoothing = 0.0
