@@ -11,7 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import paths, signatures
-from blurr.errors import InputError, nearest
+from blurr.config.places import check_regular, expanded, kind_of, walk
+from blurr.errors import InputError, nearest, shortened
 
 LOAD_FILES = "blurr.data.files.load_files"
 SPLITS = ("train", "valid", "test")
@@ -62,28 +63,40 @@ def check_files(config: Config) -> None:
     """Refuse files that are missing, empty or not readable."""
     data = config["data"]
     for split in SPLITS if data["_target_"] == LOAD_FILES else ():
-        given = data.get(split) or []
-        for text in [given] if isinstance(given, str) else given:
+        given = data.get(split)
+        if given == []:
+            raise InputError(f"data.{split}=[] names no file. Give some, or null in place of the list.")
+        for text in [given] if isinstance(given, str) else given or ():
+            path = _path_of(f"data.{split}", text)
             if not any(sign in text for sign in "*?["):  # a pattern is resolved where it is used
-                _check_file(f"data.{split}", Path(text).expanduser())
+                _check_file(f"data.{split}", path)
+
+
+def _path_of(key: str, text: str) -> Path:
+    try:
+        return expanded(text)
+    except InputError as error:
+        raise InputError(f"{key}={shortened(text)}: {error}") from error
 
 
 def _check_file(key: str, path: Path) -> None:
-    if path.is_dir():
-        if not any(path.rglob("*.txt")):
+    kind = kind_of(path)
+    if kind == "folder":
+        if not any(file.suffix == ".txt" for file in walk(path)):
             there = sorted(child.name for child in path.iterdir() if child.is_file())
             hint = f" Did you mean {key}={path / there[0]}?" if there else ""
             raise InputError(
                 f"{key}={path}: this is a folder without .txt files.{hint} Give a file, or a folder of texts."
             )
         return
-    if not path.exists():
+    if kind is None:
         there = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
         place = path.parent if path.parent.is_dir() else f"{path.parent}, which does not exist"
         raise InputError(
             f"{key}={path}: there is no such file.{nearest(path.name, there)} Looked in {Path.cwd() / place}."
         )
     try:
+        check_regular(path)
         with path.open("rb") as stream:
             first = stream.read(1)
     except OSError as error:
@@ -116,13 +129,18 @@ def check_model(config: Mapping[str, Any]) -> None:
 
 
 def _arch_of_folder(name: object) -> str | None:
-    file = Path(str(name)).expanduser() / "config.json"
-    if not file.is_file():
+    file = _path_of("model.name", str(name)) / "config.json"
+    if kind_of(file) is None:
         return None
     try:
-        return typing.cast(str | None, json.loads(file.read_text(encoding="utf-8")).get("model_type"))
-    except ValueError as error:
-        raise InputError(f"model.name={name}: its config.json is not readable JSON ({error}).") from error
+        check_regular(file)
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"model.name={name}: its config.json is not readable JSON ({shortened(error)}).") from error
+    arch = config.get("model_type") if isinstance(config, dict) else None
+    if arch is not None and not isinstance(arch, str):
+        raise InputError(f"model.name={name}: its config.json says model_type={arch}, which is not a name.")
+    return arch
 
 
 def _options_of(able: frozenset[str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Find files, and read them: whole as a table to train on, or row by row to predict on."""
 
+import fnmatch
 import glob
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 import datasets
 import pyarrow as pa
 
+from blurr.config.places import expanded, kind_of, walk
 from blurr.data.formats.conll import parse_conll
 from blurr.data.formats.content import FileOptions, Row, SourceFile, suffix_of
 from blurr.data.formats.delimited import read_csv, read_tsv, stream_csv, stream_tsv
@@ -38,6 +40,7 @@ FORMATS = {
     ".conll": "conll",
     ".txt": "text",
 }
+PACKED = (".7z", ".bz2", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
 WILDCARDS = re.compile(r"[*?\[]")
 
 
@@ -116,14 +119,17 @@ def find_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
 def _found(paths: Paths, options: FileOptions) -> list[tuple[Path, str]]:
     """Return each file, and its path below the folder or the pattern."""
     if not isinstance(paths, str | Path):
+        if not paths:
+            raise InputError("A list without files has no rows. Name a file, a folder or a pattern.")
         return [found for path in paths for found in _found(path, options)]
-    path = Path(paths).expanduser()
-    root, files, hint = path.parent, [path] if path.exists() else [], ""
-    if path.is_dir():
+    path = expanded(str(paths))
+    kind = kind_of(path)
+    root, files, hint = path.parent, [path] if kind else [], ""
+    if kind == "folder":
         root, files = path, _files_below(path, options)
         nothing = f"The folder {paths} holds no file of a known format ({sorted(FORMATS)})"
     elif WILDCARDS.search(str(path)) and not files:
-        root, files = Path(*_before_wildcard(path)), sorted(map(Path, glob.glob(str(path), recursive=True)))
+        root, files = Path(*_before_wildcard(path)), _matching(path)
         nothing = f"No file fits the pattern {paths}"
     else:
         nothing = f"There is no file {paths}"
@@ -134,6 +140,8 @@ def _found(paths: Paths, options: FileOptions) -> list[tuple[Path, str]]:
 
 
 def _format(path: Path, options: FileOptions) -> str:
+    if options.format == "auto" and path.suffix.lower() in PACKED:
+        raise InputError(f"{path} is packed, and of packed files only .gz is read. Unpack it, and give what is in it.")
     kind = options.format if options.format != "auto" else FORMATS.get(suffix_of(path))
     if kind is None or kind not in READERS:
         raise InputError(
@@ -144,9 +152,28 @@ def _format(path: Path, options: FileOptions) -> str:
 
 
 def _files_below(folder: Path, options: FileOptions) -> list[Path]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = sorted(walk(folder))
     seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
     return [file for file in seen if options.format != "auto" or suffix_of(file) in FORMATS]
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """Return what fits a pattern. One with `**` goes through a walk that ends, also where links lead back."""
+    if "**" not in pattern.parts:
+        return sorted(map(Path, glob.glob(str(pattern))))
+    root = Path(*_before_wildcard(pattern))
+    parts = pattern.relative_to(root).parts
+    return sorted(file for file in walk(root, follows_links=True) if _fits(file.relative_to(root).parts, parts))
+
+
+def _fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a path fit those of a pattern; as in a shell, `*` fits no hidden name."""
+    if not pattern or not path:
+        return not path and all(part == "**" for part in pattern)
+    is_shown = pattern[0].startswith(".") or not path[0].startswith(".")
+    if pattern[0] == "**":
+        return _fits(path, pattern[1:]) or (is_shown and _fits(path[1:], pattern))
+    return is_shown and fnmatch.fnmatchcase(path[0], pattern[0]) and _fits(path[1:], pattern[1:])
 
 
 def _before_wildcard(path: Path) -> list[str]:
