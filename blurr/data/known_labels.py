@@ -16,6 +16,7 @@ NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 PLACEHOLDER = re.compile(r"LABEL_\d+")
 MOST_NAMED = 20
+MOST_DIGITS = 4000  # Python reads no number of many more
 
 
 def is_number(label: str) -> bool:
@@ -26,7 +27,7 @@ def is_number(label: str) -> bool:
 def sorted_labels(names: Iterable[str]) -> list[str]:
     """Sort the names of labels: by value if all are whole numbers, else as texts."""
     names = set(names)
-    if all(WHOLE.fullmatch(name) for name in names):
+    if all(WHOLE.fullmatch(name) and len(name) <= MOST_DIGITS for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 

@@ -141,7 +141,7 @@ def is_whole(label: str) -> bool:
 def _values(rows: datasets.Dataset, role: str) -> Column:
     """Return the labels of a split; classes by name where the source has numbers, which mean nothing away from it."""
     values: Column = rows.with_format(None)[role][:]
-    feature = rows.features[role]
+    feature = rows.info.features[role]
     inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else feature
     if isinstance(inner, datasets.ClassLabel):
         return [_each(value, lambda number: _class_name(number, inner)) for value in values]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from blurr.data.formats.printed import with_lists
 from blurr.data.known_labels import NUMBER
 from blurr.data.labels import LabelOptions
-from blurr.errors import InputError, nearest
+from blurr.errors import InputError, listed, nearest
 
 Columns = Mapping[str, str | Sequence[str] | None]
 """Role to column; a list of columns for multi-label data; None for the column that is named as its role."""
@@ -155,7 +155,7 @@ def _check_single(names: Mapping[str, str], column: str, role: str, where: str) 
 def _missing(rows: datasets.Dataset, role: str, column: str, where: str) -> str:
     names = rows.column_names
     message = (
-        f"{where} has no column {column!r} for {role!r}.{nearest(column, names)} It has {names}; "
+        f"{where} has no column {column!r} for {role!r}.{nearest(column, names)} It has {listed(names)}; "
         f"set data.columns.{role}=<column>."
     )
     if len(names) == 1 and any(sign in names[0] for sign in ";\t|,"):
@@ -225,7 +225,7 @@ def check_texts(rows: datasets.Dataset, schema: Schema, where: str) -> None:
         InputError: Names the role and what it holds.
     """
     for role in sorted(schema.texts.intersection(rows.column_names)):
-        feature = rows.features[role]
+        feature = rows.info.features[role]
         if not (isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")):
             kind = feature.dtype if isinstance(feature, datasets.Value) else type(feature).__name__
             raise InputError(
@@ -249,7 +249,7 @@ def label_names(rows: datasets.Dataset, schema: Schema, chosen: Mapping[str, str
     column = chosen[schema.label]
     if isinstance(column, list):
         return column
-    feature = rows.features[schema.label]
+    feature = rows.info.features[schema.label]
     inner = feature.feature if isinstance(feature, datasets.List) else feature
     return list(inner.names) if isinstance(inner, datasets.ClassLabel) else None
 

@@ -42,7 +42,10 @@ def spell(value: Any, *, whole: bool = True) -> str | None:
         return str(int(value))
     if not isinstance(value, SCALARS):
         raise InputError(f"{value!r:.80} is a {type(value).__name__}, not a text, a number or a truth value.")
-    return str(value)
+    try:
+        return str(value)
+    except ValueError as error:
+        raise InputError("a number has more digits than Python writes; give it as a text") from error
 
 
 def are_whole(values: Iterable[Any]) -> bool:

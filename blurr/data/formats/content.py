@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from blurr.config.places import check_regular
 from blurr.errors import InputError
 
 Row = dict[str, Any]
@@ -18,6 +19,8 @@ Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xls
 GZIP = ".gz"
 MARK = "\ufeff"  # the byte-order mark, in whatever encoding
 NOTED = 100  # lines between two updates of the progress: updating it at each line would take as long as reading
+MOST_TIMES = 250  # that a packed file may grow; tables of texts shrink to a third, those of one row to a hundredth
+ALWAYS_UNPACKED = 4 << 20  # bytes
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -113,7 +116,7 @@ class SourceFile:
             InputError: The file cannot be read, or is empty.
         """
         with self.opened() as file:
-            content = gzip.decompress(file.read()) if self.is_packed else file.read()
+            content = (self._unpacked(file) if self.is_packed else file).read()
         if not content.strip():
             raise InputError(f"{self} is empty. Give a file with rows in it.")
         return content
@@ -122,6 +125,7 @@ class SourceFile:
     def opened(self) -> Iterator[BinaryIO]:
         """Open the file, and turn every failure of the disk or of gzip while it is open into an InputError."""
         try:
+            check_regular(self.path)
             with self.path.open("rb") as file:
                 yield file
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:  # before OSError, which a BadGzipFile is
@@ -132,7 +136,7 @@ class SourceFile:
             raise InputError(f"{self} cannot be read: {error.strerror or error}.") from error
 
     def _decoded(self, file: BinaryIO, newline: str) -> io.TextIOWrapper:
-        unpacked: Any = gzip.GzipFile(fileobj=file) if self.is_packed else file
+        unpacked: Any = self._unpacked(file) if self.is_packed else file
         try:
             return io.TextIOWrapper(unpacked, self.options.encoding, newline=newline)
         except LookupError as error:
@@ -140,6 +144,9 @@ class SourceFile:
                 f"data.encoding={self.options.encoding} (--encoding) is not an encoding that Python knows, as utf-8 "
                 "and cp1252 are."
             ) from error
+
+    def _unpacked(self, file: BinaryIO) -> BinaryIO:
+        return io.BufferedReader(_Unpacked(file, str(self)), 1 << 18)
 
     def _undecodable(self, error: UnicodeError, first_line: int) -> str:
         """Say which byte does not fit; `first_line` is the line that the decoded block begins with."""
@@ -150,6 +157,42 @@ class SourceFile:
         return (
             f"{self} is not encoded in {self.options.encoding}: byte 0x{error.object[error.start]:02x} in line {line}. "
             f"Set data.encoding (--encoding) to its encoding, for example data.encoding={guess}."
+        )
+
+
+class _Unpacked(io.RawIOBase):
+    """What gzip unpacks, as long as it is not far more than was packed: 4 MB can unpack to 4 GB of zeros."""
+
+    def __init__(self, packed: BinaryIO, where: str) -> None:
+        self.packed, self.where, self.size = packed, where, 0
+        self.unpacked = gzip.GzipFile(fileobj=packed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.unpacked.readinto(buffer)
+        self.size += count
+        check_growth(self.size, self.packed.tell(), MOST_TIMES, self.where)
+        return count
+
+
+def check_growth(size: int, packed: int, most: int, where: str) -> None:
+    """Refuse a file that unpacks to far more than its size.
+
+    Args:
+        size: Bytes that were unpacked, or will be.
+        packed: Bytes that they were packed into.
+        most: How many times as many are allowed.
+        where: The name of the file, for messages.
+
+    Raises:
+        InputError: There are more.
+    """
+    if size > max(ALWAYS_UNPACKED, packed * most):
+        raise InputError(
+            f"{where} unpacks to more than {most} times its size, as files do that are made to fill a memory. If you "
+            "trust it, unpack it yourself, and give the file that comes out as csv or jsonl."
         )
 
 

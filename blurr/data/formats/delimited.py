@@ -12,6 +12,7 @@ from itertools import chain, islice, pairwise
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from blurr.data.formats.content import Row, SourceFile
@@ -86,7 +87,18 @@ def _at_once(text: str, dialect: Dialect) -> pa.Table | None:
     first, last = ([str(column[row]) for column in table.columns] for row in (0, -1))
     if first != header or LINE_ENDS.intersection(last[-1]):  # the last row may begin with a quote that is never closed
         return None
-    return table.slice(1).rename_columns(_named(header))
+    table = table.slice(1)
+    return None if _repeats(table, header) else table.rename_columns(_named(header))
+
+
+def _repeats(table: pa.Table, header: list[str]) -> bool:
+    """Return whether a row is the header again, as in files that were put one after the other."""
+    equal = pa.scalar(len(header) > 1)  # a single cell may well have the name of its column
+    for cell, column in zip(header, table.columns, strict=True):
+        equal = pc.and_(equal, pc.equal(column, cell))
+        if not pc.any(equal).as_py():
+            return False
+    return True
 
 
 def _stream(source: SourceFile, default: str) -> Iterator[Row | InputError]:
@@ -96,17 +108,20 @@ def _stream(source: SourceFile, default: str) -> Iterator[Row | InputError]:
 def _rows(source: SourceFile, dialect: Dialect) -> Iterator[Row | InputError]:
     reader = dialect.rows(islice(source.lines(newline=""), dialect.skipped, None))
     names: list[str] = []
+    header: list[str] = []
     start, end = 0, 0  # the last lines of the row before, and of the row
     try:
         for number, (cells, following) in enumerate(pairwise(chain(filter(None, reader), [[]]))):
             if not following and _is_open(source, cells, dialect, start):
                 raise InputError(_unclosed(source, dialect, cells[-1], number))
-            if len(cells) == len(names):
+            if cells == header and len(header) > 1:
+                yield InputError(f"Line {end + dialect.skipped} is the header again. Take it out.")
+            elif len(cells) == len(names):
                 yield dict(zip(names, cells, strict=True))
             elif names:
                 yield InputError(_ragged(cells, len(names), dialect, end))
             else:
-                names = _named(cells)
+                header, names = cells, _named(cells)
                 check_names(names, str(source))
             start, end = end, reader.line_num  # of the following row, which the parser has read, too
     except csv.Error as error:

@@ -17,6 +17,8 @@ from blurr.errors import InputError
 # takes longer than parsing the line.
 DECODER = json.JSONDecoder(parse_constant={"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}.get)
 
+AS_TEXT = "Python reads 4300; write it in quotes, as a text."
+
 
 def read_json(source: SourceFile) -> pa.Table:
     """Read the rows of a json file, which may also hold one object on each line.
@@ -24,14 +26,17 @@ def read_json(source: SourceFile) -> pa.Table:
     Raises:
         InputError: It is not JSON, or holds no rows.
     """
+    text = source.read_text()
     try:
-        data = DECODER.decode(source.read_text())
+        data = DECODER.decode(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             return records(_rows(source), str(source))
         raise InputError(f"{source} is not JSON: {error}.") from error
     except RecursionError as error:
         raise InputError(f"{source} is not JSON that holds rows: it is nested too deeply.") from error
+    except ValueError as error:
+        raise InputError(f"{source} holds a number of too many digits. {AS_TEXT}") from error
     if source.options.format == "squad" or is_squad(data):
         return records(squad_rows(data, str(source)), str(source))
     rows = data.get("data", _by_rows(data)) if isinstance(data, dict) else data
@@ -68,6 +73,8 @@ def _parsed_lines(lines: Iterable[str]) -> Iterator[Row | InputError]:
             yield InputError(f"Line {number} is not JSON: {error.msg}. Each line must be an object.")
         except RecursionError:
             yield InputError(f"Line {number} is not a row: it is nested too deeply.")
+        except ValueError:
+            yield InputError(f"Line {number} holds a number of too many digits. {AS_TEXT}")
         else:
             yield row if isinstance(row, dict) else _not_an_object(row, number)
 

@@ -51,7 +51,7 @@ def read_printed(text: str) -> Any:
         raise NotPrintedError("it does not begin with a bracket")
     try:
         return _plain(json.loads(text, parse_constant=WORDS.get))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # of JSON, or a number of too many digits
         return _python(text)
 
 
@@ -110,7 +110,7 @@ def with_lists(rows: datasets.Dataset, needed: Iterable[str], possible: Iterable
         InputError: When a cell cannot be read. The message names its row.
     """
     for column, is_needed in {**dict.fromkeys(possible, False), **dict.fromkeys(needed, True)}.items():
-        if column in rows.column_names and _is_text(rows.features[column]):
+        if column in rows.column_names and _is_text(rows.info.features[column]):
             values = _lists(rows.with_format(None)[column][:], column, where, is_needed=is_needed)
             rows = rows if values is None else _with_column(rows, column, values, where)
     return rows

@@ -69,6 +69,8 @@ def _asked(content: Any) -> Iterator[tuple[Row, str, str]]:
 def _row(asked: Row, title: str, context: str) -> Row:
     # plausible_answers, which some impossible questions have, are none
     given = [] if asked.get("is_impossible") else asked["answers"]
+    if not isinstance(given, list):
+        raise KeyError("answers")
     answers = [{"text": answer} if isinstance(answer, str) else answer for answer in given]
     answers = [answer for answer in answers if answer["text"]]
     row = {

@@ -2,8 +2,12 @@
 
 import io
 import logging
+import re
+import uuid
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -11,14 +15,24 @@ from typing import Any, TypeVar
 import datasets
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from blurr.data.formats.content import Row, SourceFile
+from blurr.data.formats.content import Row, SourceFile, check_growth
 from blurr.data.spelling import spell, spelled_column
-from blurr.errors import InputError
+from blurr.errors import InputError, shortened
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair, which no text may hold
 T = TypeVar("T")
+Checked = TypeVar("Checked", pa.Table, pa.RecordBatch)
 log = logging.getLogger(__name__)
+
+TIMES_OF_EXCEL = 100  # that an xlsx file may grow when it is unpacked: cells shrink to a tenth
+# What openpyxl lets through where an archive or the XML in it is broken.
+NOT_EXCEL = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RuntimeError, EOFError),
+    *(SyntaxError, zlib.error, zipfile.BadZipFile),  # SyntaxError: of XML
+)
 
 ROWS = 1000  # that are in memory at a time, as dicts
 BUFFER = 1 << 20  # bytes of a column that are: pandas writes files of a single group of rows
@@ -40,21 +54,50 @@ def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -
         table = _of_frame(table, where)
     check_names(table.column_names, where)
     for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            table = table.set_column(place, field.name, table.column(place).cast(field.type.value_type))
-    return datasets.Dataset(table)
+        plain = _plain_type(field.type)
+        if plain != field.type:
+            table = table.set_column(place, field.name, table.column(place).cast(plain))
+    try:
+        return _dataset(table)
+    except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f"{where} has a column of a type that rows cannot have: {error} Write it as texts, numbers, lists or "
+            "objects of these."
+        ) from error
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type that `datasets` knows for the same values."""
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return kind.value_type
+    return pa.string() if pa.types.is_string_view(kind) else kind
+
+
+def _dataset(table: pa.Table, features: datasets.Features | None = None) -> datasets.Dataset:
+    """Make a Dataset of a table, without the hash of all its values that `datasets` would name it by."""
+    return datasets.Dataset(table, datasets.DatasetInfo(features=features), fingerprint=uuid.uuid4().hex)
 
 
 def with_values(rows: datasets.Dataset, column: str, values: list[Any], feature: Any = None) -> datasets.Dataset:
     """Put other values into a column, which keeps its place among the columns."""
-    names = rows.column_names
-    return rows.remove_columns(column).add_column(column, values, feature=feature).select_columns(names)
+    # as a table: the time of `datasets` grows with the square of the number of columns
+    table, kinds = rows.with_format("arrow")[:], None if feature is None else datasets.Features({column: feature})
+    made = datasets.Dataset.from_dict({column: values}, kinds)
+    table = table.set_column(table.column_names.index(column), column, made.data.column(0))
+    return _dataset(table, datasets.Features({**rows.features, **made.features}))
 
 
 def _of_frame(frame: pd.DataFrame, where: str) -> pa.Table:
     """Make a table of a DataFrame; a column of values of several types becomes text."""
+    names = [str(name) for name in frame.columns]
+    check_names(names, where)
+    _check_unicode(names, where)
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(f"{where} has a column of a type that no table has: {error}. Write it as texts.") from error
+    except UnicodeEncodeError as error:
+        raise _not_unicode(where, error) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         mixed = frame.copy(deep=False)
         for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype)]:
@@ -64,9 +107,11 @@ def _of_frame(frame: pd.DataFrame, where: str) -> pa.Table:
 
 def check_names(names: list[str], where: str) -> None:
     """Refuse a table with two columns of one name."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise InputError(f"{where} has several columns named {twice[0]!r}. Give each column a name of its own.")
+        raise InputError(
+            f"{where} has several columns named {shortened(repr(twice[0]))}. Give each column a name of its own."
+        )
 
 
 def records(rows: Iterable[Row | InputError], where: str) -> pa.Table:
@@ -83,7 +128,15 @@ def records(rows: Iterable[Row | InputError], where: str) -> pa.Table:
         for name, column in columns.items():
             column.extend([row.get(name) for row in block])
         before += len(block)
+    _check_unicode(columns, where)
     return pa.table({name: _column(column, name, where) for name, column in columns.items()})
+
+
+def _check_unicode(names: Iterable[Any], where: str) -> None:
+    """Refuse a table with a column whose name is not a text."""
+    for name in names:
+        if not isinstance(name, str) or SURROGATE.search(name):
+            raise InputError(f"{where} has a column whose name is not a text in Unicode: {shortened(repr(name))}.")
 
 
 def sound(rows: Iterable[Row | InputError], where: str) -> Iterator[Row]:
@@ -110,9 +163,7 @@ def _column(values: list[Any], name: str, where: str) -> pa.Array:
     try:
         return pa.array(values)
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"{where} has a text that is not Unicode: {error}. Replace the half of a surrogate pair."
-        ) from error
+        raise _not_unicode(where, error) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         try:
             return spelled_column(values)
@@ -127,14 +178,20 @@ def alike(tables: list[pa.Table]) -> list[pa.Table]:
         for field in table.schema:
             if not pa.types.is_null(field.type) and not pa.types.is_nested(field.type):
                 kinds.setdefault(field.name, set()).add(pa.types.is_string(field.type))
-    for name in [name for name, kind in kinds.items() if len(kind) > 1]:
-        tables = [
-            table.set_column(place, name, spelled_column(table.column(place).to_pylist()))
-            if (place := table.schema.get_field_index(name)) >= 0
-            else table
-            for table in tables
-        ]
-    return tables
+    mixed = {name for name, kind in kinds.items() if len(kind) > 1}
+    return [_with_texts(table, mixed) for table in tables] if mixed else tables
+
+
+def _not_unicode(where: str, error: UnicodeEncodeError) -> InputError:
+    return InputError(f"{where} has a text that is not Unicode: {error}. Replace the half of a surrogate pair.")
+
+
+def _with_texts(table: pa.Table, names: Collection[str]) -> pa.Table:
+    columns = {
+        field.name: spelled_column(column.to_pylist()) if field.name in names else column
+        for field, column in zip(table.schema, table.columns, strict=True)
+    }
+    return pa.table(columns, metadata=table.schema.metadata)
 
 
 @contextmanager
@@ -144,14 +201,14 @@ def _parquet(source: SourceFile) -> Iterator[pq.ParquetFile]:
             content = pa.BufferReader(source.read_bytes()) if source.is_packed else opened
             with pq.ParquetFile(content, buffer_size=BUFFER) as file:
                 yield file
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{source} is not a parquet file: {error}.") from error
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
+            raise InputError(f"{source} is not a parquet file: {error}. Write it anew.") from error
 
 
 def read_parquet(source: SourceFile) -> pa.Table:
     """Read a parquet file, with the names of classes that `datasets` has left in it."""
     with _parquet(source) as file:
-        return file.read()
+        return _checked(file.read(), str(source))
 
 
 def stream_parquet(source: SourceFile) -> Iterator[Row]:
@@ -161,7 +218,32 @@ def stream_parquet(source: SourceFile) -> Iterator[Row]:
         for batch in file.iter_batches(batch_size=ROWS):
             read += batch.num_rows
             source.done = read / file.metadata.num_rows
-            yield from batch.to_pylist()
+            yield from _checked(batch, str(source)).to_pylist()
+
+
+def _checked(table: Checked, where: str) -> Checked:
+    """Return a table that Python can read: a broken file may hold any bytes for a text, and any number for a date."""
+    table.validate(full=True)
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if pa.types.is_temporal(field.type):
+            numbers = column.cast(pa.int32() if field.type.bit_width == 32 else pa.int64())
+            ends = pc.min_max(numbers).as_py().values()
+            try:
+                pa.array(ends, numbers.type).cast(field.type).to_pylist()
+            except (OverflowError, ValueError, KeyError) as error:  # KeyError: a time zone there is not
+                raise InputError(
+                    f"{where} has a time that Python cannot count to in the column {field.name!r}, of type "
+                    f"{field.type}: {error}. Correct it, or write the column as texts."
+                ) from error
+    return table
+
+
+def _bounded(source: SourceFile) -> bytes:
+    """Return the content of an xlsx file, an archive, unless it unpacks to far more than its size."""
+    content = source.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        check_growth(sum(part.file_size for part in archive.infolist()), len(content), TIMES_OF_EXCEL, str(source))
+    return content
 
 
 def read_xlsx(source: SourceFile) -> pa.Table:
@@ -169,12 +251,15 @@ def read_xlsx(source: SourceFile) -> pa.Table:
     sheet = source.options.sheet
     try:
         # as objects: pandas would take a cell with the text 007 for the number 7
-        with pd.ExcelFile(io.BytesIO(source.read_bytes()), engine="openpyxl") as book:
+        with pd.ExcelFile(io.BytesIO(_bounded(source)), engine="openpyxl") as book:
             frame = pd.read_excel(book, sheet_name=sheet, dtype=object, keep_default_na=False)
             sheets = list(book.sheet_names)
-    except (ValueError, KeyError, zipfile.BadZipFile) as error:  # KeyError: another archive
+    except InputError:
+        raise
+    except NOT_EXCEL as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"{source} cannot be read as an Excel file with the sheet data.sheet={sheet} (--sheet): {error}."
+            f"{source} cannot be read as an Excel file with the sheet data.sheet={sheet} (--sheet): {reason}."
         ) from error
     if len(sheets) > 1:
         read = sheet if isinstance(sheet, str) else sheets[sheet]
