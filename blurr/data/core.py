@@ -2,22 +2,21 @@
 
 import hashlib
 import json
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import datasets
 import pandas as pd
 from datasets.features.features import require_decoding
 
-from blurr.config.annotations import Count
 from blurr.data.formats.content import FileOptions
 from blurr.data.formats.tables import as_rows, with_values
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
+from blurr.data.limits import Limit, limited
 from blurr.data.readers import read_files
 from blurr.data.roles import (
     Columns,
@@ -35,6 +34,7 @@ from blurr.errors import InputError
 __all__ = [
     "Columns",
     "LabelOptions",
+    "Limit",
     "RawData",
     "Schema",
     "UnknownLabels",
@@ -48,8 +48,6 @@ FINGERPRINT_ROWS = 1000
 
 Step = Callable[[datasets.Dataset], datasets.Dataset]
 """A step of preprocessing: takes the rows of a split as their source has them, and returns other rows."""
-Limit = Count | dict[Literal["train", "valid", "test"], Count] | None
-"""Rows per split to keep: a number for each split, or one number for all."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def _media(rows: datasets.Dataset) -> list[str]:
     return [
         field.name
         for field in rows.features.arrow_schema
-        if "binary" in str(field.type) and require_decoding(rows.features[field.name])
+        if "binary" in str(field.type) and require_decoding(rows.info.features[field.name])
     ]
 
 
@@ -186,8 +184,10 @@ def raw_data(
         others = {name: part for name, part in named.items() if name != "train"}
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | others
     if limit is not None:
-        limits: dict[str, int | None] = dict(limit.items()) if isinstance(limit, dict) else dict.fromkeys(named, limit)
-        named = {name: _limited(part, limits.get(name), schema.label, seed) for name, part in named.items()}
+        # where the source names its classes, or rows of unknown ones are dropped, any row will do
+        learns = labels is not None and labels.names is None and labels.kind != "regression"
+        learns = learns and unknown_labels == "refuse"
+        named = limited(named, limit, label=schema.label, seed=seed, learns_labels=learns)
     raw = RawData(datasets.DatasetDict(named), None, source, sources=sources or {})
     if labels is None:
         return raw
@@ -305,30 +305,6 @@ def _check_not_split(splits: Splits, source: str) -> None:
             f"data.splits.by={splits.by} takes validation rows from the training rows, but {source} comes with some. "
             "Leave one of the two out: set data.splits.by=auto, or data.valid=null (data.valid_split=null on the Hub)."
         )
-
-
-def _limited(rows: datasets.Dataset, limit: int | None, label: str | None, seed: int) -> datasets.Dataset:
-    """Keep a random sample of the rows, in their order; in it, the first row drawn of every label that is a class."""
-    if limit is None or limit >= rows.num_rows:
-        return rows
-    drawn = random.Random(seed).sample(range(rows.num_rows), rows.num_rows)
-    labels = rows.with_format(None)[label][:] if label in rows.column_names else []
-    firsts = _first_of_each(labels, drawn)
-    others = [row for row in drawn if row not in firsts]
-    return rows.select(sorted([*firsts, *others][:limit]))
-
-
-def _first_of_each(labels: Sequence[Any], order: Sequence[int]) -> dict[int, None]:
-    """Return the rows, in this order, with a class that no earlier row has; numbers and spans are not classes."""
-    seen: set[str | int | bool] = set()
-    firsts: dict[int, None] = {}
-    for row in order if len(labels) else ():
-        values = labels[row] if isinstance(labels[row], list) else [labels[row]]
-        fresh = {value for value in values if isinstance(value, str | int)} - seen
-        if fresh:
-            seen |= fresh
-            firsts[row] = None
-    return firsts
 
 
 def preprocessed(rows: datasets.Dataset, steps: Step | Sequence[Step] | None, where: str) -> datasets.Dataset:
