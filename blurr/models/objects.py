@@ -16,6 +16,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
+from blurr.models.folders import check_folder
 from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
 from blurr.models.inputs import ModalityInputs, Positions, positions_of
 from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
@@ -25,12 +26,16 @@ from blurr.process.terminal import quiet
 log = logging.getLogger(__name__)
 DType = Literal["auto", "float32", "bfloat16", "float16", "stored"]
 
+CONFIG = "config.json"
 WHERE = ("cache_dir", "revision", "trust_remote_code")  # what says where a config is, among what changes it
 # blurr says what they would, in a line; the last one speaks because the first is asked not to
 CHATTY = ("transformers.modeling_utils", "transformers.configuration_utils", "transformers.distributed.tensor_parallel")
 
 # What transformers lets through of a folder that is broken; RuntimeError where sizes do not fit.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError),
+    *(SafetensorError, StrictDataclassError),
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,8 @@ def load_objects(
     options = {"dtype": torch_dtype(dtype), "output_loading_info": True, **options}
     common = {"cache_dir": cache_dir, "trust_remote_code": options["trust_remote_code"]}
     values = dict(config_kwargs or {})
+    if (Path(name) / CONFIG).is_file():
+        check_folder(Path(name))
     with _readable(name, model_cls), quiet(*CHATTY, level=logging.ERROR):
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in {**common, **values}.items() if k in WHERE})
         values = in_stored_order(values, stored)
@@ -308,6 +315,8 @@ def _reinitialized(
     dtype: DType,
 ) -> HFObjects:
     """Make a model with random weights, of the size and with the processor of a checkpoint."""
+    if (Path(name) / CONFIG).is_file():
+        check_folder(Path(name))
     with _readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in values.items() if k in WHERE})
         config = AutoConfig.from_pretrained(name, **in_stored_order(values, stored))
