@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,6 +96,7 @@ def predict_file(
     trained_on = {role: column for role, column in predictor.saved.columns.items() if isinstance(column, str)}
     named = {**trained_on, **(columns or {})}
     sources = find_files(source, reading, text=frozenset({*named.values(), *predictor.roles}))
+    _check_apart(target, [each.path for each in sources])
     tally, part = Tally(), target.with_name(f"{target.name}.part")
     started = time.monotonic()
     found: dict[str, str] = {}
@@ -188,6 +189,12 @@ def check_target(path: Path) -> None:
             f"{path} is of no known format.{nearest(path.suffix, WRITERS)} Give a file whose name ends in one of "
             f"{list(WRITERS)}."
         )
+
+
+def _check_apart(target: Path, sources: Sequence[Path]) -> None:
+    """Refuse to write over a file that is read."""
+    if target.exists() and any(target.samefile(source) for source in sources if source.exists()):
+        raise InputError(f"{target} is the input, too, and would be overwritten. Name another file: --output …")
 
 
 def convert(part: Path, target: Path) -> None:

@@ -96,6 +96,9 @@ class Task(ABC):
         if first not in row or (first in self.schema.texts and not isinstance(row[first], str)):
             kind = "a text" if first in self.schema.texts else "a value"
             raise InputError(f"An item to predict on needs {kind} under {first!r}; this one is {item!r}.")
+        for role in self.schema.texts.intersection(row):
+            if row[role] is not None and not isinstance(row[role], str):
+                raise InputError(f"An item to predict on needs a text under {role!r}; this one is {item!r}.")
         return row
 
     def example(self, hf: HFObjects, seed: int = 0) -> dict[str, Any]:

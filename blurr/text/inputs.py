@@ -197,13 +197,19 @@ def tokenize_texts(
     """
     limit = length_limit(tokenizer, max_length)  # in tokens
     written = chain(chain.from_iterable(texts) if is_split_into_words else texts, pairs or ())
-    encoded = reader_of(tokenizer, written, special_tokens, parsed=parsed)(
-        list(texts),
-        None if pairs is None else list(pairs),
-        **{"truncation": limit is not None, "max_length": limit, **options},
-        is_split_into_words=is_split_into_words,
-        return_attention_mask=False,
-    )
+    reader = reader_of(tokenizer, written, special_tokens, parsed=parsed)
+    try:
+        encoded = reader(
+            list(texts),
+            None if pairs is None else list(pairs),
+            **{"truncation": limit is not None, "max_length": limit, **options},
+            is_split_into_words=is_split_into_words,
+            return_attention_mask=False,
+        )
+    except TypeError as error:
+        raise InputError(
+            f"A text cannot be tokenized: {error}. Texts are Unicode, without halves of surrogate pairs."
+        ) from error
     return {k: encoded[k] for k in ("input_ids", "token_type_ids") if k in encoded}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastai.data.core import Datasets
 
+from blurr.errors import InputError, shortened
 from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch, EncodedRows, Row
 from blurr.models.objects import HFObjects
@@ -13,6 +14,14 @@ from blurr.text.inputs import TextCollator, TextRows, tokenize_texts
 from blurr.text.lengths import length_limit
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.inference import as_items
+
+
+def _text_of(x: Any) -> Any:
+    if not isinstance(x, Mapping):
+        return x
+    if "text" not in x:
+        raise InputError(f"A sample that is a dict needs a text under 'text'; this one is {shortened(repr(dict(x)))}.")
+    return x["text"]
 
 
 class SampleRows(TextRows):
@@ -81,7 +90,7 @@ class Samples(SequenceClassification):
     def encoded_samples(self, hf: HFObjects, samples: Sequence[Sequence[Any]], vocab: Any = None) -> SampleRows:
         """Encode samples `(x, y)`, or `(x,)`."""
         xs = [sample[0] for sample in samples]
-        texts = [x["text"] if isinstance(x, Mapping) else x for x in xs]
+        texts = [_text_of(x) for x in xs]
         columns: dict[str, Any] = dict(self._tokenized(hf, texts)) if texts else {}
         if samples and len(samples[0]) > 1:
             columns["labels"] = [y.tolist() if hasattr(y, "tolist") else y for _, y in samples]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from blurr.data.core import RawData
-from blurr.errors import InputError
+from blurr.errors import InputError, shortened
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import Batch, Inputs, Row, Table
 from blurr.text.inputs import TextCollator, TextRows, shorten
@@ -51,9 +51,10 @@ def read_answers(value: Any, start: Any = None) -> list[Answer]:
     """
     try:
         return list(_answers(value, start))
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, OverflowError) as e:
         raise InputError(
-            f"The answer {value!r} that starts at {start!r} cannot be read ({type(e).__name__}: {e}). Give a column "
+            f"The answer {shortened(repr(value))} that starts at {shortened(repr(start))} cannot be read "
+            f"({type(e).__name__}: {e}). Give a column "
             '{"text": [...], "answer_start": [...]}, or name a column of texts and one of character numbers by '
             "data.columns.answers and data.columns.answer_start."
         ) from e

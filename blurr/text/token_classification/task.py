@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 
-from blurr.config.annotations import Count, Smoothing
+from blurr.config.annotations import Length, Smoothing
 from blurr.data.core import RawData, Schema
 from blurr.data.labels import LabelOptions
 from blurr.loading.loader import Loader
@@ -26,7 +25,8 @@ from blurr.text.token_classification.target import Tags, check_words
 from blurr.text.token_classification.words import (
     Labeling,
     WordIdsFunc,
-    align_labels,
+    align_ids,
+    label_ids,
     read_words,
     show_words,
     tokenize_words,
@@ -98,7 +98,7 @@ class TokenClassification(Task):
     show_rows = staticmethod(show_words)
 
     labeling: Labeling = "first"
-    max_length: Count | None = None
+    max_length: Length | None = None
     stride: Annotated[int, Ge(0)] = 16
     label_names: list[str] | None = None
     slow_word_ids_func: Callable[..., Any] | None = None
@@ -136,8 +136,10 @@ class TokenClassification(Task):
             "word_numbers": [[0 if word is None else word + 1 for word in window.words] for window in windows],
         }
         if "labels" in rows:
-            align = partial(align_labels, names=hf.label_names, labeling=self.labeling)
-            return {**columns, "labels": [align(window.words, rows["labels"][window.row]) for window in windows]}
+            names = hf.label_names
+            ids = [label_ids(labels, names) for labels in rows["labels"]]
+            aligned = [align_ids(window.words, ids[window.row], names, self.labeling) for window in windows]
+            return {**columns, "labels": aligned}
         starts, ends = ([[span[end] for span in window.spans] for window in windows] for end in (0, 1))
         return {**columns, "starts": starts, "ends": ends}
 

@@ -267,7 +267,11 @@ def align_labels(
         labeling: What the second and later tokens of a word get: `first` -100, `same` the word's label, `bi` the
             word's label with I- in place of B-, or O if there is no such label.
     """
-    ids = label_ids(labels, names)
+    return align_ids(word_ids, label_ids(labels, names), names, labeling)
+
+
+def align_ids(word_ids: WordIds, ids: Sequence[int], names: Sequence[str], labeling: Labeling = "first") -> list[int]:
+    """Do the same for labels that are ids; a row of many windows is looked at once."""
     later = {"first": [IGNORED] * len(names), "same": list(range(len(names))), "bi": _inside(names)}[labeling]
     before: WordIds = [None, *word_ids[:-1]]  # the word of the token before
     return [
