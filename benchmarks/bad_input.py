@@ -12,7 +12,7 @@ from rich.table import Table
 def main() -> None:
     """Print a table of the kinds of input, and what went wrong."""
     os.environ.update(HF_HUB_OFFLINE="1", MLFLOW_DISABLE_TELEMETRY="true")
-    from tests.bad_input.corpus import checkpoints, configs, data
+    from tests.bad_input.corpus import cases
     from tests.shared.checkpoints import make_tiny_bert
 
     given: Counter[str] = Counter()
@@ -20,7 +20,7 @@ def main() -> None:
     console, table = Console(), Table("kind", "cases", "answered or handled", box=None)
     with tempfile.TemporaryDirectory() as root:
         good = make_tiny_bert(Path(root, "good"))
-        for number, case in enumerate([*configs(), *data(good), *checkpoints(good)]):
+        for number, case in enumerate(cases(good)):
             folder = Path(root, str(number))
             folder.mkdir()
             os.chdir(folder)
@@ -28,7 +28,7 @@ def main() -> None:
             given[case.kind] += 1
             answered[case.kind] += outcome == "ok"
             if outcome != "ok":
-                console.print(f"{case.kind}: {case.name}: {outcome}")
+                console.print(f"{case}: {outcome}", markup=False)
         os.chdir("/")
     for kind, count in given.items():
         table.add_row(kind, str(count), str(answered[kind]))
