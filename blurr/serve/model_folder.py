@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blurr.config.store import registry_uri
 from blurr.errors import InputError
 from blurr.runs.checksums import SEAL, Damaged, verify_if_sealed
 from blurr.runs.folder import MODEL
@@ -88,10 +87,9 @@ def check_model(folder: Path) -> None:
 def _downloaded(uri: str) -> str:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, when MLflow is imported
     import mlflow.artifacts
-    from mlflow import MlflowClient
 
     from blurr.runs.secrets import mask_text
-    from blurr.tracking.store import STORE_ERRORS, is_missing, request_limits, resolve_uri, store_failure
+    from blurr.tracking.store import STORE_ERRORS, asked, is_missing, resolve_uri, store_failure
 
     store = resolve_uri(None)
     if is_missing(store):
@@ -99,13 +97,13 @@ def _downloaded(uri: str) -> str:
             f"{uri} is looked for in MLflow's store {store}, which does not exist. Set MLFLOW_TRACKING_URI to the "
             f"store that has it, or give {KINDS}."
         )
-    try:
-        with request_limits(retries=1, seconds=10):
-            source = _source(MlflowClient(store, registry_uri(store)), uri)
-        return str(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=store))
-    except STORE_ERRORS as error:
-        reason = mask_text(str(error).partition("\n")[0])
-        raise store_failure(error, f"MLflow at {mask_text(store)} cannot give {uri}: {reason}") from error
+    with asked(store) as client:
+        try:
+            source = _source(client, uri)
+            return str(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=store))
+        except STORE_ERRORS as error:
+            reason = mask_text(str(error).partition("\n")[0])
+            raise store_failure(error, f"MLflow at {mask_text(store)} cannot give {uri}: {reason}") from error
 
 
 def _source(client: "MlflowClient", uri: str) -> str:

@@ -23,6 +23,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
+from blurr.config.store import URI
 from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
 from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Sink
@@ -84,6 +85,9 @@ class MLflowSink(Sink):
                 made = self._create(run_name, tags) if run_id is None else self._resume(run_id)
         except STORE_ERRORS as error:
             said = f"MLflow at {mask_text(uri)} opened no run: {mask_text(str(error))}"
+            said += (
+                f" A run goes on in the store that it was begun in: tracking.uri=… or {URI} names it." if run_id else ""
+            )
             raise store_failure(error, said) from error
         self.uri, self.experiment = mask_text(uri), experiment
         self.id = self._run_id = made.info.run_id

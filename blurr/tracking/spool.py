@@ -12,8 +12,9 @@ from threading import Condition, Thread
 
 from mlflow.exceptions import MlflowException
 
+from blurr.process.terminal import quiet
 from blurr.runs.secrets import mask_text
-from blurr.tracking.store import STORE_ERRORS, request_limits
+from blurr.tracking.store import DATABASES, STORE_ERRORS, request_limits
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Spool:
         if self._thread is None:
             # set here rather than in the thread, which would change the environment at any moment
             self._limits.enter_context(request_limits(retries=0, seconds=REQUEST_SECONDS))
+            self._limits.enter_context(quiet(DATABASES, level=logging.CRITICAL))
             # a daemon, because a server that hangs must not keep the process alive
             self._thread = Thread(target=self._work, name="blurr tracking", daemon=True)
             self._thread.start()

@@ -14,9 +14,12 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from blurr.config.store import DEFAULT_STORE, URI, store_uri
+from blurr.config.store import DEFAULT_STORE, URI, registry_uri, store_uri
 from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError, nearest
 from blurr.process.terminal import quiet
 from blurr.runs.secrets import mask_text
@@ -27,7 +30,9 @@ log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 FILE = f"tracking.uri={DEFAULT_STORE}"
-MIGRATIONS = ("alembic", "mlflow.store.db.utils")  # these log two hundred lines when they create a store
+DATABASES = "mlflow.store.db.utils"  # logs each failure of a database with its statement, over many lines
+TABLES = frozenset({"experiments", "alembic_version"})  # two of MLflow's, the first and the last that it makes
+MIGRATIONS = ("alembic", DATABASES)  # these log two hundred lines when they create a store
 # What MLflow raises if the store is missing, full, locked or unreachable; the errors of requests are OSErrors.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 REFUSALS = frozenset(range(400, 500)) - NO_ANSWER_CODES
@@ -47,17 +52,29 @@ def resolve_uri(uri: str | None) -> str:
     uri = _absolute(store_uri(uri))
     if uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
         raise InputError(
-            f"{_named(uri)} is not an address that MLflow can keep runs at. "
-            "It takes sqlite:///<file>.db, http(s)://<host>:<port>, postgresql://… or databricks; "
-            "set tracking.uri to one of these, or tracking=none."
+            f"{_named(uri)} is not an address that MLflow can keep runs at. It takes sqlite:///<file>.db, "
+            "http(s)://<host>:<port>, postgresql://… or databricks; set tracking.uri to one of these, or tracking=none."
         )
+    file = _file_of(uri)
+    if file is not None and "%" in str(file):
+        raise InputError(f"{_named(uri)}: MLflow cannot open a path with a %. Start blurr in that folder, and name it.")
+    if file is not None and file.is_dir():
+        raise InputError(f"{_named(uri)} is a folder. Name a file in it: {uri.rstrip('/')}/mlflow.db")
     return uri
 
 
 def _absolute(uri: str) -> str:
-    if uri.startswith(SQLITE):
-        return SQLITE + str(Path.cwd() / Path(uri.removeprefix(SQLITE)).expanduser())
-    return uri.rstrip("/")
+    if not uri.startswith(SQLITE):
+        return uri.rstrip("/")
+    path, mark, options = uri.removeprefix(SQLITE).partition("?")
+    full = str(Path.cwd() / Path(path).expanduser())
+    # SQLAlchemy and MLflow read these two in ways of their own: below a folder with one, the path stays relative
+    return SQLITE + (path if {"?", "%"} & set(full) else full) + mark + options
+
+
+def _file_of(uri: str) -> Path | None:
+    """Return the database file of a resolved URI; None for a server's."""
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
 def _named(uri: str) -> str:
@@ -74,17 +91,25 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
             deleted.
         ResourceError: the store does not answer, is locked, or cannot be written.
     """
+    with _answering(uri), request_limits(retries=0, seconds=20):
+        file = _file_of(uri)
+        if file is None:
+            _check_database(uri)
+        else:
+            _make_sqlite(uri, file)
+        client = MlflowClient(tracking_uri=uri)
+        return client, _experiment_id(client, experiment, _artifact_location(uri))
+
+
+@contextmanager
+def _answering(uri: str) -> Iterator[None]:
+    """Answer the failures of a store, in one message each."""
     try:
-        with request_limits(retries=0, seconds=20):
-            if uri.startswith(SQLITE):
-                _make_sqlite(uri)
-            client = MlflowClient(tracking_uri=uri)
-            return client, _experiment_id(client, experiment, _artifact_location(uri))
+        with quiet(DATABASES, level=logging.CRITICAL):
+            yield
     except ImportError as error:
-        raise InputError(
-            f"{_named(uri)} needs a package that is not installed ({error}). Install the driver of "
-            f"this database, or use {FILE}."
-        ) from error
+        said = f"{_named(uri)} needs a package that is not installed ({error}). Install this database's driver, or use"
+        raise InputError(f"{said} {FILE}.") from error
     except STORE_ERRORS as error:
         raise store_failure(error, _refusal(uri, str(error))) from error
 
@@ -120,17 +145,15 @@ def asked(uri: str | None) -> Iterator[MlflowClient]:
         ResourceError: MLflow does not answer.
     """
     resolved = resolve_uri(uri)
-    try:
-        with request_limits(retries=1, seconds=10):
-            yield MlflowClient(tracking_uri=resolved)
-    except STORE_ERRORS as error:
-        raise store_failure(error, _refusal(resolved, str(error))) from error
+    with _answering(resolved), request_limits(retries=1, seconds=10):
+        _check_database(resolved)
+        yield MlflowClient(resolved, registry_uri(resolved))
 
 
 def is_missing(uri: str | None) -> bool:
     """Return whether a store is a file that does not exist; MLflow would create it."""
-    resolved = resolve_uri(uri)
-    return resolved.startswith(SQLITE) and not Path(resolved.removeprefix(SQLITE)).exists()
+    file = _file_of(resolve_uri(uri))
+    return file is not None and not file.exists()
 
 
 def run_with(name: str, uri: str | None) -> Run | None:
@@ -222,19 +245,43 @@ def request_limits(*, retries: int, seconds: int) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _make_sqlite(uri: str) -> None:
+def _check_database(uri: str) -> None:
+    """Connect once: MLflow would try for 100 seconds, and add its tables to the file of another program.
+
+    Raises:
+        InputError: the file is the database of another program.
+        SQLAlchemyError: the database does not answer, or the file is not a database.
+    """
+    file = _file_of(uri)
+    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES or (file is not None and not file.exists()):
+        return
+    engine = create_engine(uri)
+    try:
+        tables = inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+    if file is not None and tables and TABLES.isdisjoint(tables):
+        raise InputError(
+            f"{_named(uri)} is the database of another program, with the tables {tables[:5]}, to which MLflow would "
+            "add its own. Name another file; MLflow makes one that does not exist."
+        )
+
+
+def _make_sqlite(uri: str, path: Path) -> None:
     """Create the database once, even if several processes ask for it at the same time.
 
     Parallel first use breaks MLflow's migrations. The switch to WAL, with which trials can write concurrently, comes
     last and so marks a complete store.
     """
-    path = Path(uri.removeprefix(SQLITE))
     if _is_wal(path):
+        _check_database(uri)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=300), quiet(*MIGRATIONS):
+        _check_database(uri)
         if not _is_wal(path):
-            MlflowClient(tracking_uri=uri).get_experiment_by_name("Default")
+            # with a quoted location: MLflow puts that of its first experiment into SQL as it is
+            SqlAlchemyStore(uri, str(_artifact_location(uri)))  # type: ignore[no-untyped-call]
             _switch_to_wal(path)
 
 
@@ -261,8 +308,9 @@ def _artifact_location(uri: str) -> str | None:
     """Return a folder beside the database, or in the launch directory; None for a server, which has its own."""
     if uri.startswith(("http://", "https://", "databricks")):
         return None
-    beside = Path(uri.removeprefix(SQLITE)).parent if uri.startswith(SQLITE) else Path.cwd()
-    return (beside / "mlartifacts").as_uri()
+    file = _file_of(uri)
+    beside = Path.cwd() if file is None else file.parent
+    return (beside / "mlartifacts").absolute().as_uri()
 
 
 def _experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
@@ -296,5 +344,6 @@ def _refusal(uri: str, reason: str) -> str:
     if uri.startswith("http"):
         remedy = f"start the server (`mlflow server`) or correct the address; or use {remedy}"
     elif uri.startswith(SQLITE):
-        remedy = "set tracking.uri=sqlite:///<another>.db or tracking=none; `mlflow db upgrade` upgrades an old store"
-    return f"MLflow cannot use {_named(uri)}: {reason} To go on: {remedy}."
+        upgrade = "`mlflow db upgrade` upgrades an old store, and a new one needs its version of MLflow"
+        remedy = f"set tracking.uri=sqlite:///<another>.db or tracking=none; {upgrade}"
+    return f"MLflow cannot use {_named(uri)}: {reason.rstrip('.')}. To go on: {remedy}."

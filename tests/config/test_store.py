@@ -55,6 +55,9 @@ def test_a_run_is_recorded_where_the_environment_says_and_found_there_by_every_c
     with pytest.raises(InputError, match="has no file|cannot give"):
         model_folder(run.id)
     assert not (work / "mlflow.db").exists()
+    environment.delenv(store.URI)
+    with pytest.raises(InputError, match=r"A run goes on in the store that it was begun in: tracking\.uri=… or MLFLOW"):
+        MLflowTracker().open(run_id=run.id)
 
 
 @pytest.mark.parametrize(
