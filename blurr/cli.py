@@ -9,6 +9,7 @@ from blurr import __version__
 from blurr.config import explain, paths
 from blurr.errors import InputError, nearest
 from blurr.loading.commands import add_cache
+from blurr.process import setup
 from blurr.report import commands as reviewing
 from blurr.runs.secrets import mask_text
 from blurr.serve import commands as serving
@@ -22,6 +23,7 @@ def main() -> None:
     """Run the command that the first word names; Hydra handles `run` and shell completion."""
     words = sys.argv[1:]
     with explain.Answering():
+        setup.make_ready()
         if words[:1] in (["-sc"], ["--shell-completion"]):
             _complete(words)
         elif words[:1] == [RUN]:

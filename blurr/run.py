@@ -6,6 +6,7 @@ import hydra
 
 from blurr.config import composing, destinations, explain, paths
 from blurr.config.words import check_words
+from blurr.process import setup
 from blurr.runs import resume
 from blurr.sweep import resuming
 from blurr.sweep.job import experiment
@@ -26,6 +27,7 @@ def hand_to_hydra() -> None:
 def main() -> None:
     """Run the command line, and answer its mistakes in blurr's words."""
     with explain.Answering():
+        setup.make_ready()
         hand_to_hydra()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from yaml.reader import ReaderError
 
 from blurr.config import explain, paths
+from blurr.config.trust import quoted
 from blurr.config.words import check_words
-from blurr.errors import InputError
+from blurr.errors import InputError, writing
 from blurr.process import setup
 
 
@@ -114,12 +116,25 @@ class BeforeRun(Callback):
         HydraConfig.instance().set_config(config)  # `${hydra:…}` is resolved from there
         with explain.Answering():
             checks.check(config)
+            check_writable(Path(config.output_dir))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Use `output_dir=…` as the folder of a whole sweep."""
         if any(override.startswith("output_dir=") for override in config.hydra.overrides.task):
             config.hydra.sweep.dir = config.output_dir
-            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{config.output_dir}'")  # each job composes anew
+            # each job composes anew
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(config.output_dir)}")
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder of a run and a file in it, before anything is loaded that takes time.
+
+    Raises:
+        ResourceError: the folder cannot be made or written.
+    """
+    with writing(folder.absolute(), "Choose another output_dir, or start blurr in a folder of your own."):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def prepare_process() -> None:

@@ -101,6 +101,11 @@ def key_of(word: str) -> str:
     return word.lstrip("+~").partition("=")[0]
 
 
+def unquoted(value: str) -> str:
+    """Return what a value of the command line says that may be quoted for Hydra's parser."""
+    return str(OverridesParser.create().parse_override(f"_={value}").value()) if value[:1] in ("'", '"') else value
+
+
 def quoted(value: Any) -> str:
     """Quote a text, or a list of texts, for Hydra's parser."""
     if not isinstance(value, str):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blurr.loading.columns import Column, Ragged, as_column
+from blurr.process.setup import home
 from blurr.runs.checksums import replacing, seal, verify
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Entry:
 
 def root() -> Path:
     """Return the folder of the cache: `$BLURR_CACHE`, or `blurr` in the user's folder for caches."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    caches = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
     return Path(os.environ.get(FOLDER) or Path(caches) / "blurr")
 
 

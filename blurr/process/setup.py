@@ -2,13 +2,58 @@
 
 import atexit
 import gc
+import getpass
 import os
 import sys
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 import psutil  # type: ignore[import-untyped]
 
+from blurr.errors import ResourceError
+
 VARIABLE = "OMP_NUM_THREADS"
+
+
+def make_ready() -> None:
+    """Make sure of a launch folder, a home folder and a user's name, before anything asks for them.
+
+    Under `python -W error`, warnings are shown: those of libraries about each other would end a run.
+
+    Raises:
+        ResourceError: the launch folder is gone.
+    """
+    if any(option.startswith("error") for option in sys.warnoptions):
+        warnings.simplefilter("default")
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        said = "The folder in which blurr was started is gone: it was deleted or moved away. Change to another (cd …)."
+        raise ResourceError(said) from error
+    os.environ["HOME"] = str(home())
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # a container whose user id has no name; libraries ask for one to name their folders
+        os.environ["USER"] = f"uid-{os.getuid()}"
+
+
+def home() -> Path:
+    """Return the user's home folder; one among the temporary files for a user who has none, as in many containers.
+
+    Libraries would make a folder named `~`, or end with an error, where the system knows no name of the user.
+    """
+    named = os.path.expanduser("~")
+    if os.path.isabs(named) and os.path.isdir(named) and os.access(named, os.R_OK | os.X_OK):
+        return Path(named)
+    made = Path(tempfile.gettempdir(), f"blurr-home-{os.geteuid()}")
+    with suppress(FileExistsError):
+        made.mkdir(mode=0o700)
+    if made.is_symlink() or not made.is_dir() or made.stat().st_uid != os.geteuid():  # somebody else has taken the name
+        made = Path(tempfile.mkdtemp(prefix="blurr-home-"))
+    return made
 
 
 def set_threads(requested: int | Literal["auto"]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from blurr.config.moved import with_current_names
-from blurr.config.trust import MULTIRUN, check_words, quoted
+from blurr.config.trust import MULTIRUN, check_words, quoted, unquoted
 from blurr.errors import InputError
 from blurr.runs.folder import CONFIG, OVERRIDES, SCORES, has_steps, holds_run, is_alive
 from blurr.runs.jsonlines import flatten
@@ -33,7 +33,7 @@ def expand(overrides: Sequence[str], find_run: Callable[..., Path]) -> list[str]
     Raises:
         InputError: there is no such run.
     """
-    named = [each.removeprefix(RESUME) for each in overrides if each.startswith(RESUME)]
+    named = [unquoted(each.removeprefix(RESUME)) for each in overrides if each.startswith(RESUME)]
     if not named or named[-1] in ("", "null") or {"-m", "--multirun"} & set(overrides):
         return list(overrides)
     rest = [each for each in overrides if not each.startswith(RESUME)]

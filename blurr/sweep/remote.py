@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 
 from blurr.config import composing, paths
+from blurr.process import setup
 from blurr.sweep.fork_server import serve
 from blurr.sweep.job import experiment
 from blurr.sweep.trial import Context
@@ -18,6 +19,7 @@ from blurr.sweep.trial import Context
 def main() -> None:
     """Receive the sweep's config, and then serve the connection as a local fork server does."""
     connection = Connection(int(sys.argv.pop()))
+    setup.make_ready()
     composing.prepare_process()
     config, threads = connection.recv()
     HydraConfig.instance().set_config(config)  # `${hydra:…}` is resolved from there

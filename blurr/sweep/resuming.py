@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from blurr.config.trust import unquoted
 from blurr.errors import InputError, nearest
 from blurr.runs.folder import LEDGER
 from blurr.runs.resume import located, recorded
@@ -23,7 +24,7 @@ def expand(overrides: Sequence[str]) -> list[str]:
     """
     # Hydra would take `retry(2)` for one of its functions
     given = [re.sub(r"^(sweep\.on_failure=)(retry\(\d+\))$", r"\1'\2'", each) for each in overrides]
-    named = [each.removeprefix(RESUME) for each in given if each.startswith(RESUME)]
+    named = [unquoted(each.removeprefix(RESUME)) for each in given if each.startswith(RESUME)]
     if not named or named[-1] in ("", "null"):
         return given
     folder = find(named[-1])

@@ -71,5 +71,7 @@ def _print_way_to_mlflow(console: Console, run: Run) -> None:
 
 def _short(path: Path) -> str:
     """Return a path relative to the launch directory if it is inside."""
-    absolute = path.absolute()
-    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, FileNotFoundError):  # it is outside, or the launch directory is gone meanwhile
+        return str(path)

@@ -10,11 +10,13 @@ import pytest
 import running
 import torch
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from stopping import StopAt
 
 from blurr.config import paths
+from blurr.config.trust import quoted
 from blurr.errors import InputError, ResourceError
 from blurr.process.signals import Interrupted
 from blurr.runs import resume
@@ -220,6 +222,14 @@ def test_a_folder_brings_its_words_and_later_ones_win(work: Path):
     folder = leave_a_run(work / "mine", "task=summarization", "seed=3", "output_dir=elsewhere")
     expanded = resume.expand(["resume=mine", "tracking=none"], find_run)
     assert expanded == ["task=summarization", "seed=3", "tracking=none", f"output_dir='{folder}'", "resume=auto"]
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "a=b,c", "a\\b", "#a?%41", "日本", "[a]{b}"])
+def test_a_folder_of_any_name_is_found_and_quoted_for_what_reads_it(work: Path, name: str):
+    folder = leave_a_run(work / name, "seed=3")
+    for said in (name, quoted(name)):
+        (word,) = (each for each in resume.expand([f"resume={said}"], find_run) if each.startswith("output_dir="))
+        assert OverridesParser.create().parse_override(word).value() == str(folder)
 
 
 def test_auto_takes_the_last_unfinished_run_with_the_same_words(work: Path):
