@@ -10,10 +10,13 @@ Every other exception, a bug or one of the user's own code, keeps its traceback 
 
 import difflib
 import errno
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+
+log = logging.getLogger(__name__)
 
 # What the operating system says where a disk cannot take (more of) a file, whatever is written there.
 DISK_CODES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
@@ -127,6 +130,31 @@ class writing:  # noqa: N801  # used as a function is, in `with writing(path):`
         """Raise a ResourceError in place of what the system, or a library that writes, says of the disk."""
         if error is not None and (isinstance(error, OSError) or is_full_disk(error)):
             raise ResourceError(f"{self.path} cannot be written: {_reason(error)}. {self.remedy}") from error
+
+
+class dispensable:  # noqa: N801  # used as a function is, in `with dispensable("The report", "…"):`
+    """Turns a failure of what a run that has come to its end can do without into a warning.
+
+    Args:
+        what: is made in the `with` block.
+        remedy: what to do to have it.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what, self.remedy = what, remedy
+
+    def __enter__(self) -> None:
+        """Begin to listen."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Log any exception, whatever it is about; what ends the process, such as a signal, passes."""
+        if not isinstance(error, Exception):
+            return False
+        said = str(error) if isinstance(error, BlurrError) else f"{type(error).__name__}: {_first_line(error)}."
+        log.warning("%s was not made: %s %s", self.what, said, self.remedy)
+        return True
 
 
 def _bases(error: BaseException) -> set[str]:

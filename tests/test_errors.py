@@ -23,6 +23,7 @@ from blurr.config import explain
 from blurr.errors import (
     InputError,
     ResourceError,
+    dispensable,
     is_full_disk,
     is_no_answer,
     is_out_of_memory,
@@ -136,6 +137,17 @@ def test_a_folder_that_is_a_file_cannot_be_written(tmp_path: Path):
 def test_what_has_nothing_to_do_with_the_disk_passes():
     with pytest.raises(KeyError, match="x"), writing("a"):
         raise KeyError("x")
+
+
+def test_what_a_run_can_do_without_is_a_warning_and_what_ends_the_process_passes(caplog):
+    with dispensable("The report", "To make it: blurr report"):
+        raise ValueError("no such colour")
+    assert caplog.messages == ["The report was not made: ValueError: no such colour. To make it: blurr report"]
+    with dispensable("The report", "Make it."):
+        raise ResourceError("The disk is full.")
+    assert caplog.messages[1] == "The report was not made: The disk is full. Make it."
+    with pytest.raises(SystemExit), dispensable("The report", ""):
+        raise SystemExit(143)
 
 
 def http(code: int) -> urllib.error.HTTPError:

@@ -1,7 +1,9 @@
 """Leave what describes a finished run in its folder and in MLflow: facts, description, model card and report."""
 
+import shlex
 from typing import Any
 
+from blurr.errors import dispensable
 from blurr.report.overview import note, write_card
 from blurr.report.page import write_report
 from blurr.runs.record import Record
@@ -21,5 +23,8 @@ def describe_run(run: Run, facts: dict[str, Any], *, report: bool) -> None:
     run.tag(**{"mlflow.note.content": note(record)})
     run.artifact(write_card(record), "model")
     if report:
-        for path in write_report(record):
-            run.artifact(path)
+        with dispensable(
+            "The report", f"The run has finished; to make it: blurr report {shlex.quote(str(run.folder))}"
+        ):
+            for path in write_report(record):
+                run.artifact(path)

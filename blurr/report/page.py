@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,11 @@ def _write(record: Record) -> list[Path]:
     folder.mkdir(exist_ok=True)
     plots: dict[tuple[str, str], str] = {}
     for key, part in ((key, part) for key, parts in made.items() for part in parts if not part.is_table):
-        figure = part.figure()
-        plots[key, part.name] = svg(figure)
         prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
-        FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{part.name}.png", dpi=100)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of glyphs that the font lacks
+            figure = part.figure()
+            plots[key, part.name] = svg(figure)
+            FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{part.name}.png", dpi=100)
     template = _templates().get_template(f"{REPORT}.jinja")
     shown = {"record": record, "command": command(record), "sections": made, "headings": HEADINGS, "plots": plots}
     page = template.render(**shown, **overview(record))

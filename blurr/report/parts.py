@@ -9,10 +9,12 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 INK, LINE = "#20262e", "#d3d8df"  # text and lines; the page replaces both by the colours of its light or dark style
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3d7fc1", "#dd8c1f", "#2f9e77", "#cf4b4b", "#8a6fc0", "#8a94a0"
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
+AS_WRITTEN: Any = {"text.parse_math": False}  # a `$` in a label is not the beginning of a formula
 Draw = Callable[[Axes, pd.DataFrame], None]
 # What a task may predict (see `Scored.kind`), and how a row shows it: by its fields, and the type of its target and
 # prediction. The most telling comes first.
@@ -98,11 +100,13 @@ class Part:
 
     def figure(self) -> Figure:
         """Return the plot, made without pyplot, which would keep it open."""
-        with mpl.rc_context({"font.size": 9, "font.family": "sans-serif", "axes.titlesize": 10, "text.color": INK}):
+        looks: Any = {"font.size": 9, "font.family": "sans-serif", "axes.titlesize": 10, "text.color": INK}
+        with mpl.rc_context({**looks, **AS_WRITTEN}):
             made = Figure(figsize=self.size, layout="constrained")
             axes = made.add_subplot()
             if self.draw:
                 self.draw(axes, self.frame)
+            plain_logarithms(axes)
             _style(axes)
         return made
 
@@ -118,6 +122,14 @@ def _style(axes: Axes) -> None:
     legend = axes.get_legend()
     if legend:
         legend.set_frame_on(False)
+
+
+def plain_logarithms(axes: Axes) -> None:
+    """Write the ticks of logarithmic axes as numbers; their usual labels are formulas, which `AS_WRITTEN` turns off."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(LogFormatter())
+            axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def grid(axes: Axes, axis: Any = "y") -> None:

@@ -3,6 +3,7 @@
 This module loads Optuna, plotly and matplotlib, which come with the extra `sweep`.
 """
 
+import html
 import logging
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import matplotlib as mpl
 import optuna
 from optuna.visualization import matplotlib as pictures
 
+from blurr.report.parts import AS_WRITTEN, plain_logarithms
 from blurr.sweep.objectives import Objective
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ def draw(study: optuna.Study, objective: Objective, folder: Path, *, title: str)
             parts.append(figure.to_html(full_html=False, include_plotlyjs=not parts))
             files.append(_picture(getattr(pictures, f"plot_{kind}"), study, options, folder / f"{kind}.png"))
     page = folder / "sweep.html"
-    page.write_text(PAGE.format(title=title, body="\n".join(parts)), encoding="utf-8")
+    page.write_text(PAGE.format(title=html.escape(title), body="\n".join(parts)), encoding="utf-8")
     return [page, *files]
 
 
@@ -60,10 +62,12 @@ def _made(plot: Callable[..., Any], study: optuna.Study, options: dict[str, Any]
 
 
 def _picture(plot: Callable[..., Any], study: optuna.Study, options: dict[str, Any], file: Path) -> Path:
-    with warnings.catch_warnings():  # Optuna calls these plots experimental
-        warnings.simplefilter("ignore")
+    # Optuna calls these plots experimental
+    with warnings.catch_warnings(action="ignore"), mpl.rc_context(AS_WRITTEN):
         axes = plot(study, **options)
         figure = (axes.flat[0] if hasattr(axes, "flat") else axes).figure
+        for each in figure.axes:
+            plain_logarithms(each)
         figure.savefig(file, bbox_inches="tight", dpi=120)
         mpl.pyplot.close(figure)
     return file

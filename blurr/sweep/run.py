@@ -1,6 +1,7 @@
 """Run one sweep, from its command line to its closing table."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from blurr.config.destinations import check_borrowed
 from blurr.config.explain import CRASH
 from blurr.config.objectives import fitted_as_said
 from blurr.config.trust import key_of
-from blurr.errors import InputError
+from blurr.errors import InputError, dispensable, writing
 from blurr.process import signals
 from blurr.runs.folder import make_room, new_identity
 from blurr.runs.secrets import mask_overrides
@@ -210,10 +211,11 @@ def close(scheduler: Scheduler) -> None:
         ledger.begin(best=numbers)
         run.tag(best=", ".join(map(str, numbers)))
         file = ledger.folder / "best.yaml"
-        file.write_text(experiment_yaml(ledger, winners[0]), encoding="utf-8")
+        with writing(file, f"Make room, and go on with sweep.resume={name}."):
+            file.write_text(experiment_yaml(ledger, winners[0]), encoding="utf-8")
         run.artifact(file)
         draw_plots(scheduler)
-        lines["to run the best"] = f"blurr sweep export {name}; blurr run experiments=best"
+        lines["to run the best"] = f"blurr sweep export {shlex.quote(name)}; blurr run experiments=best"
     show_place(run, lines)
 
 
@@ -228,8 +230,10 @@ def draw_plots(scheduler: Scheduler) -> None:
     ledger, objectives = scheduler.ledger, scheduler.objectives
     search = Search(scheduler.proposals.space, directions=[objective.direction for objective in objectives])
     search.follow(ledger)
-    for file in draw(search.study, objectives[0], ledger.folder / "plots", title=f"Sweep {scheduler.settings.name}"):
-        scheduler.run.artifact(file, "plots")
+    title = f"Sweep {scheduler.settings.name}"
+    with dispensable("The page of the plots", "The trials are complete; sweep.resume=<the sweep> makes it again."):
+        for file in draw(search.study, objectives[0], ledger.folder / "plots", title=title):
+            scheduler.run.artifact(file, "plots")
 
 
 def exit_as_earned(scheduler: Scheduler) -> None:

@@ -1,6 +1,8 @@
 """A report is one page that needs nothing else, made of whatever a run has left."""
 
+import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -22,7 +24,7 @@ from blurr.runs.folder import written
 from blurr.runs.record import Record, runs_in
 from blurr.tracking.finding import find_run
 
-from .conftest import FACTS, ROWS
+from .conftest import FACTS, LOG, ROWS, write_lines
 
 VOID = {"meta", "br", "img", "link"}
 
@@ -57,6 +59,32 @@ def test_every_kind_of_rows_gives_a_page_that_needs_nothing_else_and_plots(kind,
     assert any(each.name.startswith("validation_") for each in drawn)
     assert {page, *drawn} <= set(written(page.parent))  # which is what overwriting deletes
     assert text.count("<svg") == len(drawn)
+
+
+@pytest.mark.filterwarnings("error")  # of glyphs that the font lacks, among others
+@pytest.mark.parametrize(
+    "odd", ["$x$ of $y_{", r"a\b{c}^_$", r"$\frac{1$", "映画 🎬"], ids=["$", "{", "fraction", "glyphs"]
+)
+def test_labels_of_any_characters_are_drawn_as_they_are_written(odd, make_run):
+    names = {"good": odd, "bad": f"{odd}2"}
+    rows = json.loads(json.dumps(ROWS["classes"]))
+    for row in rows:
+        row |= {key: names[row[key]] for key in ("target", "prediction", "label")}
+        row |= {"place": f"{row['place']} {odd}", "probs": {names[name]: value for name, value in row["probs"].items()}}
+    page, plots = write_report(Record(make_run(rows=rows)))
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page.read_text(), re.DOTALL))
+    assert (plots / "validation_confusion.png").exists()
+    assert odd[:20] in unescape(drawn)
+
+
+def test_rates_of_groups_have_numbers_on_their_logarithmic_axis(make_run):
+    run = make_run()
+    groups = {"train/lr_0": 1e-5, "train/lr_1": 1e-3}
+    lines = [{**line, **(groups if "train/lr" in line else {})} for line in LOG]
+    write_lines(run / "metrics.jsonl", lines)
+    text = write_report(Record(run))[0].read_text()
+    assert "mathdefault" not in text
+    assert "1e-05" in text
 
 
 PARTS = {
