@@ -24,15 +24,17 @@ def make_ready() -> None:
     Under `python -W error`, warnings are shown: those of libraries about each other would end a run.
 
     Raises:
-        ResourceError: the launch folder is gone.
+        ResourceError: the launch folder is gone or cannot be read.
     """
     if any(option.startswith("error") for option in sys.warnoptions):
         warnings.simplefilter("default")
     try:
-        os.getcwd()
+        here = os.getcwd()
     except FileNotFoundError as error:
         said = "The folder in which blurr was started is gone: it was deleted or moved away. Change to another (cd …)."
         raise ResourceError(said) from error
+    if not os.access(here, os.R_OK | os.X_OK):
+        raise ResourceError(f"The launch folder {here} cannot be read: permission denied. Change to another (cd …).")
     os.environ["HOME"] = str(home())
     try:
         getpass.getuser()

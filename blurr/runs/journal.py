@@ -147,8 +147,8 @@ class MetricsFile:
 
     def write(self, rows: Sequence[tuple[int, int, Mapping[str, float]]]) -> None:
         """Append one line per row: step, milliseconds since 1970, and the values logged then."""
-        head = {} if self.size else {IDENTITY: self._identity}
         with writing(self._path):
+            head = {} if self.size else {IDENTITY: self._identity}
             for step, at, values in rows:
                 self._file.write(to_json({**head, "step": step, "time": at / 1000, **values}) + "\n")
                 head = {}

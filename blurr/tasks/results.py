@@ -1,14 +1,18 @@
 """Score the trained model of a run, and leave its scores, predictions and weights in the run's folder."""
 
+import shlex
 import shutil
+import tempfile
 from pathlib import Path
 
 from fastai.learner import Learner
 
 from blurr.data.core import RawData
+from blurr.errors import ResourceError
 from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects
+from blurr.process.setup import home
 from blurr.runs.checksums import put, seal
 from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, MODEL_ASIDE, TABLES
 from blurr.runs.journal import writing
@@ -44,13 +48,41 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
 
 
 def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
-    """Write the model aside and rename it, so that what has its name is whole."""
+    """Write the model aside and rename it, so that what has its name is whole.
+
+    Raises:
+        ResourceError: it cannot be written there; names the folder that it was written to instead, if there is one.
+    """
     folder, aside, task = run.folder / MODEL, run.folder / MODEL_ASIDE, saved.task
-    with writing(folder):
-        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
-        save_model(aside, saved, hf)
-        seal(aside, identity=run.identity)
-        put(aside, folder)
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    try:
+        with writing(folder):
+            _write(aside, saved, hf, run)
+            put(aside, folder)
+    except ResourceError as error:
+        shutil.rmtree(aside, ignore_errors=True)  # a part of a model only takes room
+        elsewhere = _saved_elsewhere(saved, hf, run)
+        raise ResourceError(f"{error} {elsewhere}" if elsewhere else str(error)) from error
     required = {role: value for role, value in task.example(hf).items() if role in task.schema.required}
     optional = [role for role in task.schema.inputs if role not in required]
     run.model(folder, ModelForm(required, optional, task.target.options))
+
+
+def _write(folder: Path, saved: SavedTask, hf: HFObjects, run: Run) -> None:
+    save_model(folder, saved, hf)
+    seal(folder, identity=run.identity)
+
+
+def _saved_elsewhere(saved: SavedTask, hf: HFObjects, run: Run) -> str | None:
+    """Write the model where there is room for it, so that the training is not lost; return what to say of it."""
+    for place in (Path(tempfile.gettempdir()), home(), Path.cwd()):
+        folder = place / f"blurr-model-{run.identity}"
+        try:
+            with writing(folder):
+                _write(folder, saved, hf, run)
+        except ResourceError:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            moved = f"mv {shlex.quote(str(folder))} {shlex.quote(str(run.folder / MODEL))}"
+            return f"The trained model is in {folder}, whole; `blurr predict` reads it there, or, with room: {moved}"
+    return None

@@ -13,6 +13,7 @@ import yaml
 
 import blurr
 from blurr.config.destinations import STORE, is_named
+from blurr.errors import ResourceError
 from blurr.runs import folder as files
 from blurr.runs.checksums import write_whole
 from blurr.runs.journal import MetricsFile, Point, journal_of, overrides_text, writing, written_points
@@ -182,8 +183,9 @@ class Run:
             self.flush()
             self._sink.settle()  # a signal that arrives while the last files are sent still decides the status
         except BaseException as late:
-            error = error or late
-            raise
+            if error is None or not isinstance(late, ResourceError):  # else the run's own error says more
+                error = error or late
+                raise
         finally:
             self._close(error)
 
@@ -196,12 +198,16 @@ class Run:
                 self._write(files.ERROR, mask_text("".join(traceback.format_exception(error))))
             self._journal.write(self.folder)
             self._metrics.close()
+        except ResourceError as late:
+            if error is None:
+                raise
+            log.debug("%s", late)  # the run's own error says more than that its end cannot be written
         finally:  # the sink is closed even if the disk is full
             left = self._sink.close(status)
         if left:
-            uri = self._sink.uri
+            uri, folder = self._sink.uri, shlex.quote(str(self.folder))
             said = "" if uri is None or is_named(STORE, uri) else f" --uri={shlex.quote(uri)}"
-            log.warning("%d records did not reach MLflow. To send them: blurr track sync %s%s", left, self.folder, said)
+            log.warning("%d records did not reach MLflow. To send them: blurr track sync %s%s", left, folder, said)
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name

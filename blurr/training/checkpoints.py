@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -222,7 +223,7 @@ class Checkpointing(TrainingCallback):
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own
             raise ResourceError(
                 f"The checkpoint {target} could not be written: {error}. Make room or choose another output_dir, then "
-                f"go on with resume={self.folder.parent}."
+                f"go on with resume={shlex.quote(str(self.folder.parent))}."
             ) from error
         self._delete_old()  # only now, so that one checkpoint always exists
         self.saved_at = time.monotonic()
