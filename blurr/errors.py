@@ -12,6 +12,7 @@ import difflib
 import errno
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ NO_ANSWER_CODES = frozenset({408, 429, *range(500, 600)})  # of HTTP: the server
 NO_ANSWER_NAMES = frozenset({"ConnectionError", "Timeout", "TransportError", "LocalEntryNotFoundError", "URLError"})
 LONGEST_SHOWN = 200  # letters of a value in a message
 MOST_SHOWN = 20  # values of a list in a message
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # and those that turn a text round
 MAKE_ROOM = "Make room on the disk, or write to another one."
 
 
@@ -197,3 +199,8 @@ def nearest(word: object, options: Iterable[object]) -> str:
     by_lower = {text.lower(): text for text in map(str, options) if len(text) <= LONGEST_SHOWN}
     close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def visible(text: str) -> str:
+    """Return a text with its control characters as escapes: those of a record could change what a terminal shows."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)

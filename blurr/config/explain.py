@@ -19,9 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from blurr.config import paths
-from blurr.errors import BlurrError, InputError, nearest, resource_error, shortened
+from blurr.errors import BlurrError, InputError, nearest, resource_error, shortened, visible
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # and those that turn a text round
 USER_MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
 
 # The flags of a Hydra command line, https://hydra.cc/docs/advanced/hydra-command-line-flags/
@@ -121,11 +120,6 @@ def _mistake_of_words(error: BaseException) -> str | None:
             return f"{_one_line(str(error))} `--help` shows the groups and their options."
         case _:
             return None
-
-
-def visible(text: str) -> str:
-    """Return a text with its control characters as escapes: those of a record could change what a terminal shows."""
-    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _report(error: Exception, words: Sequence[str]) -> int:

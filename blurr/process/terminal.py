@@ -3,16 +3,30 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from blurr.errors import visible
+
+
+class PlainConsole(Console):
+    """A console that takes no text for markup, and shows control characters instead of sending them."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(highlight=False, emoji=False, markup=False, width=width)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it is shown."""
+        return super().render_str(visible(text), **options)
+
 
 def terminal() -> Console:
     """Return a console that writes text unchanged; in a pipe nothing is cut or wrapped to 80 columns."""
-    console = Console(highlight=False, emoji=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=10_000)
+    console = PlainConsole()
+    return console if console.is_terminal else PlainConsole(width=10_000)
 
 
 def show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:

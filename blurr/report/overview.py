@@ -11,6 +11,7 @@ from blurr.errors import writing
 from blurr.metrics.base import metric_name
 from blurr.runs.folder import CARD, MODEL
 from blurr.runs.jsonlines import flatten
+from blurr.runs.markdown import block, code, plain
 from blurr.runs.record import Record
 
 
@@ -29,10 +30,11 @@ def command(record: Record) -> str:
 def note(record: Record) -> str:
     """Return the description of a run in Markdown, which its page in MLflow shows."""
     notes = record.notes
-    lines = [f"- **{name}** {value:.4g} {notes.get(name, '')}".rstrip() for name, value in record.scores.items()]
-    lines += [f"- **Worth nothing?** {line}" for line in record.doubts]
-    facts = [f"- {name}: {value}" for name, value in run_facts(record).items()]
-    return "\n".join([*lines, "", *facts, "", f"`{command(record)}`", "", "The report: the artifact `report.html`."])
+    scores = record.scores.items()
+    lines = [f"- **{plain(name)}** {value:.4g} {plain(notes.get(name, ''))}".rstrip() for name, value in scores]
+    lines += [f"- **Worth nothing?** {plain(line)}" for line in record.doubts]
+    said = [_list(run_facts(record)), "", code(command(record)), "", "The report: the artifact `report.html`."]
+    return "\n".join([*lines, "", *said])
 
 
 def run_facts(record: Record) -> dict[str, str]:
@@ -115,13 +117,13 @@ def card(record: Record) -> str:
     sections = {
         "What it is": _list(run_facts(record)),
         "How well it does": _scores(record),
-        "How it was trained": f"```bash\n{command(record)}\n```\n\n{_list(flatten(settings))}",
+        "How it was trained": f"{block(command(record), 'bash')}\n\n{_list(flatten(settings))}",
         "Limits": LIMITS,
         "Licence": LICENCE,
         "Versions": _list(environment(record)),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"---\n{_header(record)}\n---\n\n# {record.title}\n\n{body}\n"
+    return f"---\n{_header(record)}\n---\n\n# {plain(record.title)}\n\n{body}\n"
 
 
 def _header(record: Record) -> str:
@@ -129,17 +131,17 @@ def _header(record: Record) -> str:
     values: dict[str, Any] = {"license": "unknown", "library_name": "transformers", "tags": ["blurr", "fastai"]}
     values["pipeline_tag"] = PIPELINES.get(choices.get("task", ""))
     if record.facts.get("weights") == "pretrained":
-        values["base_model"] = record.config["model"]["name"]
+        values["base_model"] = " ".join(str(record.config["model"]["name"]).split())
     values["metrics"] = sorted({metric_name(name) for name in record.scores} - {"loss"})
     return str(ModelCardData(**values).to_yaml())
 
 
 def _scores(record: Record) -> str:
     named = {f"{name} {record.notes.get(name, '')}".rstrip(): value for name, value in record.scores.items()}
-    rows = [f"| {name} | {value:.4g} |" for name, value in named.items()]
-    doubts = [f"\n**Worth nothing?** {line}." for line in record.doubts]
+    rows = [f"| {plain(name)} | {value:.4g} |" for name, value in named.items()]
+    doubts = [f"\n**Worth nothing?** {plain(line)}." for line in record.doubts]
     return "\n".join(["| metric | value |", "| --- | --- |", *rows, *doubts])
 
 
 def _list(values: dict[str, str]) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+    return "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in values.items())

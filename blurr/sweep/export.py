@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 
 from blurr.config import paths
 from blurr.config.trust import key_of
+from blurr.runs.markdown import plain
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.objectives import Objective, constant, worst_last
 from blurr.sweep.space import overrides_of
@@ -56,9 +57,9 @@ def note(trials: Sequence[Trial], objectives: Sequence[Objective]) -> str:
         [str(trial.number), *(trial.point.get(key, "") for key in keys), *(f"{value:.4g}" for value in trial.values)]
         for trial in ranked
     ]
-    table = [f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows)]
+    table = [f"| {' | '.join(map(plain, cells))} |" for cells in (names, ["---"] * len(names), *rows)]
     counts = ", ".join(f"{n} {state}" for state, n in Counter(trial.state for trial in trials).items())
-    worthless = [f"\n**Worth nothing:** {line}." for line in constant(trials, objectives)]
+    worthless = [f"\n**Worth nothing:** {plain(line)}." for line in constant(trials, objectives)]
     return "\n".join([f"{len(trials)} trials: {counts}.", *worthless, "", *(table if rows else [])])
 
 

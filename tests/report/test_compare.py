@@ -14,7 +14,7 @@ from blurr.report.overview import note, write_card
 from blurr.report.page import write_report
 from blurr.runs.record import Record
 
-from .conftest import ROWS
+from .conftest import FACTS, ROWS
 
 
 @pytest.fixture
@@ -238,3 +238,35 @@ def test_a_description_has_scores_and_the_command(make_run):
     text = note(Record(make_run()))
     assert "- **valid/accuracy** 0.6" in text
     assert "`python -m blurr.run model=bert 'data.name=a b'`" in text
+
+
+STRANGE = [
+    "| x |",
+    "<script>alert(1)</script>",
+    "`a`",
+    "a\n---\nb: c",
+    "[l](http://x)",
+    "**b**",
+    "_i_",
+    "x_y",
+    "\x1b[2J",
+]
+
+
+def test_labels_and_names_are_texts_in_the_card_and_the_note(make_run):
+    folder = make_run(**{"model": {"name": "a\n---\nlicense: mit"}, "optimizer": {"x": "\n# heading"}})
+    facts = {**FACTS, "weights": "pretrained", "labels": STRANGE, "source": "\n\n# heading"}
+    facts["notes"] = {"valid/loss": "of `x` |"}
+    (folder / "facts.json").write_text(json.dumps(facts))
+    (folder / "overrides.yaml").write_text(yaml.safe_dump(["a=```\n# heading"]))
+    record = Record(folder)
+    text = write_card(record).read_text()
+    header, _, body = text.removeprefix("---\n").partition("\n---\n")
+    assert yaml.safe_load(header)["license"] == "unknown"
+    for written in (body, note(record)):
+        assert "<script" not in written
+        assert "| x |" not in written.replace("\\|", "")
+        assert [line for line in written.splitlines() if line.startswith("# heading")] in ([], ["# heading'"])
+        assert "\\`a\\`" in written
+        assert "x_y" in written
+    assert "````bash\n" in body
