@@ -13,6 +13,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 import blurr
+from blurr.runs.secrets import mask_config
 
 PACKAGES = ("torch", "fastai", "transformers", "datasets", "tokenizers", "hydra-core", "mlflow", "numpy", "pandas")
 MAX_DIFF_CHARACTERS = 5_000_000  # a diff above this is data committed by mistake, not code
@@ -53,7 +54,7 @@ def git_state(folder: Path) -> GitState | None:
 
 def describe_environment(git: GitState | None) -> dict[str, Any]:
     """Return the content of environment.json: what a reproduction of the run depends on."""
-    return {
+    described: dict[str, Any] = {
         "blurr": blurr.__version__,
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := installed(name))},
@@ -64,6 +65,7 @@ def describe_environment(git: GitState | None) -> dict[str, Any]:
         "gpu": _gpus(),
         "git": git.record() if git else None,
     }
+    return dict(mask_config(described))  # names of branches and files are the user's
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from blurr.runs.journal import Point
-from blurr.runs.secrets import mask_text
+from blurr.runs.secrets import mask_config
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
@@ -21,7 +21,7 @@ IDENTITY_TAG = "blurr.identity"  # see `runs.folder`
 
 def named_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Name blurr's tags: `weights` becomes `blurr.weights`; a name with a dot stays as it is."""
-    return {key if "." in key else f"blurr.{key}": mask_text(str(value)) for key, value in tags.items()}
+    return {key if "." in key else f"blurr.{key}": mask_config(str(value), key) for key, value in tags.items()}
 
 
 @dataclass(frozen=True)

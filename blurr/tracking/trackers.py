@@ -13,7 +13,7 @@ from blurr.config.store import experiment_name, say_ignored, store_uri
 from blurr.process import signals
 from blurr.runs import folder as files
 from blurr.runs.journal import begun
-from blurr.runs.secrets import mask_overrides, mask_text
+from blurr.runs.secrets import mask_config, mask_overrides
 from blurr.tracking.processes import this_process
 from blurr.tracking.run import Run
 from blurr.tracking.sink import Sink, named_tags
@@ -67,7 +67,7 @@ class MLflowTracker:
         say_ignored()
         from blurr.tracking.mlflow_sink import MLflowSink  # MLflow takes seconds to import
 
-        tags = {**{str(key): mask_text(str(value)) for key, value in self.tags.items()}, **(tags or {})}
+        tags = {**{str(key): mask_config(str(value), str(key)) for key, value in self.tags.items()}, **(tags or {})}
         return MLflowSink(
             store_uri(self.uri),
             experiment_name(self.experiment),
