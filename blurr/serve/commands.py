@@ -42,6 +42,8 @@ def add_serving(commands: Any) -> None:
     predict.add_argument("--delimiter", help="between columns (default: what the header shows)")
     predict.add_argument("--quotes", choices=QUOTES, default="auto", help="whether they enclose cells or are text")
     predict.add_argument("--sheet", default="0", help="number, from 0, or name of the sheet of an xlsx file")
+    said = "write an apostrophe before texts that a spreadsheet would take for formulas (csv, tsv, xlsx)"
+    predict.add_argument("--escape-formulas", action="store_true", help=said)
     predict.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="e.g. num_beams=4")
     said = f"as for `blurr run`, e.g. data=files data.test=new.csv; {UNTRAINED}"
     evaluate = _add(commands, "evaluate", _evaluate, "score a trained model on other data, by its run's metrics", said)
@@ -97,6 +99,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             quotes=arguments.quotes,
             sheet=int(arguments.sheet) if arguments.sheet.isdecimal() else arguments.sheet,
         ),
+        escape_formulas=arguments.escape_formulas,
     )
     for row, reason in tally.named.items():
         sys.stderr.write(f"row {row}: {reason}\n")

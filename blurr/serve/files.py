@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ MOST_NAMED = 10  # failed rows that are reported
 # half of a surrogate pair, which UTF-8 cannot hold, becomes the escape that JSON has for it
 ENCODED: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
 LONE_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}")  # as JSON escapes it
+OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how a text begins that spreadsheets take for a formula
+MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 2**20, 2**14, 32_767  # of an xlsx sheet, and of a cell
+Read = Callable[[], Iterator[Row]]
+
+
+class NoRoomError(ValueError):
+    """A format cannot hold what is to be written."""
 
 
 @dataclass
@@ -71,6 +79,7 @@ def predict_file(
     columns: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     reading: FileOptions = AS_USUAL,
+    escape_formulas: bool = False,
 ) -> Tally:
     """Predict on the rows of a file.
 
@@ -80,18 +89,20 @@ def predict_file(
     Args:
         predictor: the model.
         source: a file, a folder or a pattern, as for `data=files`.
-        target: a csv, tsv, jsonl or parquet file. It gets the rows unchanged, and the column `prediction` (in csv and
-            tsv, a column for each of its fields: `prediction.label`) or `error`. A column of the source with such a
-            name becomes `source_<its name>`.
+        target: a csv, tsv, xlsx, jsonl or parquet file. It gets the rows unchanged, and the column `prediction` (in
+            csv, tsv and xlsx, a column for each of its fields: `prediction.label`) or `error`. A column of the source
+            with such a name becomes `source_<its name>`.
         columns: role to column; other roles are read from the column of training, or from one with the role's name.
         options: see `Predictor.options`.
         reading: how to read the source.
+        escape_formulas: write an apostrophe before texts that a spreadsheet would take for formulas; for csv, tsv and
+            xlsx, see `inert`.
 
     Raises:
         InputError: a file, a column or an option is wrong.
         ResourceError: the target cannot be written.
     """
-    check_target(target)
+    check_target(target, escape_formulas=escape_formulas)
     predictor.check_options(dict(options or {}))
     trained_on = {role: column for role, column in predictor.saved.columns.items() if isinstance(column, str)}
     named = {**trained_on, **(columns or {})}
@@ -110,7 +121,7 @@ def predict_file(
             speed, done = tally.rows / (time.monotonic() - started), sum(each.done for each in sources)
             bar.update(line, completed=done / len(sources), said=f"{tally.rows:,} rows, {speed:,.0f} a second")
         undo.pop_all()
-    convert(part, target)
+    convert(part, target, escape_formulas=escape_formulas)
     tally.seconds = time.monotonic() - started
     return tally
 
@@ -182,12 +193,17 @@ def _progress() -> Iterator[tuple[Progress, Any]]:
         yield bar, bar.add_task("", total=1.0, said="")
 
 
-def check_target(path: Path) -> None:
-    """Raise an InputError if there is no writer for the suffix of a file."""
-    if path.suffix.lower() not in WRITERS:
+def check_target(path: Path, *, escape_formulas: bool = False) -> None:
+    """Raise an InputError if there is no writer for the suffix of a file, or its format has no formulas to escape."""
+    suffix = path.suffix.lower()
+    if suffix not in WRITERS:
         raise InputError(
             f"{path} is of no known format.{nearest(path.suffix, WRITERS)} Give a file whose name ends in one of "
             f"{list(WRITERS)}."
+        )
+    if escape_formulas and suffix not in OF_SPREADSHEETS:
+        raise InputError(
+            f"--escape-formulas is for {', '.join(OF_SPREADSHEETS)}: no program looks for formulas in {suffix}."
         )
 
 
@@ -197,22 +213,30 @@ def _check_apart(target: Path, sources: Sequence[Path]) -> None:
         raise InputError(f"{target} is the input, too, and would be overwritten. Name another file: --output …")
 
 
-def convert(part: Path, target: Path) -> None:
+def convert(part: Path, target: Path, *, escape_formulas: bool = False) -> None:
     """Convert a jsonl file to the format of the target's suffix, and delete it; the target is whole or not there.
 
     The rows are read twice, because columns and types are known only after the last one.
 
     Raises:
-        InputError: a column has values of several types, which parquet cannot hold.
+        InputError: a column has values of several types, which parquet cannot hold, or a sheet is too small.
         ResourceError: the target cannot be written; the jsonl file stays.
     """
-    made = target.with_name(f"{target.name}.converted")
-    write = WRITERS[target.suffix.lower()]
+    made, suffix = target.with_name(f"{target.name}.converted"), target.suffix.lower()
+    write = WRITERS[suffix]
+    read = partial(_flat_records if suffix in OF_SPREADSHEETS else _records, part)
+    if escape_formulas:
+        read = partial(_inert_records, part)
     with writing(target, f"Make room. The predictions are kept as JSON lines in {part}."):
         if write is not None:
             with ExitStack() as undo:
                 undo.callback(made.unlink, missing_ok=True)
-                write(part, made)
+                try:
+                    write(read, made)
+                except (pa.ArrowInvalid, pa.ArrowTypeError, NoRoomError) as error:
+                    raise InputError(
+                        f"The results do not fit into {suffix[1:]}: {error}. They are in {part}."
+                    ) from error
                 undo.pop_all()
             part.unlink()
         (part if write is None else made).replace(target)
@@ -235,23 +259,79 @@ def _flat(row: Row) -> Row:
     return flat
 
 
-def _write_csv(part: Path, made: Path, delimiter: str = ",") -> None:
-    names = dict.fromkeys(name for row in _records(part) for name in _flat(row))
+def _flat_records(part: Path) -> Iterator[Row]:
+    return map(_flat, _records(part))
+
+
+def _inert_records(part: Path) -> Iterator[Row]:
+    for row in _flat_records(part):
+        yield {inert(name): inert(value) for name, value in row.items()}
+
+
+def inert(value: Any) -> Any:
+    """Write an apostrophe before a text that a spreadsheet would take for a formula.
+
+    Source: OWASP, CSV Injection (owasp.org/www-community/attacks/CSV_Injection). A text that is a number, such as
+    `-5`, stays as it is.
+    """
+    if not isinstance(value, str) or not value.startswith(OF_FORMULAS):
+        return value
+    with suppress(ValueError):
+        float(value)
+        return value
+    return f"'{value}"
+
+
+def _columns(read: Read) -> list[str]:
+    return list(dict.fromkeys(name for row in read() for name in row))
+
+
+def _write_csv(read: Read, made: Path, delimiter: str = ",") -> None:
     with made.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(names), delimiter=delimiter)
+        writer = csv.DictWriter(file, _columns(read), delimiter=delimiter)
         writer.writeheader()
-        writer.writerows(_flat(row) for row in _records(part))
+        writer.writerows(read())
 
 
-def _write_parquet(part: Path, made: Path) -> None:
-    try:
-        tables = (_table(rows) for rows in chunks(_records(part), ROWS))
-        schema = pa.unify_schemas([table.schema for table in tables] or [pa.schema([])], promote_options="permissive")
-        with pq.ParquetWriter(made, schema) as writer:
-            for rows in chunks(_records(part), ROWS):
-                writer.write_table(_table(rows, schema))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"The results do not fit into parquet: {error}. They are in {part}.") from error
+def _write_xlsx(read: Read, made: Path) -> None:
+    """Write a sheet whose texts are texts, also those that begin with an equals sign."""
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    names = _columns(read)
+    _check_room(read, len(names))
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+
+    def cell(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = WriteOnlyCell(sheet, value=ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
+        text.data_type = "s"
+        return text
+
+    for row in chain([dict(zip(names, names, strict=True))], read()):
+        sheet.append([cell(row.get(name)) for name in names])
+    book.save(made)
+
+
+def _check_room(read: Read, columns: int) -> None:
+    """Check that rows fit into a sheet, before one is begun."""
+    for number, row in enumerate(read(), 2):  # the first row has the names
+        if number > MOST_ROWS or columns > MOST_COLUMNS:
+            raise NoRoomError(f"a sheet holds {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns")
+        longest = max((len(value) for value in row.values() if isinstance(value, str)), default=0)
+        if longest > MOST_CHARACTERS:
+            raise NoRoomError(f"a cell holds {MOST_CHARACTERS} characters, and a text has {longest}")
+
+
+def _write_parquet(read: Read, made: Path) -> None:
+    tables = (_table(rows) for rows in chunks(read(), ROWS))
+    schema = pa.unify_schemas([table.schema for table in tables] or [pa.schema([])], promote_options="permissive")
+    with pq.ParquetWriter(made, schema) as writer:
+        for rows in chunks(read(), ROWS):
+            writer.write_table(_table(rows, schema))
 
 
 def _table(rows: list[Row], schema: pa.Schema | None = None) -> pa.Table:
@@ -261,9 +341,11 @@ def _table(rows: list[Row], schema: pa.Schema | None = None) -> pa.Table:
     return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
-WRITERS: dict[str, Callable[[Path, Path], None] | None] = {
+OF_SPREADSHEETS = (".csv", ".tsv", ".xlsx")
+WRITERS: dict[str, Callable[[Read, Path], None] | None] = {
     ".csv": _write_csv,
     ".tsv": partial(_write_csv, delimiter="\t"),
+    ".xlsx": _write_xlsx,
     ".jsonl": None,  # the rows are in this format already
     ".parquet": _write_parquet,
 }

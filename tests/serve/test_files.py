@@ -9,6 +9,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,7 @@ from blurr.data.formats.content import FileOptions
 from blurr.data.readers import find_files, read_files, stream_files
 from blurr.errors import InputError, ResourceError
 from blurr.runs.jsonlines import read_lines
-from blurr.serve.files import convert, predict_file
+from blurr.serve.files import check_target, convert, predict_file
 from blurr.serve.predictor import Predictor
 
 TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
@@ -139,7 +140,7 @@ def test_memory_does_not_grow_with_the_file(predictor: Predictor, tmp_path: Path
     assert peak(640) < 1.5 * peak(128)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
 def test_memory_does_not_grow_with_what_is_converted(suffix: str, tmp_path: Path):
     def peak(n: int) -> int:
         part = write(tmp_path / "part.jsonl", [{"text": "x" * 2000, "prediction": {"label": "a"}}] * n)
@@ -326,3 +327,46 @@ def test_rows_that_cannot_be_tokenized_or_written_hurt_no_others(
     kept = texts if suffix == ".jsonl" else [*texts[:1], "half \ufffd", *texts[2:5], "\ufffd\u2028"]
     assert [row["text"] for row in rows] == kept
     assert [bool(row.get("error")) for row in rows] == [False, True, False, True, False, True]
+
+
+FORMULAS = ["=1+1", "+a", "-a", "@a", "\ta", "\ra"]
+PLAIN = ["-5", "+3.2e5", "a=1", "", "'=1"]
+
+
+def cells_of(path: Path) -> list[list[Any]]:
+    if path.suffix == ".xlsx":
+        return [[cell.value for cell in row] for row in openpyxl.load_workbook(path).active]
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx"])
+def test_cells_that_look_like_formulas_are_made_inert_on_request(suffix: str, tmp_path: Path):
+    rows = [{"=text": text, "n": -5, "prediction": {"label": "=A1"}} for text in [*FORMULAS, *PLAIN]]
+    out = tmp_path / f"out{suffix}"
+    convert(write(tmp_path / "part.jsonl", rows), out)
+    assert [row[0] or "" for row in cells_of(out)] == ["=text", *FORMULAS, *PLAIN]
+    convert(write(tmp_path / "part.jsonl", rows), out, escape_formulas=True)
+    found = cells_of(out)
+    assert [row[0] or "" for row in found] == [f"'{text}" for text in ("=text", *FORMULAS)] + PLAIN
+    assert {(float(row[1]), row[2]) for row in found[1:]} == {(-5.0, "'=A1")}
+
+
+def test_a_sheet_holds_no_formula_whatever_is_predicted(tmp_path: Path):
+    rows = [{"text": "=HYPERLINK(1)", "prediction": 0.5}, {"text": "a\0b", "prediction": None}]
+    convert(write(tmp_path / "part.jsonl", rows), tmp_path / "out.xlsx")
+    sheet = openpyxl.load_workbook(tmp_path / "out.xlsx").active
+    cells = [[(cell.value, cell.data_type) for cell in row] for row in sheet]
+    assert cells[1:] == [[("=HYPERLINK(1)", "s"), (0.5, "n")], [("a\ufffdb", "s"), (None, "n")]]
+
+
+def test_what_does_not_fit_into_a_sheet_is_kept(tmp_path: Path):
+    part = write(tmp_path / "part.jsonl", [{"text": "x" * 40_000}])
+    with pytest.raises(InputError, match=r"do not fit into xlsx: a cell holds 32767 characters.*They are in .*part"):
+        convert(part, tmp_path / "out.xlsx")
+    assert [file.name for file in tmp_path.iterdir()] == ["part.jsonl"]
+
+
+def test_formulas_are_not_looked_for_where_no_program_runs_them():
+    with pytest.raises(InputError, match=r"--escape-formulas is for \.csv, \.tsv, \.xlsx: .* in \.parquet"):
+        check_target(Path("out.parquet"), escape_formulas=True)
