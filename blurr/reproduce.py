@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
+from blurr.config import checks
 from blurr.config.building import build
 from blurr.config.destinations import check_destinations
 from blurr.config.trust import TRUST, check_config, check_plain
@@ -51,12 +52,14 @@ def reproduce(
     with record_of(run, uri=uri) as record:
         if not (record.folder / CONFIG).is_file():
             raise InputError(f"{run} recorded no config.yaml, so it cannot be run again.")
+        record.check()
         check_config(record.config, where=f"The config of {run}", remedy=TRUST, trusted=trusted)
         cfg = config_of(record, changes)
         plain: Any = OmegaConf.to_container(cfg)
         command = shlex.join(["blurr", "reproduce", run, *changes])
         named = [uri] if uri else []
         check_destinations(plain, given=changes, where=f"The config of {run}", command=command, named=named)
+        checks.check(cfg)
         if record.environment.get("threads"):
             set_threads(record.environment["threads"])
         raw = build_raw(cfg, build(cfg.task))

@@ -103,7 +103,7 @@ def test_an_overwritten_folder_holds_the_new_run_alone(broken: Path, monkeypatch
 
 def test_a_checkpoint_of_another_run_is_refused(broken: Path):
     record = json.loads((broken / files.RECORD).read_text())
-    (broken / files.RECORD).write_text(json.dumps({**record, "identity": "another"}))
+    (broken / files.RECORD).write_text(json.dumps({**record, "identity": "another", "checksum": None}))
     (broken / files.METRICS).unlink()
     with pytest.raises(InputError, match=r"step-00000006 is a checkpoint of the run .*, and .* holds the run another"):
         run(broken, "resume=auto")

@@ -10,7 +10,7 @@ from blurr.errors import InputError
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
 from blurr.report.leaderboard import Directions, better_of, directions_of
-from blurr.report.parts import predicted
+from blurr.report.rows import checked
 from blurr.report.texts import word_f1
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record, Rows
@@ -56,7 +56,7 @@ def changed_predictions(first: Record, second: Record, split: str = "valid") -> 
     Raises:
         InputError: the runs were not evaluated on the same rows.
     """
-    a, b = paired(first, second, split)
+    a, b, _ = paired(first, second, split)
     found = [
         {
             "row": i,
@@ -91,10 +91,9 @@ def significance(first: Record, second: Record, split: str = "valid", *, seed: i
     Raises:
         InputError: the runs were not evaluated on the same rows.
     """
-    pairs = paired(first, second, split)
-    kind = predicted(pairs[0][0], first.predicts)
-    one, other = (measures(rows, kind) for rows in pairs)
-    drawn = np.random.default_rng(seed).integers(0, len(pairs[0]), (SAMPLES, len(pairs[0])))
+    a, b, kind = paired(first, second, split)
+    one, other = measures(a, kind), measures(b, kind)
+    drawn = np.random.default_rng(seed).integers(0, len(a), (SAMPLES, len(a)))
     found = []
     for name, values in one.items():
         gaps = np.array(other[name]) - np.array(values)
@@ -110,7 +109,7 @@ def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
 
     Args:
         rows: described rows of a split.
-        kind: what was predicted, see `predicted`.
+        kind: what was predicted, see `blurr.report.rows.predicted`.
 
     Returns:
         `loss`, and for answers `exact_match` and `f1`, for tokens the share of right ones (`token_accuracy`), for texts
@@ -128,16 +127,17 @@ def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
     return found | {"right": [float(row["prediction"] == row["target"]) for row in rows]}
 
 
-def paired(first: Record, second: Record, split: str) -> tuple[Rows, Rows]:
-    """Return the described rows of two runs.
+def paired(first: Record, second: Record, split: str) -> tuple[Rows, Rows, str]:
+    """Return the described rows of two runs, and what they are predictions of.
 
     Raises:
-        InputError: they are not the same rows in the same order.
+        InputError: a row is broken, or they are not the same rows in the same order.
     """
-    a, b = (record.tables.get(split, []) for record in (first, second))
-    if not a or [row["target"] for row in a] != [row["target"] for row in b]:
+    found = [checked(record.tables.get(split, []), first.predicts) for record in (first, second)]
+    (a, kind), (b, other) = found
+    if kind is None or kind != other or [row["target"] for row in a] != [row["target"] for row in b]:
         raise InputError(
             f"{first.name} and {second.name} cannot be compared row by row: they have {len(a)} and {len(b)} rows of "
             f"the split {split}, which are not the same. Compare runs on the same data and seed."
         )
-    return a, b
+    return a, b, kind

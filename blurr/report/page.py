@@ -20,7 +20,8 @@ from blurr.report.curves import curve_parts, length_parts
 from blurr.report.losses import loss_parts
 from blurr.report.numbers import number_parts, perplexity_parts
 from blurr.report.overview import command, overview
-from blurr.report.parts import INK, LINE, Part, Passage, predicted
+from blurr.report.parts import INK, LINE, Part, Passage
+from blurr.report.rows import checked
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
 from blurr.runs.folder import PLOTS, REPORT, TABLES
@@ -28,8 +29,8 @@ from blurr.runs.record import Record, Rows
 
 HEADINGS = {"training": "Training", "tokens": "Tokens", "valid": "Validation", "test": "Test"}
 LONG = 60  # characters from which a text gets a wide column
-# What a task predicts, see `predicted`, and the function that shows it.
-KINDS: dict[str, Callable[[Rows], list[Part]]] = {
+# What a task predicts, see `blurr.report.rows`, and the function that shows it.
+SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
     "classes": class_parts,
     "labels": class_parts,
     "numbers": number_parts,
@@ -52,12 +53,12 @@ def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
 
     Args:
         rows: as `Task.evaluate` describes them.
-        recorded: what the run says that its task predicts, see `predicted`.
+        recorded: what the run says that its task predicts, see `blurr.report.rows.predicted`.
     """
-    if not {"target", "prediction", "loss"} <= set(rows[0]):
+    rows, kind = checked(rows, recorded)
+    if kind is None:
         return []
-    kind = predicted(rows[0], recorded)
-    return [*(KINDS[kind](rows) if kind else []), *loss_parts(rows)]
+    return [*(SHOWN[kind](rows) if kind else []), *loss_parts(rows)]
 
 
 def frames(record: Record) -> dict[str, pd.DataFrame]:
@@ -81,19 +82,17 @@ def write_report(record: Record) -> list[Path]:
 
 
 def _write(record: Record) -> list[Path]:
-    made = sections(record)
-    folder = record.folder / PLOTS
-    folder.mkdir(exist_ok=True)
-    plots: dict[tuple[str, str], str] = {}
-    for key, part in ((key, part) for key, parts in made.items() for part in parts if not part.is_table):
-        prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of glyphs that the font lacks
-            figure = part.figure()
-            plots[key, part.name] = svg(figure)
-            FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{part.name}.png", dpi=100)
-    template = _templates().get_template(f"{REPORT}.jinja")
-    shown = {"record": record, "command": command(record), "sections": made, "headings": HEADINGS, "plots": plots}
-    page = template.render(**shown, **overview(record))
+    made, folder = sections(record), record.folder / PLOTS
+    shown = {"record": record, "command": command(record), "sections": made, "headings": HEADINGS, **overview(record)}
+    # all of the record is read by now, so that a broken file is refused before anything is written
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of glyphs that the font lacks
+        figures = {(key, part.name): part.figure() for key, parts in made.items() for part in parts if part.draw}
+        template = _templates().get_template(f"{REPORT}.jinja")
+        page = template.render(**shown, plots={name: svg(figure) for name, figure in figures.items()})
+        folder.mkdir(exist_ok=True)
+        for (key, name), figure in figures.items():
+            prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
+            FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{name}.png", dpi=100)
     (record.folder / REPORT).write_text(page, encoding="utf-8")
     return [record.folder / REPORT, folder]
 

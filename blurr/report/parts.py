@@ -1,7 +1,7 @@
 """The pieces of a report: tables, marked texts, and how to draw them."""
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,32 +16,6 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3d7fc1", "#dd8c1f", "#2f9e77", "#cf4b
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
 AS_WRITTEN: Any = {"text.parse_math": False}  # a `$` in a label is not the beginning of a formula
 Draw = Callable[[Axes, pd.DataFrame], None]
-# What a task may predict (see `Scored.kind`), and how a row shows it: by its fields, and the type of its target and
-# prediction. The most telling comes first.
-SHOWS: dict[str, tuple[set[str], Any]] = {
-    "labels": ({"probs"}, list),
-    "classes": ({"probs"}, object),
-    "answers": ({"context", "question", "start", "end", "exact_match", "f1"}, object),
-    "words": ({"tokens"}, list),
-    "tokens": ({"target_count", "right_count"}, object),
-    "numbers": (set(), int | float),
-    "texts": (set(), str),
-}
-
-
-def predicted(row: Mapping[str, Any], recorded: str) -> str:
-    """Return what was predicted: a key of `SHOWS`, or nothing if the row is of another kind.
-
-    Args:
-        row: a described row, with `target` and `prediction`.
-        recorded: what the run says that its task predicts. Runs of an early blurr and tasks of one's own may not say
-            it, or say a word that is not known here; then the fields of the row decide.
-    """
-    types = {name: kind for name, (fields, kind) in SHOWS.items() if fields <= set(row)}
-    fitting = [name for name, kind in types.items() if all(isinstance(row[k], kind) for k in ("target", "prediction"))]
-    if recorded in SHOWS:
-        return recorded if recorded in fitting else ""
-    return fitting[0] if fitting else ""
 
 
 class Mark(NamedTuple):

@@ -4,7 +4,6 @@ xxHash is not a defence against somebody who wants to deceive; it finds what dis
 the speed of the memory.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -12,18 +11,37 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import xxhash
 
 from blurr.errors import InputError
+from blurr.runs.parsing import parse_json, validated
 
 log = logging.getLogger(__name__)
 
 SEAL = "checksums.json"
 OF_FILE = ".checksum"  # ends the name of what is written beside a single file
+CHUNK = 2**20  # bytes that are read at once
 OF_LINE = ', "sum": "'  # how the checksum of a line of JSON begins
+
+
+@dataclass
+class Sealed:
+    """What `checksums.json` of a folder holds: size and checksum of each file."""
+
+    files: dict[str, tuple[int, str]]
+    identity: str | None = None
+
+
+@dataclass
+class SealedFile:
+    """What is written beside a sealed file."""
+
+    size: int
+    checksum: str
 
 
 class Damaged(InputError):  # noqa: N818  # said of a file
@@ -38,7 +56,7 @@ def seal(folder: Path, *, identity: str | None = None) -> None:
         identity: of the run that the folder is of.
     """
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
-    files = {path.relative_to(folder).as_posix(): [path.stat().st_size, _checksum(path)] for path in found}
+    files = {path.relative_to(folder).as_posix(): [path.stat().st_size, file_checksum(path)] for path in found}
     for path in found:
         flush(path)
     write_whole(folder / SEAL, _with_sum({"identity": identity, "files": files}), flushed=True)
@@ -48,7 +66,7 @@ def seal(folder: Path, *, identity: str | None = None) -> None:
 def seal_file(path: Path) -> None:
     """Write the size and the checksum of one file beside it, and flush both."""
     flush(path)
-    write_whole(_beside(path), _with_sum({"size": path.stat().st_size, "checksum": _checksum(path)}), flushed=True)
+    write_whole(_beside(path), _with_sum({"size": path.stat().st_size, "checksum": file_checksum(path)}), flushed=True)
 
 
 def verify_file(path: Path) -> None:
@@ -57,7 +75,7 @@ def verify_file(path: Path) -> None:
     Raises:
         Damaged: the file is missing, or it or its checksum is not as it was written.
     """
-    found = _opened(_beside(path))
+    found = _opened(_beside(path), SealedFile)
     _compare(path, found["size"], found["checksum"])
 
 
@@ -72,7 +90,7 @@ def sealed_by(folder: Path) -> str | None:
     Raises:
         Damaged: the list of checksums is not as it was written.
     """
-    identity: str | None = _read(folder)["identity"]
+    identity: str | None = _read(folder).get("identity")
     return identity
 
 
@@ -97,6 +115,8 @@ def verify(folder: Path, *names: str) -> None:
     """
     files = _read(folder)["files"]
     for name in names or files:
+        if name not in files or not is_below(name):
+            raise Damaged(f"{folder / SEAL} is not as it was written: it has {name}, or lacks it.")
         _compare(folder / name, *files[name])
 
 
@@ -125,7 +145,7 @@ def put(made: Path, folder: Path) -> None:
 
 def seal_line(text: str) -> str:
     """Add its checksum to a JSON object on one line."""
-    return f'{text[:-1]}{OF_LINE}{_sum_of(text)}"}}'
+    return f'{text[:-1]}{OF_LINE}{text_checksum(text)}"}}'
 
 
 def open_line(line: str) -> str:
@@ -138,7 +158,7 @@ def open_line(line: str) -> str:
     if not sign:
         return line
     text = head + "}"
-    if rest != f'{_sum_of(text)}"}}':
+    if rest != f'{text_checksum(text)}"}}':
         raise Damaged(f"The line {line[:80]} is not as it was written: its checksum is another.")
     return text
 
@@ -195,7 +215,7 @@ def _compare(path: Path, size: int, checksum: str) -> None:
         raise Damaged(f"{path} is missing.")
     if path.stat().st_size != size:
         raise Damaged(f"{path} is not as it was written: it has {path.stat().st_size} bytes, and had {size}.")
-    if _checksum(path) != checksum:
+    if file_checksum(path) != checksum:
         raise Damaged(f"{path} is not as it was written: its checksum is another.")
 
 
@@ -204,15 +224,17 @@ def _beside(path: Path) -> Path:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    return _opened(folder / SEAL)
+    return _opened(folder / SEAL, Sealed)
 
 
-def _opened(path: Path) -> dict[str, Any]:
+def _opened(path: Path, kind: type) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         if OF_LINE not in text:
             raise ValueError("it has no checksum of its own")
-        return dict(json.loads(open_line(text)))
+        opened = open_line(text)
+        validated(kind, opened)
+        return dict(parse_json(opened))
     except (OSError, ValueError) as error:
         raise Damaged(f"{path} is not as it was written: {type(error).__name__}: {error}") from error
 
@@ -221,10 +243,16 @@ def _with_sum(parts: dict[str, Any]) -> str:
     return seal_line(json.dumps(parts, ensure_ascii=False, separators=(",", ":")))
 
 
-def _checksum(path: Path) -> str:
+def file_checksum(path: Path, size: int | None = None) -> str:
+    """Return the checksum of a file, or of as many bytes at its beginning as `size` says."""
+    left, found = path.stat().st_size if size is None else size, xxhash.xxh3_128()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, xxhash.xxh3_128).hexdigest()
+        while left > 0 and (part := stream.read(min(left, CHUNK))):
+            found.update(part)
+            left -= len(part)
+    return found.hexdigest()
 
 
-def _sum_of(text: str) -> str:
+def text_checksum(text: str) -> str:
+    """Return the checksum of a text."""
     return xxhash.xxh3_64_hexdigest(text.encode())

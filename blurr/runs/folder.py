@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import logging
 import os
 import secrets
@@ -13,8 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from blurr.errors import InputError, writing
-from blurr.runs.checksums import SEAL, Damaged, is_sealed, sealed_files
+from blurr.runs.checksums import SEAL, Damaged, is_sealed, sealed_files, text_checksum
+from blurr.runs.jsonlines import REMEDY, read_whole, to_json
+from blurr.runs.parsing import parse_json, validated
+from blurr.runs.shapes import Line
 
 # What a run leaves in its folder.
 RECORD = "run.json"  # see `tracking.journal`; says whose the folder is
@@ -33,6 +37,7 @@ REPORT, PLOTS = "report.html", "plots"
 LOCK = "run.lock"  # held while the run is alive
 LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
 
+OWN_CHECKSUM = "checksum"  # of RECORD itself, in it
 IDENTITY = "identity"  # of a run, in RECORD, METRICS, place.json of a checkpoint, and checksums.json of a model
 OF_MODEL = (  # besides those that its checksums name
     *("model.safetensors", "config.json", "generation_config.json", "blurr.json", SEAL, CARD),
@@ -64,23 +69,51 @@ def new_identity() -> str:
     return secrets.token_hex(8)
 
 
+class Whose(BaseModel):
+    """What RECORD says of the other files of a folder; see `runs.journal` for the rest of it."""
+
+    identity: str | None = None
+    artifacts: dict[str, str | None] = {}
+    checksums: dict[str, str] = {}
+
+
 def identity_of(folder: Path) -> str | None:
-    """Return the identity of the run in a folder; None where there is no run, or one that has none."""
-    identity: str | None = _record(folder).get(IDENTITY)
-    return identity
+    """Return the identity of the run in a folder; None where there is no run, or one that has none.
+
+    Raises:
+        InputError: RECORD is broken.
+    """
+    return Whose(**read_record(folder)).identity
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def read_record(folder: Path, kind: type = Whose) -> dict[str, Any]:
+    """Return what RECORD says of a folder; nothing where there is none.
+
+    Args:
+        folder: of the run.
+        kind: the type of what is asked for.
+
+    Raises:
+        InputError: it is not as it was written.
+    """
+    path = folder / RECORD
+    if not path.is_file():
         return {}
-    return found if isinstance(found, dict) else {}
+    found: dict[str, Any] = read_whole(path, parse_json, kind)
+    written = found.pop(OWN_CHECKSUM, None)  # earlier versions of blurr wrote none
+    if written not in (None, checksum_of(found)):
+        raise InputError(f"{path} is not as it was written: its checksum is another. {REMEDY}")
+    return found
+
+
+def checksum_of(record: dict[str, Any]) -> str:
+    """Return the checksum of what RECORD says, which does not depend on how it is spaced."""
+    return text_checksum(to_json(record))
 
 
 def holds_run(folder: Path) -> bool:
     """Is there a run in the folder that can be gone on with? Those of earlier versions of blurr have no identity."""
-    return identity_of(folder) is not None or (folder / CONFIG).is_file() and (folder / RECORD).is_file()
+    return (folder / RECORD).is_file() and (identity_of(folder) is not None or (folder / CONFIG).is_file())
 
 
 def has_steps(folder: Path) -> bool:
@@ -106,9 +139,9 @@ def check_log(folder: Path, identity: str) -> None:
     Raises:
         InputError: it is of another run.
     """
-    found = None
+    found: str | None = None
     with suppress(FileNotFoundError, ValueError), (folder / METRICS).open(encoding="utf-8") as lines:
-        found, _ = of_line(json.loads(next(lines, "{}")))  # a kill may have cut it off
+        found = validated(Line, next(lines, "")).identity  # a kill may have cut it off
     if found not in (identity, None):
         raise InputError(
             f"{folder / METRICS} is of the run {found}, and {folder} holds the run {identity}. Move it away; what this "
@@ -197,7 +230,7 @@ def written(folder: Path) -> list[Path]:
     """
     model = folder / MODEL
     there = [path for name in FILES[:-1] for path in sorted(folder.glob(name))]
-    reports = [Path(path).name for path in _record(folder).get("artifacts", {})]
+    reports = [Path(path).name for path in read_record(folder).get("artifacts", {})]
     there += [folder / name for name in reports if name.startswith(tuple(f"{split}_" for split in TABLES))]
     with suppress(Damaged):  # the usual names are known without it
         there += [model / name for name in (sealed_files(model) if is_sealed(model) else ())]
@@ -208,7 +241,9 @@ def _state(folder: Path) -> str:
     if (folder / SCORES).is_file():
         return "finished"
     *whole, _ = (folder / METRICS).read_bytes().split(b"\n") if (folder / METRICS).is_file() else [b""]
-    return f"unfinished, at step {json.loads(whole[-1])['step']}" if whole else "unfinished"
+    with suppress(ValueError):
+        return f"unfinished, at step {validated(Line, whole[-1].decode()).step}" if whole else "unfinished"
+    return "unfinished, and its metrics are broken"
 
 
 log = logging.getLogger(__name__)

@@ -3,17 +3,30 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import yaml
 
 from blurr import errors
 from blurr.errors import InputError
-from blurr.runs.checksums import write_whole
-from blurr.runs.folder import IDENTITY, METRICS, OVERRIDES, RECORD, new_identity, of_line
-from blurr.runs.jsonlines import to_json
+from blurr.runs.checksums import file_checksum, write_whole
+from blurr.runs.folder import (
+    IDENTITY,
+    METRICS,
+    OVERRIDES,
+    OWN_CHECKSUM,
+    RECORD,
+    checksum_of,
+    new_identity,
+    of_line,
+    read_record,
+)
+from blurr.runs.jsonlines import read_lines, to_json
+from blurr.runs.parsing import Whole, validated
+from blurr.runs.shapes import Line
 
 REMEDY = (
     "Make room, or choose another output_dir. A checkpoint that is there already stays whole: "
@@ -50,18 +63,20 @@ class Journal:
         params: the values that `auto` resolved to; all other parameters are the config.
         artifacts: path of each recorded file or folder, with the artifact folder that it went to.
         tables: names of the tables, each the stem of a .jsonl file.
+        checksums: of the run's other files, by their names; one that is being written has none.
     """
 
     identity: str | None = None
     run_id: str | None = None
     uri: str | None = None
     experiment: str | None = None
-    status: str | None = None
-    ended: int | None = None
+    status: Literal["FINISHED", "FAILED", "KILLED"] | None = None
+    ended: Whole | None = None
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, str | None] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
@@ -70,13 +85,9 @@ class Journal:
         Raises:
             InputError: it is missing or cannot be read.
         """
-        path = folder / RECORD
-        if not path.is_file():
+        if not (folder / RECORD).is_file():
             raise InputError(f"{folder} is not the folder of a run: it has no {RECORD}. Give the output_dir of one.")
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path} is not what blurr wrote: {error}. Its other files stay as they are.") from error
+        return validated(cls, json.dumps(read_record(folder, cls)))
 
     def write(self, folder: Path) -> None:
         """Write the journal, whole or not at all.
@@ -84,8 +95,23 @@ class Journal:
         Raises:
             ResourceError: the folder cannot be written.
         """
+        values = asdict(self)
         with writing(folder / RECORD):
-            write_whole(folder / RECORD, to_json(asdict(self), indent=2) + "\n")
+            write_whole(folder / RECORD, to_json({**values, OWN_CHECKSUM: checksum_of(values)}, indent=2) + "\n")
+
+    @contextmanager
+    def sealing(self, folder: Path, name: str) -> Iterator[None]:
+        """Note the checksum of a file that is written in the `with` block; it has none until it is whole."""
+        if self.checksums.pop(name, None) is not None:
+            self.write(folder)
+        yield
+        self.seal(folder, name)
+
+    def seal(self, folder: Path, name: str) -> None:
+        """Note the checksum of a file that is whole."""
+        with writing(folder / name):
+            self.checksums[name] = file_checksum(folder / name)
+        self.write(folder)
 
 
 def begun(folder: Path, identity: str | None, overrides: Sequence[str], *, goes_on: bool) -> Journal:
@@ -104,7 +130,7 @@ def begun(folder: Path, identity: str | None, overrides: Sequence[str], *, goes_
     journal = journal_of(folder, identity, goes_on=goes_on)
     journal.write(folder)
     if not (goes_on and (folder / OVERRIDES).exists()):
-        with writing(folder / OVERRIDES):
+        with writing(folder / OVERRIDES), journal.sealing(folder, OVERRIDES):
             write_whole(folder / OVERRIDES, overrides_text(overrides))
     return journal
 
@@ -164,10 +190,11 @@ def written_points(folder: Path) -> Iterator[list[Point]]:
     """Yield the values of each line of metrics.jsonl, exactly as they are sent.
 
     The last line is skipped if the process was killed while writing it.
+
+    Raises:
+        InputError: a line is broken.
     """
-    with (folder / METRICS).open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.endswith("\n"):
-                _, row = of_line(json.loads(line))
-                step, at = row.pop("step"), round(row.pop("time") * 1000)
-                yield [Point(key, float(value), at, step) for key, value in row.items()]
+    for line in read_lines(folder / METRICS, Line):
+        _, row = of_line(line)
+        step, at = row.pop("step"), round(row.pop("time") * 1000)
+        yield [Point(key, float(value), at, step) for key, value in row.items()]

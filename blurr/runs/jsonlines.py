@@ -2,16 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from yaml import YAMLError
-
 from blurr.errors import InputError
+from blurr.runs.parsing import parse_json, validated
 
-REMEDY = "Take it from a backup, or leave this run out."
+REMEDY = "Put back a copy of the file, or do without this run."
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -22,46 +20,64 @@ def to_json(value: Any, indent: int | None = None) -> str:
         return json.dumps(_strict(value), ensure_ascii=False, indent=indent, default=str)
 
 
-def read_whole(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
+def read_whole(path: Path, parse: Callable[[str], Any], kind: Any) -> Any:
     """Read a file that a run has written.
 
     Args:
         path: of the file.
-        parse: reads its text, as `json.loads` does.
-        kind: what the file holds, such as `dict`.
+        parse: reads its text: `parse_json`, `parse_yaml`, or `str` for a text that is no more than that.
+        kind: the type of what the file holds, such as `dict` or a pydantic model.
+
+    Returns:
+        What the file holds, as plain values.
 
     Raises:
         InputError: it cannot be read, or holds something else.
     """
     try:
         found = parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError) as error:
+        if kind is not str:
+            validated(kind, json.dumps(found))
+    except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path} cannot be read as a run of blurr wrote it: {reason}. {REMEDY}") from error
-    if not isinstance(found, kind):
-        raise InputError(f"{path} is not as a run of blurr wrote it: it holds {str(found)!r:.60}. {REMEDY}")
     return found
 
 
-def read_lines(path: Path) -> list[Any]:
-    """Read a file of one JSON value a line; a line ends at a line feed and nowhere else.
+def read_lines(path: Path, kind: Any = Any) -> list[Any]:
+    """Read a file of one JSON value a line, see `stream_lines`."""
+    return list(stream_lines(path, kind))
+
+
+def stream_lines(path: Path, kind: Any = Any) -> Iterator[Any]:
+    """Yield the values of a file of one JSON value a line; a line ends at a line feed and nowhere else.
 
     The last line is left out where a kill has cut it off.
+
+    Args:
+        path: of the file.
+        kind: the type of each line, see `read_whole`.
 
     Raises:
         InputError: another line is broken.
     """
-    # not splitlines: it splits at U+2028, form feeds and others, which JSON leaves as they are inside a text
-    *whole, last = read_whole(path, str, str).split("\n")
-    found = []
-    for number, line in enumerate(whole, 1):
-        try:
-            found += [json.loads(line)] if line.strip() else []
-        except ValueError as error:
-            said = f"{path} cannot be read as a run of blurr wrote it: line {number} is no JSON ({error})."
+    number, line = 0, ""
+    try:
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                number += 1
+                if line.strip():
+                    yield _value(line, kind)
+    except (OSError, ValueError) as error:
+        if line.endswith("\n") or isinstance(error, OSError | UnicodeDecodeError):
+            said = f"{path} cannot be read as a run of blurr wrote it: line {number}: {error}."
             raise InputError(f"{said} {REMEDY}") from error
-    with suppress(ValueError):
-        found += [json.loads(last)] if last.strip() else []
+
+
+def _value(line: str, kind: Any) -> Any:
+    found = parse_json(line)
+    if kind is not Any:
+        validated(kind, line)
     return found
 
 

@@ -1,16 +1,15 @@
 """Read what a run has left in its folder, and find that folder by its path or by the run's identity."""
 
-import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from blurr.errors import InputError
+from blurr.runs.checksums import file_checksum
 from blurr.runs.folder import (
     CHECKPOINTS,
     CONFIG,
@@ -25,7 +24,10 @@ from blurr.runs.folder import (
     identity_of,
     of_line,
 )
-from blurr.runs.jsonlines import read_lines, read_whole
+from blurr.runs.journal import Journal
+from blurr.runs.jsonlines import REMEDY, read_lines, read_whole
+from blurr.runs.parsing import parse_json, parse_yaml
+from blurr.runs.shapes import Config, Environment, Facts, Line, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,58 +57,65 @@ class Record:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The resolved config."""
-        return dict(read_whole(self.folder / CONFIG, yaml.safe_load, dict))
+        read_whole(self.folder / CONFIG, str, str)  # it is not optional
+        return dict(self._read(CONFIG, parse_yaml, Config) or {})
 
     @cached_property
     def overrides(self) -> list[str]:
         """What the command line changed."""
-        found: list[str] = self._read(OVERRIDES, yaml.safe_load, list)
-        if not all(isinstance(word, str) for word in found):
-            raise InputError(f"{self.folder / OVERRIDES} is not a list of words, as a run of blurr leaves it.")
-        return found
+        return list(self._read(OVERRIDES, parse_yaml, list[str]) or [])
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, machine and the state of git."""
-        return dict(self._read(ENVIRONMENT, json.loads, dict))
+        return dict(self._read(ENVIRONMENT, parse_json, Environment) or {})
 
     @cached_property
     def diff(self) -> str:
         """The uncommitted changes of the code."""
-        return str(self._read(DIFF, str, str))
+        return str(self._read(DIFF, str, str) or "")
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """Options, weights, parameters, and the rows and tokens of each split; see `blurr.report.facts`."""
-        return dict(self._read(FACTS, json.loads, dict))
+        return dict(self._read(FACTS, parse_json, Facts) or {})
 
     @cached_property
     def tags(self) -> dict[str, str]:
         """The tags of the run, as MLflow has them."""
-        return dict(self._read(RECORD, json.loads, dict).get("tags", {}))
+        return self._journal.tags
 
     @cached_property
     def scores(self) -> dict[str, float]:
         """The final metrics."""
-        return _numbers(self._read(SCORES, json.loads, dict))
+        return _numbers(self._read(SCORES, parse_json, Scores) or {})
 
     @cached_property
     def log(self) -> "pd.DataFrame":
         """Every logged value, in the order of logging; columns `step`, `time` and the names of the metrics."""
         import pandas as pd  # slow to import, and the command line only needs the folder
 
-        return pd.DataFrame([_numbers(of_line(row)[1]) for row in self._lines(METRICS)])
+        return pd.DataFrame([_numbers(of_line(row)[1]) for row in self._lines(METRICS, Line)])
 
     @cached_property
     def tables(self) -> dict[str, Rows]:
         """The described rows of each split."""
-        return {split: rows for split, name in TABLES.items() if (rows := self._lines(name))}
+        return {split: rows for split, name in TABLES.items() if (rows := self._lines(name, dict[str, Any]))}
 
     @cached_property
     def texts(self) -> dict[str, str]:
         """The task's own reports, by file name."""
         files = [file for split in TABLES for file in sorted(self.folder.glob(f"{split}_*.txt"))]
-        return {file.name: self._read(file.name, str, str) for file in files}
+        return {file.name: str(self._read(file.name, str, str)) for file in files}
+
+    def check(self) -> None:
+        """Read what describes the run, so that a broken file is refused before anything is done.
+
+        Raises:
+            InputError: names the file.
+        """
+        for each in ("tags", "config", "overrides", "environment", "facts", "scores", "diff"):
+            getattr(self, each)
 
     @property
     def title(self) -> str:
@@ -141,13 +150,29 @@ class Record:
         rows = self.log[self.log["time/epoch"].notna()].dropna(axis=1, how="all").drop(columns="time")
         return rows.reset_index(drop=True)
 
-    def _read(self, name: str, parse: Callable[[str], Any], kind: type) -> Any:
-        file = self.folder / name
-        return read_whole(file, parse, kind) if file.is_file() else kind()
+    @cached_property
+    def _journal(self) -> Journal:
+        return Journal.read(self.folder) if (self.folder / RECORD).is_file() else Journal()
 
-    def _lines(self, name: str) -> Rows:
-        file = self.folder / name
-        return read_lines(file) if file.is_file() else []
+    def _read(self, name: str, parse: Callable[[str], Any], kind: Any) -> Any:
+        """Return what a file holds; None if there is none."""
+        return read_whole(file, parse, kind) if (file := self.file(name)) else None
+
+    def _lines(self, name: str, kind: Any) -> Rows:
+        return read_lines(file, kind) if (file := self.file(name)) else []
+
+    def file(self, name: str) -> Path | None:
+        """Return the path of a file of the run, once its checksum is compared; None if there is none.
+
+        Raises:
+            InputError: it is not as it was written.
+        """
+        file, written = self.folder / name, self._journal.checksums.get(name)
+        if not file.is_file():
+            return None
+        if written is not None and file_checksum(file) != written:
+            raise InputError(f"{file} is not as it was written: its checksum is another. {REMEDY}")
+        return file
 
 
 def find_folder(name: str | Path) -> Path | None:
@@ -164,11 +189,17 @@ def find_folder(name: str | Path) -> Path | None:
     """
     given = Path(name).expanduser().absolute()
     if not given.is_dir():
-        return next((run.absolute() for run in runs_in(OUTPUTS) if identity_of(run) == str(name)), None)
+        return next((run.absolute() for run in runs_in(OUTPUTS) if _is_of(run, str(name))), None)
     for folder in (given, *given.parents[:2]):
         if given.relative_to(folder).parts[:1] in ((), (CHECKPOINTS,)) and is_run(folder):
             return folder
     raise InputError(f"{name} is not the folder of a run: it has no {CONFIG}. Name one of {latest_runs()}.")
+
+
+def _is_of(folder: Path, identity: str) -> bool:
+    with suppress(InputError):  # a broken record is of no run that anybody looks for
+        return identity_of(folder) == identity
+    return False
 
 
 def is_run(folder: Path) -> bool:

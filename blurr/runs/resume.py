@@ -1,5 +1,6 @@
 """Find the run that `resume=…` names, and check that it continues with the config that it was begun with."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from blurr.runs.folder import CONFIG, OVERRIDES, SCORES, has_steps, holds_run, i
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import OUTPUTS, Record, check_links, latest_runs, runs_in
 from blurr.runs.secrets import MASK, mask_config, mask_overrides
+
+log = logging.getLogger(__name__)
 
 RESUME, OUTPUT = "resume=", "output_dir="
 # Keys that may differ: where a run is recorded, how fast it is, and what has no effect on the weights.
@@ -122,7 +125,9 @@ def check_same(folder: Path, config: Mapping[str, Any]) -> None:
     """
     changed = _changes(folder, config)
     if changed:
-        said = ", ".join(f"{key}={now} (was {before})" for key, (before, now) in list(changed.items())[:5])
+        said = ", ".join(
+            f"{key}={now!s:.100} (was {before!s:.100})" for key, (before, now) in list(changed.items())[:5]
+        )
         raise InputError(
             f"The run in {folder} cannot go on with another config: {said}. Leave these out, or begin anew without "
             f"resume, in another output_dir or with overwrite=true.{_version_of(Record(folder), changed)}"
@@ -157,7 +162,15 @@ def _unfinished(overrides: Sequence[str] | None = None) -> list[Path]:
     """Return the runs in outputs/ without final scores or a living process, and begun with these overrides if given."""
     given = None if overrides is None else mask_overrides(overrides)
     runs = [run for run in runs_in(OUTPUTS) if not (run / SCORES).exists() and not is_alive(run)]
-    return [run.absolute() for run in runs if given is None or _begun_with(run) == given]
+    return [run.absolute() for run in runs if given is None or _is_begun_with(run, given)]
+
+
+def _is_begun_with(folder: Path, overrides: Sequence[str]) -> bool:
+    try:
+        return _begun_with(folder) == overrides
+    except InputError as error:  # a broken run must not keep others from going on
+        log.warning("%s is left out: %s", folder, error)
+        return False
 
 
 def _last(overrides: Sequence[str]) -> Path:

@@ -224,9 +224,8 @@ def convert(part: Path, target: Path, *, escape_formulas: bool = False) -> None:
     """
     made, suffix = target.with_name(f"{target.name}.converted"), target.suffix.lower()
     write = WRITERS[suffix]
-    read = partial(_flat_records if suffix in OF_SPREADSHEETS else _records, part)
-    if escape_formulas:
-        read = partial(_inert_records, part)
+    flat = partial(_flat_records, are_inert=escape_formulas)
+    read = partial(flat if suffix in OF_SPREADSHEETS else _records, part)
     with writing(target, f"Make room. The predictions are kept as JSON lines in {part}."):
         if write is not None:
             with ExitStack() as undo:
@@ -259,13 +258,9 @@ def _flat(row: Row) -> Row:
     return flat
 
 
-def _flat_records(part: Path) -> Iterator[Row]:
-    return map(_flat, _records(part))
-
-
-def _inert_records(part: Path) -> Iterator[Row]:
-    for row in _flat_records(part):
-        yield {inert(name): inert(value) for name, value in row.items()}
+def _flat_records(part: Path, *, are_inert: bool = False) -> Iterator[Row]:
+    rows = map(_flat, _records(part))
+    return ({inert(name): inert(value) for name, value in row.items()} for row in rows) if are_inert else rows
 
 
 def inert(value: Any) -> Any:

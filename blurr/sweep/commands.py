@@ -52,7 +52,13 @@ def _ls(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
 
     table = Table("sweep", "trials", "finished", "pruned", "failed", "best", box=None, pad_edge=False)
-    for ledger in map(Ledger, folders()):
+    broken = []
+    for folder in folders():
+        try:
+            ledger = Ledger(folder)
+        except InputError as error:  # the others are listed nevertheless
+            broken.append(str(error))
+            continue
         name, trials = ledger.folder.name, ledger.trials.values()
         if not _is_begun(ledger):
             table.add_row(name, "0", "0", "0", "0", "killed before its first trial")
@@ -64,6 +70,8 @@ def _ls(arguments: argparse.Namespace) -> int:
         ]
         table.add_row(name, f"{len(trials)}/{ledger.head['total']}", *counts, "; ".join(winners))
     terminal().print(table)
+    if broken:
+        raise InputError("\n".join(broken))
     return 0
 
 

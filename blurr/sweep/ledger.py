@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from blurr.errors import InputError, writing
 from blurr.runs.checksums import OF_LINE, open_line, seal_line
 from blurr.runs.folder import LEDGER, try_lock
 from blurr.runs.jsonlines import to_json
+from blurr.runs.parsing import parse_json, validated
+from blurr.sweep.events import BEGUN, PLANNED, Event, State
 from blurr.sweep.space import Point
 
-State = Literal["running", "finished", "pruned", "failed"]
 LOCK = "lock"
 SEALED = "sealed"  # key of the first line if every line has a checksum; earlier versions wrote none
 LOCK_SECONDS = 15.0  # trials whose parent was killed die at once, but the system takes time to remove them
@@ -79,7 +80,10 @@ class Ledger:
         self.trials: dict[int, Trial] = {}
         self.history: list[tuple[str, int, Any]] = []
         self._path = folder / LEDGER
-        for event in _read(self._path):
+        for number, event in _read(self._path):
+            reason = self._misfit(event)
+            if reason:
+                raise _damaged(self._path, number, reason)
             self._apply(event)
 
     def first(self, identity: str) -> Trial | None:
@@ -123,7 +127,7 @@ class Ledger:
     def _apply(self, event: dict[str, Any]) -> None:
         kind, fields = event["event"], {key: value for key, value in event.items() if key not in ("event", "time")}
         if kind == "sweep":
-            self.head.update({"time": event["time"], **self.head, **fields})
+            self.head.update({"time": event.get("time"), **self.head, **fields})
             return
         number = fields.pop("number")
         self.history.append((kind, number, fields.get("step", fields.get("state"))))
@@ -138,6 +142,23 @@ class Ledger:
         else:
             for name, value in fields.items():
                 setattr(trial, name, [float(each) for each in value] if name == "values" else value)
+
+    def _misfit(self, event: dict[str, Any]) -> str | None:
+        """Return why an event cannot follow those before it; None if it can."""
+        is_head = event["event"] == "sweep"
+        missing = sorted((BEGUN if is_head else BEGUN | PLANNED) - {*self.head, *(event if is_head else ())})
+        if missing:
+            return f"nothing up to it says what the sweep is (its {', '.join(missing)})"
+        if is_head:
+            return None
+        is_known = event["number"] in self.trials
+        if event["event"] == "trial":
+            return "it names a trial twice, or leaves one out" if event["number"] != len(self.trials) else None
+        if not is_known:
+            return f"no line before it begins trial {event['number']}"
+        if event.get("state") == "finished" and len(event.get("values", [])) != len(self.head["goals"]):
+            return f"the sweep compares {len(self.head['goals'])} values"
+        return None
 
 
 @contextmanager
@@ -159,8 +180,8 @@ def locked(folder: Path) -> Iterator[Ledger]:
         yield Ledger(folder)  # read after locking: a killed sweep may have written until then
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a ledger; a last line that was cut off is skipped.
+def _read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the events of a ledger with the numbers of their lines; a last line that was cut off is skipped.
 
     Raises:
         InputError: a line has been changed.
@@ -171,14 +192,22 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         event = _event(line, is_sealed=is_sealed)
         if event is not None:
-            yield event
-        elif is_sealed:  # earlier versions left lines that were cut off
+            yield number, _typed(event, path, number)
+        elif is_sealed or number == 1:  # earlier versions left lines that were cut off
             raise _damaged(path, number)
     event = _event(rest, is_sealed=is_sealed)
     if event is not None:
-        yield event
+        yield len(lines) + 1, _typed(event, path, len(lines) + 1)
     elif _goes_beyond(rest):
         raise _damaged(path, len(lines) + 1)
+
+
+def _typed(event: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
+    try:
+        validated(Event, json.dumps(event))
+    except ValueError as error:
+        raise _damaged(path, number, str(error)) from error
+    return event
 
 
 def _is_sealed(data: bytes) -> bool:
@@ -191,7 +220,7 @@ def _event(line: bytes, *, is_sealed: bool) -> dict[str, Any] | None:
     if is_sealed and OF_LINE.encode() not in line:
         return None
     try:
-        event = json.loads(open_line(line.decode()))
+        event = parse_json(open_line(line.decode()))
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
@@ -203,6 +232,8 @@ def _goes_beyond(rest: bytes) -> bool:
         _, end = json.JSONDecoder().raw_decode(rest.decode(errors="replace"))
     except ValueError:
         return False
+    except RecursionError:
+        return True
     return end < len(rest)
 
 
@@ -220,8 +251,9 @@ def _mend(file: BinaryIO) -> None:
         file.write(b"\n")
 
 
-def _damaged(path: Path, number: int) -> InputError:
+def _damaged(path: Path, number: int, reason: str = "") -> InputError:
+    said = f": {reason}" if reason else ""
     return InputError(
-        f"Line {number} of {path} is not as it was written. Put back a copy of the file, or delete this line and all "
-        "that follow: their trials are run again. Or begin anew with another sweep.name."
+        f"Line {number} of {path} is not as it was written{said}. Put back a copy of the file, or delete this line "
+        "and all that follow: their trials are run again. Or begin anew with another sweep.name."
     )

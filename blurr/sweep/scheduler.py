@@ -1,6 +1,5 @@
 """Start a sweep's trials, take in what they report, write it to the ledger, and stop when all is done."""
 
-import json
 import logging
 import math
 import time
@@ -9,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blurr.runs.folder import ERROR, SCORES
+from blurr.errors import InputError
+from blurr.runs.folder import ERROR
+from blurr.runs.record import Record
 from blurr.sweep.board import Board
 from blurr.sweep.executors import Executor
 from blurr.sweep.ledger import Ledger, Trial
@@ -189,9 +190,9 @@ class Scheduler:
         folder = self._folder(trial)
         if (folder / ERROR).exists():
             return []
-        with suppress(OSError, ValueError, KeyError):
-            scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-            return [float(scores[objective.name]) for objective in self.objectives]
+        with suppress(InputError, KeyError):
+            scores = Record(folder).scores
+            return [scores[objective.name] for objective in self.objectives]
         return []
 
     def _log_progress(self) -> None:

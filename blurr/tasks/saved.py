@@ -2,13 +2,13 @@
 
 import json
 import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import OmegaConf
+from pydantic import BaseModel, Field
 
 from blurr import __version__
 from blurr.config import signatures
@@ -18,11 +18,29 @@ from blurr.config.moved import with_current_names
 from blurr.config.trust import TRUST, check_config, is_listed
 from blurr.errors import InputError
 from blurr.models.objects import HFObjects
+from blurr.runs.parsing import parse_json, validated
 from blurr.tasks.base import Task
 
 log = logging.getLogger(__name__)
 
 FILE = "blurr.json"
+
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # of a role or an option: it becomes part of a command line
+
+
+class TaskNode(BaseModel):
+    """The node of a task, with its settings beside the target."""
+
+    target: str = Field(alias="_target_")
+
+
+class Parts(BaseModel):
+    """What the file holds, see `SavedTask`."""
+
+    task: TaskNode
+    columns: dict[Name, str | list[str] | None]
+    choices: dict[str, Name]
+    metrics: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -77,18 +95,10 @@ def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
         InputError: the file is unreadable, or names something that is not a task, or unknown settings.
     """
     file = folder / FILE
-    try:
-        parts = json.loads(file.read_text(encoding="utf-8"))
-        node = with_current_names(dict(parts["task"]))
-        target = str(node["_target_"])
-        rest = {name: dict(parts[name]) for name in ("columns", "choices", "metrics")}
-        _check_names(rest["choices"].values())
-        _check_names(rest["columns"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file} is not the file that a run of blurr leaves beside its model ({type(error).__name__}: {error}). "
-            "Give the folder of a run, or its folder model/."
-        ) from error
+    parts = read_parts(file)
+    node = with_current_names(parts["task"])
+    target = node["_target_"]
+    rest = {name: parts[name] for name in ("columns", "choices", "metrics")}
     is_own = not signatures.is_ours(target)
     is_task = not is_own and signatures.class_attribute(target, "model_cls")  # nothing else of ours is ever called
     if not (is_listed(target, trusted) if is_own else is_task):
@@ -103,8 +113,18 @@ def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
     return SavedTask(task=task, **rest)
 
 
-def _check_names(names: Iterable[Any]) -> None:
-    """Refuse what is not a name of a role or option: these become overrides of a command line."""
-    for name in names:
-        if not re.fullmatch(r"[\w.-]+", str(name)):
-            raise ValueError(f"{name!r} is not a name")
+def read_parts(file: Path) -> dict[str, Any]:
+    """Read the parts of `blurr.json`, and make nothing of them.
+
+    Raises:
+        InputError: it is not as `save_task` wrote it.
+    """
+    try:
+        parts: dict[str, Any] = parse_json(file.read_text(encoding="utf-8"))
+        validated(Parts, json.dumps(parts))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file} is not the file that a run of blurr leaves beside its model ({type(error).__name__}: {error}). "
+            "Give the folder of a run, or its folder model/."
+        ) from error
+    return parts

@@ -1,6 +1,7 @@
 """Identify the process of a run, tell whether it is alive, and tell how it ended."""
 
 import os
+import re
 import socket
 from typing import Literal
 
@@ -18,11 +19,13 @@ def this_process() -> dict[str, str]:
 
 
 def is_dead(name: str) -> bool:
-    """Has this host's process with the tag `blurr.process` ended?"""
-    pid, _, began = name.partition(" ")
+    """Has this host's process with the tag `blurr.process` ended, or is it no such tag?"""
+    parts = re.fullmatch(r"(\d{1,9}) (\d{1,12})", name)
+    if parts is None:
+        return True
     try:
-        process = psutil.Process(int(pid))
-        is_another = abs(process.create_time() - float(began)) > CLOCK_SECONDS
+        process = psutil.Process(int(parts[1]))
+        is_another = abs(process.create_time() - float(parts[2])) > CLOCK_SECONDS
         return is_another or bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True

@@ -15,7 +15,7 @@ import blurr
 from blurr.config.destinations import STORE, is_named
 from blurr.errors import ResourceError
 from blurr.runs import folder as files
-from blurr.runs.checksums import write_whole
+from blurr.runs.checksums import file_checksum, write_whole
 from blurr.runs.journal import MetricsFile, Point, journal_of, overrides_text, writing, written_points
 from blurr.runs.jsonlines import flatten, to_json
 from blurr.runs.secrets import mask_config, mask_overrides, mask_text
@@ -60,6 +60,7 @@ class Run:
         self._journal = journal_of(folder, identity, goes_on=kept is not None)
         if sink.id is not None:
             self._journal.run_id, self._journal.uri, self._journal.experiment = sink.id, sink.uri, sink.experiment
+        self._journal.checksums.pop(files.METRICS, None)  # until it is whole again
         self._journal.write(folder)
         self.identity = str(self._journal.identity)
         self._metrics = MetricsFile(folder, self.identity)
@@ -74,10 +75,10 @@ class Run:
         for points in written_points(self.folder):
             self._sink.metrics(points)
 
-    def written(self) -> int:
-        """Flush, and return the size of metrics.jsonl in bytes."""
+    def written(self) -> dict[str, int | str]:
+        """Flush, and return the size of metrics.jsonl in `bytes`, and its `checksum`."""
         self.flush()
-        return self._metrics.size
+        return {"bytes": self._metrics.size, "checksum": file_checksum(self.folder / files.METRICS)}
 
     def log(self, values: Mapping[str, Any], *, step: int) -> None:
         """Record metrics; cheap, because nothing is written, sent or read from a device before the next flush.
@@ -109,7 +110,7 @@ class Run:
 
     def log_resolved(self, **values: Any) -> None:
         """Record the value that `auto` resolved to: `batch_size=32` is the parameter `found.batch_size`, and a tag."""
-        self._journal.params |= {f"found.{name}": str(value) for name, value in values.items()}
+        self._journal.params |= {f"found.{name}": mask_text(str(value)) for name, value in values.items()}
         self._sink.params(self._journal.params)
         self.tag(**{name: str(value) for name, value in values.items()})
 
@@ -135,7 +136,7 @@ class Run:
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow."""
         path = self.folder / f"{name}.jsonl"
-        with writing(path), path.open("w", encoding="utf-8") as file:
+        with writing(path), self._journal.sealing(self.folder, path.name), path.open("w", encoding="utf-8") as file:
             file.writelines(to_json(row) + "\n" for row in rows)
         self._journal.tables = sorted({*self._journal.tables, name})
         self._journal.write(self.folder)
@@ -155,7 +156,7 @@ class Run:
         self.flush()
         numbers = {key: float(value) for key, value in metrics.items()}
         # Whole or not at all: a sweep counts a trial whose process was killed as finished if this file exists.
-        with writing(self.folder / files.SCORES):
+        with writing(self.folder / files.SCORES), self._journal.sealing(self.folder, files.SCORES):
             write_whole(self.folder / files.SCORES, to_json(numbers, indent=2) + "\n", flushed=True)
         self.artifact(self.folder / files.SCORES)
 
@@ -196,8 +197,8 @@ class Run:
             if status == "FAILED" and error is not None:
                 self.tag(error=f"{type(error).__name__}: {error}")
                 self._write(files.ERROR, mask_text("".join(traceback.format_exception(error))))
-            self._journal.write(self.folder)
             self._metrics.close()
+            self._journal.seal(self.folder, files.METRICS)
         except ResourceError as late:
             if error is None:
                 raise
@@ -211,6 +212,6 @@ class Run:
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name
-        with writing(path):
+        with writing(path), self._journal.sealing(self.folder, name):
             path.write_text(text, encoding="utf-8")
         self.artifact(path)

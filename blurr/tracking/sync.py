@@ -54,16 +54,21 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
             f"--uri={shlex.quote(address)}"
         )
     check_links(folder)
+    record = Record(folder)
+    config, names = flatten(record.config), [Path(each).name for each in journal.tables]
+    tables = {name: read_lines(file) for name in names if (file := record.file(f"{name}.jsonl"))}
+    # all of it is read before anything is sent
+    has_metrics = record.file(METRICS) is not None and sum(1 for _ in written_points(folder)) > 0
     tracker = MLflowTracker(uri=address, experiment=str(journal.experiment), wait=WAIT_SECONDS)
     sink = tracker.open(run_id=journal.run_id)
-    sink.params(flatten(Record(folder).config))
+    sink.params(config)
     sink.params(journal.params)
     sink.tags(journal.tags)
-    if (folder / METRICS).exists():
+    if has_metrics:
         for points in written_points(folder):
             sink.metrics(points)
-    for name in (Path(each).name for each in journal.tables):
-        sink.table(name, read_lines(folder / f"{name}.jsonl"))
+    for name, rows in tables.items():
+        sink.table(name, rows)
     own = dict(_own_artifacts(journal, folder))
     for path, target in own.items():
         sink.artifact(path, target)
@@ -81,7 +86,7 @@ def _own_artifacts(journal: Journal, folder: Path) -> Iterator[tuple[Path, str |
 
 def _is_running(journal: Journal) -> bool:
     """Is the process that wrote the journal alive? One on another host may be."""
-    return journal.tags[HOST] != this_process()[HOST] or not is_dead(journal.tags[PROCESS])
+    return journal.tags.get(HOST) != this_process()[HOST] or not is_dead(journal.tags.get(PROCESS, ""))
 
 
 def add_track(commands: Any) -> None:

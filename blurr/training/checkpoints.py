@@ -19,11 +19,12 @@ from fastai.learner import Learner
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
-from blurr.config.annotations import Count, Positive
+from blurr.config.annotations import BatchRows, Count, Positive
 from blurr.errors import InputError, ResourceError, resource_error
 from blurr.process import signals
 from blurr.runs.checksums import is_sealed, replacing, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
+from blurr.runs.parsing import Whole, parse_json, validated
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.guard import are_finite
 from blurr.training.loop import Place
@@ -32,6 +33,11 @@ log = logging.getLogger(__name__)
 
 WEIGHTS, STATE, PLACE = "model.safetensors", "state.pt", "place.json"
 State = dict[str, Any]
+# What torch, safetensors, the optimizer, the generators and the callbacks raise for a state that is not theirs.
+UNFIT = (
+    *(OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError),
+    *(SafetensorError, UnpicklingError),
+)
 
 
 @runtime_checkable
@@ -79,6 +85,19 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
+@dataclass
+class Known:
+    """What place.json holds; besides the position, what `blurr.training.session` gives."""
+
+    place: Place
+    bytes: Whole
+    data: str
+    lr: list[Positive]
+    batch_size: BatchRows
+    identity: str | None = None
+    checksum: str | None = None
+
+
 def latest(folder: Path, *, identity: str | None = None) -> Checkpoint | None:
     """Return the last checkpoint in a run's folder of checkpoints, `None` if there are none.
 
@@ -95,9 +114,10 @@ def latest(folder: Path, *, identity: str | None = None) -> Checkpoint | None:
     try:
         if is_sealed(found[-1]):
             verify(found[-1], PLACE)
-        facts = json.loads((found[-1] / PLACE).read_text(encoding="utf-8"))
-        checkpoint = Checkpoint(found[-1], Place(**facts.pop("place")), facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        facts = parse_json((found[-1] / PLACE).read_text(encoding="utf-8"))
+        place = validated(Known, json.dumps(facts)).place
+        checkpoint = Checkpoint(found[-1], place, {key: value for key, value in facts.items() if key != "place"})
+    except (OSError, ValueError) as error:
         raise _refusal(found[-1], error) from error
     written_by = facts.get(IDENTITY)
     if identity is not None and written_by not in (identity, None):
@@ -248,7 +268,7 @@ class Checkpointing(TrainingCallback):
             dl = self.dls.train
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
             restore(self.learn, state)
-        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, UnpicklingError) as error:
+        except UNFIT as error:
             raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
         log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
 

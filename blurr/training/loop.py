@@ -9,6 +9,7 @@ from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.torch_core import defaults
 
+from blurr.config.annotations import Natural
 from blurr.training.callbacks.base import ORDER
 
 # The events of every batch. The others are rare, and fastai's own dispatch is fast enough for them.
@@ -77,9 +78,9 @@ class Place:
         batch: number of the next batch in that epoch.
     """
 
-    fit: int = 0
-    epoch: int = 0
-    batch: int = 0
+    fit: Natural = 0
+    epoch: Natural = 0
+    batch: Natural = 0
 
 
 class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed

@@ -12,7 +12,8 @@ from fastai.learner import Learner
 
 from blurr.data.core import RawData
 from blurr.errors import InputError
-from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, check_log, claimed
+from blurr.runs.checksums import file_checksum
+from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, METRICS, check_log, claimed
 from blurr.runs.journal import writing
 from blurr.runs.resume import begins_anew, check_same, may_go_on
 from blurr.tracking.run import Run
@@ -76,7 +77,7 @@ class Session:
             known = {IDENTITY: self.run.identity, "data": raw.fingerprint, "lr": as_numbers(rate), **facts}
             folder = self.run.folder / CHECKPOINTS
             saving = Checkpointing(
-                checkpoints, folder, lambda: {**known, "bytes": self.run.written()}, self.resumed, at_start=at_start
+                checkpoints, folder, lambda: {**known, **self.run.written()}, self.resumed, at_start=at_start
             )
             learner.add_cb(saving)
             play(lambda: schedule(learner, rate), learner, saving)
@@ -123,10 +124,18 @@ def resume_point(folder: Path, config: dict[str, Any], identity: str) -> tuple[i
     """Return what a resumed run keeps: bytes of metrics.jsonl, and the last checkpoint.
 
     Raises:
-        InputError: it has another config, or something in the folder is of another run.
+        InputError: it has another config, or something in the folder is broken or of another run.
     """
     if (folder / CONFIG).exists():  # else it was killed before it wrote that
         check_same(folder, config)
     check_log(folder, identity)
     checkpoint = latest(folder / CHECKPOINTS, identity=identity)
-    return (checkpoint.facts["bytes"] if checkpoint else 0), checkpoint
+    if checkpoint is None:
+        return 0, None
+    kept, written, file = checkpoint.facts["bytes"], checkpoint.facts.get("checksum"), folder / METRICS
+    if written is not None and file.is_file() and file_checksum(file, kept) != written:
+        raise InputError(
+            f"{file} is not as it was when {checkpoint.folder} was written. Put back a copy of the file, or move it "
+            "away; what this run logged before this checkpoint is lost then."
+        )
+    return kept, checkpoint

@@ -359,7 +359,7 @@ def test_a_setting_of_a_saved_task_brings_no_code(work: Path, setting):
 )
 def test_names_in_a_saved_task_become_no_other_words(work: Path, changes):
     malicious(work, **changes)
-    with pytest.raises(InputError, match="is not a name|looked up|not among"):
+    with pytest.raises(InputError, match="not the file that a run of blurr leaves|looked up|not among"):
         load_task(work)
 
 

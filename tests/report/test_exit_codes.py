@@ -154,3 +154,41 @@ def test_a_report_is_not_written_where_a_link_leads(call, make_run, tmp_path: Pa
     (folder / "report.html").symlink_to(tmp_path / "elsewhere")
     code, said = call("report", str(folder))
     assert (code, "report.html is a link to" in said, (tmp_path / "elsewhere").exists()) == (2, True, False)
+
+
+SPOILED = {
+    "empty": "",
+    "cut off": '{"a": [1, ',
+    "a list": "[1]",
+    "zeros": "\0" * 99,
+    "a bomb": "a: &a [1]\nb: *a\n",
+    "deep": "[" * 9000,
+}
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("text", SPOILED.values(), ids=SPOILED)
+def test_a_broken_record_is_a_mistake_and_nothing_is_drawn_or_written(call, make_run, work: Path, text: str):
+    spoiled = {
+        "config.yaml": ["report", "compare", "reproduce"],
+        "overrides.yaml": ["report", "reproduce", "resume"],
+        "environment.json": ["report", "reproduce"],
+        "facts.json": ["report", "compare"],
+        "metrics.json": ["report", "compare"],
+        "run.json": ["report", "compare", "reproduce", "track sync", "resume"],
+        "metrics.jsonl": ["report"] if text else [],
+        "model/blurr.json": ["predict", "evaluate", "export", "serve"],
+        "ledger.jsonl": ["sweep show", "sweep best", "sweep export"],
+    }
+    (work / "in.csv").write_text("text,label\na,b\n")
+    for name, read_by in spoiled.items():
+        folder = make_run(name=f"run of {name.replace('/', ' ')}")
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text if name != "metrics.jsonl" else f"{text}\n{text}\n")
+        before = sorted(folder.rglob("*"))
+        for command in read_by:
+            words = {**commands(str(folder)), "resume": ["run", f"resume='{folder}'"]}[command]
+            code, said = call(*words)
+            assert (code, "Traceback" in said) == (2, False), (command, name, said)
+            assert Path(name).name in said, (command, name, said)
+        assert sorted(folder.rglob("*")) == before, name

@@ -19,7 +19,9 @@ def leave_a_run(folder: Path, *, steps: int = 3, identity: str | None = ME) -> P
     known = {} if identity is None else {"identity": identity}
     artifacts = {f"{folder}/valid_own.txt": None, f"{folder}/data.csv": None}
     (folder / files.RECORD).write_text(json.dumps({**known, "run_id": "of MLflow", "artifacts": artifacts}))
-    lines = [{**(known if step == 1 else {}), "step": step, "train/loss": 1.0} for step in range(1, steps + 1)]
+    lines = [
+        {**(known if step == 1 else {}), "step": step, "time": 1.0, "train/loss": 1.0} for step in range(1, steps + 1)
+    ]
     (folder / files.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     names = ["config.yaml", "overrides.yaml", "environment.json", "facts.json", "predictions.jsonl", "blurr.log"]
     names += ["valid_entities.txt", "valid_own.txt", "report.html", "plots/loss.png", "plots/metrics_2.png"]
@@ -136,11 +138,14 @@ def test_a_sweep_is_not_written_over(tmp_path: Path):
     refused(out, "holds a sweep, and no run writes over it or goes on with it", goes_on=True)
 
 
-def test_a_record_that_is_broken_names_no_run(tmp_path: Path):
-    (tmp_path / files.RECORD).write_text("[1]")
-    assert identity_of(tmp_path) is None
-    (tmp_path / files.RECORD).write_text("{")
-    assert identity_of(tmp_path) is None
+@pytest.mark.parametrize("text", ["[1]", "{", "", '{"identity": 3}'], ids=["a list", "cut off", "empty", "a number"])
+def test_a_record_that_is_broken_names_no_run(tmp_path: Path, text: str):
+    (tmp_path / files.RECORD).write_text(text)
+    for ask in (identity_of, lambda folder: claimed(folder, overwrite=True).__enter__()):
+        with pytest.raises(
+            InputError, match=r"run\.json cannot be read as a run of blurr wrote it: .* Put back a copy"
+        ):
+            ask(tmp_path)
 
 
 def test_metrics_of_another_run_are_refused(tmp_path: Path):

@@ -154,7 +154,7 @@ class TestFile:
         [
             ("{", "is not the file that a run of blurr leaves"),
             ("[]", "is not the file that a run of blurr leaves"),
-            ('{"task": {}, "columns": {}, "choices": {}, "metrics": {}}', "KeyError: '_target_'"),
+            ('{"task": {}, "columns": {}, "choices": {}, "metrics": {}}', "task._target_ is '{}': Field required"),
         ],
     )
     def test_an_unreadable_file_is_refused(self, text: str, message: str, tmp_path: Path):

@@ -98,7 +98,9 @@ class TestLedger:
     @pytest.fixture
     def ledger(self, tmp_path):
         ledger = Ledger(tmp_path)
-        ledger.begin(name="mine", words=["a=1,2"])
+        ledger.begin(name="mine", argv=["-m", "a=1,2"], words=["a=1,2"], weights="auto")
+        ledger.begin(fixed=[], goals=[("valid/loss", "minimize")])
+        ledger.begin(total=2)
         for number in range(2):
             ledger.propose(number, f"hash {number}", {"a": str(number)})
             ledger.start(number)
@@ -366,7 +368,7 @@ class TestExpand:
     def folder(self, work):
         folder = work / "multirun" / "mine"
         folder.mkdir(parents=True)
-        Ledger(folder).begin(name="mine", argv=["-m", "a=1,2", "sweep.workers=2"])
+        Ledger(folder).begin(name="mine", argv=["-m", "a=1,2", "sweep.workers=2"], words=["a=1,2"], weights="auto")
         return folder
 
     @pytest.mark.parametrize("place", ["mine", "multirun/mine"], ids=["name", "folder"])
@@ -423,7 +425,7 @@ class TestExport:
     def test_nothing_that_is_not_the_experiments_becomes_the_users_own(self, work, monkeypatch, command, head, match):
         ledger = Ledger(work)
         fit = {"name": "mine", "fixed": [], "weights": "auto", "goals": [["valid/f1", "maximize"]], "total": 1}
-        ledger.begin(**fit | head)
+        ledger.begin(argv=[], words=[], **fit | head)
         ledger.propose(0, "0", {"seed": "3"})
         ledger.end(0, "finished", values=[0.5])
         monkeypatch.setattr(sys, "argv", ["blurr", "sweep", command, str(work)])

@@ -81,7 +81,7 @@ def test_a_folder_that_is_no_runs_cannot_be_synced(tmp_path):
 
 def test_a_journal_that_is_broken_is_an_input_error(tmp_path):
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(InputError, match=r"run\.json is not what blurr wrote"):
+    with pytest.raises(InputError, match=r"run\.json cannot be read as a run of blurr wrote it: .*Put back a copy"):
         sync(tmp_path)
 
 

@@ -1,0 +1,162 @@
+"""Check the described rows of a run against what its task predicts, before anything is made of them."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from annotated_types import Ge, Le, MinLen
+from pydantic import BaseModel, model_validator
+
+from blurr.errors import InputError
+from blurr.runs.jsonlines import REMEDY
+from blurr.runs.parsing import Number, Whole, validated
+from blurr.runs.record import Rows
+
+FIGURES = ("loss", "exact_match", "f1")  # NaN and the infinities are kept as text
+NEEDED = {"target", "prediction", "loss"}
+Label = str | float | bool
+Probabilities = Annotated[dict[str, Annotated[float, Ge(0), Le(1.01)]], MinLen(1)]
+
+
+class Described(BaseModel):
+    """A row that was predicted on; the columns of the data stand beside."""
+
+    target: Any
+    prediction: Any
+    loss: Number
+    token_count: Whole = 0
+
+
+class OfLabels(Described):
+    """A row with several labels."""
+
+    target: list[Label]
+    prediction: list[Label]
+    probs: Probabilities
+
+
+class OfClasses(Described):
+    """A row of one class."""
+
+    target: Label
+    prediction: Label
+    probs: Probabilities
+
+
+class Alternative(BaseModel):
+    """Another answer to a question."""
+
+    answer: str
+    score: float
+
+
+class OfAnswers(Described):
+    """A question; an answer that is none is empty."""
+
+    question: str
+    context: str
+    target: list[str] | str
+    prediction: str
+    start: Whole | None
+    end: Whole | None
+    exact_match: Number
+    f1: Number
+    others: list[Alternative] = []
+
+
+class OfWords(Described):
+    """The words of a text, and a label for each."""
+
+    tokens: list[str]
+    target: list[str]
+    prediction: list[str]
+
+    @model_validator(mode="after")
+    def has_as_many_labels(self) -> Self:
+        """Check that every label has its word."""
+        if not len(self.tokens) >= len(self.target) == len(self.prediction):
+            raise ValueError(f"{len(self.tokens)} words, {len(self.target)} and {len(self.prediction)} labels")
+        return self
+
+
+class OfTokens(Described):
+    """A text whose tokens were predicted, and how many of them were right."""
+
+    target_count: Whole
+    right_count: Whole
+
+
+class OfNumbers(Described):
+    """A row with a number."""
+
+    target: Number
+    prediction: Number
+
+
+class OfTexts(Described):
+    """A row with a text."""
+
+    target: str
+    prediction: str
+
+
+# What a task may predict (see `Scored.kind`), and how its rows look. The most telling comes first.
+KINDS: dict[str, type[Described]] = {
+    "labels": OfLabels,
+    "classes": OfClasses,
+    "answers": OfAnswers,
+    "words": OfWords,
+    "tokens": OfTokens,
+    "numbers": OfNumbers,
+    "texts": OfTexts,
+}
+
+
+def predicted(row: Mapping[str, Any], recorded: str) -> str:
+    """Return what was predicted: a key of `KINDS`, or nothing if the row is of another kind.
+
+    Args:
+        row: a described row, with `target` and `prediction`.
+        recorded: what the run says that its task predicts. Runs of an early blurr and tasks of one's own may not say
+            it, or say a word that is not known here; then the fields of the row decide.
+    """
+    fitting = [name for name, kind in KINDS.items() if _reason(row, kind) is None]
+    if recorded in KINDS:
+        return recorded if recorded in fitting else ""
+    return fitting[0] if fitting else ""
+
+
+def checked(rows: Rows, recorded: str) -> tuple[Rows, str | None]:
+    """Return described rows with their figures as numbers, and what they are predictions of.
+
+    Args:
+        rows: as `Task.evaluate` describes them.
+        recorded: see `predicted`.
+
+    Returns:
+        The kind is None if there are no rows, or rows without a target, a prediction and a loss.
+
+    Raises:
+        InputError: a row is of another kind than the first.
+    """
+    if not rows or not set(rows[0]) >= NEEDED:
+        return rows, None
+    kind = predicted(rows[0], recorded)
+    for number, row in enumerate(rows, 1):
+        reason = _reason(row, KINDS.get(kind, Described))
+        if reason:
+            raise InputError(f"Row {number} of the predictions is not as a run of blurr wrote it: {reason}. {REMEDY}")
+    return [{**row, **_figures(row)} for row in rows], kind
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(row[name]) for name in FIGURES if row.get(name) in ("nan", "inf", "-inf")}
+
+
+def _reason(row: Mapping[str, Any], kind: type[Described]) -> str | None:
+    """Return why a row is not of a kind; None if it is."""
+    try:
+        validated(kind, json.dumps(row))
+    except ValueError as error:
+        return str(error)
+    return None

@@ -1,0 +1,126 @@
+"""The types of what the files of a run hold, as far as blurr reads it again; other keys may stand beside."""
+
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from blurr.runs.parsing import Number, Time, Whole
+
+QUANTILES = {"0.0", "0.5", "0.95", "1.0"}  # those that a report shows
+
+
+class Scores(BaseModel):
+    """metrics.json."""
+
+    __pydantic_extra__: dict[str, Number]
+    model_config = ConfigDict(extra="allow")
+
+
+class Line(Scores):
+    """A line of metrics.jsonl: when something was logged, and the values, under their names."""
+
+    identity: str | None = None
+    step: Whole
+    time: Time
+
+
+class ConfigModel(BaseModel):
+    """The part `model` of a config."""
+
+    name: str | None = None
+
+
+class Config(BaseModel):
+    """config.yaml."""
+
+    model: ConfigModel = ConfigModel()
+    loader: dict[str, Any] = {}
+    metrics: dict[str, dict[str, Any]] | None = None
+    objective: str | list[str] | None = None
+
+
+class Gpu(BaseModel):
+    """A GPU."""
+
+    name: str
+
+
+class Cpu(BaseModel):
+    """The processor."""
+
+    count: Whole | None = None
+
+
+class Git(BaseModel):
+    """The state of a checkout."""
+
+    commit: str
+    dirty: bool
+
+
+class Environment(BaseModel):
+    """environment.json."""
+
+    blurr: str = ""
+    python: str = ""
+    packages: dict[str, str] = {}
+    platform: str = ""
+    cpu: Cpu = Cpu()
+    threads: Annotated[int, Ge(1), Le(4096)] | None = None
+    memory_gib: Number = 0.0
+    gpu: list[Gpu] = []
+    git: Git | None = None
+
+
+class Histogram(BaseModel):
+    """How many rows have a length between two edges."""
+
+    edges: list[Number]
+    counts: list[Whole]
+
+    @model_validator(mode="after")
+    def has_an_edge_more(self) -> Self:
+        """Check that every count stands between two edges."""
+        if not self.counts or len(self.edges) != len(self.counts) + 1:
+            raise ValueError(f"{len(self.edges)} edges do not fit {len(self.counts)} counts")
+        return self
+
+
+class TokenFigures(BaseModel):
+    """The figures of a split, see `blurr.report.facts.token_figures`."""
+
+    rows: Whole
+    tokens: Whole
+    padding: Whole
+    batches: Whole
+    limit: Whole | None
+    at_limit: Whole
+    quantiles: dict[str, Number]
+    histogram: Histogram
+
+    @model_validator(mode="after")
+    def has_quantiles(self) -> Self:
+        """Check that the quantiles are there that a report shows."""
+        if not set(self.quantiles) >= QUANTILES:
+            raise ValueError(f"of the quantiles there are {sorted(self.quantiles)}")
+        return self
+
+
+class Facts(BaseModel):
+    """facts.json, see `blurr.report.facts`."""
+
+    choices: dict[str, str] = {}
+    predicts: str = ""
+    weights: str = ""
+    architecture: str | None = None
+    numbers: dict[str, str | None] = {}
+    parameters: Whole = 0
+    source: str = ""
+    fingerprint: str = ""
+    rows: dict[str, Whole] = {}
+    directions: dict[str, Literal["minimize", "maximize"] | None] = {}
+    notes: dict[str, str] = {}
+    doubts: list[str] = []
+    labels: list[str] | None = None
+    tokens: dict[str, TokenFigures] = {}
