@@ -33,7 +33,7 @@ def make_ready() -> None:
     except FileNotFoundError as error:
         said = "The folder in which blurr was started is gone: it was deleted or moved away. Change to another (cd …)."
         raise ResourceError(said) from error
-    if not os.access(here, os.R_OK | os.X_OK):
+    if not _may_read(here):
         raise ResourceError(f"The launch folder {here} cannot be read: permission denied. Change to another (cd …).")
     os.environ["HOME"] = str(home())
     try:
@@ -42,13 +42,17 @@ def make_ready() -> None:
         os.environ["USER"] = f"uid-{os.getuid()}"
 
 
+def _may_read(folder: str) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def home() -> Path:
     """Return the user's home folder; one among the temporary files for a user who has none, as in many containers.
 
     Libraries would make a folder named `~`, or end with an error, where the system knows no name of the user.
     """
     named = os.path.expanduser("~")
-    if os.path.isabs(named) and os.path.isdir(named) and os.access(named, os.R_OK | os.X_OK):
+    if os.path.isabs(named) and os.path.isdir(named) and _may_read(named):
         return Path(named)
     made = Path(tempfile.gettempdir(), f"blurr-home-{os.geteuid()}")
     with suppress(FileExistsError):
