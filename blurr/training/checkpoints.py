@@ -168,6 +168,7 @@ class Checkpointing(TrainingCallback):
         self.at_start = at_start and resumed is None
         self.settings, self.folder, self.facts, self.resumed = settings, folder, facts, resumed
         self.saved_at, self.steps, self.epochs = time.monotonic(), 0, 0  # over all fits
+        self.loader_epoch = 0  # of the pass at hand; after its last batch, the loader has the number of the next one
         self.is_between_steps = True
 
     def before_train(self) -> None:
@@ -175,7 +176,8 @@ class Checkpointing(TrainingCallback):
         if self.resumed is not None:
             self.restore_from(self.resumed)
             self.resumed = None
-        elif self.at_start:
+        self.loader_epoch = self.dls.train.epoch
+        if self.at_start:
             self.save(Place(self.learn.fits - 1, self.epoch))
         self.at_start = False
 
@@ -236,7 +238,8 @@ class Checkpointing(TrainingCallback):
         try:
             with replacing(target) as made:
                 save_model(self.model, str(made / WEIGHTS))
-                torch.save(state_of(self.learn, self.steps, self.epochs), made / STATE)
+                state = {**state_of(self.learn, self.steps, self.epochs), "loader_epoch": self.loader_epoch}
+                torch.save(state, made / STATE)
                 (made / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
                 seal(made)
                 shutil.rmtree(target, ignore_errors=True)  # left by a run that was resumed from an earlier step
@@ -279,7 +282,6 @@ def state_of(learner: Learner, steps: int, epochs: int) -> State:
     return {
         "steps": steps,
         "epochs": epochs,
-        "loader_epoch": learner.dls.train.epoch,
         "progress": [learner.train_iter, learner.pct_train],
         "optimizer": learner.opt.state_dict(),
         "recorder": {

@@ -12,12 +12,13 @@ from transformers.utils.generic import ModelOutput
 from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
+from blurr.models.frozen_body import body_of, fields_read
 from blurr.models.objects import build_model
 from blurr.text.inputs import TEXT
 from blurr.text.question_answering.task import QuestionAnswering
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.text.token_classification.task import TokenClassification
-from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures, body_of, fields_read
+from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
 from blurr.training.callbacks.model_outputs import ModelOutputs
 from blurr.training.learner import Blearner
 from blurr.training.precision import seed_everything

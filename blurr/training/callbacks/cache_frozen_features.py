@@ -1,25 +1,29 @@
 """Run a frozen body once per row, and reuse its outputs in later epochs."""
 
-import inspect
 import logging
-from collections.abc import Mapping
-from hashlib import blake2b
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from fastai.learner import Learner
+from numpy.typing import NDArray
 from torch import nn
 from transformers.utils.generic import ModelOutput
 
 from blurr.config.annotations import Positive
 from blurr.errors import InputError
-from blurr.loading.rows import InputNames
+from blurr.loading.bucketing import Order
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.rows import Batch
+from blurr.models.decoder import decoder_inputs
+from blurr.models.frozen_body import FrozenBody, body_of, fields_read, keys_of, real_tokens
 from blurr.models.wrapper import logits_of
 from blurr.training.callbacks.base import ORDER, TrainingCallback
+from blurr.training.checkpoints import random_state, set_random_state
+from blurr.training.inference import batch_fairly
+from blurr.training.loop import LeanLearner
 
 log = logging.getLogger(__name__)
-Features = dict[str, torch.Tensor]  # of one row: `(hidden,)`, or `(tokens, hidden)` without pads
-Share = Literal["nothing", "first token", "all"]  # the part of an output field that a head reads
 TOLERANCE = 1e-5  # relative change of the loss without the features of pads, from rounding alone
 
 
@@ -28,9 +32,9 @@ class CacheFrozenFeatures(TrainingCallback):
 
     The body stays in eval mode, because dropout would change its outputs each time. Only what the head reads is cached:
     with 768 numbers of 4 bytes per token, this is 3 KB per row if the head reads the pooled output or the first token,
-    and 3 KB per token if it reads all. The key is the row's token ids, so that a row with new masks is run again.
-    A later fit that trains the body caches nothing. A resumed run fills its cache with other batches, so that its
-    weights differ in the last digits.
+    and 3 KB per token if it reads all. The key is the row's token ids; training rows whose inputs vary with their
+    batch, such as masked ones, are not kept. A later fit that trains the body caches nothing. A resumed run fills its
+    cache with the batches of the time before it was broken off, so that it ends with the same weights.
 
     Args:
         gigabytes: the largest size of the cache, on the model's device; the body runs each time for rows beyond it.
@@ -56,11 +60,14 @@ class CacheFrozenFeatures(TrainingCallback):
             self._begin(body_of(self.model.hf_model))
         if self.frozen is not None:
             self.frozen.body.eval()
+            self.frozen.resume(keeps=not self.frozen.varies)
 
     def _begin(self, body: nn.Module) -> None:
         if not any(p.requires_grad for p in body.parameters()):
-            self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30), self.dls.train_ds.names), True
-        elif not self.has_kept:
+            train = self.dls.train
+            self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30), train.dataset.names), True
+            self.frozen.varies = inputs_vary(train)
+        elif not self.has_kept and not _has_skipped_fits(self.learn):
             raise InputError(
                 "callbacks=[cache_frozen_features] has nothing to cache: the schedule trains the body from the start. "
                 "Choose schedule=fine_tune or gradual_unfreezing, or set schedule.freeze=true."
@@ -68,21 +75,69 @@ class CacheFrozenFeatures(TrainingCallback):
 
     def before_batch(self) -> None:
         frozen = self.frozen
-        if frozen is None or not self.training or frozen.is_tried:
+        if frozen is None or frozen.is_tried:
             return  # one batch with pads is proof enough
-        if not frozen.reads:
-            frozen.kind, frozen.reads = fields_read(self.model, frozen.body, self.xb[0], frozen.names.main)
-        frozen.is_tried = not bool(real_tokens(self.xb[0], frozen.names).all())
-        if frozen.is_tried or not frozen.kept:
-            self._compare(frozen)
+        is_first = not frozen.reads
+        if is_first:
+            self._get_ready(frozen)
+        if self.training:
+            frozen.is_tried = not bool(real_tokens(self.xb[0], frozen.names).all())
+            if frozen.is_tried or is_first:
+                self._compare(frozen)
+        frozen.replace()
 
-    def _compare(self, frozen: "FrozenBody") -> None:
+    def _get_ready(self, frozen: FrozenBody) -> None:
+        """Find out what to cache and, at the first batch of a resumed fit, what to put into the cache first."""
+        frozen.kind, frozen.reads = fields_read(self.model, frozen.body, self.xb[0], frozen.names.main)
+        if self.epoch or self.iter or not self.training:
+            self.model.eval()
+            with torch.no_grad():
+                batch_fairly(self.learn, self.dls.valid)  # now, for it compares batches that are not cached
+            self.model.train(self.training)
+            frozen.body.eval()
+            frozen.catch_up = self._catch_up
+
+    def _catch_up(self) -> None:
+        """Run the body on the batches of the fit up to here, as before the run was broken off.
+
+        The last digits of an output depend on the other rows of its batch.
+        """
+        before = random_state()
+        self.model.eval()
+        with torch.no_grad():
+            for inputs, *_ in self._past_batches():
+                x = {k: v.to(self.learn.model.hf_model.device) for k, v in inputs.items()}
+                self.model(decoder_inputs(x, self.model.hf_model, own_loss=False) if "labels" in x else x)
+        self.model.train(self.training)
+        self.model.hf_model.base_model.eval()
+        set_random_state(before)
+
+    def _past_batches(self) -> Iterator[Batch]:
+        """Yield the batches of the fit so far, without those whose rows have all been met."""
+        train, valid = (dl.new(num_workers=0) for dl in (self.dls.train, self.dls.valid))
+        train.chances, valid.by_length = self.dls.train.chances, self.dls.valid.by_length
+        seen = np.full(train.n, self.frozen.varies)
+        passes = self.epoch + (not self.training)  # over the training rows
+        for number in range(passes + 1):
+            train.epoch = self.dls.train.epoch - passes + number
+            past = train.batches()[: None if number < passes else self.iter * self.training]
+            train.planned = (train.epoch, train.chances, list(_with_new_rows(past, seen)))
+            yield from train
+            if number == 0 and self.epoch:
+                yield from valid
+
+    def _compare(self, frozen: FrozenBody) -> None:
         """Raise an InputError if the loss changes without the features of pads."""
         frozen.restore()
+        outputs: list[ModelOutput] = []
+        handle = frozen.body.register_forward_hook(lambda _, __, output: outputs.append(output))
         self.model.eval()  # dropout in the head would hide what the pads change
         with torch.no_grad():
             plain = _loss(self.learn)
-            frozen.replace()
+            handle.remove()
+            once = FrozenBody(frozen.body, 0, frozen.names)
+            once.kind, once.reads, once.run = frozen.kind, frozen.reads, lambda *_, **__: outputs[0]
+            once.replace()
             reused = _loss(self.learn)
         self.model.train()
         frozen.body.eval()
@@ -94,6 +149,14 @@ class CacheFrozenFeatures(TrainingCallback):
                 "cache_frozen_features out."
             )
 
+    def after_train(self) -> None:
+        if self.frozen is not None:
+            self.frozen.restore()  # before the validation, it is tried out what the body makes of pads
+
+    def before_validate(self) -> None:
+        if self.frozen is not None:
+            self.frozen.resume(keeps=True)
+
     def after_fit(self) -> None:
         if self.frozen is not None:
             self.frozen.restore()
@@ -101,180 +164,26 @@ class CacheFrozenFeatures(TrainingCallback):
         self.frozen = None
 
 
-class FrozenBody:
-    """Replaces the `forward` of a body, and runs it only for rows that are not cached.
-
-    Args:
-        body: the module whose outputs the head reads.
-        names: what the inputs are called.
-        room: largest size of the cache in bytes.
-
-    Attributes:
-        kind: class of the body's output.
-        reads: the part of each output field that is cached.
-        is_tried: whether a batch with pads has shown that the head does not read them.
-    """
-
-    def __init__(self, body: nn.Module, room: int, names: InputNames) -> None:
-        self.body, self.room, self.names = body, room, names
-        self.run = body.forward
-        self.signature = inspect.signature(body.forward)  # heads pass arguments by position or by name
-        self.kept: dict[bytes, Features] = {}
-        self.size = 0
-        self.kind: type[ModelOutput] = ModelOutput
-        self.reads: dict[str, Share] = {}
-        self.is_tried = False
-
-    def __str__(self) -> str:
-        return f"{len(self.kept):,} rows, and {self.size / 2**20:,.0f} MiB of its outputs were kept"
-
-    def replace(self) -> None:
-        """Replace `forward` alone, so that the names of the weights, as in a checkpoint, stay the same."""
-        self.body.forward = self.reuse
-
-    def restore(self) -> None:
-        """Restore the `forward` of the body's class."""
-        self.body.__dict__.pop("forward", None)
-
-    def reuse(self, *args: Any, **options: Any) -> ModelOutput:
-        """Return the output of `forward`, from the cache where possible."""
-        bound = self.signature.bind(*args, **options)
-        tensors = {name: v for name, v in bound.arguments.items() if isinstance(v, torch.Tensor)}
-        real = real_tokens(tensors, self.names)
-        keys = keys_of(tensors, real)
-        unknown = [i for i, key in enumerate(keys) if key not in self.kept]
-        if unknown:
-            bound.arguments.update({name: v[unknown] for name, v in tensors.items()})
-            with torch.no_grad():
-                output = self.run(*bound.args, **bound.kwargs)
-            fresh = dict(zip((keys[i] for i in unknown), self._taken_apart(output, real[unknown]), strict=True))
-            self._keep(fresh)
-        else:
-            fresh = {}
-        return self.kind(**self._put_together([fresh.get(key) or self.kept[key] for key in keys], real))
-
-    def _taken_apart(self, output: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[Features]:
-        """Split an output into the features of each row."""
-        rows: list[Features] = [{} for _ in real]
-        for name, share in self.reads.items():
-            for row, values, mask in zip(rows, output[name], real, strict=True):
-                if share == "first token":
-                    row[name] = values[:1].clone()
-                elif share == "all":
-                    row[name] = values[mask] if values.ndim == 2 else values.clone()
-        return rows
-
-    def _keep(self, fresh: Mapping[bytes, Features]) -> None:
-        for key, features in fresh.items():
-            size = sum(v.nbytes for v in features.values())
-            if self.size + size <= self.room:
-                self.kept[key] = features
-                self.size += size
-
-    def _put_together(self, rows: list[Features], real: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Join the features of rows into a batch, with zeros at pads."""
-        fields = {}
-        for name, share in self.reads.items():
-            if share == "nothing":  # heads index fields by position, so none may be missing
-                fields[name] = torch.empty(len(rows), 0)
-            elif share == "first token" or rows[0][name].ndim == 1:
-                fields[name] = torch.stack([row[name] for row in rows])
-            else:
-                values = torch.cat([row[name] for row in rows])
-                fields[name] = values.new_zeros(*real.shape, values.shape[-1])
-                fields[name][real] = values
-        return fields
+def _has_skipped_fits(learner: Learner) -> bool:
+    """Does a resumed training begin after its first fits?"""
+    return isinstance(learner, LeanLearner) and learner.start.fit > 0
 
 
-def body_of(hf_model: Any) -> nn.Module:
-    """Return the part of a model below its head.
-
-    Raises:
-        InputError: the model has no such part.
-    """
-    body: nn.Module = hf_model.base_model
-    if body is hf_model:
-        raise InputError(
-            f"{type(hf_model).__name__} has no separate body whose outputs could be cached. Leave "
-            "cache_frozen_features out."
-        )
-    return body
-
-
-def real_tokens(tensors: Mapping[str, torch.Tensor], names: InputNames) -> torch.Tensor:
-    """Return a mask that is False at pads, `(batch, sequence)`."""
-    mask = tensors.get(names.mask)
-    return torch.ones_like(tensors[names.main], dtype=torch.bool) if mask is None or mask.ndim != 2 else mask.bool()
-
-
-def keys_of(tensors: Mapping[str, torch.Tensor], real: torch.Tensor) -> list[bytes]:
-    """Return a digest of each row's inputs that does not depend on the number of pads."""
+def inputs_vary(dl: RowsDL) -> bool:
+    """Has a row other inputs in another batch, as with masks that are drawn for a batch?"""
+    rows = max(dl.batches(), key=len, default=np.array([], dtype=np.int64))
     keys = []
-    masks = real.cpu().numpy()
-    arrays = [v.cpu().numpy() for v in tensors.values()]
-    for i, mask in enumerate(masks):
-        # also ids of segments and positions: all that decides the outputs
-        parts = [(v[i][mask] if v.shape == masks.shape else v[i]).tobytes() for v in arrays]
-        keys.append(blake2b(b"|".join(parts), digest_size=16).digest())
-    return keys
+    for inputs, *_ in dl.create_batches(iter([rows, rows[::-1]])):
+        tensors = {name: v for name, v in inputs.items() if name != "labels"}
+        keys.append(sorted(keys_of(tensors, real_tokens(tensors, dl.dataset.names))))
+    return keys[0] != keys[1]
 
 
-def fields_read(
-    model: nn.Module, body: nn.Module, x: Mapping[str, torch.Tensor], main: str
-) -> tuple[type[ModelOutput], dict[str, Share]]:
-    """Find out by gradients which part of each field of the body's output the head reads.
-
-    Args:
-        model: body and head; takes `x`.
-        body: the model's body.
-        x: the inputs of a batch.
-        main: name of the input whose positions the body's output has, `(batch, sequence)`.
-
-    Returns:
-        The class of the output, and the share of each field.
-
-    Raises:
-        InputError: the body returns lists, or the head reads neither one vector per row nor one per token.
-    """
-    taken: dict[str, torch.Tensor] = {}
-    kinds = []
-
-    def take(_: nn.Module, __: Any, output: ModelOutput) -> ModelOutput:
-        kinds.append(type(output))
-        _refuse_lists(output)
-        taken.update({k: v.detach().requires_grad_() for k, v in output.items() if isinstance(v, torch.Tensor)})
-        return kinds[0](**taken)
-
-    was_training, handle = model.training, body.register_forward_hook(take)  # makes the outputs leaves of the graph
-    model.eval()
-    try:
-        with torch.enable_grad():
-            total = logits_of(model(x)).square().sum()
-        slopes = torch.autograd.grad(total, list(taken.values()), allow_unused=True)
-    finally:
-        handle.remove()
-        model.train(was_training)
-    return kinds[0], {name: _share(name, slope, x[main].shape) for name, slope in zip(taken, slopes, strict=True)}
-
-
-def _share(name: str, slope: torch.Tensor | None, positions: torch.Size) -> Share:
-    if slope is None:
-        return "nothing"
-    if slope.ndim != 2 and slope.shape[:-1] != positions:
-        raise InputError(
-            f"The head reads {name} of shape {tuple(slope.shape)}, which is neither one vector per row nor one per "
-            "token. Leave cache_frozen_features out."
-        )
-    return "first token" if slope.ndim == 3 and not slope[:, 1:].any() else "all"
-
-
-def _refuse_lists(output: ModelOutput) -> None:
-    lists = [name for name, values in output.items() if isinstance(values, tuple)]
-    if lists:
-        raise InputError(
-            f"cache_frozen_features caches only what the head reads, and this model returns {lists}, too. Leave out "
-            "this callback or model_outputs."
-        )
+def _with_new_rows(batches: Iterable[Order], seen: NDArray[np.bool_]) -> Iterator[Order]:
+    for rows in batches:
+        if not seen[rows].all():
+            seen[rows] = True
+            yield rows
 
 
 def _loss(learner: Learner) -> float:
