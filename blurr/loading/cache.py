@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from blurr.loading.columns import Column, Ragged, as_column
 from blurr.process.setup import home
+from blurr.runs.asides import ASIDE, delete_abandoned
 from blurr.runs.checksums import replacing, seal, verify
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]
         make: Makes the columns: numbers, or sequences of numbers, one per row.
     """
     folder = root() / key[:2] / key
+    delete_abandoned(folder.parent.glob(ASIDE))
     found = _read(folder)
     if found is not None:
         return found

@@ -1,5 +1,6 @@
 """Batch encoded rows for fastai, in an order that seed and epoch decide, and show what is in a batch."""
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Table
+from blurr.process.children import die_with
 
 
 class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
@@ -121,6 +123,12 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
 
     def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
         return (self.do_batch([self.dataset[i] for i in batch]) for batch in samps)
+
+    def wif(self) -> None:
+        """Begin as a worker, which a killed run must not leave behind."""
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid is not None:
+            die_with(parent.pid)
 
     def after_iter(self) -> None:
         """Go on to the next epoch; an interrupted pass starts over."""

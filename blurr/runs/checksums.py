@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import xxhash
 
 from blurr.errors import InputError
+from blurr.runs.asides import aside, new_aside
 from blurr.runs.parsing import parse_json, validated
 
 log = logging.getLogger(__name__)
@@ -171,11 +171,14 @@ def write_whole(path: Path, text: str, *, flushed: bool = False) -> None:
         text: all of it.
         flushed: wait until it has reached the disk, so that a power failure does not leave it empty.
     """
-    made = path.with_name(f"{path.name}.part")
-    made.write_text(text, encoding="utf-8")
-    if flushed:
-        flush(made)
-    os.replace(made, path)
+    made = aside(path)
+    try:
+        made.write_text(text, encoding="utf-8")
+        if flushed:
+            flush(made)
+        os.replace(made, path)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -185,14 +188,10 @@ def replacing(folder: Path) -> Iterator[Path]:
     Args:
         folder: the name; a folder that has files is not replaced, and ends the block with an OSError.
     """
-    made = folder.with_name(f".{uuid.uuid4().hex}")
-    made.mkdir(parents=True)
-    try:
+    with new_aside(folder) as made:
         yield made
         os.replace(made, folder)
         flush(folder.parent)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def flush(path: Path) -> None:

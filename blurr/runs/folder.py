@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from blurr.errors import InputError, writing
+from blurr.runs.asides import ASIDE
 from blurr.runs.checksums import SEAL, Damaged, is_sealed, sealed_files, text_checksum
 from blurr.runs.jsonlines import REMEDY, read_whole, to_json
 from blurr.runs.parsing import parse_json, validated
@@ -29,9 +31,7 @@ ENVIRONMENT, DIFF = "environment.json", "git.diff"
 FACTS, ERROR, LOG = "facts.json", "error.txt", "blurr.log"
 TABLES = {"valid": "predictions.jsonl", "test": "predictions_test.jsonl"}
 CHECKPOINTS, CHECKPOINT = "checkpoints", "step-*"
-CHECKPOINT_ASIDE = f".{'[0-9a-f]' * 32}"  # while it is written
 MODEL, CARD = "model", "README.md"
-MODEL_ASIDE = ".model.part"  # while it is written
 LR_FIND, LR_PLOT = "lr_find.json", "lr_find.png"  # what the search for a learning rate saw
 REPORT, PLOTS = "report.html", "plots"
 LOCK = "run.lock"  # held while the run is alive
@@ -53,13 +53,16 @@ OF_SPLIT = (
 FILES = (
     *(METRICS, SCORES, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, *TABLES.values(), REPORT),
     *(f"{split}_entities.txt" for split in TABLES),
-    *(LR_FIND, LR_PLOT, f"{RECORD}.part", f"{SCORES}.part", f"{OVERRIDES}.part"),
+    *(LR_FIND, LR_PLOT),
     *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),
     *(f"{PLOTS}/{split}_{name}.png" for split in ("validation", "test") for name in OF_SPLIT),
-    *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", f"{CHECKPOINT_ASIDE}/*", "best.pth*", "last.pth*")),
+    *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", "best.pth*", "last.pth*")),
     *(f"{MODEL}/{name}" for name in OF_MODEL),
-    f"{MODEL_ASIDE}/*",
     RECORD,  # the last to go, for it says whose the others are
+)
+HALF_WRITTEN = (  # what a killed run leaves, also one of an earlier blurr
+    *(ASIDE, f"{MODEL}/{ASIDE}", f"{CHECKPOINTS}/{ASIDE}", f"{CHECKPOINTS}/.{'[0-9a-f]' * 32}"),
+    *(".model.part", f"{RECORD}.part", f"{SCORES}.part", f"{OVERRIDES}.part"),
 )
 SHOWN = 5  # names of files in a message
 
@@ -188,10 +191,20 @@ def claimed(folder: Path, *, goes_on: bool = False, overwrite: bool = False) -> 
         if (folder / LEDGER).exists():
             raise InputError(f"{folder} holds a sweep, and no run writes over it or goes on with it. Give another.")
         if goes_on and holds_run(folder):
+            sweep_up(folder)
             yield Claim(folder, identity_of(folder) or new_identity(), goes_on=True)
         else:
             make_room(folder, overwrite=overwrite)
             yield Claim(folder, new_identity(), goes_on=False)
+
+
+def sweep_up(folder: Path) -> None:
+    """Delete what a killed process has left half-written in the folder of a run or sweep, which is held."""
+    for left in [path for name in HALF_WRITTEN for path in folder.glob(name)]:
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def make_room(folder: Path, *, overwrite: bool) -> None:
@@ -215,9 +228,10 @@ def make_room(folder: Path, *, overwrite: bool) -> None:
         )
     for path in there:
         path.unlink()
+    sweep_up(folder)
     if there and (folder / LOG).is_file():
         (folder / LOG).write_text("")  # emptied, for this process may have opened it
-    for name in (*(f"{CHECKPOINTS}/{name}" for name in (CHECKPOINT, CHECKPOINT_ASIDE)), CHECKPOINTS, MODEL, PLOTS):
+    for name in (f"{CHECKPOINTS}/{CHECKPOINT}", CHECKPOINTS, MODEL, PLOTS):
         for empty in (path for path in folder.glob(name) if path.is_dir() and not any(path.iterdir())):
             empty.rmdir()
 

@@ -98,7 +98,7 @@ def processes(context: Context, workers: Count) -> Iterator[Processes]:
         )
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.get_context("fork").Process(
-        target=_serve, args=(ours, theirs, context, threads_for(workers)), name="fork server"
+        target=_serve, args=(ours, theirs, context, os.getpid(), threads_for(workers)), name="fork server"
     )
     server.start()
     theirs.close()
@@ -110,9 +110,9 @@ def processes(context: Context, workers: Count) -> Iterator[Processes]:
         server.join()
 
 
-def _serve(ours: Connection, theirs: Connection, context: Context, threads: int) -> None:
+def _serve(ours: Connection, theirs: Connection, context: Context, parent: int, threads: int) -> None:
     ours.close()  # this process would else keep the other end open, and not notice when the sweep is gone
-    serve(theirs, context, threads=threads)
+    serve(theirs, context, parent=parent, threads=threads)
 
 
 def threads_for(workers: int) -> int:

@@ -4,7 +4,6 @@ It has no threads and no open connections when it forks, and never uses a GPU. I
 with it.
 """
 
-import ctypes
 import gc
 import io
 import logging
@@ -26,10 +25,10 @@ from omegaconf import OmegaConf
 
 from blurr.config import signatures
 from blurr.config.building import build
+from blurr.process.children import die_with
 from blurr.sweep.messages import Ended, Job, Started, Stop
 from blurr.sweep.trial import CRASH, Context, be_trial
 
-PR_SET_PDEATHSIG = 1
 TICK_SECONDS = 0.05
 GRACE_SECONDS = 20.0  # for an interrupted trial to close its MLflow run
 TRACE_SECONDS = 0.5  # for a late trial to write where it hangs
@@ -61,15 +60,16 @@ class Child:
     kill_at: float = math.inf
 
 
-def serve(connection: Connection, context: Context, *, threads: int) -> None:
+def serve(connection: Connection, context: Context, *, parent: int, threads: int) -> None:
     """Load what trials need, then start and stop trials on request, until the other end is closed.
 
     Args:
         connection: receives `(Job, GPU or None)`, `Stop` and `(number, answer)`; sends the trials' events.
         context: composes a trial.
+        parent: process id of the sweep.
         threads: number of threads for each trial.
     """
-    die_with_parent()
+    die_with(parent)
     os.setsid()  # Ctrl-C reaches only the sweep, which then stops the trials in order
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -93,15 +93,6 @@ def serve(connection: Connection, context: Context, *, threads: int) -> None:
             if ended:
                 del children[child.job.number]
                 connection.send(ended)
-
-
-def die_with_parent() -> None:
-    """Make the system kill this process as soon as its parent dies, for whatever reason."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent == 1 or os.getppid() != parent:  # it died before
-        os._exit(1)
 
 
 def _load(context: Context, threads: int) -> None:
@@ -151,14 +142,14 @@ def _obey(connection: Connection, children: dict[int, Child], context: Context, 
 
 def _fork(job: Job, gpu: str | None, context: Context, *, threads: int) -> Child:
     ours, theirs = multiprocessing.Pipe()
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid:
         theirs.close()
         return Child(job, pid, ours)
     code = 1
     try:
         os.setpgid(0, 0)  # a group of its own, so that the processes which it starts can be killed with it
-        die_with_parent()
+        die_with(parent)
         if sys.platform == "linux":  # if memory runs out, the system kills a trial before the sweep
             Path("/proc/self/oom_score_adj").write_text("500")
         if gpu is not None:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from blurr.errors import InputError, writing
 from blurr.runs.checksums import OF_LINE, open_line, seal_line
-from blurr.runs.folder import LEDGER, try_lock
+from blurr.runs.folder import LEDGER, sweep_up, try_lock
 from blurr.runs.jsonlines import to_json
 from blurr.runs.parsing import parse_json, validated
 from blurr.sweep.events import BEGUN, PLANNED, Event, State
@@ -177,6 +177,8 @@ def locked(folder: Path) -> Iterator[Ledger]:
             if time.monotonic() > until:
                 raise InputError(f"The sweep in {folder} is running in another process. Wait for its end, or stop it.")
             time.sleep(0.1)
+        for each in (folder, *folder.glob("[0-9]*")):
+            sweep_up(each)
         yield Ledger(folder)  # read after locking: a killed sweep may have written until then
 
 

@@ -1,5 +1,6 @@
 """`python -m blurr.sweep.remote <descriptor>`: be the fork server of a worker on another machine."""
 
+import os
 import sys
 from multiprocessing.connection import Connection
 
@@ -18,7 +19,7 @@ from blurr.sweep.trial import Context
 
 def main() -> None:
     """Receive the sweep's config, and then serve the connection as a local fork server does."""
-    connection = Connection(int(sys.argv.pop()))
+    connection, parent = Connection(int(sys.argv.pop())), os.getppid()
     setup.make_ready()
     composing.prepare_process()
     config, threads = connection.recv()
@@ -26,7 +27,7 @@ def main() -> None:
     with hydra.initialize_config_dir(str(paths.config_root()), version_base="1.3", job_name="blurr"):
         loader = GlobalHydra.instance().config_loader()
         context = Context(config, HydraContext(loader, Callbacks(config)), experiment)
-        serve(connection, context, threads=threads)
+        serve(connection, context, parent=parent, threads=threads)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from blurr.config.objectives import fitted_as_said
 from blurr.config.trust import key_of
 from blurr.errors import InputError, dispensable, writing
 from blurr.process import signals
+from blurr.runs.asides import scratch
 from blurr.runs.folder import make_room, new_identity
 from blurr.runs.secrets import mask_overrides
 from blurr.sweep.board import Board
@@ -57,7 +58,7 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
     configs = checked_configs(space, context)
     objectives = common_objectives([fitted_as_said(cfg, overrides) for cfg in configs], settings)
     grid = space.grid(settings.shuffle) if settings.sampler is None else None
-    with locked(Path(context.config.hydra.sweep.dir).absolute()) as ledger, signals.handled():
+    with locked(Path(context.config.hydra.sweep.dir).absolute()) as ledger, signals.handled(), scratch():
         if ledger.head:
             check_unchanged(ledger, overrides, space)
         else:

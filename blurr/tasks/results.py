@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import tempfile
 from pathlib import Path
 
 from fastai.learner import Learner
@@ -13,8 +12,9 @@ from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects
 from blurr.process.setup import home
+from blurr.runs.asides import new_aside, usual_tempdir
 from blurr.runs.checksums import put, seal
-from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, MODEL_ASIDE, TABLES
+from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, TABLES
 from blurr.runs.journal import writing
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.tracking.run import Run
@@ -53,14 +53,12 @@ def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
     Raises:
         ResourceError: it cannot be written there; names the folder that it was written to instead, if there is one.
     """
-    folder, aside, task = run.folder / MODEL, run.folder / MODEL_ASIDE, saved.task
-    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    folder, task = run.folder / MODEL, saved.task
     try:
-        with writing(folder):
+        with writing(folder), new_aside(folder) as aside:
             _write(aside, saved, hf, run)
             put(aside, folder)
     except ResourceError as error:
-        shutil.rmtree(aside, ignore_errors=True)  # a part of a model only takes room
         elsewhere = _saved_elsewhere(saved, hf, run)
         raise ResourceError(f"{error} {elsewhere}" if elsewhere else str(error)) from error
     required = {role: value for role, value in task.example(hf).items() if role in task.schema.required}
@@ -75,7 +73,7 @@ def _write(folder: Path, saved: SavedTask, hf: HFObjects, run: Run) -> None:
 
 def _saved_elsewhere(saved: SavedTask, hf: HFObjects, run: Run) -> str | None:
     """Write the model where there is room for it, so that the training is not lost; return what to say of it."""
-    for place in (Path(tempfile.gettempdir()), home(), Path.cwd()):
+    for place in (usual_tempdir(), home(), Path.cwd()):
         folder = place / f"blurr-model-{run.identity}"
         try:
             with writing(folder):

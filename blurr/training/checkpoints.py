@@ -23,7 +23,7 @@ from blurr.config.annotations import BatchRows, Count, Positive
 from blurr.errors import InputError, ResourceError, resource_error
 from blurr.process import signals
 from blurr.runs.checksums import is_sealed, replacing, seal, verify, verify_if_sealed
-from blurr.runs.folder import CHECKPOINT, CHECKPOINT_ASIDE, IDENTITY
+from blurr.runs.folder import CHECKPOINT, IDENTITY
 from blurr.runs.parsing import Whole, parse_json, validated
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.guard import are_finite
@@ -254,8 +254,6 @@ class Checkpointing(TrainingCallback):
     def _delete_old(self) -> None:
         for old in _all(self.folder)[: -self.settings.keep]:
             shutil.rmtree(old)
-        for left in self.folder.glob(CHECKPOINT_ASIDE):  # left by a process that was killed
-            shutil.rmtree(left)
 
     def restore_from(self, checkpoint: Checkpoint) -> None:
         """Restore a checkpoint.

@@ -12,6 +12,7 @@ from fastai.learner import Learner
 
 from blurr.data.core import RawData
 from blurr.errors import InputError
+from blurr.runs.asides import scratch
 from blurr.runs.checksums import file_checksum
 from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, METRICS, check_log, claimed
 from blurr.runs.journal import writing
@@ -111,6 +112,7 @@ def opened(tracker: Tracker, *, folder: Path, config: dict[str, Any], **given: A
     """
     goes_on = config["resume"] is not None and may_go_on(folder, config, config["resume"])
     with ExitStack() as held:
+        held.enter_context(scratch())
         with writing(folder):
             claim = held.enter_context(claimed(folder, goes_on=goes_on, overwrite=config["overwrite"]))
         kept, checkpoint = resume_point(folder, config, claim.identity) if claim.goes_on else (None, None)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import time
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_an_entry_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatc
     monkeypatch.setattr(os, "replace", lambda old, new: (done.append(new), replace(old, new))[1])
     cache.cached("ab" * 16, "rows", lambda: COLUMNS)
     named = next(i for i, path in enumerate(done) if isinstance(path, Path) and path.is_dir())
-    flushed = {Path(path).name.removesuffix(".part") for path in done[:named]}
+    flushed = {re.sub(r"^\.(.*)\.\w{8}\.part$", r"\1", Path(path).name) for path in done[:named]}
     assert {path.name for path in folder.glob("*/*/*")} <= flushed
     assert Path(done[-1]) == done[named].parent
 

@@ -7,6 +7,7 @@ import pytest
 
 from blurr.errors import InputError
 from blurr.runs import folder as files
+from blurr.runs.asides import aside
 from blurr.runs.checksums import seal
 from blurr.runs.folder import check_log, claimed, has_steps, holds_run, identity_of, is_alive
 
@@ -119,16 +120,31 @@ def test_a_run_that_made_no_step_blocks_nothing(tmp_path: Path):
 @pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"goes_on": True}], ids=str)
 def test_a_run_that_is_alive_is_neither_overwritten_nor_gone_on_with(tmp_path: Path, how: dict):
     out = leave_a_run(tmp_path / "out")
-    before = those_of(out)
     with claimed(out, goes_on=True):
+        before = those_of(out)
         refused(out, rf"A process works on the run {ME}", **how)
-    assert those_of(out) == before
+        assert those_of(out) == before
 
 
 def test_a_run_that_goes_on_keeps_its_identity(tmp_path: Path):
     out = leave_a_run(tmp_path / "out")
     with claimed(out, goes_on=True, overwrite=True) as claim:
         assert (claim.goes_on, claim.identity) == (True, ME)
+
+
+def test_what_a_kill_has_left_half_written_is_gone_once_the_run_goes_on(tmp_path: Path):
+    out = leave_a_run(tmp_path / "out")
+    before = those_of(out)
+    half = [out / "run.json", out / "checkpoints" / "step-00000007" / "state.pt", out / "model" / "config.json"]
+    for path in half[1:]:
+        aside(path.parent).mkdir()
+        (aside(path.parent) / path.name).parent.mkdir()
+    aside(half[0]).write_text("{")
+    aside(out / "model" / "README.md").write_text("half")
+    with claimed(out, goes_on=True):
+        left = {path.name for path in out.rglob("*") if path.name.startswith(".") or path.name.endswith(".part")}
+        assert left == set()
+        assert those_of(out) == {name for name in before if not name.startswith((".", "checkpoints/."))} | {"run.lock"}
 
 
 def test_a_sweep_is_not_written_over(tmp_path: Path):

@@ -124,9 +124,9 @@ def test_every_task_goes_on_to_the_same_end(work: Path, stop, task: str):
     assert_same(work / "out", work / "whole")
 
 
-FROZEN = [
-    *("tracking=none", "data.rows=60", "loader.batch_size=8", "model.weights=scratch", "report=false", "checkpoint.keep=9"),
-    *("callbacks=[cache_frozen_features]", "checkpoint.every_epochs=1", "checkpoint.every_steps=4"),
+KEPT = [
+    *("tracking=none", "data.rows=60", "loader.batch_size=8", "callbacks=[cache_frozen_features]"),
+    *("checkpoint.every_epochs=1", "checkpoint.every_steps=4", "checkpoint.keep=9"),
 ]
 
 
@@ -136,12 +136,13 @@ FROZEN = [
         ["schedule=one_cycle", "schedule.epochs=3", "schedule.freeze=true"],
         ["task=token_classification", "schedule=constant", "schedule.epochs=3", "schedule.freeze=true"],
         ["task=masked_lm", "schedule=constant", "schedule.epochs=2", "schedule.freeze=true"],
-        ["schedule=fine_tune", "schedule.freeze_epochs=2", "schedule.epochs=1", "callbacks=[cache_frozen_features,ema]"],
+        ["schedule=fine_tune", "schedule.freeze_epochs=2", "callbacks=[cache_frozen_features,ema]"],
+        ["callbacks=[save_best]", "schedule=constant", "schedule.epochs=2"],
     ],
-    ids=["rows", "tokens", "masked tokens", "two phases"],
+    ids=["rows", "tokens", "masked tokens", "two phases", "a body that is trained"],
 )
-def test_a_run_with_a_cached_body_goes_on_to_the_same_end(work: Path, stop, words: list[str]):
-    run(work / "whole", *FROZEN, *words)
+def test_a_run_goes_on_from_each_of_its_checkpoints_to_the_same_end(work: Path, stop, words: list[str]):
+    run(work / "whole", *KEPT, *words)
     checkpoints = sorted((work / "whole" / "checkpoints").glob("step-*"))
     for number, last in enumerate(checkpoints):  # as if the run had been killed after each of them
         broken = work / last.name
@@ -151,7 +152,7 @@ def test_a_run_with_a_cached_body_goes_on_to_the_same_end(work: Path, stop, word
         for name in ("metrics.json", "model", "predictions.jsonl"):
             path = broken / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        run(broken, *FROZEN, *words, "resume=auto")
+        run(broken, *KEPT, *words, "resume=auto")
         assert_same(broken, work / "whole")
 
 

@@ -1,0 +1,20 @@
+"""Tie a process to the one that started it."""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with(parent: int) -> None:
+    """Make the system kill this process as soon as its parent dies, for whatever reason.
+
+    Args:
+        parent: process id of the parent.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before
+        os._exit(1)
