@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -95,28 +96,33 @@ class CacheFrozenFeatures(TrainingCallback):
                 batch_fairly(self.learn, self.dls.valid)  # now, for it compares batches that are not cached
             self.model.train(self.training)
             frozen.body.eval()
-            frozen.catch_up = self._catch_up
+            frozen.catch_up = partial(self._catch_up, frozen)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, frozen: FrozenBody) -> None:
         """Run the body on the batches of the fit up to here, as before the run was broken off.
 
         The last digits of an output depend on the other rows of its batch.
         """
-        before = random_state()
+        before, keeps, frozen.keeps = random_state(), frozen.keeps, True
         self.model.eval()
         with torch.no_grad():
-            for inputs, *_ in self._past_batches():
+            for inputs, *_ in self._past_batches(varies=frozen.varies):
                 x = {k: v.to(self.learn.model.hf_model.device) for k, v in inputs.items()}
                 self.model(decoder_inputs(x, self.model.hf_model, own_loss=False) if "labels" in x else x)
         self.model.train(self.training)
-        self.model.hf_model.base_model.eval()
+        frozen.body.eval()
+        frozen.keeps = keeps
         set_random_state(before)
 
-    def _past_batches(self) -> Iterator[Batch]:
-        """Yield the batches of the fit so far, without those whose rows have all been met."""
+    def _past_batches(self, *, varies: bool) -> Iterator[Batch]:
+        """Yield the batches of the fit so far, without those whose rows have all been met.
+
+        Args:
+            varies: the inputs of training rows vary, so that these were not kept.
+        """
         train, valid = (dl.new(num_workers=0) for dl in (self.dls.train, self.dls.valid))
         train.chances, valid.by_length = self.dls.train.chances, self.dls.valid.by_length
-        seen = np.full(train.n, self.frozen.varies)
+        seen = np.full(train.n, varies)
         passes = self.epoch + (not self.training)  # over the training rows
         for number in range(passes + 1):
             train.epoch = self.dls.train.epoch - passes + number
@@ -171,7 +177,7 @@ def _has_skipped_fits(learner: Learner) -> bool:
 
 def inputs_vary(dl: RowsDL) -> bool:
     """Has a row other inputs in another batch, as with masks that are drawn for a batch?"""
-    rows = max(dl.batches(), key=len, default=np.array([], dtype=np.int64))
+    rows = max(dl.batches(), key=len)
     keys = []
     for inputs, *_ in dl.create_batches(iter([rows, rows[::-1]])):
         tensors = {name: v for name, v in inputs.items() if name != "labels"}
