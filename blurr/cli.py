@@ -1,5 +1,10 @@
 """The `blurr` command: run an experiment, list the options, examine the machine."""
 
+if __name__ == "__main__":  # before the imports below, which take a second
+    from blurr.process import signals
+
+    signals.end_at_once()
+
 import argparse
 import os
 import sys

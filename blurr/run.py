@@ -1,5 +1,10 @@
 """`python -m blurr.run task=… model=…`: compose a config from its options and run one experiment, or a grid with -m."""
 
+if __name__ == "__main__":  # before the imports below, which take a second
+    from blurr.process import signals
+
+    signals.end_at_once()
+
 import sys
 
 import hydra

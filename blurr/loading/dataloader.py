@@ -1,6 +1,7 @@
 """Batch encoded rows for fastai, in an order that seed and epoch decide, and show what is in a batch."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -125,7 +126,8 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return (self.do_batch([self.dataset[i] for i in batch]) for batch in samps)
 
     def wif(self) -> None:
-        """Begin as a worker, which a killed run must not leave behind."""
+        """Begin as a worker, which a killed run must not leave behind, nor Ctrl-C end before the run has ended."""
+        os.setpgid(0, 0)  # a terminal signals all processes of a group
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid is not None:
             die_with(parent.pid)

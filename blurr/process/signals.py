@@ -1,13 +1,15 @@
-"""Handle the signals that end a run: between two steps of the training, so that nothing is lost, else at once."""
+"""Handle the signals that end a process: a run between two steps of its training, anything else at once."""
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # the last is how clusters announce a preemption
+# SIGHUP: the terminal is closed; SIGUSR1: how clusters announce a preemption
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Interrupted(SystemExit):
@@ -23,13 +25,28 @@ class Interrupted(SystemExit):
 
 @dataclass
 class _Waiting:
-    """Whether signals have to wait, and the one that came meanwhile."""
+    """Whether signals have to wait, the one that came meanwhile, and the one that was raised."""
 
     is_waiting: bool = False
     signum: int | None = None
+    raised: int | None = None
 
 
 _waiting = _Waiting()
+Handler = Callable[[int, FrameType | None], None]
+
+
+def end_at_once() -> None:
+    """End the process with one line when a signal asks for it, from now on; `handled` is for what has to end in order.
+
+    Nothing is raised, because libraries that are being imported would catch it, or show its traceback.
+    """
+    _set(_end)
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    _say(signum)
+    os._exit(128 + signum)
 
 
 @contextmanager
@@ -38,25 +55,52 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread set handlers
         return
-    before = {number: signal.signal(number, _take) for number in SIGNALS}
+    before = _set(_take)
     try:
         yield
+        _raise_again()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-        _waiting.is_waiting, _waiting.signum = False, None
+        _waiting.is_waiting, _waiting.signum, _waiting.raised = False, None, None
+
+
+def _set(handler: Handler) -> dict[int, Handler | int | None]:
+    """Set the handler of those signals that the process does not ignore, as one under `nohup` ignores SIGHUP."""
+    numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in numbers}
 
 
 def _take(signum: int, frame: FrameType | None) -> None:
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # a user who asks twice does not want to wait
+        if signal.getsignal(number) is _take:
+            signal.signal(number, signal.SIG_DFL)  # a user who asks twice does not want to wait
+    _say(signum)
     if not _waiting.is_waiting:
+        _waiting.raised = signum
         raise Interrupted(signum)
     _waiting.signum = signum
 
 
+def _say(signum: int) -> None:
+    said = "Interrupted." if signum == signal.SIGINT else f"Ended by {signal.Signals(signum).name}."
+    with suppress(OSError):  # the terminal may be closed
+        os.write(2, f"{said}\n".encode())  # sys.stderr may be in the middle of writing, and cannot be entered twice
+
+
+def _raise_again() -> None:
+    """Raise what a library has caught."""
+    if _waiting.raised is not None:
+        raise Interrupted(_waiting.raised)
+
+
 def wait() -> None:
-    """Begin a step: signals wait until `answer` is called."""
+    """Begin a step: signals wait until `answer` is called.
+
+    Raises:
+        Interrupted: one has come before, and a library has caught what was raised then.
+    """
+    _raise_again()
     _waiting.is_waiting = True
 
 

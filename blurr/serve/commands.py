@@ -15,6 +15,7 @@ from typing import Any
 
 from blurr.config.trust import add_trust
 from blurr.errors import InputError, ResourceError
+from blurr.process import signals
 from blurr.runs.folder import holds_run
 
 NAMES = ["predict", "evaluate", "serve", "export", "push"]
@@ -86,21 +87,23 @@ def _predict(arguments: argparse.Namespace) -> int:
     from blurr.data.formats.content import FileOptions
     from blurr.serve.files import predict_file
 
-    tally = predict_file(
-        predictor,
-        arguments.input,
-        arguments.output,
-        columns=pairs("--column", arguments.column),
-        options=typed(pairs("--option", arguments.option), predictor.options),
-        reading=FileOptions(
-            format=arguments.format,
-            encoding=arguments.encoding,
-            delimiter=arguments.delimiter,
-            quotes=arguments.quotes,
-            sheet=int(arguments.sheet) if arguments.sheet.isdecimal() else arguments.sheet,
-        ),
-        escape_formulas=arguments.escape_formulas,
+    reading = FileOptions(
+        format=arguments.format,
+        encoding=arguments.encoding,
+        delimiter=arguments.delimiter,
+        quotes=arguments.quotes,
+        sheet=int(arguments.sheet) if arguments.sheet.isdecimal() else arguments.sheet,
     )
+    with signals.handled():
+        tally = predict_file(
+            predictor,
+            arguments.input,
+            arguments.output,
+            columns=pairs("--column", arguments.column),
+            options=typed(pairs("--option", arguments.option), predictor.options),
+            reading=reading,
+            escape_formulas=arguments.escape_formulas,
+        )
     for row, reason in tally.named.items():
         sys.stderr.write(f"row {row}: {reason}\n")
     failed = f", {tally.failed:,} of them without a prediction (see the column error)" if tally.failed else ""
@@ -193,7 +196,8 @@ def _export(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
     from blurr.serve.exporting import export, parity
 
-    export(predictor, arguments.output, form=arguments.format, quantize=arguments.quantize)
+    with signals.handled():
+        export(predictor, arguments.output, form=arguments.format, quantize=arguments.quantize)
     if arguments.format == "onnx":
         terminal().print(str(parity(predictor, type(predictor).load(arguments.output, trusted=arguments.trust))))
     terminal().print(f"outputs  {arguments.output}", soft_wrap=True)

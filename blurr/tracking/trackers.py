@@ -129,7 +129,7 @@ def tracked_run(
     """Open a run for the duration of a `with` block.
 
     The end of the block decides the status: FINISHED; FAILED after an exception, with the traceback in error.txt;
-    KILLED after Ctrl-C, SIGTERM or SIGUSR1. Whatever was logged until then is kept.
+    KILLED after Ctrl-C or another signal of `signals.SIGNALS`. Whatever was logged until then is kept.
 
     Args:
         tracker: an MLflowTracker or a NoTracker.

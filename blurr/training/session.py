@@ -12,6 +12,7 @@ from fastai.learner import Learner
 
 from blurr.data.core import RawData
 from blurr.errors import InputError
+from blurr.process import signals
 from blurr.runs.asides import scratch
 from blurr.runs.checksums import file_checksum
 from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, METRICS, check_log, claimed
@@ -112,6 +113,7 @@ def opened(tracker: Tracker, *, folder: Path, config: dict[str, Any], **given: A
     """
     goes_on = config["resume"] is not None and may_go_on(folder, config, config["resume"])
     with ExitStack() as held:
+        held.enter_context(signals.handled())
         held.enter_context(scratch())
         with writing(folder):
             claim = held.enter_context(claimed(folder, goes_on=goes_on, overwrite=config["overwrite"]))
