@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from blurr.config.store import DEFAULT_STORE, URI, registry_uri, store_uri
 from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError, nearest
 from blurr.process.terminal import quiet
+from blurr.runs.asides import new_aside
 from blurr.runs.secrets import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.sink import ERROR_TAG, IDENTITY_TAG
@@ -270,8 +271,8 @@ def _check_database(uri: str) -> None:
 def _make_sqlite(uri: str, path: Path) -> None:
     """Create the database once, even if several processes ask for it at the same time.
 
-    Parallel first use breaks MLflow's migrations. The switch to WAL, with which trials can write concurrently, comes
-    last and so marks a complete store.
+    Parallel first use breaks MLflow's migrations, and so does a kill between two of them, so that a new database is
+    made aside. The switch to WAL, with which trials can write concurrently, comes last and so marks a complete store.
     """
     if _is_wal(path):
         _check_database(uri)
@@ -279,10 +280,20 @@ def _make_sqlite(uri: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=300), quiet(*MIGRATIONS):
         _check_database(uri)
-        if not _is_wal(path):
-            # with a quoted location: MLflow puts that of its first experiment into SQL as it is
-            SqlAlchemyStore(uri, str(_artifact_location(uri)))  # type: ignore[no-untyped-call]
-            _switch_to_wal(path)
+        if not path.exists():
+            with new_aside(path) as folder:
+                made = folder / path.name
+                _migrate(uri.replace(str(path), str(made), 1), made, uri)
+                os.replace(made, path)
+        elif not _is_wal(path):
+            _migrate(uri, path, uri)
+
+
+def _migrate(uri: str, path: Path, later: str) -> None:
+    # with a quoted location: MLflow puts that of its first experiment into SQL as it is
+    store = SqlAlchemyStore(uri, str(_artifact_location(later)))  # type: ignore[no-untyped-call]
+    store.engine.dispose()
+    _switch_to_wal(path)
 
 
 def _is_wal(path: Path) -> bool:
