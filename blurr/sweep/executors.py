@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,8 @@ from blurr.errors import InputError, ResourceError
 from blurr.sweep.fork_server import serve
 from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
+
+LAST_SECONDS = 5.0  # until the system has removed a fork server that has closed its connection
 
 
 class Executor(Protocol):
@@ -41,42 +45,54 @@ class Processes:
 
     Args:
         connection: leads to the fork server.
+        server: the fork server.
+        sweep: name of the sweep.
         workers: number of trials that run at the same time; they share the GPUs.
+
+    Raises:
+        ResourceError: any method: the fork server has died, and the trials with it.
     """
 
-    def __init__(self, connection: Connection, workers: int) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, server: BaseProcess, *, sweep: str, workers: int) -> None:
+        self._connection, self._server, self._sweep = connection, server, sweep
         gpus = visible_gpus()
         self._free = [gpus[slot % len(gpus)] if gpus else None for slot in range(workers)]
         self._taken: dict[int, str | None] = {}
 
     def start(self, job: Job) -> None:
         self._taken[job.number] = self._free.pop(0)
-        self._connection.send((job, self._taken[job.number]))
+        self._send((job, self._taken[job.number]))
 
     def answer(self, number: int, prune: bool) -> None:
-        self._connection.send((number, prune))
+        self._send((number, prune))
 
     def stop(self, number: int, reason: str) -> None:
-        self._connection.send(Stop(number, reason))
+        self._send(Stop(number, reason))
+
+    def _send(self, message: object) -> None:
+        with self._listening():
+            self._connection.send(message)
 
     def events(self, seconds: float) -> Iterator[Event]:
-        """Yield what trials have reported; wait at most this long for the first event.
-
-        Raises:
-            ResourceError: the fork server has died, and the trials with it.
-        """
-        try:
+        with self._listening():
             while self._connection.poll(seconds):
                 event: Event = self._connection.recv()
                 if isinstance(event, Ended):
                     self._free.append(self._taken.pop(event.number))
                 yield event
                 seconds = 0
-        except (EOFError, ConnectionResetError) as error:
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, ConnectionError) as error:
+            self._server.join(LAST_SECONDS)
+            killed = self._server.exitcode == -signal.SIGKILL
+            how = "was killed, as when the system runs out of memory" if killed else "has died; its output is above"
             raise ResourceError(
-                "The process that starts the trials has died; its last output is above. Finished trials are kept: go "
-                "on with sweep.resume."
+                f"The process that starts the trials {how}. Finished trials are kept: go on with "
+                f"sweep.resume={self._sweep}."
             ) from error
 
 
@@ -103,7 +119,7 @@ def processes(context: Context, workers: Count) -> Iterator[Processes]:
     server.start()
     theirs.close()
     try:
-        yield Processes(ours, workers)
+        yield Processes(ours, server, sweep=context.config.sweep.name, workers=workers)
     finally:
         ours.close()
         server.terminate()  # it may still be loading, and not read that the connection is closed

@@ -26,6 +26,7 @@ from omegaconf import OmegaConf
 from blurr.config import signatures
 from blurr.config.building import build
 from blurr.process.children import die_with
+from blurr.process.signals import SIGNALS
 from blurr.sweep.messages import Ended, Job, Started, Stop
 from blurr.sweep.trial import CRASH, Context, be_trial
 
@@ -71,8 +72,9 @@ def serve(connection: Connection, context: Context, *, parent: int, threads: int
     """
     die_with(parent)
     os.setsid()  # Ctrl-C reaches only the sweep, which then stops the trials in order
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _load(context, threads)
     gc.collect()
     gc.freeze()  # else a trial's collection would touch, and so copy, all the memory that it shares with this process

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -89,6 +90,15 @@ class Ledger:
     def first(self, identity: str) -> Trial | None:
         """Return the first trial with this hash."""
         return next((trial for trial in self.trials.values() if trial.hash == identity), None)
+
+    def ends(self) -> Iterator[tuple[float, dict[int, Trial]]]:
+        """Yield, for each time that a trial ended, the seconds since 1970 and all trials as they were then."""
+        past = copy(self)
+        past.head, past.trials = {}, {}
+        for event in _read(self._path):
+            past._apply(event)
+            if event["event"] == "ended":
+                yield event["time"], past.trials
 
     def begin(self, **head: Any) -> None:
         """Add entries to the head."""

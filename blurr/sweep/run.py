@@ -58,7 +58,7 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
     configs = checked_configs(space, context)
     objectives = common_objectives([fitted_as_said(cfg, overrides) for cfg in configs], settings)
     grid = space.grid(settings.shuffle) if settings.sampler is None else None
-    with locked(Path(context.config.hydra.sweep.dir).absolute()) as ledger, signals.handled(), scratch():
+    with signals.handled(), locked(Path(context.config.hydra.sweep.dir).absolute()) as ledger, scratch():
         if ledger.head:
             check_unchanged(ledger, overrides, space)
         else:
@@ -185,7 +185,8 @@ def opened_run(ledger: Ledger, config: DictConfig, example: DictConfig) -> Itera
     elif run_id is None:  # the process may have been killed between opening it and writing down its id
         run_id = tracker.find(identity)
     tags = {"blurr.sweep": config.sweep.name, "mlflow.runName": f"sweep {config.sweep.name}", IDENTITY_TAG: identity}
-    with Run(ledger.folder, tracker.open(run_id=run_id, tags=tags), identity=identity) as run:
+    kept = 0 if ledger.head.get("run") else None  # its values are logged again, from the ledger
+    with Run(ledger.folder, tracker.open(run_id=run_id, tags=tags), kept=kept, identity=identity) as run:
         if "run" not in ledger.head:
             ledger.begin(run=run.id)
             plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,8 @@ class Scheduler:
     def run_trials(self) -> None:
         """Run the remaining trials; if the user stops the sweep, wait until those running have closed their runs."""
         until = time.monotonic() + (self.settings.timeout or math.inf)
+        for at, trials in self.ledger.ends():  # what MLflow has of it, it does not get again
+            self._log_progress(trials, at=at)
         try:
             self._take_over()
             while self._start_trials() or self.running:
@@ -81,6 +83,7 @@ class Scheduler:
                 values = self._values_in_folder(trial)
                 if values:
                     self.ledger.end(trial.number, "finished", values=values)
+                    self._log_progress(self.ledger.trials)
                 self.run.amend(trial.number, status="FINISHED" if values else "KILLED")
         self.again = self.proposals.follow(self.ledger)
 
@@ -144,7 +147,7 @@ class Scheduler:
             self._fail(trial, event, took)
         if trial.state != "running":
             self.proposals.tell(trial, self.ledger)
-            self._log_progress()
+            self._log_progress(self.ledger.trials)
         self.board.say(trial)
 
     def _fail(self, trial: Trial, event: Ended, took: dict[str, float]) -> None:
@@ -195,11 +198,11 @@ class Scheduler:
             return [scores[objective.name] for objective in self.objectives]
         return []
 
-    def _log_progress(self) -> None:
-        trials = self.ledger.trials.values()
+    def _log_progress(self, known: Mapping[int, Trial], *, at: float | None = None) -> None:
+        trials = known.values()
         states = [trial.state for trial in trials if trial.state != "running"]
         values: dict[str, float] = {f"sweep/{state}": states.count(state) for state in ("finished", "pruned", "failed")}
         winners = best(trials, self.objectives)
         if winners and len(self.objectives) == 1:
             values[f"sweep/best {self.objectives[0].name}"] = winners[0].values[0]
-        self.run.log(values, step=len(states))
+        self.run.log(values, step=len(states), at=at)

@@ -16,8 +16,9 @@ from blurr.config.destinations import STORE, is_named
 from blurr.errors import ResourceError
 from blurr.runs import folder as files
 from blurr.runs.checksums import file_checksum, write_whole
-from blurr.runs.journal import MetricsFile, Point, journal_of, overrides_text, writing, written_points
+from blurr.runs.journal import Journal, MetricsFile, Point, journal_of, overrides_text, writing, written_points
 from blurr.runs.jsonlines import flatten, to_json
+from blurr.runs.record import Record, Rows
 from blurr.runs.secrets import mask_config, mask_overrides, mask_text
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.processes import status_of
@@ -72,23 +73,25 @@ class Run:
         (self.folder / files.ERROR).unlink(missing_ok=True)
         self._metrics.cut(kept)
         self._journal.status = None
-        for points in written_points(self.folder):
-            self._sink.metrics(points)
+        is_described = (self.folder / files.CONFIG).exists()  # else it was killed before it wrote that
+        config = flatten(Record(self.folder).config) if is_described else {}
+        send_again(self._sink, self.folder, self._journal, config=config, tables={})
 
     def written(self) -> dict[str, int | str]:
         """Flush, and return the size of metrics.jsonl in `bytes`, and its `checksum`."""
         self.flush()
         return {"bytes": self._metrics.size, "checksum": file_checksum(self.folder / files.METRICS)}
 
-    def log(self, values: Mapping[str, Any], *, step: int) -> None:
+    def log(self, values: Mapping[str, Any], *, step: int, at: float | None = None) -> None:
         """Record metrics; cheap, because nothing is written, sent or read from a device before the next flush.
 
         Args:
             values: name to number; a number may be a detached 0-d tensor.
             step: optimizer steps taken so far, over all fits of the run.
+            at: seconds since 1970; None is now.
         """
         self.step = step
-        self._rows.append((step, time.time(), dict(values)))
+        self._rows.append((step, time.time() if at is None else at, dict(values)))
         if time.monotonic() >= self._flush_at:
             self.flush()
 
@@ -136,8 +139,8 @@ class Run:
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow."""
         path = self.folder / f"{name}.jsonl"
-        with writing(path), self._journal.sealing(self.folder, path.name), path.open("w", encoding="utf-8") as file:
-            file.writelines(to_json(row) + "\n" for row in rows)
+        with writing(path), self._journal.sealing(self.folder, path.name):
+            write_whole(path, "".join(to_json(row) + "\n" for row in rows))
         self._journal.tables = sorted({*self._journal.tables, name})
         self._journal.write(self.folder)
         self._sink.table(name, rows)
@@ -213,5 +216,34 @@ class Run:
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name
         with writing(path), self._journal.sealing(self.folder, name):
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text)
         self.artifact(path)
+
+
+def send_again(
+    sink: Sink, folder: Path, journal: Journal, *, config: Mapping[str, Any], tables: Mapping[str, Rows]
+) -> list[str]:
+    """Send the records of a run, of which a killed process may have sent a part; MLflow keeps each once.
+
+    Args:
+        sink: of the run, resumed; it leaves out the metrics that MLflow has.
+        folder: of the run.
+        journal: of the run.
+        config: of the run, flat.
+        tables: by name.
+
+    Returns:
+        The files that were not sent, because they lie outside of the folder: somebody else's record may name any.
+    """
+    sink.params(config)
+    sink.params(journal.params)
+    sink.tags(journal.tags)
+    if (folder / files.METRICS).exists():
+        for points in written_points(folder):
+            sink.metrics(points)
+    for name, rows in tables.items():
+        sink.table(name, rows)
+    outside = [name for name in journal.artifacts if not Path(name).resolve().is_relative_to(folder.resolve())]
+    for name in journal.artifacts.keys() - outside:
+        sink.artifact(Path(name), journal.artifacts[name])
+    return outside

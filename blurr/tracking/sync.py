@@ -3,7 +3,6 @@
 import argparse
 import logging
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from blurr.runs.jsonlines import flatten, read_lines
 from blurr.runs.record import Record, check_links
 from blurr.runs.secrets import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
+from blurr.tracking.run import send_again
 from blurr.tracking.trackers import MLflowTracker
 
 log = logging.getLogger(__name__)
@@ -58,30 +58,14 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
     config, names = flatten(record.config), [Path(each).name for each in journal.tables]
     tables = {name: read_lines(file) for name in names if (file := record.file(f"{name}.jsonl"))}
     # all of it is read before anything is sent
-    has_metrics = record.file(METRICS) is not None and sum(1 for _ in written_points(folder)) > 0
+    if record.file(METRICS) is not None:
+        list(written_points(folder))
     tracker = MLflowTracker(uri=address, experiment=str(journal.experiment), wait=WAIT_SECONDS)
     sink = tracker.open(run_id=journal.run_id)
-    sink.params(config)
-    sink.params(journal.params)
-    sink.tags(journal.tags)
-    if has_metrics:
-        for points in written_points(folder):
-            sink.metrics(points)
-    for name, rows in tables.items():
-        sink.table(name, rows)
-    own = dict(_own_artifacts(journal, folder))
-    for path, target in own.items():
-        sink.artifact(path, target)
-    return sink.close(journal.status or "FAILED", ended=journal.ended) + len(journal.artifacts) - len(own)
-
-
-def _own_artifacts(journal: Journal, folder: Path) -> Iterator[tuple[Path, str | None]]:
-    """Yield the artifacts in the folder; a record of somebody else may name any file."""
-    for name, target in journal.artifacts.items():
-        if Path(name).resolve().is_relative_to(folder.resolve()):
-            yield Path(name), target
-        else:
-            log.warning("Not sent: %s, which lies outside of the run's folder.", name)
+    outside = send_again(sink, folder, journal, config=config, tables=tables)
+    for name in outside:
+        log.warning("Not sent: %s, which lies outside of the run's folder.", name)
+    return sink.close(journal.status or "FAILED", ended=journal.ended) + len(outside)
 
 
 def _is_running(journal: Journal) -> bool:

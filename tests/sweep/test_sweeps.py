@@ -2,8 +2,14 @@
 
 import re
 import signal
+import sqlite3
+from contextlib import closing
 
+import psutil
 import pytest
+from mlflow import MlflowClient
+
+LOCAL = ("tracking=local", "tracking.experiment=sweeps")
 
 
 def test_a_grid_is_run_in_order_and_its_best_trial_is_named(sweeping):
@@ -205,3 +211,55 @@ class TestSearch:
         assert sweeping.call("sweep.resume=a", "sweep.storage=sqlite:///optuna.db", "sweep.trials=4").returncode == 0
         study = optuna.load_study(study_name="a", storage=f"sqlite:///{sweeping.folder}/optuna.db")
         assert [trial.values for trial in study.trials] == [t.values for t in sweeping.ledger().trials.values()]
+
+
+@pytest.mark.slow
+def test_the_sweep_s_own_run_has_every_value_after_a_kill_before_which_its_store_took_none(sweeping, wait_until):
+    store = sweeping.folder / "mlflow.db"
+    process = sweeping.start_sweep("optimizer.lr=range(1,7)", f"tracking.uri=sqlite:///{store}", *LOCAL, SECONDS="1")
+    wait_until(lambda: sweeping.ledger().head.get("run"), process)
+    with closing(sqlite3.connect(store)) as database:
+        database.execute("BEGIN IMMEDIATE")  # nobody else can write
+        wait_until(lambda: len(sweeping.finished()) > 3, process)
+        process.kill()
+        process.wait()
+    done = sweeping.call("sweep.resume=a")
+    assert done.returncode == 0, done.stderr
+    ledger, client = sweeping.ledger(), MlflowClient(f"sqlite:///{store}")
+    found = client.get_run(ledger.head["run"])
+    assert found.data.params["optimizer.lr"]  # what was waiting beside the values
+    expected = {"sweep/finished": [], "sweep/best valid/accuracy": []}
+    for at, trials in ledger.ends():
+        finished = [trial for trial in trials.values() if trial.state == "finished"]
+        values = (len(finished), max(trial.values[0] for trial in finished))
+        for name, value in zip(expected, values, strict=True):
+            expected[name].append((len(finished), value, round(at)))
+    assert len(expected["sweep/finished"]) == 6
+    for name, values in expected.items():
+        history = client.get_metric_history(found.info.run_id, name)
+        assert [(each.step, each.value, round(each.timestamp / 1000)) for each in history] == values
+
+
+@pytest.mark.slow
+def test_a_fork_server_that_is_killed_ends_the_sweep_in_one_message_and_it_can_go_on(sweeping, wait_until):
+    process = sweeping.start_sweep("optimizer.lr=1,2,3,4", "sweep.workers=2", SECONDS="3")
+    wait_until(lambda: len(sweeping.starts()) == 2, process)
+    server = psutil.Process(process.pid).children()[0]
+    trials = server.children()
+    assert len(trials) == 2
+    server.kill()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == (
+        "The process that starts the trials was killed, as when the system runs out of memory. Finished trials are "
+        "kept: go on with sweep.resume=a."
+    )
+    assert "Traceback" not in said
+    wait_until_gone(trials)
+    assert sweeping.call("sweep.resume=a").returncode == 0
+    assert sweeping.finished() == {0, 1, 2, 3}
+
+
+def wait_until_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
