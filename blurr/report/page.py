@@ -24,6 +24,7 @@ from blurr.report.parts import INK, LINE, Part, Passage
 from blurr.report.rows import checked
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
+from blurr.runs.checksums import write_whole
 from blurr.runs.folder import PLOTS, REPORT, TABLES
 from blurr.runs.record import Record, Rows
 
@@ -93,7 +94,7 @@ def _write(record: Record) -> list[Path]:
         for (key, name), figure in figures.items():
             prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
             FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{name}.png", dpi=100)
-    (record.folder / REPORT).write_text(page, encoding="utf-8")
+    write_whole(record.folder / REPORT, page)
     return [record.folder / REPORT, folder]
 
 

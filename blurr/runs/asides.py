@@ -22,6 +22,7 @@ def aside(path: Path) -> Path:
 def new_aside(folder: Path) -> Iterator[Path]:
     """Yield a new folder beside another one; what is left of it at the end of the block is deleted."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    delete_abandoned(path for path in folder.parent.glob(ASIDE) if path.name.startswith(f".{folder.name}."))
     with _held(lambda: _made(aside(folder))) as made:
         yield made
 

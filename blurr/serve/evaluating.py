@@ -15,6 +15,7 @@ from blurr.errors import InputError, writing
 from blurr.loading.loader import Loader
 from blurr.metrics.base import metric_key
 from blurr.metrics.outcome import Evaluation
+from blurr.runs.checksums import write_whole
 from blurr.runs.folder import SCORES, TABLES
 from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor, task_of
@@ -96,8 +97,8 @@ def write(folder: Path, split: str, evaluation: Evaluation, reports: dict[str, s
     scores = {metric_key(split, name): value for name, value in evaluation.metrics.items()}
     with writing(folder, "Make room, or choose another --output."):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / SCORES).write_text(to_json(scores, indent=2) + "\n", encoding="utf-8")
         with (folder / TABLES["valid"]).open("w", encoding="utf-8") as file:
             file.writelines(to_json(row) + "\n" for row in evaluation.rows)
         for name, text in reports.items():
             (folder / f"{split}_{name}").write_text(text, encoding="utf-8")
+        write_whole(folder / SCORES, to_json(scores, indent=2) + "\n")  # last: where it stands, the others are whole

@@ -1,7 +1,6 @@
 """Write a trained model in a form that other libraries run: transformers, fastai or ONNX."""
 
 import shutil
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import torch
 from blurr.errors import InputError, writing
 from blurr.loading.rows import Inputs
 from blurr.models.wrapper import logits_of
-from blurr.runs.checksums import is_sealed, seal, sealed_by
+from blurr.runs.asides import new_aside
+from blurr.runs.checksums import is_sealed, put, seal, sealed_by
 from blurr.runs.folder import CARD
 from blurr.serve.graphs import MANIFEST, export_graphs
 from blurr.serve.predictor import Predictor
@@ -62,14 +62,12 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
         raise InputError(f"{source} is an export itself, without weights. Export the model of its run instead.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--output {folder} is there already, and not empty. Name a new folder.")
-    with writing(folder), ExitStack() as undo:
-        folder.mkdir(parents=True, exist_ok=True)
-        undo.callback(shutil.rmtree, folder)  # half an export would be mistaken for a whole one
-        _write(predictor, folder, form=form, quantize=quantize)
-        seal(folder, identity=sealed_by(source) if source is not None and is_sealed(source) else None)
+    with writing(folder), new_aside(folder.absolute()) as made:  # half an export would be mistaken for a whole one
+        _write(predictor, made, form=form, quantize=quantize)
+        seal(made, identity=sealed_by(source) if source is not None and is_sealed(source) else None)
+        put(made, folder)
         if source is not None and (source / CARD).is_file():
             shutil.copy(source / CARD, folder / CARD)
-        undo.pop_all()
 
 
 def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> None:
