@@ -143,17 +143,17 @@ def kill(kind: str, folder: Path, whole: Undisturbed, rng: random.Random) -> tup
     time.sleep(rng.uniform(0, most))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return phase_of(folder), orphans(child)
+    return phase_of(folder, whole.checkpoints[-1]), orphans(child)
 
 
-def phase_of(folder: Path) -> str:
+def phase_of(folder: Path, last: str) -> str:
     """Say in which phase a run was killed, by what it has left."""
     if (folder / "metrics.json").exists():
         return "after the end"
-    if (folder / "predictions.jsonl").exists() or (folder / "model").exists():
-        return "evaluating, saving"
     if list(folder.glob("checkpoints/.*")):
         return "writing a checkpoint"
+    if last in checkpoints(folder):
+        return "evaluating, saving"
     return "training" if checkpoints(folder) else "loading"
 
 
