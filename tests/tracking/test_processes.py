@@ -77,6 +77,23 @@ def test_processes_that_use_a_fresh_store_at_once_all_survive(tmp_path):
     assert not any("alembic" in stderr for _, stderr in outputs)
 
 
+@pytest.mark.slow
+def test_a_kill_between_two_migrations_leaves_no_store_that_is_refused(tmp_path):
+    call = "import sys; from blurr.tracking.store import connect; connect(sys.argv[1], 'blurr')"
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    for seconds in (0.5, 1, 2, 3, 4):
+        process = Forked(code, call, uri, cwd=tmp_path)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    process = Forked(code, call, uri, cwd=tmp_path)
+    process.wait(60)
+    assert process.returncode == 0, process.stderr
+    assert {path.name for path in (tmp_path / "new").iterdir()} <= {
+        f"mlflow.db{end}" for end in ("", "-shm", "-wal", ".lock")
+    }
+
+
 def test_looking_at_a_store_drops_no_lock_of_a_run_that_is_open(tracker, store_uri, client, folder, tmp_path):
     # Opening and closing the file by hand drops this process's locks on it; another process then removes the WAL.
     with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
