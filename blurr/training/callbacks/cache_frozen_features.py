@@ -68,7 +68,9 @@ class CacheFrozenFeatures(TrainingCallback):
             train = self.dls.train
             self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30), train.dataset.names), True
             self.frozen.varies = inputs_vary(train)
-        elif not self.has_kept and not _has_skipped_fits(self.learn):
+        elif _has_skipped_fits(self.learn):
+            self.has_kept = True  # before the run was broken off
+        elif not self.has_kept:
             raise InputError(
                 "callbacks=[cache_frozen_features] has nothing to cache: the schedule trains the body from the start. "
                 "Choose schedule=fine_tune or gradual_unfreezing, or set schedule.freeze=true."
