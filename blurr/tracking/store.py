@@ -5,27 +5,24 @@ This module loads MLflow; import it only when a run is opened.
 
 import logging
 import os
-import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from blurr.config.store import DEFAULT_STORE, URI, registry_uri, store_uri
 from blurr.errors import NO_ANSWER_CODES, BlurrError, InputError, ResourceError, nearest
 from blurr.process.terminal import quiet
-from blurr.runs.asides import new_aside
 from blurr.runs.secrets import mask_text
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.sink import ERROR_TAG, IDENTITY_TAG
+from blurr.tracking.sqlite import make_sqlite
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +30,6 @@ SQLITE = "sqlite:///"
 FILE = f"tracking.uri={DEFAULT_STORE}"
 DATABASES = "mlflow.store.db.utils"  # logs each failure of a database with its statement, over many lines
 TABLES = frozenset({"experiments", "alembic_version"})  # two of MLflow's, the first and the last that it makes
-MIGRATIONS = ("alembic", DATABASES)  # these log two hundred lines when they create a store
 # What MLflow raises if the store is missing, full, locked or unreachable; the errors of requests are OSErrors.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 REFUSALS = frozenset(range(400, 500)) - NO_ANSWER_CODES
@@ -94,10 +90,9 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """
     with _answering(uri), request_limits(retries=0, seconds=20):
         file = _file_of(uri)
-        if file is None:
-            _check_database(uri)
-        else:
-            _make_sqlite(uri, file)
+        _check_database(uri)
+        if file is not None:
+            make_sqlite(uri, file, str(_artifact_location(uri)))
         client = MlflowClient(tracking_uri=uri)
         return client, _experiment_id(client, experiment, _artifact_location(uri))
 
@@ -266,53 +261,6 @@ def _check_database(uri: str) -> None:
             f"{_named(uri)} is the database of another program, with the tables {tables[:5]}, to which MLflow would "
             "add its own. Name another file; MLflow makes one that does not exist."
         )
-
-
-def _make_sqlite(uri: str, path: Path) -> None:
-    """Create the database once, even if several processes ask for it at the same time.
-
-    Parallel first use breaks MLflow's migrations, and so does a kill between two of them, so that a new database is
-    made aside. The switch to WAL, with which trials can write concurrently, comes last and so marks a complete store.
-    """
-    if _is_wal(path):
-        _check_database(uri)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=300), quiet(*MIGRATIONS):
-        _check_database(uri)
-        if not path.exists():
-            with new_aside(path) as folder:
-                made = folder / path.name
-                _migrate(uri.replace(str(path), str(made), 1), made, uri)
-                os.replace(made, path)
-        elif not _is_wal(path):
-            _migrate(uri, path, uri)
-
-
-def _migrate(uri: str, path: Path, later: str) -> None:
-    # with a quoted location: MLflow puts that of its first experiment into SQL as it is
-    store = SqlAlchemyStore(uri, str(_artifact_location(later)))  # type: ignore[no-untyped-call]
-    store.engine.dispose()
-    _switch_to_wal(path)
-
-
-def _is_wal(path: Path) -> bool:
-    """Ask SQLite: opening the file directly would drop this process's locks on it when it is closed."""
-    if not path.exists():
-        return False
-    try:
-        with closing(sqlite3.connect(path, timeout=20)) as database:
-            return bool(database.execute("PRAGMA journal_mode").fetchone() == ("wal",))
-    except sqlite3.DatabaseError:  # MLflow's own message says more about the file
-        return False
-
-
-def _switch_to_wal(path: Path) -> None:
-    try:
-        with closing(sqlite3.connect(path, timeout=20)) as database:
-            database.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.OperationalError as error:  # another program uses the store, which works without WAL, but slower
-        log.info("The store %s keeps working without a write-ahead log: %s", path, error)
 
 
 def _artifact_location(uri: str) -> str | None:
