@@ -91,14 +91,14 @@ class Ledger:
         """Return the first trial with this hash."""
         return next((trial for trial in self.trials.values() if trial.hash == identity), None)
 
-    def ends(self) -> Iterator[tuple[float, dict[int, Trial]]]:
+    def ends(self) -> Iterator[tuple[float | None, dict[int, Trial]]]:
         """Yield, for each time that a trial ended, the seconds since 1970 and all trials as they were then."""
         past = copy(self)
-        past.head, past.trials = {}, {}
-        for event in _read(self._path):
+        past.head, past.trials, past.history = {}, {}, []
+        for _, event in _read(self._path):
             past._apply(event)
             if event["event"] == "ended":
-                yield event["time"], past.trials
+                yield event.get("time"), past.trials
 
     def begin(self, **head: Any) -> None:
         """Add entries to the head."""
