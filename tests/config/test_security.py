@@ -245,7 +245,7 @@ def test_a_sweep_goes_on_in_its_own_folder_wherever_its_journal_says_it_is(work:
     folder = work / "multirun" / "first"
     folder.mkdir(parents=True)
     Ledger(folder).begin(
-        name="first", argv=["-m", "seed=1,2", "output_dir=elsewhere", "overwrite=true"], weights="auto"
+        name="first", argv=["-m", "seed=1,2", "output_dir=elsewhere", "overwrite=true"], words=[], weights="auto"
     )
     words = resuming.expand(["sweep.resume=first"])
     assert words == ["-m", "seed=1,2", "overwrite=true", "sweep.name=first", f"hydra.sweep.dir='{folder}'"]
@@ -464,7 +464,7 @@ def evil_zip(path: Path) -> Path:
 @pytest.mark.parametrize("name", ["rows.zip", "rows.csv.zip", "rows.tar", "rows.xlsx", "rows.parquet", "rows.csv"])
 def test_an_archive_of_rows_is_not_unpacked(work: Path, name: str):
     evil_zip(work / name)
-    with pytest.raises(InputError, match="no known format|Did you mean|cannot be read|not a parquet|not encoded"):
+    with pytest.raises(InputError, match="of packed files only .gz is read|cannot be read|not a parquet|not encoded"):
         load_files(SequenceClassification().schema, train=str(work / name))
 
 

@@ -24,6 +24,7 @@ def ended(call: Callable[[], None]) -> tuple[int, str]:
     child = os.fork()
     if not child:
         os.dup2(writer, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background without it
         try:
             call()
         except SystemExit as end:

@@ -1,6 +1,7 @@
 """Every command answers what is missing, broken or down in one message, with the exit code of its kind."""
 
 import json
+import resource
 import sys
 from pathlib import Path
 
@@ -142,11 +143,16 @@ def test_an_mlflow_that_does_not_answer_is_a_failure_of_the_service(call, work: 
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_report_on_a_full_disk_is_a_failure_of_the_machine(make_run):
+def test_a_report_that_the_disk_does_not_take_is_a_failure_of_the_machine(make_run):
     folder = make_run(name="a")
-    (folder / "report.html").symlink_to("/dev/full")
-    with pytest.raises(ResourceError, match=r"cannot be written: No space left on device\. Make room"):
-        write_report(Record(folder))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a page has more bytes
+    try:
+        with pytest.raises(ResourceError, match=r"cannot be written: File too large"):
+            write_report(Record(folder))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [*folder.glob("report.html"), *folder.glob(".report.html*")]
 
 
 def test_a_report_is_not_written_where_a_link_leads(call, make_run, tmp_path: Path):

@@ -18,7 +18,6 @@ from every_task import TASKS, items_of
 from blurr.data.formats.content import FileOptions
 from blurr.data.readers import find_files, read_files, stream_files
 from blurr.errors import InputError, ResourceError
-from blurr.runs.jsonlines import read_lines
 from blurr.serve.files import check_target, convert, predict_file
 from blurr.serve.predictor import Predictor
 
@@ -42,7 +41,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
     if path.suffix == ".jsonl":
-        return read_lines(path)
+        return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 

@@ -241,6 +241,9 @@ class TestProposals:
     def test_evolution_proposes_the_same_after_a_stop_as_without_one(self, ledger, work, storage):
         whole = self.tried(ledger, self.evolving(), 20)
         (work / "cut").mkdir()
+        Ledger(work / "cut").begin(
+            name="cut", argv=[], words=[], weights="auto", fixed=[], goals=[("valid/loss", "minimize")], total=20
+        )
         cut = []
         for count in (7, 6, 7):
             again = Ledger(work / "cut")
