@@ -24,8 +24,8 @@ from blurr.report.leaderboard import leaderboard
 from blurr.report.overview import card, command, note, overview
 from blurr.report.page import sections
 from blurr.reproduce import config_of, differences
-from blurr.runs import resume
 from blurr.runs import folder as files
+from blurr.runs import resume
 from blurr.runs.checksums import SEAL
 from blurr.runs.checksums import is_sealed as is_sealed_folder
 from blurr.runs.folder import claimed, holds_run, identity_of
