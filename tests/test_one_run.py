@@ -5,6 +5,7 @@ import logging
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from blurr.serve.predictor import Predictor
 from blurr.tracking.finding import find_run
 from blurr.tracking.run import Run
 from blurr.tracking.sink import Sink
-from blurr.training.checkpoints import Checkpointing, Checkpoints, latest
+from blurr.training.checkpoints import STATE, WEIGHTS, Checkpointing, Checkpoints, latest
 
 STOPPER = "+callbacks.stopper={_target_: stopping.StopAt}"
 WORDS = ["data.rows=40", "loader.batch_size=8", "schedule.epochs=2", STOPPER, *running.TINY_BERT]
@@ -124,6 +125,40 @@ def test_a_rollback_goes_back_within_its_own_run_alone(broken: Path):
 def test_a_resumed_run_whose_records_are_of_another_is_refused(broken: Path):
     (broken / files.METRICS).write_text('{"identity": "another", "step": 1, "time": 1.0}\n')
     with pytest.raises(InputError, match=r"metrics\.jsonl is of the run another"):
+        run(broken, "resume=auto")
+
+
+def test_logged_values_that_have_changed_are_not_gone_on_with(broken: Path):
+    file = broken / files.METRICS
+    whole = file.read_text()
+    for changed in (whole.replace("0.", "1.", 1), "", whole.partition("\n")[2]):
+        file.write_text(changed)
+        with pytest.raises(InputError, match=r"metrics\.jsonl is not as it was when .*or move it away"):
+            run(broken, "resume=auto")
+    file.unlink()
+    run(broken, "resume=auto")
+    assert (broken / files.SCORES).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_a_spoiled_state_without_checksums_is_refused_or_gone_on_with(broken: Path, seed: int):
+    step, rng = latest(broken / "checkpoints").folder, random.Random(seed)
+    (step / SEAL).unlink()
+    state = torch.load(step / STATE, weights_only=True)
+    if seed % 2:
+        keys = [key for key in state if seed % 4 == 1 or isinstance(state[key], dict)]
+        inside = state if seed % 4 == 1 else state[rng.choice(keys)]
+        key = rng.choice(list(inside))
+        inside[key] = rng.choice([None, 3, -1, "x", [], {}, [None], {"x": 1}, 2**70, 1e308, torch.zeros(2)])
+        torch.save(state, step / STATE)
+    else:
+        file = step / rng.choice([STATE, WEIGHTS])
+        data = bytearray(file.read_bytes())
+        start = rng.randrange(len(data))
+        data[start : start + rng.choice([1, 40])] = rng.choice([b"", b"\xff", b"\0" * 40])
+        file.write_bytes(data[: rng.choice([start, len(data)])])
+    with suppress(InputError, FloatingPointError):  # nothing else is raised
         run(broken, "resume=auto")
 
 

@@ -21,6 +21,7 @@ Whole = Annotated[int, Ge(0), Le(2**53)]
 Time = Annotated[float, Ge(0), Le(2**53)]
 """Seconds since 1970, or of a duration."""
 
+MOST_DIGITS = 300  # of a whole number that is still a float, too
 DEEPEST = 60  # levels of lists and dicts; a config of blurr has less than ten, and Python gives up at some hundreds
 TOO_DEEP = f"it is nested more than {DEEPEST} levels deep"
 
@@ -48,7 +49,7 @@ def parse_json(text: str) -> Any:
     Raises:
         ValueError: it is not JSON, has a key twice, or holds what no text that blurr has written can hold.
     """
-    return _plain(text, lambda: json.loads(text, object_pairs_hook=_each_once))
+    return _plain(text, lambda: json.loads(text, object_pairs_hook=_each_once, parse_int=_whole))
 
 
 def parse_yaml(text: str) -> Any:
@@ -63,7 +64,7 @@ def parse_yaml(text: str) -> Any:
             found = yaml.load(text, PlainLoader)  # nosec B506  # a SafeLoader that reads less
         except yaml.YAMLError as error:
             raise ValueError(" ".join(str(error).split())) from error
-        plain = json.loads(json.dumps(found))  # refuses dates, sets and bytes
+        plain = json.loads(json.dumps(found), parse_int=_whole)  # refuses dates, sets and bytes
         if _is_deep(plain, DEEPEST):
             raise ValueError(TOO_DEEP)
         return plain
@@ -80,10 +81,26 @@ def validated(kind: type[T], text: str) -> T:
     try:
         made: T = _adapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where or 'it'} is {str(first['input'])[:60]!r}: {first['msg']}") from error
+        raise _misfit(error) from error
     return made
+
+
+def check_type(kind: type[object], value: object) -> None:
+    """Check values that are no JSON, such as those of a checkpoint.
+
+    Raises:
+        ValueError: see `validated`.
+    """
+    try:
+        _adapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise _misfit(error) from error
+
+
+def _misfit(error: ValidationError) -> ValueError:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return ValueError(f"{where or 'it'} is {str(first['input'])[:60]!r}: {first['msg']}")
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # to make one takes longer than to use it
@@ -99,6 +116,12 @@ def _plain(text: str, load: Callable[[], Any]) -> Any:
     if "\\u" in text or "\\U" in text:
         json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair, which no file can hold
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

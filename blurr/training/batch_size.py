@@ -11,7 +11,7 @@ from fastai.learner import Learner
 
 from blurr.errors import ResourceError, is_out_of_memory
 from blurr.training.callbacks.base import ORDER
-from blurr.training.checkpoints import random_state, set_random_state
+from blurr.training.state import random_state, set_random_state
 
 log = logging.getLogger(__name__)
 

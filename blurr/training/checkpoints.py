@@ -2,7 +2,6 @@
 
 import json
 import logging
-import random
 import shlex
 import shutil
 import time
@@ -10,12 +9,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
 import torch
-from fastai.callback.fp16 import MixedPrecision
-from fastai.learner import Learner
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
@@ -24,33 +20,20 @@ from blurr.errors import InputError, ResourceError, resource_error
 from blurr.process import signals
 from blurr.runs.checksums import is_sealed, replacing, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, IDENTITY
-from blurr.runs.parsing import Whole, parse_json, validated
+from blurr.runs.parsing import Whole, check_type, parse_json, validated
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.guard import are_finite
 from blurr.training.loop import Place
+from blurr.training.state import TrainingState, restore, state_of
 
 log = logging.getLogger(__name__)
 
 WEIGHTS, STATE, PLACE = "model.safetensors", "state.pt", "place.json"
-State = dict[str, Any]
 # What torch, safetensors, the optimizer, the generators and the callbacks raise for a state that is not theirs.
 UNFIT = (
     *(OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError),
     *(SafetensorError, UnpicklingError),
 )
-
-
-@runtime_checkable
-class Resumable(Protocol):
-    """A callback with a state, which consists of plain values and tensors."""
-
-    def state(self) -> State:
-        """Return what `restore` needs."""
-        ...
-
-    def restore(self, state: State) -> None:
-        """Restore a state; called right before the first batch of a resumed training."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -264,6 +247,7 @@ class Checkpointing(TrainingCallback):
         try:
             verify_if_sealed(checkpoint.folder)
             state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
+            check_type(TrainingState, state)
             load_model(self.model, str(checkpoint.folder / WEIGHTS), device=str(next(self.model.parameters()).device))
             self.steps, self.epochs = state["steps"], state["epochs"]
             dl = self.dls.train
@@ -272,68 +256,3 @@ class Checkpointing(TrainingCallback):
         except UNFIT as error:
             raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
         log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
-
-
-def state_of(learner: Learner, steps: int, epochs: int) -> State:
-    """Return the state of a training without its weights."""
-    recorder = learner.recorder
-    return {
-        "steps": steps,
-        "epochs": epochs,
-        "progress": [learner.train_iter, learner.pct_train],
-        "optimizer": learner.opt.state_dict(),
-        "recorder": {
-            "smooth": [recorder.smooth_loss.count, _plain(recorder.smooth_loss.val)],
-            "losses": [_plain(loss) for loss in recorder.losses],
-            "lists": [list(recorder.lrs), list(recorder.iters), [list(values) for values in recorder.values]],
-        },
-        "callbacks": {type(cb).__name__: cb.state() for cb in _with_state(learner)},
-        "scaler": [cb.learn.scaler.state_dict() for cb in learner._grab_cbs(MixedPrecision)],
-        "random": random_state(),
-    }
-
-
-def restore(learner: Learner, state: State) -> None:
-    """Restore the state that `state_of` returned."""
-    learner.train_iter, learner.pct_train = state["progress"]
-    learner.opt.load_state_dict(state["optimizer"])
-    recorder, kept = learner.recorder, state["recorder"]
-    recorder.smooth_loss.count, recorder.smooth_loss.val = kept["smooth"]
-    recorder.losses = kept["losses"]
-    recorder.lrs, recorder.iters, recorder.values = kept["lists"]
-    for callback in _with_state(learner):
-        callback.restore(state["callbacks"][type(callback).__name__])
-    for callback, scaler in zip(learner._grab_cbs(MixedPrecision), state["scaler"], strict=True):
-        callback.learn.scaler.load_state_dict(scaler)
-    set_random_state(state["random"])  # last, because a callback may draw numbers when it is restored
-
-
-def _plain(value: Any) -> torch.Tensor:
-    """Return a tensor without fastai's subclass, which `torch.load(weights_only=True)` refuses."""
-    return torch.as_tensor(value).detach().as_subclass(torch.Tensor)
-
-
-def _with_state(learner: Learner) -> list[Any]:
-    # asks the class, because a fastai callback passes for having every attribute of its learner
-    return [cb for cb in learner.cbs if issubclass(type(cb), Resumable)]
-
-
-def random_state() -> State:
-    """Return the states of the random generators of Python, NumPy and torch, on every device."""
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_random_state(state: State) -> None:
-    """Restore the states that `random_state` returned."""
-    random.setstate(state["python"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])

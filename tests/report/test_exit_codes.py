@@ -77,6 +77,20 @@ def test_a_sweep_that_was_killed_before_its_first_trial_is_listed_and_not_shown(
     assert (code, "sweep.resume=early" in said) == (2, True)
 
 
+def test_a_broken_sweep_is_named_and_does_not_hide_the_others(call, work: Path, capsys):
+    begun = {"event": "sweep", "name": "early", "argv": [], "words": [], "weights": "scratch", "time": 1.0}
+    for name, text in (("early", json.dumps(begun) + "\n"), ("broken", "[1]\n"), ("another", "\0\n")):
+        (work / "multirun" / name).mkdir(parents=True)
+        (work / "multirun" / name / "ledger.jsonl").write_text(text)
+    printed: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rich.console.Console.print", lambda _, table, **__: printed.extend(table.columns[0]._cells))
+        code, said = call("sweep", "ls")
+    assert printed == ["early"]
+    assert code == 2
+    assert sorted(line.split("multirun/")[1][:7] for line in said.splitlines()) == ["another", "broken/"]
+
+
 BROKEN = {
     "config.yaml": (b"a: [", b"\xff\xfe\x00", b"only a text", b""),
     "overrides.yaml": (b"a: b", b"- ["),

@@ -1,7 +1,7 @@
 """A record that somebody or something has changed is refused in one message, or read as it was; nothing else happens.
 
 Every file that blurr reads again is spoiled in every way that hypothesis thinks of: in bytes, and in the values that it
-holds. `-m slow` tries a hundred times as often.
+holds. `-m slow` tries fifty times as often.
 """
 
 import copy
@@ -98,7 +98,7 @@ VALUES: tuple[Any, ...] = (
         "2020-01-01",
     ),
 )
-FAST, LONG = 3, 300  # examples for each file
+FAST, LONG = 3, 150  # examples for each file
 
 
 def answered(call: Callable[[], Any]) -> Any:

@@ -14,7 +14,7 @@ from blurr.loading.loader import Loader
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.training import batch_size
 from blurr.training.batch_size import find_batch_size
-from blurr.training.checkpoints import random_state
+from blurr.training.state import random_state
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")

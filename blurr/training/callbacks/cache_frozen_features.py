@@ -20,9 +20,9 @@ from blurr.models.decoder import decoder_inputs
 from blurr.models.frozen_body import FrozenBody, body_of, fields_read, keys_of, real_tokens
 from blurr.models.wrapper import logits_of
 from blurr.training.callbacks.base import ORDER, TrainingCallback
-from blurr.training.checkpoints import random_state, set_random_state
 from blurr.training.inference import batch_fairly
 from blurr.training.loop import LeanLearner
+from blurr.training.state import random_state, set_random_state
 
 log = logging.getLogger(__name__)
 TOLERANCE = 1e-5  # relative change of the loss without the features of pads, from rounding alone
