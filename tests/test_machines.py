@@ -1,5 +1,6 @@
 """Machines that are not as they should be: no home, no name, nothing to write to, a folder that goes away."""
 
+import ctypes
 import getpass
 import json
 import os
@@ -43,11 +44,14 @@ def says_its_name() -> None:
     os.write(1, f"{getpass.getuser()} {Path.home()}".encode())
 
 
-def as_nobody(*words: str) -> None:
-    """Do as `blurr words` started by a user without rights."""
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+def without_rights(*words: str) -> None:
+    """Do as `blurr words` started by a user who reads what Python consists of, and has no rights in other's folders.
+
+    Root without its capabilities, not another user: a Python environment may lie in a folder closed to others.
+    """
+    version_3 = (ctypes.c_uint32 * 2)(0x20080522, 0)  # Linux's header of capset(2), for this process
+    nothing = (ctypes.c_uint32 * 6)()
+    assert ctypes.CDLL(None, use_errno=True).capset(version_3, nothing) == 0
     door("blurr.cli", *words)
 
 
@@ -102,9 +106,10 @@ def test_libraries_that_ask_for_the_user_get_an_answer(work):
 )
 def test_a_launch_folder_without_rights_is_one_message(mode, said):
     with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        os.chown(folder, NOBODY, NOBODY)
         Path(folder).chmod(mode)
         for words in (["run", *QUICK], ["run", "-m", "seed=1,2", *QUICK]):
-            done = called(as_nobody, *words, cwd=Path(folder))
+            done = called(without_rights, *words, cwd=Path(folder))
             assert done.returncode == 1
             assert len(done.stderr.splitlines()) == 1
             assert said in done.stderr
