@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -57,7 +58,13 @@ def examine() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Compare what is installed with what blurr requires."""
+    """Compare what is installed with what blurr requires, and look for the package of somebody else that is `blurr`."""
+    with suppress(PackageNotFoundError):
+        yield Finding(
+            "blurr",
+            f"{version('blurr')} of another package with this name, whose modules lie in the same folder",
+            f"pip uninstall -y blurr && pip install --force-reinstall --no-deps {blurr.DISTRIBUTION}",
+        )
     for requirement in sorted(_requirements(), key=lambda each: each.name.lower()):
         wanted = str(requirement.specifier) or "any version"
         try:
@@ -130,7 +137,7 @@ def launch_folder(folder: Path) -> Finding:
 def _requirements() -> list[Requirement]:
     """Return what blurr requires; nothing if it runs from a checkout that was never installed."""
     try:
-        texts = requires("blurr") or []
+        texts = requires(blurr.DISTRIBUTION) or []
     except PackageNotFoundError:
         return []
     return [each for each in map(Requirement, texts) if each.marker is None or each.marker.evaluate({"extra": ""})]

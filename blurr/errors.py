@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from blurr import DISTRIBUTION
+
 log = logging.getLogger(__name__)
 
 # What the operating system says where a disk cannot take (more of) a file, whatever is written there.
@@ -199,6 +201,11 @@ def nearest(word: object, options: Iterable[object]) -> str:
     by_lower = {text.lower(): text for text in map(str, options) if len(text) <= LONGEST_SHOWN}
     close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def how_to_install(extra: str) -> str:
+    """Return the command that installs the libraries of an extra."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def visible(text: str) -> str:

@@ -156,6 +156,15 @@ class TestDoctor:
         assert re.search(r"two builds that do not match.*BROKEN", done.stdout)
         assert "pip install torch torchvision" in done.stdout
 
+    def test_a_package_of_somebody_else_with_the_name_of_this_one_is_found(self, blurr, work):
+        other = work / "blurr-0.4.1.dist-info"
+        other.mkdir()
+        (other / "METADATA").write_text("Metadata-Version: 2.1\nName: blurr\nVersion: 0.4.1\n")
+        done = blurr("doctor", PYTHONPATH=f"{work}:{ROOT}")
+        assert done.returncode == 1
+        assert re.search(r"^blurr +0.4.1 of another package .*BROKEN", done.stdout, re.MULTILINE)
+        assert "pip uninstall -y blurr && pip install --force-reinstall --no-deps blurr-transformers" in done.stdout
+
     def test_a_hub_that_does_not_answer_breaks_nothing_and_costs_three_seconds(self, monkeypatch):
         monkeypatch.delenv("HF_HUB_OFFLINE")
         monkeypatch.setenv("HF_ENDPOINT", "http://user:secret@127.0.0.1:9")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blurr.config.trust import add_trust
-from blurr.errors import InputError, ResourceError
+from blurr.errors import InputError, ResourceError, how_to_install
 from blurr.process import signals
 from blurr.runs.folder import holds_run
 
@@ -135,7 +135,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
     if missing:
-        raise InputError(f"blurr serve needs {', '.join(missing)}. Install them: pip install 'blurr[serve]'")
+        raise InputError(f"blurr serve needs {', '.join(missing)}. Install them: {how_to_install('serve')}")
     if not 0 < arguments.timeout < inf or arguments.max_bytes <= 0:
         raise InputError("--timeout and --max-bytes must be above 0, else no request is answered.")
     with bind(arguments.host, arguments.port) as listening:  # before the model is loaded, which takes long

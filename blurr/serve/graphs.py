@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from blurr.errors import InputError, resource_error
+from blurr.errors import InputError, how_to_install, resource_error
 from blurr.loading.rows import Inputs
 from blurr.models.generation import generation_config
 from blurr.models.objects import UNREADABLE, HFObjects
@@ -29,7 +29,7 @@ def require_onnx() -> None:
     """Raise an InputError if a library of the extra `onnx` is missing."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise InputError(f"ONNX needs {', '.join(missing)}. Install them: pip install 'blurr[onnx]'")
+        raise InputError(f"ONNX needs {', '.join(missing)}. Install them: {how_to_install('onnx')}")
 
 
 # -- out

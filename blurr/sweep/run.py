@@ -18,7 +18,7 @@ from blurr.config.destinations import check_borrowed
 from blurr.config.explain import CRASH
 from blurr.config.objectives import fitted_as_said
 from blurr.config.trust import key_of
-from blurr.errors import InputError, dispensable, writing
+from blurr.errors import InputError, dispensable, how_to_install, writing
 from blurr.process import signals
 from blurr.runs.asides import scratch
 from blurr.runs.folder import make_room, new_identity
@@ -157,7 +157,7 @@ def make_search(node: DictConfig, settings: Settings, space: Space, objectives: 
     try:
         from blurr.sweep.search import Search
     except ImportError as error:
-        raise InputError(f"This sweep needs Optuna ({error}). Install it with: pip install 'blurr[sweep]'") from error
+        raise InputError(f"This sweep needs Optuna ({error}). Install it with: {how_to_install('sweep')}") from error
     return Search(
         space,
         directions=[objective.direction for objective in objectives],
@@ -227,7 +227,7 @@ def draw_plots(scheduler: Scheduler) -> None:
         from blurr.sweep.plots import draw
         from blurr.sweep.search import Search
     except ImportError as error:
-        log.info("No plots are drawn (%s). To have them: pip install 'blurr[sweep]'", error)
+        log.info("No plots are drawn (%s). To have them: %s", error, how_to_install("sweep"))
         return
     ledger, objectives = scheduler.ledger, scheduler.objectives
     search = Search(scheduler.proposals.space, directions=[objective.direction for objective in objectives])

@@ -38,7 +38,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
 
-from blurr import __version__
+from blurr import DISTRIBUTION, __version__
 from blurr.process.terminal import quiet
 from blurr.tracking.environment import installed
 
@@ -280,7 +280,7 @@ def write_mlmodel(folder: Path, form: ModelForm) -> None:
             loader_module=LOADER,
             signature=ModelSignature(inputs=Schema(columns), params=params),
             input_example=pd.DataFrame([dict(form.example)]),
-            pip_requirements=[f"blurr=={__version__}", *(f"{name}=={installed(name)}" for name in REQUIRED)],
+            pip_requirements=[f"{DISTRIBUTION}=={__version__}", *(f"{name}=={installed(name)}" for name in REQUIRED)],
         )
         for file in Path(made, "model").iterdir():
             shutil.move(file, folder / file.name)

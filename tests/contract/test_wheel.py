@@ -10,6 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from blurr import DISTRIBUTION
 from blurr.config import paths
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +64,7 @@ def test_the_wheel_holds_options_licence_and_types_but_no_tests(wheel):
         for file in paths.options(group).values():
             assert f"blurr/{file.relative_to(paths.config_root().parent)}" in names
     assert {"blurr/py.typed", "blurr/report/report.html.jinja", "blurr/report/style.css"} <= set(names)
+    assert wheel.name.startswith(f"{DISTRIBUTION.replace('-', '_')}-")
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("tests") or name.endswith(".pyc")]
 

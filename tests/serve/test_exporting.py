@@ -154,7 +154,7 @@ class TestRefusals:
 
     def test_a_library_that_is_not_there_is_named(self, monkeypatch, exported: Path):
         monkeypatch.setattr(graphs, "PACKAGES", ("onnx", "onyx"))
-        with pytest.raises(InputError, match=r"ONNX needs onyx. Install them: pip install 'blurr\[onnx\]'"):
+        with pytest.raises(InputError, match=r"ONNX needs onyx. .*pip install 'blurr-transformers\[onnx\]'"):
             Predictor.load(exported)
 
     def test_what_transformers_cannot_export_is_said(self, saved, tmp_path: Path):

@@ -59,7 +59,7 @@ def test_the_files_of_the_model_name_what_it_takes_and_needs(served):
     assert [(column.name, column.required) for column in signature.inputs] == [("text", True), ("text_pair", False)]
     assert [param.name for param in signature.params] == ["threshold"]
     needed = (folder / "requirements.txt").read_text()
-    assert all(f"{name}==" in needed for name in ("blurr", "torch", "transformers"))
+    assert all(f"{name}==" in needed for name in ("blurr-transformers", "torch", "transformers"))
     assert json.loads((folder / "input_example.json").read_text())["columns"] == ["text"]
     assert not [file for file in folder.iterdir() if file.suffix in (".pkl", ".pickle", ".py")]
 
