@@ -6,7 +6,6 @@ import logging
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, Security
@@ -21,10 +20,10 @@ from pydantic_core import from_json
 from blurr.errors import InputError
 from blurr.serve.admission import Admission, Limits, Numbers
 from blurr.serve.batching import Batcher, Overloaded
+from blurr.serve.pages import docs_page, task_name, try_page
 from blurr.serve.predictor import Predictor
 
 log = logging.getLogger(__name__)
-PAGE, DOCS = (Path(__file__).with_name(name) for name in ("page.html", "docs.html"))
 MOST_OF_A_NUMBER = 1024  # of an integer option, such as new tokens, so that no request keeps the model for hours
 
 
@@ -105,7 +104,7 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         running.cancel()
         await asyncio.wait([running])
 
-    said = f"{_kind(predictor)}, a model trained by blurr."
+    said = f"{task_name(predictor)}, a model trained by blurr."
     # FastAPI's own pages load their scripts from other machines
     app = FastAPI(title="blurr", description=said, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.ready = False
@@ -114,10 +113,6 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     _add_predict(app, predictor, batcher, limits)
     _add_pages(app, predictor, batcher, numbers, has_token=limits.token is not None)
     return app
-
-
-def _kind(predictor: Predictor) -> str:
-    return type(predictor.saved.task).__name__
 
 
 def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
@@ -212,19 +207,14 @@ def _is_json(result: Any) -> bool:
 
 
 def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Numbers, *, has_token: bool) -> None:
-    roles, example = list(predictor.roles), predictor.example
-    known: dict[str, Any] = {"task": _kind(predictor), "model": predictor.hf.arch, "roles": roles, "example": example}
-    known["token"] = has_token
-    # "</script>" in a text would end the script that the JSON is put into
-    page = PAGE.read_text(encoding="utf-8").replace("/*KNOWN*/", json.dumps(known).replace("<", "\\u003c"))
-    docs = DOCS.read_text(encoding="utf-8")
+    page, docs = try_page(predictor, has_token=has_token), docs_page()
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def try_it() -> str:
+    async def try_it() -> Response:
         return page
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
-    async def how_to_call_it() -> str:
+    async def how_to_call_it() -> Response:
         return docs
 
     @app.get("/health")
@@ -237,7 +227,7 @@ def _add_pages(app: FastAPI, predictor: Predictor, batcher: Batcher, numbers: Nu
         """Answer if the model is loaded; 503 if it is not."""
         if not request.app.state.ready:
             raise HTTPException(503, "The model is not ready.")
-        return {"status": "ready", "task": _kind(predictor)}
+        return {"status": "ready", "task": task_name(predictor)}
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
