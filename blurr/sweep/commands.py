@@ -10,9 +10,10 @@ from typing import Any
 from blurr.config.store import WHERE
 from blurr.config.trust import TRUST, add_trust, check_words
 from blurr.errors import InputError, writing
+from blurr.sweep.configurations import Configuration, best, configurations_of, repeated_values
 from blurr.sweep.export import says_where_it_runs
-from blurr.sweep.ledger import Ledger, Trial
-from blurr.sweep.objectives import Objective, best
+from blurr.sweep.ledger import Ledger
+from blurr.sweep.objectives import Objective
 from blurr.sweep.resuming import check_weights, find, folders
 from blurr.sweep.space import overrides_of
 
@@ -33,14 +34,18 @@ def add_commands(commands: Any) -> None:
     parts = sweep.add_subparsers(title="commands", required=True, metavar="COMMAND")
     parts.add_parser("ls", help="list the sweeps, the oldest first").set_defaults(command=_ls)
     for name, command, described in (
-        ("show", _show, "show all trials of a sweep, and what went wrong"),
-        ("best", _best, "show how to run the best trial again, and where its outputs are"),
-        ("export", _export, "write the best trial as an experiment: blurr run experiments=best"),
+        ("show", _show, "show all trials of a sweep, repetitions as one row, and what went wrong"),
+        ("best", _best, "show how to run the best configuration again, and where its outputs are"),
+        ("export", _export, "write the best configuration as an experiment: blurr run experiments=best"),
     ):
         part = parts.add_parser(name, help=described)
         part.add_argument("sweep", nargs="?", help="name or folder of the sweep (default: the latest)")
         part.set_defaults(command=command)
-        if command is not _show:
+        if command is _show:
+            part.add_argument(
+                "--trials", action="store_true", help="a row for each trial, each seed and fold by itself"
+            )
+        else:
             add_trust(part)
     part.add_argument("--to", default="experiments/best.yaml", help="the file (default: %(default)s)")
     part.add_argument("--force", action="store_true", help="replace the file if it exists")
@@ -50,6 +55,7 @@ def _ls(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from blurr.process.terminal import terminal
+    from blurr.sweep.board import numbers_of
 
     table = Table("sweep", "trials", "finished", "pruned", "failed", "best", box=None, pad_edge=False)
     broken = []
@@ -65,8 +71,8 @@ def _ls(arguments: argparse.Namespace) -> int:
             continue
         counts = [str(sum(trial.state == state for trial in trials)) for state in ("finished", "pruned", "failed")]
         winners = [
-            f"{trial.number}: " + ", ".join(f"{name} {value:.4g}" for name, value in _scores(ledger, trial))
-            for trial in best(trials, _objectives(ledger))
+            f"{numbers_of(each.finished)}: " + ", ".join(f"{name} {score}" for name, score in _scores(ledger, each))
+            for each in best(configurations_of(trials), _objectives(ledger))
         ]
         table.add_row(name, f"{len(trials)}/{ledger.head['total']}", *counts, "; ".join(winners))
     terminal().print(table)
@@ -79,19 +85,24 @@ def _show(arguments: argparse.Namespace) -> int:
     from blurr.sweep.board import Board
 
     ledger = _ledger(arguments.sweep)
-    Board(_objectives(ledger), ledger.head["total"], workers=1).close(ledger)
+    Board(_objectives(ledger), ledger.head["total"], workers=1).close(ledger, by_trial=arguments.trials)
     return 0
 
 
 def _best(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
 
-    ledger, trial = _winner(arguments.sweep)
-    words = _words(ledger, trial, trusted=arguments.trust)
+    ledger, winner = _winner(arguments.sweep)
+    words = _words(ledger, winner, trusted=arguments.trust)
     out = terminal()
-    for name, value in _scores(ledger, trial):
-        out.print(f"{name} {value:.6g}")
-    out.print(f"trial {trial.number}, in {ledger.folder / str(trial.twin or trial.number)}", soft_wrap=True)
+    for name, score in _scores(ledger, winner, digits=6):
+        out.print(f"{name} {score}", soft_wrap=True)
+    repeated = repeated_values(winner.trials)
+    if repeated:
+        over = ", ".join(f"{key}={','.join(values)}" for key, values in repeated.items())
+        out.print(f"mean ± standard deviation over {over}, n={winner.count}", soft_wrap=True)
+    for number in winner.numbers:
+        out.print(f"trial {number}, in {ledger.folder / str(number)}", soft_wrap=True)
     out.print(f"python -m blurr.run {shlex.join(words)}", soft_wrap=True)
     return 0
 
@@ -100,14 +111,19 @@ def _export(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
     from blurr.sweep.export import experiment_yaml
 
-    ledger, trial = _winner(arguments.sweep)
-    _words(ledger, trial, trusted=arguments.trust)
+    ledger, winner = _winner(arguments.sweep)
+    _words(ledger, winner, trusted=arguments.trust)
     file = Path(arguments.to)
     if file.exists() and not arguments.force:
         raise InputError(f"{file} is there already. Give another file with --to, or replace it with --force.")
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(experiment_yaml(ledger, trial), encoding="utf-8")
+        file.write_text(experiment_yaml(ledger, winner), encoding="utf-8")
+    left_out = ", ".join(repeated_values(winner.trials))
+    if left_out:
+        terminal().print(
+            f"{left_out} left out: the base config's counts, or give one with the command.", soft_wrap=True
+        )
     terminal().print(f"{file} written. To run it: python -m blurr.run experiments={file.stem}", soft_wrap=True)
     return 0
 
@@ -153,17 +169,17 @@ def _is_begun(ledger: Ledger) -> bool:
     return {"goals", "total"} <= set(ledger.head)
 
 
-def _winner(name: str | None) -> tuple[Ledger, Trial]:
-    """Return a sweep's ledger and its best trial, the first one if there are several."""
+def _winner(name: str | None) -> tuple[Ledger, Configuration]:
+    """Return a sweep's ledger and its best configuration, the first one if there are several."""
     ledger = _ledger(name)
-    winners = best(ledger.trials.values(), _objectives(ledger))
+    winners = best(configurations_of(ledger.trials.values()), _objectives(ledger))
     if not winners:
         raise InputError(f"No trial of the sweep {ledger.head['name']} has finished, so none is best.")
     return ledger, winners[0]
 
 
-def _words(ledger: Ledger, trial: Trial, *, trusted: Sequence[str] = ()) -> list[str]:
-    """Return the overrides that run a trial again, but not those that say where.
+def _words(ledger: Ledger, winner: Configuration, *, trusted: Sequence[str] = ()) -> list[str]:
+    """Return the overrides that run a configuration again, but not those that say where.
 
     They will count as the user's own, so nothing that somebody else put into the ledger may call other code.
 
@@ -171,7 +187,7 @@ def _words(ledger: Ledger, trial: Trial, *, trusted: Sequence[str] = ()) -> list
         InputError: an override would run code that is not listed in `blurr.config.trust`, or no sweep writes that.
     """
     check_weights(ledger)
-    words = [each for each in overrides_of(ledger.head["fixed"], trial.point) if not says_where_it_runs(each)]
+    words = [each for each in overrides_of(ledger.head["fixed"], winner.point) if not says_where_it_runs(each)]
     check_words(words, where=str(ledger.folder), remedy=TRUST, trusted=trusted)
     return words
 
@@ -180,5 +196,5 @@ def _objectives(ledger: Ledger) -> list[Objective]:
     return [Objective(name, direction) for name, direction in ledger.head["goals"]]
 
 
-def _scores(ledger: Ledger, trial: Trial) -> list[tuple[str, float]]:
-    return [(name, value) for (name, _), value in zip(ledger.head["goals"], trial.values, strict=True)]
+def _scores(ledger: Ledger, winner: Configuration, *, digits: int = 4) -> list[tuple[str, str]]:
+    return [(name, score) for (name, _), score in zip(ledger.head["goals"], winner.scores(digits), strict=True)]

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Field
 
 from blurr.runs.parsing import Number, Time, Whole
@@ -24,6 +25,7 @@ class Head(BaseModel):
     run: str | None = None
     identity: str = ""
     best: list[Whole] = []
+    repetitions: Annotated[Whole, Ge(1)] = 1
     time: Time | None = None
 
 

@@ -67,19 +67,6 @@ def better(name: str, cfg: DictConfig) -> str:
     return direction_of(name, metric, remedy=REMEDY)
 
 
-def best(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """Return the best finished trial by one objective; by several, all trials that no other one dominates."""
-    finished = [trial for trial in trials if trial.state == "finished"]
-    done = [trial for trial in finished if not any(map(math.isnan, trial.values))]  # NaN compares as neither
-    signs = [objective.sign for objective in objectives]
-    scores = {trial.number: [sign * value for sign, value in zip(signs, trial.values, strict=True)] for trial in done}
-    if len(objectives) == 1:
-        return sorted(done, key=lambda trial: (-scores[trial.number][0], trial.number))[:1]
-    return [
-        trial for trial in done if not any(_dominates(scores[other.number], scores[trial.number]) for other in done)
-    ]
-
-
 def worst_last(value: float) -> tuple[bool, float]:
     """Return a key for sorting that puts NaN last."""
     return math.isnan(value), value
@@ -94,8 +81,3 @@ def constant(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[s
         for name, each in values.items()
         if len(done) > 1 and len(each) == 1
     ]
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Is one at least as good in all objectives, and better in some (Pareto dominance)?"""
-    return all(a >= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)

@@ -20,18 +20,28 @@ class Proposals:
         total: number of trials; None runs the whole grid.
         grid: the points to try, in order; None if `search` proposes them.
         search: proposes and judges trials; None for a grid without a pruner.
+        repeats: the seeds and folds that each proposal of the search is run with, one after another.
 
     Attributes:
-        total: number of trials, at most the size of the grid.
+        total: number of trials, at most the size of the grid; of a search with repetitions a multiple of their number.
     """
 
     def __init__(
-        self, space: Space, *, total: int | None, grid: Sequence[Point] | None, search: "Search | None"
+        self,
+        space: Space,
+        *,
+        total: int | None,
+        grid: Sequence[Point] | None,
+        search: "Search | None",
+        repeats: Sequence[Point] = ({},),
     ) -> None:
         self.space = space
         self._grid = None if grid is None else deque(grid)  # the points that are left
         size = len(grid) if grid is not None else total or 0
         self.total = min(size, total or size)
+        self._repeats = repeats
+        if grid is None:
+            self.total = max(1, self.total // len(repeats)) * len(repeats)
         self._search = search
         self._copies: dict[int, list[int]] = {}  # number of a running trial to those with the same values
 
@@ -57,7 +67,7 @@ class Proposals:
         """
         while len(ledger.trials) < self.total:
             number = len(ledger.trials)
-            point = self._grid.popleft() if self._grid is not None else self._search.ask(number)  # type: ignore[union-attr]
+            point = self._grid.popleft() if self._grid is not None else self._proposed(number, ledger)
             identity = self.space.identify(point)
             twin = ledger.first(identity)
             trial = ledger.propose(number, identity, point)
@@ -67,6 +77,13 @@ class Proposals:
                 return trial
             self._await(twin, trial, ledger)
         return None
+
+    def _proposed(self, number: int, ledger: Ledger) -> Point:
+        """Return the point of a trial: the search's next proposal, or the last one with another seed or fold."""
+        repetition = self._repeats[number % len(self._repeats)]
+        if number % len(self._repeats):
+            return {**ledger.trials[number - 1].point, **repetition}
+        return {**self._search.ask(number), **repetition}  # type: ignore[union-attr]  # where there is no grid
 
     def is_to_be_pruned(self, event: Reported) -> bool:
         """Judge a trial by its report."""

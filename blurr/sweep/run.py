@@ -24,14 +24,15 @@ from blurr.runs.asides import scratch
 from blurr.runs.folder import make_room, new_identity
 from blurr.runs.secrets import mask_overrides
 from blurr.sweep.board import Board
+from blurr.sweep.configurations import Configuration, best, configurations_of
 from blurr.sweep.export import experiment_yaml, note
 from blurr.sweep.ledger import Ledger, locked
-from blurr.sweep.objectives import Objective, best, constant, objectives_of
+from blurr.sweep.objectives import Objective, constant, objectives_of
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.resuming import check_weights
 from blurr.sweep.scheduler import Scheduler
 from blurr.sweep.settings import Settings
-from blurr.sweep.space import Space, is_own, parse
+from blurr.sweep.space import Point, Space, is_own, parse
 from blurr.sweep.trial import Context
 from blurr.tracking.run import Run
 from blurr.tracking.sink import IDENTITY_TAG
@@ -63,12 +64,14 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
             check_unchanged(ledger, overrides, space)
         else:
             begin(ledger, settings.name, overrides, configs)
+        repeats = repetitions_of(space, ledger, settings)
         ledger.begin(fixed=mask_overrides(space.fixed), goals=[(each.name, each.direction) for each in objectives])
+        ledger.begin(repetitions=len(repeats))
         executing = build(context.config.sweep.executor, context=context, workers=settings.workers)
         # the executor first: it forks this process, which must not have opened a connection to a store by then
         with executing as executor, opened_run(ledger, context.config, configs[0]) as run:
-            search = make_search(context.config.sweep, settings, space, objectives)
-            proposals = Proposals(space, total=settings.trials, search=search, grid=grid)
+            search = make_search(context.config.sweep, settings, space, objectives, repeats=repeats)
+            proposals = Proposals(space, total=settings.trials, search=search, grid=grid, repeats=repeats)
             ledger.begin(total=proposals.total)
             board = Board(objectives, proposals.total, settings.workers)
             scheduler = Scheduler(ledger, settings, proposals, objectives, executor, run, board)
@@ -150,7 +153,23 @@ def decide_weights(configs: Sequence[DictConfig]) -> str:
     return "scratch" if "scratch" in chosen else "pretrained"
 
 
-def make_search(node: DictConfig, settings: Settings, space: Space, objectives: Sequence[Objective]) -> Any:
+def repetitions_of(space: Space, ledger: Ledger, settings: Settings) -> list[Point]:
+    """Return the seeds and folds that a search runs each of its proposals with; a grid has them as its points.
+
+    A sweep that an earlier version of blurr began goes on as it did: its sampler chose seeds, too.
+    """
+    if settings.sampler is None or (ledger.trials and ledger.head.get("repetitions", 1) == 1):
+        return [{}]
+    repeats = space.repetitions()
+    if repeats != [{}] and settings.trials:
+        proposals = max(1, settings.trials // len(repeats))
+        log.info("%d proposals, each run %d times, by %s", proposals, len(repeats), ", ".join(repeats[0]))
+    return repeats
+
+
+def make_search(
+    node: DictConfig, settings: Settings, space: Space, objectives: Sequence[Objective], *, repeats: Sequence[Point]
+) -> Any:
     """Make the Optuna search of a sweep with a sampler, a pruner or a storage; return None for a plain grid."""
     if not (settings.sampler or settings.pruner or settings.storage):
         return None
@@ -165,6 +184,7 @@ def make_search(node: DictConfig, settings: Settings, space: Space, objectives: 
         pruner=build(node.pruner) if settings.pruner else None,
         storage=settings.storage,
         name=settings.name,
+        repeats=repeats,
     )
 
 
@@ -198,8 +218,8 @@ def close(scheduler: Scheduler) -> None:
     """Tag the best trials, write down and plot the results, and print all trials."""
     ledger, run, name = scheduler.ledger, scheduler.run, scheduler.settings.name
     trials = list(ledger.trials.values())
-    winners = best(trials, scheduler.objectives)
-    numbers = [trial.number if trial.twin is None else trial.twin for trial in winners]
+    winners = best(configurations_of(trials), scheduler.objectives)
+    numbers = [number for each in winners for number in each.numbers]
     for number in {*ledger.head.get("best", []), *numbers}:  # the former best, from before a resume, lose their tag
         run.amend(number, tags={"blurr.best": str(number in numbers).lower()})
     scheduler.board.close(ledger)
@@ -211,7 +231,7 @@ def close(scheduler: Scheduler) -> None:
         lines["worth nothing"] = worthless
     if winners:
         ledger.begin(best=numbers)
-        run.tag(best=", ".join(map(str, numbers)))
+        run.tag(best=", ".join(map(str, numbers)), **tags_of_best(winners, scheduler.objectives))
         file = ledger.folder / "best.yaml"
         with writing(file, f"Make room, and go on with sweep.resume={name}."):
             file.write_text(experiment_yaml(ledger, winners[0]), encoding="utf-8")
@@ -221,20 +241,39 @@ def close(scheduler: Scheduler) -> None:
     show_place(run, lines)
 
 
+def tags_of_best(winners: Sequence[Configuration], objectives: Sequence[Objective]) -> dict[str, str]:
+    """Say on the sweep's run which configuration is best by its mean, and how well it does."""
+    said = [
+        ", ".join(f"{each.name} {score}" for each, score in zip(objectives, winner.scores(), strict=True))
+        for winner in winners
+    ]
+    counts = [f" (n={winner.count})" if winner.is_repeated else "" for winner in winners]
+    return {
+        "best_configuration": "; ".join(map(str, winners)),
+        "best_scores": "; ".join(map("".join, zip(said, counts, strict=True))),
+    }
+
+
 def draw_plots(scheduler: Scheduler) -> None:
     """Draw the sweep's plots if Optuna is installed."""
     try:
         from blurr.sweep.plots import draw
-        from blurr.sweep.search import Search
+        from blurr.sweep.search import Search, study_of_means
     except ImportError as error:
         log.info("No plots are drawn (%s). To have them: %s", error, how_to_install("sweep"))
         return
     ledger, objectives = scheduler.ledger, scheduler.objectives
-    search = Search(scheduler.proposals.space, directions=[objective.direction for objective in objectives])
-    search.follow(ledger)
+    space, directions = scheduler.proposals.space, [objective.direction for objective in objectives]
+    found = configurations_of(ledger.trials.values())
+    if any(each.is_repeated and each.point for each in found):
+        study = study_of_means(space, found, directions)
+    else:
+        search = Search(space, directions=directions)
+        search.follow(ledger)
+        study = search.study
     title = f"Sweep {scheduler.settings.name}"
     with dispensable("The page of the plots", "The trials are complete; sweep.resume=<the sweep> makes it again."):
-        for file in draw(search.study, objectives[0], ledger.folder / "plots", title=title):
+        for file in draw(study, objectives[0], ledger.folder / "plots", title=title):
             scheduler.run.artifact(file, "plots")
 
 

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from blurr.errors import InputError
 from blurr.runs.folder import ERROR
+from blurr.runs.naming import compact
 from blurr.runs.record import Record
 from blurr.sweep.board import Board
+from blurr.sweep.configurations import best, configurations_of, without_repeated
 from blurr.sweep.executors import Executor
 from blurr.sweep.ledger import Ledger, Trial
 from blurr.sweep.messages import Ended, Job, Reported, Started
-from blurr.sweep.objectives import Objective, best
+from blurr.sweep.objectives import Objective
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.settings import Settings
 from blurr.tracking.run import Run
-from blurr.tracking.sink import ERROR_TAG, PARENT, TRIAL
+from blurr.tracking.sink import CONFIGURATION, ERROR_TAG, PARENT, TRIAL
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
@@ -99,8 +101,11 @@ class Scheduler:
         return started
 
     def _start(self, trial: Trial) -> None:
-        name = " ".join([str(trial.number), *(f"{key.rpartition('.')[2]}={v}" for key, v in trial.point.items())])
+        name = f"{trial.number} {compact(trial.point)}"
         tags = {TRIAL: str(trial.number), "blurr.sweep": self.settings.name, "mlflow.runName": name[:MOST_CHARACTERS]}
+        configuration = without_repeated(trial.point)
+        if configuration != trial.point:  # MLflow's table groups by this tag, and shows the means
+            tags[CONFIGURATION] = compact(configuration)
         if self.run.id:
             tags[PARENT] = self.run.id
         self.ledger.start(trial.number)
@@ -202,7 +207,7 @@ class Scheduler:
         trials = known.values()
         states = [trial.state for trial in trials if trial.state != "running"]
         values: dict[str, float] = {f"sweep/{state}": states.count(state) for state in ("finished", "pruned", "failed")}
-        winners = best(trials, self.objectives)
+        winners = best(configurations_of(trials), self.objectives)
         if winners and len(self.objectives) == 1:
-            values[f"sweep/best {self.objectives[0].name}"] = winners[0].values[0]
+            values[f"sweep/best {self.objectives[0].name}"] = winners[0].means[0]
         self.run.log(values, step=len(states), at=at)

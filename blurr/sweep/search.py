@@ -4,6 +4,7 @@ This module loads Optuna, which comes with the extra `sweep`; import it only for
 """
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -11,11 +12,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from blurr.errors import InputError
+from blurr.sweep.configurations import Configuration
 from blurr.sweep.ledger import Ledger, Trial
-from blurr.sweep.space import Axis, Point, Space
+from blurr.sweep.space import Axis, Point, Space, is_repeated
 from blurr.sweep.storage import Storage, result, running
 
 
@@ -30,9 +32,11 @@ class Search:
         pruner: judges the reports; None prunes nothing.
         storage: address of an Optuna storage that gets a copy of the study and is never read, see `Storage`.
         name: the study's name.
+        repeats: the seeds and folds that each proposal is run with. With several of them, the sampler chooses the other
+            keys only, in a study of its own, which gets the mean of the repetitions.
 
     Attributes:
-        study: Optuna's study.
+        study: Optuna's study of the trials.
 
     Raises:
         InputError: the storage cannot be used, or a pruner is given for several objectives.
@@ -48,11 +52,14 @@ class Search:
         pruner: BasePruner | None = None,
         storage: str | None = None,
         name: str = "sweep",
+        repeats: Sequence[Point] = ({},),
     ) -> None:
         if pruner and len(directions) > 1:
             raise InputError("A pruner judges one objective, and there are several. Set sweep.pruner=null, or one.")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._axes = {axis.key: distribution(axis) for axis in space.axes}
+        self._searched = {key: kind for key, kind in self._axes.items() if key not in repeats[0]}
+        self._repeats = len(repeats)
         self._sampler = sampler
         self._is_pruning = pruner is not None
         self.study = optuna.create_study(
@@ -60,6 +67,7 @@ class Search:
             pruner=pruner or optuna.pruners.NopPruner(),
             study_name=name,
         )
+        self._proposing = self.study if self._repeats == 1 else optuna.create_study(directions=self.study.directions)
         self._storage = Storage(storage, name, directions, self._axes) if storage else None
 
     def follow(self, ledger: Ledger) -> None:
@@ -83,9 +91,9 @@ class Search:
             self._storage.follow(ledger, with_reports=self._is_pruning)
 
     def ask(self, number: int) -> Point:
-        """Return the values that the sampler proposes for the trial with this number."""
+        """Return the values that the sampler proposes for the trial with this number, the first with its values."""
         trial = self._ask(number)
-        return {key: _text(self._axes[key], trial.params[key]) for key in self._axes}
+        return {key: _text(kind, trial.params[key]) for key, kind in self._searched.items()}
 
     def add(self, trial: Trial) -> None:
         """Add a trial once the ledger has it: one that `ask` proposed, or one of a grid."""
@@ -108,18 +116,17 @@ class Search:
 
     def _take_up(self, trial: Trial) -> None:
         frozen = running(trial, self._axes)
-        if self._sampler is None:
+        if self._sampler is None or self._repeats > 1:
             self.study.add_trial(frozen)
-        else:
-            self.study.enqueue_trial(frozen.params)
-            _ = self._ask(
-                trial.number
-            ).relative_params  # only now is the sampler asked: it need not be for these values
+        if self._sampler is not None and trial.number % self._repeats == 0:
+            self._proposing.enqueue_trial({key: frozen.params[key] for key in self._searched})
+            # only now is the sampler asked: it need not be for these values
+            _ = self._ask(trial.number).relative_params
 
     def _ask(self, number: int) -> optuna.Trial:
         if self._sampler is not None:
-            self.study.sampler = self._sampler(number)
-        return self.study.ask(self._axes)
+            self._proposing.sampler = self._sampler(number // self._repeats)
+        return self._proposing.ask(self._searched)
 
     def _judge(self, number: int, step: int, value: float) -> bool:
         trial = self._trial(number)
@@ -131,9 +138,38 @@ class Search:
         if not self._trial(trial.number).state.is_finished():
             state, values = result(trial)
             self.study.tell(trial.number, values, state=state)
+            if self._repeats > 1:
+                self._end_proposal(trial.number // self._repeats)
+
+    def _end_proposal(self, proposal: int) -> None:
+        """Tell the sampler the mean of a proposal's repetitions, once all of them have ended.
+
+        One that was pruned counts against the proposal as a whole; those that failed do not count.
+        """
+        first = proposal * self._repeats
+        trials = self.study.get_trials(deepcopy=False)[first : first + self._repeats]
+        if len(trials) < self._repeats or not all(trial.state.is_finished() for trial in trials):
+            return
+        done = [trial.values for trial in trials if trial.state == TrialState.COMPLETE]
+        if any(trial.state == TrialState.PRUNED for trial in trials):
+            self._proposing.tell(proposal, state=TrialState.PRUNED)
+        elif done:
+            self._proposing.tell(proposal, [fmean(values) for values in zip(*done, strict=True)])
+        else:
+            self._proposing.tell(proposal, state=TrialState.FAIL)
 
     def _trial(self, number: int) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[number]
+
+
+def study_of_means(space: Space, found: Sequence[Configuration], directions: Sequence[str]) -> optuna.Study:
+    """Return a finished study for plots: a trial for each configuration, with its means."""
+    axes = {axis.key: distribution(axis) for axis in space.axes if not is_repeated(axis.key)}
+    study = optuna.create_study(directions=[StudyDirection[direction.upper()] for direction in directions])
+    for number, each in enumerate(each for each in found if each.finished):
+        study.add_trial(running(Trial(number, "", each.point), axes))
+        study.tell(number, each.means)
+    return study
 
 
 def distribution(axis: Axis) -> BaseDistribution:

@@ -17,6 +17,7 @@ from blurr.errors import InputError, shortened
 
 OWN = ("sweep", "sweep.", "sweep/")  # how an override about the sweep itself begins
 MOST_SAMPLES = 20
+REPEATED = ("seed", "fold")  # the last part of a key that repeats a configuration, and does not change it
 MOST_TRIALS = 100_000
 Point = dict[str, str]  # key to value, both as on the command line
 
@@ -100,6 +101,14 @@ class Space:
             for value in axis.samples()[1:]:
                 yield {**first, axis.key: value}
 
+    def repetitions(self) -> list[Point]:
+        """Return the combinations of seeds and folds that each configuration is run with; an empty one without any.
+
+        A seed drawn from an interval is not among them, nor are seeds if nothing else varies.
+        """
+        repeated = tuple(axis for axis in self.axes if is_repeated(axis.key) and axis.choices)
+        return Space(self.fixed, repeated).grid() if len(repeated) < len(self.axes) else [{}]
+
     def overrides(self, point: Mapping[str, str]) -> list[str]:
         """Return the overrides of one trial."""
         return overrides_of(self.fixed, point)
@@ -125,6 +134,11 @@ def parse(overrides: Sequence[str], loader: ConfigLoader) -> Space:
     ours = [each for each in parsed if not is_own(each.key_or_group)]
     fixed = tuple(str(each.input_line) for each in ours if not each.is_sweep_override())
     return Space(fixed, tuple(_axis(each) for each in ours if each.is_sweep_override()))
+
+
+def is_repeated(key: str) -> bool:
+    """Is this a seed or a fold?"""
+    return key.rpartition(".")[2].lstrip("+") in REPEATED
 
 
 def is_own(override: str) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # the tags that link a trial's run to its sweep
+CONFIGURATION = "blurr.configuration"  # what trials have in common that differ in a seed or fold alone
 ERROR_TAG = "blurr.error"  # says why a run failed
 IDENTITY_TAG = "blurr.identity"  # see `runs.folder`
 

@@ -24,9 +24,10 @@ from blurr.config.building import build
 from blurr.errors import InputError, ResourceError
 from blurr.runs.folder import LEDGER
 from blurr.sweep.board import Board
+from blurr.sweep.configurations import Configuration, best, configurations_of
 from blurr.sweep.export import experiment_yaml, note
 from blurr.sweep.ledger import Ledger, Trial, locked
-from blurr.sweep.objectives import Objective, best, constant, objectives_of
+from blurr.sweep.objectives import Objective, constant, objectives_of
 from blurr.sweep.proposals import Proposals
 from blurr.sweep.resuming import expand
 from blurr.sweep.run import sampler_for
@@ -39,6 +40,14 @@ class Touch:
 
     def __reduce__(self):
         return os.system, ("touch was-here",)
+
+
+def best_numbers(trials, objectives):
+    return [number for each in best(configurations_of(trials), objectives) for number in each.numbers]
+
+
+def configuration(number, point, values):
+    return Configuration(point, (Trial(number, "", point, "finished", values=values),))
 
 
 class TestSpace:
@@ -354,14 +363,14 @@ class TestGoals:
 
     def test_the_best_is_the_first_of_the_best_by_the_direction(self):
         trials = [*self.finished([2.0], [1.0], [1.0]), Trial(3, "", {}, "pruned", values=[0.0])]
-        assert [trial.number for trial in best(trials, [Objective("a", "minimize")])] == [1]
-        assert [trial.number for trial in best(trials, [Objective("a", "maximize")])] == [0]
-        assert best(trials[3:], [Objective("a", "minimize")]) == []
+        assert best_numbers(trials, [Objective("a", "minimize")]) == [1]
+        assert best_numbers(trials, [Objective("a", "maximize")]) == [0]
+        assert best_numbers(trials[3:], [Objective("a", "minimize")]) == []
 
     def test_of_several_objectives_those_are_best_that_no_other_beats(self):
         trials = self.finished([1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [0.5, 0.5], [3.0, 3.5])
         objectives = [Objective("a", "maximize"), Objective("b", "minimize")]
-        assert [trial.number for trial in best(trials, objectives)] == [0, 1, 2, 3]
+        assert best_numbers(trials, objectives) == [0, 1, 2, 3]
 
 
 class TestExpand:
@@ -396,7 +405,7 @@ class TestExport:
         ledger = Ledger(tmp_path)
         fixed = ["task=summarization", "output_dir=x", "tracking=none", "experiments=base", "+a.b=[1,2]", "~c"]
         ledger.begin(name="mine", fixed=fixed, weights="scratch", goals=[["valid/rougeL", "maximize"]])
-        text = experiment_yaml(ledger, Trial(3, "", {"model": "t5", "optimizer.lr": "0.01"}, values=[0.5]))
+        text = experiment_yaml(ledger, configuration(3, {"model": "t5", "optimizer.lr": "0.01"}, [0.5]))
         assert text.startswith("# @package _global_\n# Trial 3 of the sweep mine: valid/rougeL 0.5.\n")
         assert "since a file cannot delete a key: ~c" in text
         assert yaml.safe_load(text) == {
@@ -411,7 +420,7 @@ class TestExport:
         ledger = Ledger(tmp_path)
         fixed = ["~c='a\nb: 3'", "seed=3", "sweep.storage=sqlite:///elsewhere.db", "tracking@x=server"]
         ledger.begin(name=evil, fixed=fixed, weights="auto", goals=[[f"valid/{evil}", "maximize"]])
-        assert yaml.safe_load(experiment_yaml(ledger, Trial(0, "", {}, values=[0.5]))) == {"seed": 3}
+        assert yaml.safe_load(experiment_yaml(ledger, configuration(0, {}, [0.5]))) == {"seed": 3}
 
     @pytest.mark.parametrize(
         ("head", "match"),
@@ -445,7 +454,7 @@ class TestExport:
         ledger.begin(name="mine", fixed=fixed, weights="auto", goals=[["valid/rouge1", "maximize"]])
         point = {"model": "t5", "optimizer.lr": "0.01"}
         (work / "experiments").mkdir()
-        (work / "experiments" / "best.yaml").write_text(experiment_yaml(ledger, Trial(0, "", point, values=[0.5])))
+        (work / "experiments" / "best.yaml").write_text(experiment_yaml(ledger, configuration(0, point, [0.5])))
         said = composing.compose(["experiments=best", "output_dir=x"])
         meant = composing.compose([*fixed, "model=t5", "optimizer.lr=0.01", "output_dir=x"])
         for key in ("task", "model", "metrics", "schedule", "optimizer", "data", "objective"):
@@ -512,8 +521,8 @@ class TestValuesThatAreNoNumbers:
     @pytest.mark.parametrize("direction", ["minimize", "maximize"])
     def test_it_is_never_the_best(self, direction):
         trials = self.finished(float("nan"), 1.0, float("nan"))
-        assert [trial.number for trial in best(trials, [Objective("a", direction)])] == [1]
-        assert best(trials[:1], [Objective("a", direction)]) == []
+        assert best_numbers(trials, [Objective("a", direction)]) == [1]
+        assert best_numbers(trials[:1], [Objective("a", direction)]) == []
 
     def test_an_objective_that_is_the_same_in_all_trials_is_said_to_tell_nothing(self):
         (line,) = constant(self.finished(0.5, 0.5, 0.5), [Objective("valid/f1", "maximize")])
