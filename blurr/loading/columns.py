@@ -51,3 +51,10 @@ def as_column(values: Sequence[Any]) -> Column:
     return np.asarray(
         values, dtype=np.float32 if len(values) and isinstance(values[0], list | np.ndarray) else np.int64
     )
+
+
+def chosen(column: Column, numbers: Sequence[int]) -> Column:
+    """Return the values of a column at these numbers."""
+    if isinstance(column, Ragged):
+        return Ragged.of([column[i].tolist() for i in numbers])
+    return column[list(numbers)]

@@ -9,11 +9,20 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import TfmdDL
+from fastcore.foundation import L
 from numpy.typing import NDArray
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
-from blurr.loading.rows import Batch, EncodedRows, Inputs, Table
+from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
 from blurr.process.children import die_with
+
+
+class ShownInputs(dict[str, Any]):
+    """Inputs with the loader that can show them, a type that fastai can dispatch by."""
+
+    def __init__(self, dl: "RowsDL", inputs: Inputs) -> None:
+        super().__init__(inputs)
+        self.dl = dl
 
 
 class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
@@ -88,7 +97,9 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
     def _plan(self) -> list[Order]:
         size = BatchSize(self.bs, self.max_tokens)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
-        if self.by_length:
+        if self.dataset.is_picked and not self.shuffle:
+            batches = np.split(rows, range(1, self.n) if self.by_length else range(self.bs, self.n, self.bs))
+        elif self.by_length:
             batches = Buckets(self.row_lengths(), size).of_one_length()
         elif self.lengths is None:
             batches = np.split(rows, range(self.bs, self.n, self.bs)) if self.n else []
@@ -108,6 +119,18 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
     def in_one_order(self) -> "RowsDL":
         """Return the loader, or one of the same rows whose order stays the same from pass to pass."""
         return self.new(shuffle=False, drop_last=False) if self.shuffle else self
+
+    # -- what fastai's Interpretation asks for
+
+    @property
+    def items(self) -> Items:
+        """The rows, of which some can be picked."""
+        return Items(self.dataset)
+
+    def _pre_show_batch(self, b: Batch, max_n: int = 9) -> tuple["ShownInputs", Any, L]:
+        """Return the first rows of a batch: inputs, targets, and a pair of number and target for each."""
+        inputs, targets = ({k: v[:max_n] for k, v in b[0].items()}, b[1][:max_n])
+        return ShownInputs(self, inputs), targets, L(enumerate(targets))
 
     # -- the methods by which fastai's DataLoader iterates
 
@@ -148,6 +171,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
 
     def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "RowsDL":
         """Make a loader like this one for other rows: encoded ones, a fastai dataset, or raw items."""
+        kwargs.pop("process", None)  # fastai's Interpretation gives it, for tables
         raw = dataset is not None and self.encode is not None and not isinstance(dataset, EncodedRows)
         rows = self.encode(dataset) if raw and self.encode else dataset
         lengths = self.lengths if dataset is None else None
@@ -167,7 +191,8 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return self._display(inputs, targets, None, max_n, show, options)
 
     def show_results(self, b: Batch, out: Any, max_n: int = 6, show: bool = True, **options: Any) -> Table | None:
-        """Show rows of a batch beside the model's predictions; `out` as `Learner.get_preds` returns it."""
+        """Show rows of a batch beside predictions; `out` as `Learner.get_preds` returns them, or in a tuple."""
+        out = out[0] if isinstance(out, tuple) else out
         return self._display(*b, out, max_n, show, options)
 
     def _display(
@@ -178,7 +203,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         table = self.show_rows(self, few, targets[:max_n], None if out is None else out[:max_n], **options)
         if not show:
             return table
-        _show_table(table)
+        show_table(table)
         return None
 
 
@@ -186,8 +211,9 @@ def _single(values: torch.Tensor) -> torch.Tensor:
     return values.float() if values.dtype == torch.float64 else values
 
 
-def _show_table(table: Table) -> None:
+def show_table(table: Table) -> None:
+    """Display the rows of a table: as HTML in a notebook, else as text."""
     from fastai.torch_core import display_df
 
-    with pd.option_context("display.max_colwidth", None):
+    with pd.option_context("display.max_colwidth", None, "display.max_columns", None):
         display_df(pd.DataFrame(table))

@@ -1,19 +1,41 @@
 """Encoded rows: what a task made of raw rows, held as flat arrays, one column each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from copy import copy
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
+from fastai.data.transforms import CategoryMap
 from numpy.typing import NDArray
 
-from blurr.loading.columns import Ragged, as_column
+from blurr.loading.columns import Ragged, as_column, chosen
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 Row = Mapping[str, Any]
 Inputs = dict[str, torch.Tensor]
 Batch = tuple[Inputs, torch.Tensor]
 Table = list[dict[str, Any]]
+
+
+class OneInput(dict[str, Any]):
+    """Inputs that fastai's `Interpretation` takes for one input, not for a list of their names."""
+
+    ndim = 0  # fastcore does not iterate what has no dimension
+
+
+class Items:
+    """Rows as fastai's `Interpretation` picks some of them, by `items.iloc[[3, 1]]`."""
+
+    def __init__(self, rows: "EncodedRows") -> None:
+        self.rows = rows
+
+    @property
+    def iloc(self) -> Self:
+        return self
+
+    def __getitem__(self, numbers: Sequence[int]) -> "EncodedRows":
+        return self.rows.take([int(number) for number in numbers])
 
 
 class InputNames(NamedTuple):
@@ -37,20 +59,30 @@ class EncodedRows:
 
     Attributes:
         names: What the inputs are called; each modality has a subclass with its own.
+        is_picked: They are some of others, in an order that somebody asked for.
     """
 
+    is_picked = False
     n_inp = 1  # fastai: of a batch `(inputs, targets)` the first element is input
     names: ClassVar[InputNames] = InputNames()
 
     def __init__(self, columns: Mapping[str, Sequence[Any]], vocab: list[str] | None = None) -> None:
         self.columns = {name: as_column(values) for name, values in columns.items()}
-        self.vocab = vocab
+        # a list would be one vocabulary for each target to fastai
+        self.vocab = CategoryMap(vocab, sort=False) if isinstance(vocab, list) else vocab
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {name: values[index] for name, values in self.columns.items()}
+
+    def take(self, numbers: Sequence[int]) -> Self:
+        """Return the rows with these numbers, in this order, which loaders keep when they evaluate."""
+        taken = copy(self)
+        taken.is_picked = True
+        taken.columns = {name: chosen(values, numbers) for name, values in self.columns.items()}
+        return taken
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from fastai.data.core import Datasets
 
@@ -42,6 +42,11 @@ class SampleRows(TextRows):
     ) -> None:
         super().__init__(columns, vocab)
         self.others = others
+
+    def take(self, numbers: Sequence[int]) -> Self:
+        taken = super().take(numbers)
+        taken.others = [self.others[i] for i in numbers] if self.others else ()
+        return taken
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {**(self.others[index] if self.others else {}), **super().__getitem__(index)}

@@ -1,19 +1,18 @@
 """Predictions and losses of every row, gathered in a stream, and the rows with the largest losses."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from fastai import interpret
 from fastai.callback.core import Callback
+from fastai.interpret import plot_top_losses
 from fastai.learner import Learner
-from fastcore.basics import getcallable
-from torch.nn.functional import pad
 
-from blurr.loading.collate import PaddingCollator
-from blurr.loading.dataloader import RowsDL
-from blurr.loading.rows import IGNORED, Table, in_order
-from blurr.models.losses import loss_per_row
+from blurr.errors import InputError
+from blurr.loading.dataloader import RowsDL, ShownInputs, show_table
+from blurr.loading.rows import Table
 from blurr.training.callbacks.base import ORDER
 
 Interpreter = Callable[[Learner, RowsDL], Table]
@@ -42,10 +41,30 @@ class Interpretation:
         """Return the `k` rows with the largest (or smallest) losses, sorted; `None` returns all."""
         return sorted(self.rows, key=lambda row: row["loss"], reverse=largest)[:k]
 
+    def plot_top_losses(self, k: int = 9, *, largest: bool = True) -> None:
+        """Show the `k` rows with the largest (or smallest) losses as a table."""
+        show_table(self.top_losses(k, largest=largest))
+
     def most_confused(self, min_val: int = 1) -> list[tuple[Any, Any, int]]:
         """Return `(target, prediction, count)` of wrong predictions that occur at least `min_val` times."""
         pairs = Counter((str(r["target"]), str(r["prediction"])) for r in self.rows if r["target"] != r["prediction"])
         return [(*pair, n) for pair, n in pairs.most_common() if n >= min_val]
+
+
+class ClassificationInterpretation(interpret.ClassificationInterpretation):  # type: ignore[misc]
+    """fastai's interpretation of classes: the confusion matrix, and a report on each class.
+
+    Raises:
+        InputError: the rows have no classes.
+    """
+
+    def __init__(self, learn: Learner, dl: RowsDL, losses: torch.Tensor, act: Any = None) -> None:
+        if dl.vocab is None:
+            raise InputError(
+                "What this learner predicts has no classes, so no confusion matrix. Interpretation.from_learner shows "
+                "the rows with the largest losses of every task."
+            )
+        super().__init__(learn, dl, losses, act)
 
 
 class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -77,105 +96,12 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             self.rows += self.describe(self.learn)
 
 
-class Shown(Callback):  # type: ignore[misc]
-    """Keep, of each batch, its rows as `show_results` shows them, and their losses."""
-
-    def before_validate(self) -> None:
-        self.rows: Table = []
-
-    def after_batch(self) -> None:
-        inputs = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in self.xb[0].items()}
-        predicted = decoded(self.learn, self.pred.detach().cpu())
-        losses = loss_per_row(self.loss_func, self.pred, self.y).tolist()
-        table = self.dl.show_rows(self.dl, inputs, self.y.cpu(), predicted)
-        self.rows += [{**row, "loss": loss} for row, loss in zip(table, losses, strict=True)]
-
-
-def interpret_shown(learn: Learner, dl: RowsDL) -> Table:
-    """Describe each row of a loader as `show_results` shows it, for loaders without a task."""
-    shown = Shown()
-    with learn.no_bar():
-        learn.validate(dl=dl, cbs=shown)
-    return in_order(dl.get_idxs(), shown.rows)
-
-
-def decoded(learn: Learner, logits: torch.Tensor) -> Any:
-    """Return the classes that logits stand for, in the form of the targets, by the loss's activation and decodes."""
-    return getcallable(learn.loss_func, "decodes")(getcallable(learn.loss_func, "activation")(logits))
-
-
-# -- all predictions
-
-
-class Gather(Callback):  # type: ignore[misc]
-    """Keep inputs, predictions, targets and losses of all batches."""
-
-    def before_validate(self) -> None:
-        self.batches: list[tuple[Any, ...]] = []
-
-    def after_batch(self) -> None:
-        nothing = self.pred.new_empty(len(self.pred), 0)
-        losses = loss_per_row(self.loss_func, self.pred, *self.yb) if self.yb else nothing
-        targets = self.yb[0] if self.yb else nothing
-        self.batches.append(self.learn.to_detach((dict(self.xb[0]), self.pred, targets, losses)))
-
-
-def gather(learn: Learner, dl: Any) -> tuple[Any, ...]:
-    """Run a model over a loader, and return its outputs in the order of the rows.
-
-    Args:
-        learn: its model and loss are used.
-        dl: a `RowsDL`, or a list of batches.
-
-    Returns:
-        Inputs (a dict), predictions, targets and losses `(rows,)`. Tensors whose width differs between batches are
-        padded on the right: targets by -100, inputs as their collator does, all else by 0.
-    """
-    dl = dl.in_one_order() if isinstance(dl, RowsDL) else dl
-    collected, metrics, learn.metrics = Gather(), learn.metrics, []
-    try:
-        with learn.removed_cbs(learn._grab_cbs(EvaluationCallback)), learn.no_bar():  # which may generate texts
-            learn.validate(dl=dl, cbs=collected)
-    finally:
-        learn.metrics = metrics
-    order = dl.get_idxs() if isinstance(dl, RowsDL) else None
-    inputs, predictions, targets, losses = zip(*collected.batches, strict=True)
-    pads = dl.create_batch.pad_values if isinstance(dl, RowsDL) and isinstance(dl.create_batch, PaddingCollator) else {}
-    named = {name: [batch[name] for batch in inputs] for name in inputs[0]}
-    joined = {name: _joined(values, pads.get(name, 0)) for name, values in named.items()}
-    back = slice(None) if order is None else torch.tensor(order).argsort()
-    tensors = (_joined(predictions), _joined(targets, IGNORED), _joined(losses))
-    return {k: v[back] if torch.is_tensor(v) else v for k, v in joined.items()}, *(t[back] for t in tensors)
-
-
-def _joined(parts: Sequence[Any], value: float = 0) -> Any:
-    """Concatenate batches, the second dimension padded to the longest."""
-    if not isinstance(parts[0], torch.Tensor):
-        return [row for part in parts for row in part]
-    if parts[0].ndim < 2:
-        return torch.cat(list(parts))
-    width = max(part.shape[1] for part in parts)
-    rest = [0, 0] * (parts[0].ndim - 2)
-    return torch.cat([pad(part, [*rest, 0, width - part.shape[1]], value=value) for part in parts])
-
-
-def predictions_of(
-    learn: Learner,
-    dl: Any,
-    *,
-    with_input: bool = False,
-    with_decoded: bool = False,
-    with_loss: bool = False,
-    act: Callable[[torch.Tensor], Any] | None = None,
-) -> tuple[Any, ...]:
-    """Return what fastai's `get_preds` returns, in its order; see `Blearner.get_preds`."""
-    inputs, logits, targets, losses = gather(learn, dl)
-    activation = getcallable(learn.loss_func, "activation") if act is None else act
-    given: Mapping[str, Any] = {
-        "input": inputs if with_input else None,
-        "predictions": activation(logits),
-        "targets": targets,
-        "decoded": decoded(learn, logits) if with_decoded else None,
-        "losses": losses if with_loss else None,
-    }
-    return tuple(value for value in given.values() if value is not None)
+@plot_top_losses.dispatch  # type: ignore[untyped-decorator]  # plum is not typed
+def plot_top_losses_of_rows(
+    x: ShownInputs, y: Any, samples: Any, outs: Any, raws: Any, losses: Any, **options: Any
+) -> None:
+    """Show rows beside their predictions and losses, for fastai's `Interpretation.plot_top_losses`."""
+    predictions = [out[0] for out in outs]
+    stacked = torch.stack(predictions) if isinstance(predictions[0], torch.Tensor) else predictions
+    table = x.dl.show_rows(x.dl, x, y, stacked)
+    show_table([{**row, "loss": loss} for row, loss in zip(table, losses.tolist(), strict=True)])

@@ -7,6 +7,7 @@ from typing import Any
 import fastai.callback.all  # noqa: F401  gives Learner its fit_one_cycle, lr_find, no_bar and more
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
@@ -21,9 +22,11 @@ from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.callbacks.base import ORDER
 from blurr.training.inference import Result, batch_fairly
-from blurr.training.interpretation import Interpretation, Interpreter, interpret_shown, predictions_of
+from blurr.training.interpretation import Interpretation, Interpreter
 from blurr.training.loop import LeanLearner
 from blurr.training.optimizers import adamw
+from blurr.training.precision import BFloat16
+from blurr.training.predictions import get_preds, interpret_shown
 
 
 class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -48,6 +51,7 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             # a plain Learner gets blurr's predictions as attributes of its own; its class stays as it is
             self.learn.blurr_predict = partial(predict, self.learn)
             self.learn.interpreter = interpret
+            self.learn.get_preds = partial(get_preds, self.learn)
 
     def before_validate(self) -> None:
         batch_fairly(self.learn, self.dl)
@@ -77,11 +81,20 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             learn.loss_func.precalculated = None if loss is None else loss.float()  # weights of 16 bits give 16
 
 
-def predict(learn: Learner, items: Any, **options: Any) -> list[Any]:
+def predict(
+    learn: Learner, items: Any, rm_type_tfms: Any = None, with_input: bool = False, **options: Any
+) -> list[Any] | tuple[Any, list[Any]]:
     """Predict one item or many with the task that the learner's rows were made for.
 
+    Args:
+        learn: knows the task by its loaders.
+        items: one item, or many.
+        rm_type_tfms: an argument of fastai's `predict` that changes nothing here.
+        with_input: return the items, too, before their predictions.
+        options: of the task's predictions.
+
     Raises:
-        InputError: the loaders know no task.
+        InputError: the loaders know no task, or the task not this option.
     """
     task = learn.dls.train.task if isinstance(learn.dls.train, RowsDL) else None
     if task is None:
@@ -89,7 +102,7 @@ def predict(learn: Learner, items: Any, **options: Any) -> list[Any]:
             "These DataLoaders know no task to predict for; make them with one of blurr's blocks or tasks."
         )
     predicted: list[Any] = task.predict(learn, items, **options)
-    return predicted
+    return (items, predicted) if with_input else predicted
 
 
 def interpret(learn: Learner, dl: RowsDL) -> Table:
@@ -144,36 +157,33 @@ class Blearner(LeanLearner):
 
     interpreter: Interpreter = staticmethod(interpret)
 
-    def predict(self, items: Any, **options: Any) -> list[Any]:
-        """Predict one item or many, as the task of the learner's rows does."""
-        return predict(self, items, **options)
+    def predict(self, items: Any, *args: Any, **options: Any) -> Any:
+        """Predict one item or many, as the task of the learner's rows does; see `predict` of this module."""
+        return predict(self, items, *args, **options)
 
-    def blurr_predict(self, items: Any, **options: Any) -> list[Any]:
+    def blurr_predict(self, items: Any, *args: Any, **options: Any) -> Any:
         """Predict one item or many; see `predict`."""
-        return self.predict(items, **options)
+        return self.predict(items, *args, **options)
 
     def show_results(
-        self, ds_idx: int = 1, dl: RowsDL | None = None, max_n: int = 6, show: bool = True, **options: Any
+        self, ds_idx: int = 1, dl: RowsDL | None = None, max_n: int = 6, shuffle: bool = False, **options: Any
     ) -> Any:
-        """Show rows of the first batch beside what the model predicts for them; see `RowsDL.show_results`."""
-        dl = self.dls[ds_idx] if dl is None else dl
-        batch = dl.one_batch()
-        return dl.show_results(batch, self.decoded_predictions(batch, **options), max_n=max_n, show=show, **options)
-
-    def get_preds(self, ds_idx: int = 1, dl: Any = None, **options: Any) -> tuple[Any, ...]:
-        """Return predictions and targets of all rows in their order; see fastai's `Learner.get_preds`.
+        """Show rows of the first batch beside what the model predicts for them.
 
         Args:
             ds_idx: Number of the split.
-            dl: A loader, or a list of batches, instead.
-            options: `with_input`, `with_decoded`, `with_loss` (of each row), `act`.
-
-        Returns:
-            Inputs if asked for, predictions, targets, decoded predictions and losses if asked for. Ragged tensors are
-            padded, see `blurr.training.interpretation.gather`; all logits together take much memory.
+            dl: A loader instead.
+            max_n: Maximum number of rows.
+            shuffle: Take a batch at random.
+            options: See `RowsDL.show_results`; `show=False` returns the rows.
         """
-        chosen = self.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
-        return predictions_of(self, chosen, **options)
+        dl = self.dls[ds_idx] if dl is None else dl
+        batch = (dl.new(shuffle=True) if shuffle else dl).one_batch()
+        return dl.show_results(batch, self.shown_predictions(batch, dl, **options), max_n=max_n, **options)
+
+    def get_preds(self, *args: Any, **options: Any) -> tuple[Any, ...]:
+        """Return predictions and targets of all rows in their order; see `blurr.training.predictions.get_preds`."""
+        return get_preds(self, *args, **options)
 
     def top_losses(
         self, k: int | None = 9, *, ds_idx: int = 1, dl: RowsDL | None = None, largest: bool = True
@@ -181,9 +191,52 @@ class Blearner(LeanLearner):
         """Return the rows of a split with the largest losses; see `Interpretation`."""
         return Interpretation.from_learner(self, ds_idx, dl).top_losses(k, largest=largest)
 
+    def shown_predictions(self, batch: Any, dl: RowsDL, **options: Any) -> Any:
+        """Return the predictions of a batch in the form that `RowsDL.show_results` shows."""
+        return self.decoded_predictions(batch, **options)
+
     def decoded_predictions(self, batch: Any, **_: Any) -> Any:
         """Return the predicted classes of a batch, in the form that its targets have."""
         return self.get_preds(dl=[batch], with_decoded=True)[2]
 
+    # -- fastai's methods that mean something else here, or nothing
 
-# -- prediction
+    def to_bf16(self) -> "Blearner":
+        """Train in bfloat16 from now on, on any device; the weights stay float32."""
+        self.to_fp32()
+        return self.add_cb(BFloat16())  # type: ignore[no-any-return]
+
+    def to_fp16(self, **options: Any) -> "Blearner":
+        """Train in float16 with scaled gradients from now on; the options are those of fastai's `MixedPrecision`.
+
+        Raises:
+            InputError: there is no CUDA device.
+        """
+        if not torch.cuda.is_available():
+            raise InputError("to_fp16 needs a CUDA device, and there is none. learn.to_bf16() works on any device.")
+        self.to_fp32()
+        return self.add_cb(MixedPrecision(**options))  # type: ignore[no-any-return]
+
+    def to_fp32(self) -> "Blearner":
+        """Train in float32 from now on."""
+        return self.remove_cbs([BFloat16, MixedPrecision])  # type: ignore[no-any-return]
+
+    def tta(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse to predict on augmented rows."""
+        raise InputError(
+            "learn.tta() averages predictions over augmented rows, and nothing augments rows here; use get_preds()."
+        )
+
+    def to_parallel(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse to train on several devices."""
+        raise InputError("A Blearner trains on one device; it has no data parallelism. Leave this call out.")
+
+    to_distributed = parallel_ctx = distrib_ctx = to_parallel
+
+    def to_non_native_fp16(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse fastai's older way to train in float16."""
+        raise InputError("to_non_native_fp16 is fastai's way for torch before 1.6. Use learn.to_fp16() or to_bf16().")
+
+    def to_channelslast(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse a layout of memory for convolutions."""
+        raise InputError("to_channelslast is for models of images; this one reads none. Leave this call out.")

@@ -46,10 +46,25 @@ class Dispatch:
 
 
 class LazyRecorder(Recorder):  # type: ignore[misc]  # fastai is not typed
-    """fastai's Recorder, except that the losses of the steps stay on their device until they are read."""
+    """fastai's Recorder, except that the losses of the steps stay on their device until they are read.
+
+    What a fit has recorded stays until the next fit: fastai's own forgets it when the learner predicts or validates.
+    """
 
     name = "recorder"
     order = ORDER["LazyRecorder"]
+
+    def before_fit(self) -> None:
+        recorded = {name: value for name, value in self.__dict__.items() if name in self._stateattrs}
+        super().before_fit()
+        if not self.learn.is_fitting:
+            self.__dict__.update(recorded)
+
+    def after_epoch(self) -> None:
+        if self.learn.is_fitting:
+            super().after_epoch()
+        else:
+            self.learn.final_record = self.log[1:].copy()
 
     def after_batch(self) -> None:
         learn = self.learn
@@ -88,9 +103,11 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
 
     Attributes:
         fits: calls of `fit` so far.
+        is_fitting: whether `fit` runs; fastai calls the events of a fit when it predicts and validates, too.
         start: where a resumed training begins; everything before is skipped. A callback restores the state there.
     """
 
+    is_fitting = False
     device_of_pass: torch.device | None = None  # of the model, during a pass over a loader
 
     def __init__(self, *args: Any, cbs: Any = None, default_cbs: bool = True, **kwargs: Any) -> None:
@@ -111,7 +128,11 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
         """Train, unless the checkpoint of a resumed training lies after this fit."""
         self.fits += 1
         if self.fits > self.start.fit:
-            super().fit(*args, **kwargs)
+            self.is_fitting = True
+            try:
+                super().fit(*args, **kwargs)
+            finally:
+                self.is_fitting = False
 
     def _do_fit(self) -> None:
         first = self.start.epoch if self.fits == self.start.fit + 1 else 0

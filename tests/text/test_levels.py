@@ -8,6 +8,7 @@ import pytest
 import torch
 from every_task import ITEMS, SHORT, TASKS, objects_of, rows_of
 from fastai.data.all import ColReader, ColSplitter, DataBlock, noop
+from fastai.interpret import Interpretation
 from fastai.learner import Learner, load_learner
 from torch.utils.data import DataLoader
 
@@ -179,7 +180,12 @@ def test_a_plain_learner_trains_on_blocks(made):
         learn = Learner(dls, BaseModelWrapper(hf.model), loss_func=loss, cbs=[BaseModelCallback])
         with learn.no_bar(), learn.no_logging():
             learn.fit(1, 1e-3)
+            assert len(learn.get_preds(with_input=True, with_loss=True)[-1]) == len(dls.valid_ds)
+            assert len(learn.show_results(max_n=2, show=False) or []) == 0  # fastai's own, which shows
+            interpretation = Interpretation.from_learner(learn)
+            interpretation.plot_top_losses(2)
         assert learn.recorder.values
+        assert "Total params" in learn.summary()
 
 
 def test_a_sample_without_what_its_task_needs_is_named(tiny_bert: Path, tiny_bart: Path):

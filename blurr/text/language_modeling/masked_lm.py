@@ -36,7 +36,8 @@ class BlearnerForMaskedLM(Blearner):
 
     def blurr_fill_mask(self, items: Any, **options: Any) -> list[Result]:
         """Fill the masks of one text or many; see `filling.blurr_fill_mask`."""
-        return self.predict(items, **options)
+        results: list[Result] = self.predict(items, **options)
+        return results
 
 
 @dataclass

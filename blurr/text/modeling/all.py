@@ -24,7 +24,7 @@ from blurr.text.sequence_classification.task import BlearnerForSequenceClassific
 from blurr.text.token_classification.learner import blurr_predict_tokens
 from blurr.text.token_classification.metrics import Seqeval
 from blurr.text.token_classification.task import BlearnerForTokenClassification, TokenClassification
-from blurr.training.interpretation import Interpretation
+from blurr.training.interpretation import ClassificationInterpretation, Interpretation
 from blurr.training.learner import BaseModelCallback, Blearner
 from blurr.training.optimizers import adamw, as_opt_func
 
@@ -48,6 +48,7 @@ __all__ = [
     "Bleu",
     "CausalLM",
     "ChrF",
+    "ClassificationInterpretation",
     "ExactMatch",
     "Interpretation",
     "MaskedLM",

@@ -324,7 +324,10 @@ def show_questions(
             found = ends[first] > starts[first]
             shown |= {"found": found, "start/end": (first, last + 1) if found else (0, 0)}
             shown["answer"] = context[starts[first] : ends[last]].strip() if found else ""
-        if predictions is not None:
+        if isinstance(predictions, torch.Tensor):
+            first, last = predictions[i].tolist()
+            shown["prediction"] = context[starts[first] : ends[last]].strip()
+        elif predictions is not None:
             shown["prediction"] = predictions[i]
         table.append(shown)
     return table

@@ -56,20 +56,13 @@ class BlearnerForQuestionAnswering(Blearner):
 
     def blurr_predict_answers(self, question_contexts: Any, **options: Any) -> list[Result]:
         """Answer one question or many; see `target.blurr_predict_answers`."""
-        return self.predict(question_contexts, **options)
+        results: list[Result] = self.predict(question_contexts, **options)
+        return results
 
-    def show_results(
-        self, ds_idx: int = 1, dl: RowsDL | None = None, max_n: int = 6, show: bool = True, **options: Any
-    ) -> Any:
-        """Show windows of the first batch beside their best answers; see `RowsDL.show_results`."""
-        dl = self.dls[ds_idx] if dl is None else dl
-        batch = dl.one_batch()
-        return dl.show_results(batch, self._answers(batch, dl.dataset.contexts), max_n=max_n, show=show, **options)
-
-    def _answers(self, batch: Batch, contexts: Sequence[str]) -> list[str | None]:
+    def shown_predictions(self, batch: Batch, dl: RowsDL, **_: Any) -> list[str | None]:
         """Return the best answer in each window of a batch; `None` for "no answer"."""
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
-        windows = windows_in([inputs], self.model, contexts, self.spans)
+        windows = windows_in([inputs], self.model, dl.dataset.contexts, self.spans)
         return [rank_answers([window], self.spans.n_best)[0]["answer"] for window in windows]
 
     @classmethod

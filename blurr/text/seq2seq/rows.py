@@ -1,7 +1,7 @@
 """Tokenize and show pairs of source and target text, for models with an encoder and a decoder."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -32,6 +32,11 @@ class PairRows(TextRows):
         """Return the raw target text of each of these rows; empty texts if there are no targets."""
         texts = self.raw.get(self.target)
         return ["" if texts is None else texts[int(row)] for row in rows]
+
+    def take(self, numbers: Sequence[int]) -> Self:
+        taken = super().take(numbers)
+        taken.raw = {self.target: self.references(numbers)} if self.target in self.raw else {}
+        return taken
 
     def new_empty(self) -> "PairRows":
         return PairRows({}, {}, self.target)
@@ -82,6 +87,8 @@ def show_seq2seq(
     **_: Any,
 ) -> Table:
     """Return rows of source text, target text and, if there is one, generated text or texts."""
+    if isinstance(predictions, torch.Tensor):
+        predictions = decode_ids(dl.tokenizer, predictions, of_source=False)
     columns: dict[str, list[Any]] = {
         "text": [shorten(x, input_trunc_at or trunc_at) for x in decode_ids(dl.tokenizer, inputs["input_ids"])]
     }

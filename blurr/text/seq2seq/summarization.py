@@ -22,7 +22,8 @@ class BlearnerForSummarization(BlearnerForGeneration):
 
     def blurr_summarize(self, items: Any, **options: Any) -> list[Result]:
         """Summarize one item or many; see `blurr_generate`, here with the key `summary_texts`."""
-        return self.predict(items, **options)
+        results: list[Result] = self.predict(items, **options)
+        return results
 
     @classmethod
     def from_data(

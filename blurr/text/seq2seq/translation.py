@@ -23,7 +23,8 @@ class BlearnerForTranslation(BlearnerForGeneration):
 
     def blurr_translate(self, items: Any, **options: Any) -> list[Result]:
         """Translate one item or many; see `blurr_generate`, here with the key `translation_texts`."""
-        return self.predict(items, **options)
+        results: list[Result] = self.predict(items, **options)
+        return results
 
     @classmethod
     def from_data(

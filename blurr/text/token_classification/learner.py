@@ -58,7 +58,8 @@ class BlearnerForTokens(Blearner):
 
     def blurr_predict_tokens(self, items: Any, **options: Any) -> list[list[Result]]:
         """Find the entities of one item or many; see the function `blurr_predict_tokens`."""
-        return self.predict(items, **options)
+        results: list[list[Result]] = self.predict(items, **options)
+        return results
 
     @property
     def token_classification_report(self) -> str:
