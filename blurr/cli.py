@@ -6,22 +6,26 @@ if __name__ == "__main__":  # before the imports below, which take a second
     signals.end_at_once()
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from blurr import __version__
+from blurr.commands import help_of_run
 from blurr.config import explain, paths
 from blurr.errors import InputError, nearest
 from blurr.loading.commands import add_cache
 from blurr.process import setup
-from blurr.report import commands as reviewing
-from blurr.runs.secrets import mask_text
-from blurr.serve import commands as serving
-from blurr.sweep.commands import add_commands
-from blurr.tracking.sync import add_track
+from blurr.process.arguments import RUN, Commands, Parser
+from blurr.report.commands import add_reviewing
+from blurr.serve.commands import add_serving
+from blurr.sweep.commands import add_reproduce, add_sweep
+from blurr.tracking.commands import add_track
 
-RUN = "run"
+ABOUT = "Train, evaluate and track Hugging Face transformers with fastai."
+COMPLETION = """Tab completes commands, keys, options and files after
+  eval "$(blurr -sc install=bash)"      (bash and zsh)
+  blurr -sc install=fish | source"""
 
 
 def main() -> None:
@@ -30,54 +34,92 @@ def main() -> None:
     with explain.Answering():
         setup.make_ready()
         if words[:1] in (["-sc"], ["--shell-completion"]):
-            _complete(words)
+            from blurr.commands.completion import complete
+
+            complete(words, commands().parsers, _hydra)
         elif words[:1] == [RUN]:
             _hydra(words[1:])
         else:
-            parser = _parser()
-            arguments, others = parser.parse_known_args(words or ["--help"])
-            # argparse takes no more values for an optional argument after a flag
-            if others and not ("overrides" in arguments and all("=" in word and word[:1] != "-" for word in others)):
-                parser.error(f"unrecognized arguments: {' '.join(others)}")
-            if others:
-                arguments.overrides = [*arguments.overrides, *others]
-            command: Callable[[argparse.Namespace], int] = arguments.command
-            raise SystemExit(command(arguments))
+            raise SystemExit(_call(words or ["--help"]))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="blurr",
-        description="Train, evaluate and track Hugging Face transformers with fastai.",
-        epilog='Completion in this shell: eval "$(blurr -sc install=bash)" (zsh too), blurr -sc install=fish | source',
-    )
+def _call(words: Sequence[str]) -> Any:
+    """Run the command that is no `run`, and return its exit code."""
+    there = commands()
+    arguments, others = there.parser.parse_known_args(words)
+    if others and "overrides" in arguments:
+        explain.check_flags(words[1:], there.parsers[words[0]].flags)
+        # argparse takes no more values for an optional argument after a flag
+        arguments.overrides, others = [*arguments.overrides, *others], []
+    if others:
+        there.parsers[words[0]].error(f"unrecognized arguments: {' '.join(others)}")
+    return arguments.command(arguments)
+
+
+def commands() -> Commands:
+    """Return the commands, each of which has a parser."""
+    parser = Parser(prog="blurr", description=ABOUT, epilog=COMPLETION)
     parser.add_argument("--version", action="version", version=f"blurr {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    there = Commands(parser)
+    _add_plan(there)
     # Listed for --help only: main() hands `run` to Hydra, which has flags of its own.
-    commands.add_parser(RUN, help="run an experiment, or a grid of them (`blurr run --help`)", add_help=False)
-    ls = commands.add_parser("ls", help="list the option groups, or the options of one group")
-    ls.add_argument("group", nargs="?", help="a group, e.g. model")
-    ls.set_defaults(command=_ls)
-    plan = commands.add_parser("plan", help="say what `blurr run` would do with the same overrides; loads no weights")
-    plan.add_argument("overrides", nargs="*", help="as for `blurr run`, e.g. task=summarization model=bart")
-    plan.set_defaults(command=_plan)
-    add_cache(commands)
-    reviewing.add_reviewing(commands)
-    add_commands(commands)
-    add_track(commands)
-    serving.add_serving(commands)
-    doctor = commands.add_parser("doctor", help="examine the machine and the installation, and say how to fix them")
+    there.add(RUN, "run an experiment, or a grid of them", part="to train")
+    add_sweep(there)
+    add_reviewing(there)
+    add_serving(there)
+    add_reproduce(there)
+    add_track(there)
+    add_cache(there)
+    _add_own(there)
+    return there
+
+
+def _add_plan(there: Commands) -> None:
+    plan = there.add(
+        "plan",
+        "say what `blurr run` would do with the same words",
+        _plan,
+        about="It reads the data, loads no weights, trains nothing, and warns of what looks wrong.",
+        examples=["blurr plan data=files data.train=reviews.csv data.columns.label=stars"],
+        part="to train",
+    )
+    plan.add_argument(
+        "overrides",
+        metavar="KEY=VALUE",
+        nargs="*",
+        default=[],
+        help="as for `blurr run`, e.g. task=summarization model=bart",
+    )
+
+
+def _add_own(there: Commands) -> None:
+    ls = there.add(
+        "ls",
+        "list the option groups, or the options of one group",
+        _ls,
+        about="Your own options, which lie in folders beside your work, are marked.",
+        examples=["blurr ls model"],
+        part="about blurr itself",
+    )
+    ls.add_argument("group", nargs="?", help="a group, e.g. model (default: all)")
+    doctor = there.add(
+        "doctor",
+        "examine the machine and the installation, and say how to mend them",
+        _doctor,
+        examples=["blurr doctor"],
+        part="about blurr itself",
+    )
     doctor.add_argument("--timing", action="store_true", help="show how long each part of a run's start takes instead")
-    doctor.set_defaults(command=_doctor)
-    return parser
 
 
 def _hydra(words: Sequence[str]) -> None:
     """Continue as `python -m blurr.run` with these words."""
+    if help_of_run.is_wanted(words):
+        return help_of_run.show()
     from blurr import run
 
     sys.argv = [sys.argv[0], *words]
-    run.hand_to_hydra()
+    return run.hand_to_hydra()
 
 
 def _ls(arguments: argparse.Namespace) -> int:
@@ -117,6 +159,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from blurr import doctor
     from blurr.process.terminal import show
+    from blurr.runs.secrets import mask_text
 
     if arguments.timing:
         return _timing()
@@ -137,19 +180,6 @@ def _timing() -> int:
     said = [("", name, f"{clock:6.2f} s, {cpu:6.2f} s of CPU time") for name, clock, cpu in times]
     show("start-up, up to the first row", said)
     return 0
-
-
-def _complete(words: Sequence[str]) -> None:
-    """Complete a word for the shell: commands first, groups after `ls`, whatever Hydra knows after `run`."""
-    line = os.environ.get("COMP_LINE", "")
-    typed = line.split()[1:] + ([""] if line.endswith(" ") else [])
-    takes_overrides = len(typed) > 1 and typed[0] in (RUN, "plan")
-    if "query=" not in " ".join(words) or not typed or takes_overrides:
-        os.environ["COMP_LINE"] = line.replace(f" {typed[0]} ", " ", 1) if takes_overrides else line
-        return _hydra(words)
-    commands = [RUN, "plan", "ls", "cache", "sweep", "reproduce", "track", *reviewing.NAMES, *serving.NAMES, "doctor"]
-    choices = {1: commands, 2: paths.groups() if typed[:1] == ["ls"] else []}.get(len(typed), [])
-    return print(" ".join(choice for choice in choices if choice.startswith(typed[-1])))
 
 
 if __name__ == "__main__":

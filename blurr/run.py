@@ -9,6 +9,7 @@ import sys
 
 import hydra
 
+from blurr.commands import help_of_run
 from blurr.config import composing, destinations, explain, paths
 from blurr.config.words import check_words
 from blurr.process import setup
@@ -33,7 +34,10 @@ def main() -> None:
     """Run the command line, and answer its mistakes in blurr's words."""
     with explain.Answering():
         setup.make_ready()
-        hand_to_hydra()
+        if help_of_run.is_wanted(sys.argv[1:]):
+            help_of_run.show()
+        else:
+            hand_to_hydra()
 
 
 if __name__ == "__main__":

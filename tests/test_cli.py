@@ -11,6 +11,7 @@ import pytest
 
 from blurr import __version__, doctor
 from blurr.config import paths
+from blurr.runs.folder import LEDGER, OVERRIDES
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +39,7 @@ def test_ls_of_an_unknown_group_names_the_nearest(blurr):
 def test_help_names_every_command(blurr, words):
     done = blurr(*words)
     assert done.returncode == 0
-    assert all(f"    {command} " in done.stdout for command in ("run", "ls", "doctor"))
+    assert all(f"\n  {command} " in done.stdout for command in ("run", "ls", "doctor"))
 
 
 def test_version_is_said(blurr):
@@ -48,7 +49,8 @@ def test_version_is_said(blurr):
 def test_an_unknown_command_is_refused(blurr):
     done = blurr("rnu")
     assert done.returncode == 2
-    assert all(f"'{command}'" in done.stderr for command in ("run", "ls", "doctor"))
+    assert done.stderr.startswith("blurr: there is no command 'rnu'. Did you mean 'run'? There are: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 class TestCompletion:
@@ -61,6 +63,11 @@ class TestCompletion:
         script = work / "bin" / "blurr"
         script.write_text(f"#!{sys.executable}\nimport sys\nfrom blurr.cli import main\nsys.exit(main())\n")
         script.chmod(0o755)
+        (work / "outputs" / "one").mkdir(parents=True)
+        (work / "outputs" / "one" / OVERRIDES).touch()
+        (work / "multirun" / "first").mkdir(parents=True)
+        (work / "multirun" / "first" / LEDGER).touch()
+        (work / "reviews.csv").touch()
         return work / "bin"
 
     def complete(self, script, line, shell="bash"):
@@ -81,6 +88,28 @@ class TestCompletion:
             ("blurr run schedule.epo", {"schedule.epochs="}),
             ("blurr plan task=summarization model=ba", {"model=bart"}),
             ("blurr doctor ", set()),
+            ("blurr doctor --t", {"--timing"}),
+            (
+                "blurr run data.train=",
+                {"data.train=bin/", "data.train=reviews.csv", "data.train=outputs/", "data.train=multirun/"},
+            ),
+            ("blurr run data=files data.valid=rev", {"data.valid=reviews.csv"}),
+            ("blurr run data.test=outputs/o", {"data.test=outputs/one/"}),
+            ("blurr run model.name=b", {"model.name=bin/"}),
+            ("blurr plan output_dir=out", {"output_dir=outputs/"}),
+            ("blurr run resume=", {"resume=auto", "resume=last", "resume=outputs/one"}),
+            ("blurr run --mul", {"--multirun"}),
+            ("blurr predict ", {"outputs/one"}),
+            ("blurr predict b", {"bin/"}),
+            ("blurr predict outputs/one --in", {"--input"}),
+            ("blurr predict outputs/one --input re", {"reviews.csv"}),
+            ("blurr predict outputs/one --input reviews.csv --quotes t", {"text"}),
+            ("blurr evaluate outputs/one data.test=re", {"data.test=reviews.csv"}),
+            ("blurr evaluate outputs/one data=fi", {"data=files"}),
+            ("blurr compare outputs/one out", {"outputs/one"}),
+            ("blurr sweep ex", {"export"}),
+            ("blurr sweep best ", {"first"}),
+            ("blurr sweep export --t", {"--to", "--trust"}),
             ("blurr run model=brrt task=su", {"task=summarization"}),
         ],
     )
@@ -98,10 +127,13 @@ class TestCompletion:
             'COMP_LINE="blurr run task=summ" COMP_POINT=19 COMP_CWORD=2 COMP_WORDS=(blurr run task=summ)',
             "hydra_bash_completion",
             'echo "${COMPREPLY[@]}"',
+            'COMP_LINE="blurr run data.train=rev" COMP_POINT=24 COMP_CWORD=2 COMP_WORDS=(blurr run data.train=rev)',
+            "hydra_bash_completion",
+            'echo "${COMPREPLY[@]}"',
             "complete -p blurr",
         ]
         done = subprocess.run([bash, "-c", "\n".join(lines)], capture_output=True, text=True)
-        assert done.stdout.splitlines()[0] == "task=summarization"
+        assert done.stdout.splitlines()[:2] == ["task=summarization", "data.train=reviews.csv"]
         assert "hydra_bash_completion blurr" in done.stdout
 
     def test_fish_is_served_line_by_line(self, script):

@@ -6,20 +6,15 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import Any, TypeVar
-
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from yaml import MarkedYAMLError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blurr.config import paths
+from blurr.config.habits import PLACEHOLDER, translated
 from blurr.errors import BlurrError, InputError, nearest, resource_error, shortened, visible
+
+if TYPE_CHECKING:  # they take half a second, and most commands make no mistake
+    from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
 
 USER_MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
 
@@ -28,7 +23,8 @@ FLAGS = (
     *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun"),
     *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun", "--info"),
 )
-
+SEE = "`blurr run --help` shows the flags, the groups and the usual keys."
+SHORT = ("-h", "-c", "-p", "-r", "-m", "-cp", "-cn", "-cd", "-sc", "-i")
 
 Job = TypeVar("Job", bound=Callable[..., Any])
 JOBS: set[CodeType] = set()  # what runs once a config is composed: errors in there are not about the command line
@@ -65,19 +61,35 @@ class Answering:
             raise SystemExit(_report(error, sys.argv[1:])) from None
 
 
-def check_flags(words: Sequence[str]) -> None:
-    """Refuse `--lr=3`, for which argparse would print a page of usage.
+def check_flags(words: Sequence[str], flags: Sequence[str] = FLAGS) -> None:
+    """Refuse `--lr=3` and `--lr 3`, for which argparse would print a page of usage, and say how to write them.
+
+    Args:
+        words: of the command line.
+        flags: those that the command has.
 
     Raises:
-        InputError: one of the words is an unknown flag.
+        InputError: some of the words are unknown flags.
     """
-    for word in words:
-        flag = word.split("=")[0]
-        if flag.startswith("--") and flag != "--" and not any(known.startswith(flag) for known in FLAGS):
-            plain = word.lstrip("-")
-            near = "" if "=" in word else nearest(flag, FLAGS)
-            hint = near or f" Values are set without dashes: {plain if '=' in plain else plain + '=…'}."
-            raise InputError(f"There is no flag '{flag}'.{hint} `--help` shows the flags and the groups.")
+    parts = [(i, word.partition("=")) for i, word in enumerate(words) if word[:1] == "-"]
+    unknown = [(i, each) for i, each in parts if not _is_known(each[0], flags)]
+    instead = []
+    for i, (flag, is_given, value) in unknown:
+        following = words[i + 1] if i + 1 < len(words) and not re.search("^-|=", words[i + 1]) else None
+        is_spelt_otherwise = flag.replace("_", "-") in flags
+        known = None if is_spelt_otherwise else translated(flag, value if is_given else following, words)
+        near = "" if known or is_given or (following and not is_spelt_otherwise) else nearest(flag, flags)
+        if near:
+            raise InputError(f"There is no flag '{flag}'.{near} {SEE}")
+        instead.append(known or f"{flag.lstrip('-')}={value or following or PLACEHOLDER}")
+    if unknown:
+        named = ", ".join(f"'{flag}'" for _, (flag, *_) in unknown)
+        there = "is no flag" if len(unknown) == 1 else "are no flags"
+        raise InputError(f"There {there} {named}. Values are set without dashes: {' '.join(instead)}. {SEE}")
+
+
+def _is_known(flag: str, flags: Sequence[str]) -> bool:
+    return flag in ("--", *SHORT) or any(known.startswith(flag) for known in flags)
 
 
 def answer_to(error: BaseException) -> BlurrError | None:
@@ -105,6 +117,15 @@ def _mistake_of_words(error: BaseException) -> str | None:
         return f"An option's file includes itself, maybe by another: look at the defaults of {', '.join(own)}."
     if not _while_composing(error):
         return None
+    from hydra.errors import (
+        ConfigCompositionException,
+        HydraException,
+        MissingConfigException,
+        OverrideParseException,
+    )
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import MarkedYAMLError
+
     match error:
         case MissingConfigException():
             return _unknown_option(error)
@@ -178,7 +199,7 @@ def _one_line(text: str) -> str:
     return " ".join(line for line in lines if line)
 
 
-def _unknown_option(error: MissingConfigException) -> str:
+def _unknown_option(error: "MissingConfigException") -> str:
     group, _, option = str(error.missing_cfg_file).partition("/")
     if not option or group not in paths.groups():
         return _one_line(str(error).split("\nConfig search path")[0])
@@ -209,16 +230,17 @@ def _other_way(group: str, option: str) -> str:
     return ""
 
 
-def _bad_override(error: OverrideParseException) -> str:
+def _bad_override(error: "OverrideParseException") -> str:
     word = str(error.override)
     if "=" not in word:
         options = {option: group for group in paths.groups() for option in paths.options(group)}
         if word in options:
             return f"'{word}' is not of the form key=value. Did you mean '{options[word]}={word}'?"
-        return (
-            f"'{shortened(word)}' is not of the form key=value.{nearest(word, [*paths.groups(), *options])} No blanks "
-            "around '='."
-        )
+        words = sys.argv[1:]
+        following = words[words.index(word) + 1] if word in words[:-1] else PLACEHOLDER
+        known = translated(word, following, words) if "=" not in following else None
+        near = f" Did you mean '{known}'?" if known else nearest(word, [*paths.groups(), *options])
+        return f"'{shortened(word)}' is not of the form key=value.{near} No blanks around '='."
     reason = re.sub(r"Error parsing override .*|\s*\^|expecting.*", "", str(error.message))
     return (
         f"{shortened(word)}: this value cannot be read ({shortened(_one_line(reason))}). Quote a value that holds "
@@ -226,7 +248,9 @@ def _bad_override(error: OverrideParseException) -> str:
     )
 
 
-def _bad_composition(error: ConfigCompositionException) -> str:
+def _bad_composition(error: "ConfigCompositionException") -> str:
+    from omegaconf.errors import OmegaConfBaseException
+
     cause = error.__cause__
     ambiguous = re.match(r"Ambiguous value for argument '(.+)'", str(error))
     if ambiguous:
@@ -244,8 +268,10 @@ def _bad_composition(error: ConfigCompositionException) -> str:
     return _one_line("\n".join(causes))
 
 
-def _unknown_key(error: OmegaConfBaseException) -> str:
+def _unknown_key(error: "OmegaConfBaseException") -> str:
     """Answer a key that does not exist, by its neighbours and by keys of that name elsewhere."""
+    from omegaconf import DictConfig
+
     node, key = error.parent_node, str(error.key)
     if not isinstance(node, DictConfig):
         return _one_line(str(error))
@@ -257,14 +283,25 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     near = nearest(key, there)
     if place:
         near = near.replace(" mean '", f" mean '{place}.")
-    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere and not near else near
+    if elsewhere and not near:
+        near = f" Did you mean '{elsewhere[0]}'?"
+    hint = near or ("" if place else _meant(full, sys.argv[1:]))
     # A node without a target, such as `tags`, may take any key.
     add = f" To add it: +{full}=…" if place and "_target_" not in node and not hint else ""
     return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}.{add}"
 
 
+def _meant(key: str, words: Sequence[str]) -> str:
+    """Return the hint for a key that has another name here, such as `learning_rate`."""
+    given = next((word.partition("=")[2] for word in words if word.startswith(f"{key}=")), PLACEHOLDER)
+    found = translated(key, given, words)
+    return f" Did you mean '{found}'?" if found else ""
+
+
 def _keys(node: object, prefix: str = "") -> Iterator[str]:
     """Yield the dotted key of every value below a node, except Hydra's own."""
+    from omegaconf import DictConfig
+
     if isinstance(node, DictConfig) and not node._is_missing():
         for key in node:
             if key != "hydra":

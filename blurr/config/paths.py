@@ -1,5 +1,6 @@
 """Locate the options: conf/ and experiments/, in a checkout, in an installed wheel, and beside the user's work."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def config_root() -> Path:
 def groups() -> list[str]:
     """Return the names of the option groups: conf/'s folders and `experiments`."""
     return sorted([folder.name for folder in config_root().iterdir() if folder.is_dir()] + [EXPERIMENTS])
+
+
+def table_of_contents() -> Path:
+    """Return config.yaml, which lists the groups and has the values that stand in none."""
+    return config_root() / "config.yaml"
+
+
+def contents() -> Iterator[tuple[str, str, str]]:
+    """Yield each group, its default ('' for none) and what it is for, as the list in config.yaml says."""
+    text = table_of_contents().read_text(encoding="utf-8")
+    for group, default, word in re.findall(r"^  - (\w+): (.+?)  # (.+)$", text, re.MULTILINE):
+        yield group, "" if default in ("null", "[]") else default.strip("[]"), word
 
 
 def own_root() -> Path | None:

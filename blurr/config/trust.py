@@ -1,6 +1,5 @@
 """Restrict configs that somebody else may have written to a list of targets."""
 
-import argparse
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -112,12 +111,6 @@ def quoted(value: Any) -> str:
         return f"[{','.join(quoted(str(each)) for each in value)}]"
     doubled = re.sub(r"\\+(?='|$)", lambda found: 2 * found[0], value)  # backslashes before a quote
     return "'" + doubled.replace("'", "\\'") + "'"
-
-
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add the flag by which users vouch for a package of their own."""
-    said = "a package of yours whose functions and classes the file may name; it can then call all that they import"
-    parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE", help=said)
 
 
 @cache

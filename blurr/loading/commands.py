@@ -1,16 +1,24 @@
 """The command `blurr cache`, which lists or deletes the encoded rows that runs share."""
 
 import argparse
-from typing import Any
+
+from blurr.process.arguments import Commands
 
 
-def add_cache(commands: Any) -> None:
-    """Add `cache` to the subparsers of `blurr`."""
-    cache = commands.add_parser("cache", help="list or delete the tokenized rows that runs share")
+def add_cache(commands: Commands) -> None:
+    """Add `cache` to the commands of `blurr`."""
+    cache = commands.add(
+        "cache",
+        "list or delete the tokenized rows that runs share",
+        _cache,
+        about="They are made anew where a run needs them.",
+        examples=["blurr cache ls", "blurr cache prune --days 7 --gigabytes 5"],
+        part="about records",
+    )
     cache.add_argument("action", choices=["ls", "prune", "clear"], help="prune deletes what --days and --gigabytes say")
-    cache.add_argument("--days", type=float, default=30, help="prune: unused for so long (default %(default)s)")
-    cache.add_argument("--gigabytes", type=float, help="prune: then the longest unused, until the rest fits")
-    cache.set_defaults(command=_cache)
+    cache.add_argument("--days", metavar="N", type=float, default=30, help="prune: what was unused for so long")
+    said = "prune: then the longest unused, until the rest fits (default: no limit)"
+    cache.add_argument("--gigabytes", metavar="N", type=float, help=said)
 
 
 def _cache(arguments: argparse.Namespace) -> int:

@@ -5,39 +5,62 @@ from pathlib import Path
 from typing import Any
 
 from blurr.config.store import WHERE
-from blurr.runs.record import Record, check_links
-from blurr.tracking.finding import find_run
+from blurr.process.arguments import Commands, Parser
 
-NAMES = ("report", "compare", "leaderboard")
+PART = "to look at runs"
 SHOWN = 20  # changed predictions
+RUN = "its folder, its identity, or the id of its MLflow run"
 
 
-def add_reviewing(commands: Any) -> None:
-    """Add the commands that look at runs to the parser of `blurr`.
+def add_reviewing(commands: Commands) -> None:
+    """Add the commands that look at runs to those of `blurr`."""
+    report = commands.add(
+        "report",
+        "write the report of a run: report.html and plots/, in its folder",
+        _report,
+        about="Runs do so at their end; trials of a sweep, and runs with report=false, do not.",
+        examples=["blurr report outputs/mine"],
+        part=PART,
+    )
+    report.add_argument("run", metavar="RUN", help=RUN)
+    _add_uri(report)
+    compare = commands.add(
+        "compare",
+        "compare runs: config, metrics, predictions, significance",
+        _compare,
+        examples=["blurr compare outputs/mine outputs/other"],
+        part=PART,
+    )
+    compare.add_argument("runs", metavar="RUN", nargs="+", help=f"two or more ({RUN}); the others against the first")
+    _add_uri(compare)
+    _add_leaderboard(commands)
 
-    Args:
-        commands: the object that `add_subparsers` returned.
-    """
-    report = commands.add_parser("report", help="write the report of a run: report.html and plots/, in its folder")
-    report.add_argument("run", help="its folder, its identity, or the id of its MLflow run")
-    report.set_defaults(command=_report)
-    compare = commands.add_parser("compare", help="compare runs: config, metrics, predictions, significance")
-    compare.add_argument("runs", nargs="+", help="two or more, named as for report; each is compared with the first")
-    compare.set_defaults(command=_compare)
-    board = commands.add_parser("leaderboard", help="list finished runs, the best first")
-    board.add_argument("folder", nargs="?", default="outputs", help="where to search for runs (default: %(default)s)")
-    board.add_argument("--experiment", help="list the runs of this MLflow experiment instead")
-    for part in (report, compare, board):
-        part.add_argument("--uri", help=f"the MLflow store ({WHERE})")
-    board.add_argument("--by", help="the metric to sort by (default: the objective)")
+
+def _add_leaderboard(commands: Commands) -> None:
+    board = commands.add(
+        "leaderboard",
+        "list finished runs, the best first",
+        _leaderboard,
+        examples=["blurr leaderboard", "blurr leaderboard --experiment blurr --by valid/f1"],
+        part=PART,
+    )
+    board.add_argument("folder", nargs="?", default="outputs", help="where to search for runs")
+    board.add_argument("--experiment", metavar="NAME", help="list the runs of this MLflow experiment instead")
+    _add_uri(board)
+    board.add_argument("--by", metavar="METRIC", help="the metric to sort by (default: the objective)")
     said = "which way that metric is better (default: what the runs have recorded)"
     board.add_argument("--direction", choices=("minimize", "maximize"), help=said)
-    board.set_defaults(command=_leaderboard)
+
+
+def _add_uri(parser: Parser) -> None:
+    parser.add_argument("--uri", help=f"the MLflow store ({WHERE})")
 
 
 def _report(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
     from blurr.report.page import write_report
+    from blurr.runs.record import Record, check_links
+    from blurr.tracking.finding import find_run
 
     record = Record(find_run(arguments.run, uri=arguments.uri))
     check_links(record.folder)
@@ -52,6 +75,8 @@ def _report(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
     from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
+    from blurr.runs.record import Record
+    from blurr.tracking.finding import find_run
 
     first, *others = records = [Record(find_run(run, uri=arguments.uri)) for run in arguments.runs]
     for record in records:

@@ -13,72 +13,127 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from blurr.config.trust import add_trust
 from blurr.errors import InputError, ResourceError, how_to_install
 from blurr.process import signals
-from blurr.runs.folder import holds_run
+from blurr.process.arguments import Commands, Parser, add_trust
 
-NAMES = ["predict", "evaluate", "serve", "export", "push"]
 WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
 UNTRAINED = "for a checkpoint that blurr did not train: its task and settings, e.g. task=summarization"
 FORMATS = ("onnx", "transformers", "fastai")
 QUOTES = ("auto", "fields", "text")
 TOKEN = "BLURR_TOKEN"  # in the environment
 HOSTS = "names to answer under, or * (default: localhost and --host; any, if that is a wildcard such as 0.0.0.0)"
+BATCH = "rows (default: 32; on a CPU as many as make 2048 tokens)"
 SOME_FAILED = 1  # exit code
+PART = "to use a trained model"
 
 
-def add_serving(commands: Any) -> None:
-    """Add the commands to the parser of `blurr`.
+def add_serving(commands: Commands) -> None:
+    """Add the commands that use a model to those of `blurr`."""
+    _add_predict(commands)
+    _add_evaluate(commands)
+    _add_serve(commands)
+    _add_export(commands)
+    _add_push(commands)
 
-    Args:
-        commands: the result of `add_subparsers`.
-    """
-    predict = _add(commands, "predict", _predict, "predict on the rows of a file: csv, tsv, jsonl, parquet …")
-    predict.add_argument("--input", required=True, help="the file with the rows, a folder, or a pattern in quotes")
-    predict.add_argument("--output", type=Path, required=True, help="the file to write; its suffix says the format")
-    predict.add_argument("--column", action="append", default=[], metavar="ROLE=COLUMN", help="e.g. text=review")
-    predict.add_argument("--format", default="auto", help="e.g. lines for a text of lines (default: by its extension)")
-    predict.add_argument("--encoding", default="utf-8-sig", help="of text files, e.g. cp1252 (default: UTF-8)")
-    predict.add_argument("--delimiter", help="between columns (default: what the header shows)")
-    predict.add_argument("--quotes", choices=QUOTES, default="auto", help="whether they enclose cells or are text")
-    predict.add_argument("--sheet", default="0", help="number, from 0, or name of the sheet of an xlsx file")
+
+def _add_predict(commands: Commands) -> None:
+    predict = commands.add(
+        "predict",
+        "predict on the rows of a file: csv, tsv, jsonl, parquet …",
+        _predict,
+        about="Rows keep their columns and get a prediction; one that cannot be predicted on gets an error.",
+        examples=["blurr predict outputs/mine --input reviews.csv --output predictions.csv --column text=review"],
+        part=PART,
+    )
+    _add_model(predict)
+    add = predict.add_argument
+    add("--input", metavar="FILE", required=True, help="the file with the rows, a folder, or a pattern in quotes")
+    said = "the file to write; its suffix says the format"
+    add("--output", metavar="FILE", type=Path, required=True, help=said)
+    said = "which column has what the model reads, e.g. text=review (default: the column of training)"
+    add("--column", action="append", default=[], metavar="ROLE=COLUMN", help=said)
+    add("--format", default="auto", help="e.g. lines for a text of lines (default: by its extension)")
+    add("--encoding", default="utf-8-sig", help="of text files, e.g. cp1252 (default: UTF-8)")
+    add("--delimiter", help="between columns (default: what the header shows)")
+    add("--quotes", choices=QUOTES, default="auto", help="whether they enclose cells or are text")
+    add("--sheet", default="0", help="number, from 0, or name of the sheet of an xlsx file")
     said = "write an apostrophe before texts that a spreadsheet would take for formulas (csv, tsv, xlsx)"
-    predict.add_argument("--escape-formulas", action="store_true", help=said)
-    predict.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="e.g. num_beams=4")
+    add("--escape-formulas", action="store_true", help=said)
+    add("--option", action="append", default=[], metavar="NAME=VALUE", help="how to predict, e.g. num_beams=4")
+
+
+def _add_evaluate(commands: Commands) -> None:
+    evaluate = commands.add(
+        "evaluate",
+        "score a trained model on other data, by its run's metrics",
+        _evaluate,
+        examples=["blurr evaluate outputs/mine data=files data.test=new.csv"],
+        part=PART,
+    )
     said = f"as for `blurr run`, e.g. data=files data.test=new.csv; {UNTRAINED}"
-    evaluate = _add(commands, "evaluate", _evaluate, "score a trained model on other data, by its run's metrics", said)
+    _add_model(evaluate, needed=said)
     evaluate.add_argument("--split", help="the split to score (default: test if there is one, else valid)")
-    evaluate.add_argument("--output", type=Path, help="the folder for scores and predictions")
-    serve = _add(commands, "serve", _serve, "answer requests with a trained model, over HTTP")
-    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
-    serve.add_argument("--timeout", type=float, default=30.0, help="seconds for a request (default: %(default)s)")
+    said = "the folder for scores and predictions (default: a new one in outputs/evaluations)"
+    evaluate.add_argument("--output", metavar="FOLDER", type=Path, help=said)
+
+
+def _add_serve(commands: Commands) -> None:
+    serve = commands.add(
+        "serve",
+        "answer requests with a trained model, over HTTP",
+        _serve,
+        about="There is a page to try it, too. It listens to this machine alone until --host says otherwise.",
+        examples=["blurr serve outputs/mine --port 8000"],
+        part=PART,
+    )
+    _add_model(serve)
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    serve.add_argument("--timeout", metavar="SECONDS", type=float, default=30.0, help="for a request")
     serve.add_argument("--allowed-hosts", metavar="A,B", help=HOSTS)
     serve.add_argument("--token", help=f"what requests must present; better in the environment, as {TOKEN}")
-    serve.add_argument("--max-bytes", type=int, default=1_000_000, help="size of a request (default: %(default)s)")
-    export = _add(commands, "export", _export, "write a trained model for others to run: ONNX, transformers, fastai")
-    export.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
-    export.add_argument("--output", type=Path, required=True, help="a new folder")
+    serve.add_argument("--max-bytes", metavar="N", type=int, default=1_000_000, help="size of a request")
+
+
+def _add_export(commands: Commands) -> None:
+    export = commands.add(
+        "export",
+        "write a trained model for others to run: ONNX, transformers, fastai",
+        _export,
+        examples=["blurr export outputs/mine --output onnx/mine --quantize"],
+        part=PART,
+    )
+    _add_model(export)
+    export.add_argument("--format", choices=FORMATS, default="onnx", help="of the export")
+    export.add_argument("--output", metavar="FOLDER", type=Path, required=True, help="a new folder")
     export.add_argument("--quantize", action="store_true", help="8-bit weights and arithmetic, for onnx")
-    push = commands.add_parser("push", help="upload a trained model with its card to the Hugging Face Hub")
-    push.set_defaults(command=_push)
-    push.add_argument("where", help=f"{WHERE}, or the folder of an export")
-    push.add_argument("repo", help="owner/name; it is created if it does not exist")
+
+
+def _add_push(commands: Commands) -> None:
+    push = commands.add(
+        "push",
+        "upload a trained model with its card to the Hugging Face Hub",
+        _push,
+        about="The token is that of HF_TOKEN or `hf auth login`.",
+        examples=["blurr push outputs/mine me/reviews --private"],
+        part=PART,
+    )
+    push.add_argument("where", metavar="MODEL", help=f"{WHERE}, or the folder of an export")
+    push.add_argument("repo", metavar="REPO", help="owner/name; it is created if it does not exist")
     push.add_argument("--private", action="store_true", help="let nobody else see it")
     push.add_argument("--revision", help="the branch (default: the main one)")
-    push.add_argument("--message", help="the commit's message")
+    push.add_argument("--message", help="the commit's message (default: one that names blurr)")
 
 
-def _add(commands: Any, name: str, command: Any, described: str, needed: str = "") -> argparse.ArgumentParser:
-    """Add a command that loads a model; `needed` is the help of its overrides if it does not work without any."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=described)
-    parser.set_defaults(command=command)
-    parser.add_argument("where", help=WHERE)
-    parser.add_argument("overrides", nargs="+" if needed else "*", help=needed or UNTRAINED)
+def _add_model(parser: Parser, *, needed: str = "") -> None:
+    """Add what all have that load a model; `needed` is the help of its overrides if it does not work without any."""
+    parser.add_argument("where", metavar="MODEL", help=WHERE)
+    parser.add_argument(
+        "overrides", metavar="KEY=VALUE", nargs="+" if needed else "*", default=[], help=needed or UNTRAINED
+    )
     add_trust(parser)
-    parser.add_argument("--batch-size", type=int, help="rows (default: 32; on a CPU as many as make 2048 tokens)")
-    return parser
+    parser.add_argument("--batch-size", metavar="N", type=int, help=BATCH)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -116,6 +171,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from blurr.metrics.outcome import Outcome
     from blurr.process.terminal import terminal
+    from blurr.runs.folder import holds_run
     from blurr.serve.evaluating import evaluate, write
     from blurr.tracking.summary import table_of_scores
 

@@ -5,50 +5,64 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from blurr.config.store import WHERE
-from blurr.config.trust import TRUST, add_trust, check_words
 from blurr.errors import InputError, writing
-from blurr.sweep.configurations import Configuration, best, configurations_of, repeated_values
-from blurr.sweep.export import says_where_it_runs
-from blurr.sweep.ledger import Ledger
-from blurr.sweep.objectives import Objective
-from blurr.sweep.resuming import check_weights, find, folders
-from blurr.sweep.space import overrides_of
+from blurr.process.arguments import Commands, add_trust
+
+if TYPE_CHECKING:
+    from blurr.sweep.configurations import Configuration
+    from blurr.sweep.ledger import Ledger
+    from blurr.sweep.objectives import Objective
+
+LATEST = "name or folder of the sweep (default: the latest)"
 
 
-def add_commands(commands: Any) -> None:
-    """Add `sweep` with its own commands, and `reproduce`, to the parser of `blurr`.
-
-    Args:
-        commands: the result of `add_subparsers`.
-    """
-    again = commands.add_parser("reproduce", help="run a recorded run again, and compare the settings and the metrics")
-    again.add_argument("run", help="id of an MLflow run, or an output folder")
-    again.add_argument("changes", nargs="*", help="key=value, for what is to differ from the record")
-    again.add_argument("--uri", help=f"the MLflow store that has the run ({WHERE})")
-    add_trust(again)
-    again.set_defaults(command=_reproduce)
-    sweep = commands.add_parser("sweep", help="look at the sweeps of this folder: ls, show, best, export")
-    parts = sweep.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    parts.add_parser("ls", help="list the sweeps, the oldest first").set_defaults(command=_ls)
-    for name, command, described in (
+def add_sweep(commands: Commands) -> None:
+    """Add `sweep` with its own commands to those of `blurr`."""
+    sweep = commands.add(
+        "sweep",
+        "look at the sweeps of this folder: ls, show, best, export",
+        about="A sweep is started by `blurr run -m`, and goes on by `blurr run sweep.resume=NAME`.",
+        examples=[
+            "blurr run -m model=bert,distilbert optimizer.lr=1e-4,3e-4 sweep.name=first",
+            "blurr sweep best first",
+        ],
+        part="to train",
+    )
+    parts = Commands(sweep)
+    parts.add("ls", "list the sweeps, the oldest first", _ls, examples=["blurr sweep ls"])
+    for name, command, word in (
         ("show", _show, "show all trials of a sweep, repetitions as one row, and what went wrong"),
         ("best", _best, "show how to run the best configuration again, and where its outputs are"),
-        ("export", _export, "write the best configuration as an experiment: blurr run experiments=best"),
+        ("export", _export, "write the best configuration as an experiment, which `blurr run experiments=best` runs"),
     ):
-        part = parts.add_parser(name, help=described)
-        part.add_argument("sweep", nargs="?", help="name or folder of the sweep (default: the latest)")
-        part.set_defaults(command=command)
+        part = parts.add(name, word, command, examples=[f"blurr sweep {name} first"])
+        part.add_argument("sweep", metavar="SWEEP", nargs="?", help=LATEST)
         if command is _show:
-            part.add_argument(
-                "--trials", action="store_true", help="a row for each trial, each seed and fold by itself"
-            )
+            said = "a row for each trial, each seed and fold by itself"
+            part.add_argument("--trials", action="store_true", help=said)
         else:
             add_trust(part)
-    part.add_argument("--to", default="experiments/best.yaml", help="the file (default: %(default)s)")
+    part.add_argument("--to", metavar="FILE", default="experiments/best.yaml", help="the file")
     part.add_argument("--force", action="store_true", help="replace the file if it exists")
+
+
+def add_reproduce(commands: Commands) -> None:
+    """Add `reproduce` to the commands of `blurr`."""
+    again = commands.add(
+        "reproduce",
+        "run a recorded run again, and compare settings and metrics",
+        _reproduce,
+        about="The exit code is 1 where a metric comes out differently.",
+        examples=["blurr reproduce outputs/mine", "blurr reproduce outputs/mine seed=1"],
+        part="about records",
+    )
+    again.add_argument("run", metavar="RUN", help="id of an MLflow run, or an output folder")
+    again.add_argument("changes", metavar="KEY=VALUE", nargs="*", default=[], help="what is to differ from the record")
+    again.add_argument("--uri", help=f"the MLflow store that has the run ({WHERE})")
+    add_trust(again)
 
 
 def _ls(arguments: argparse.Namespace) -> int:
@@ -56,6 +70,9 @@ def _ls(arguments: argparse.Namespace) -> int:
 
     from blurr.process.terminal import terminal
     from blurr.sweep.board import numbers_of
+    from blurr.sweep.configurations import best, configurations_of
+    from blurr.sweep.ledger import Ledger
+    from blurr.sweep.resuming import folders
 
     table = Table("sweep", "trials", "finished", "pruned", "failed", "best", box=None, pad_edge=False)
     broken = []
@@ -91,6 +108,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _best(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
+    from blurr.sweep.configurations import repeated_values
 
     ledger, winner = _winner(arguments.sweep)
     words = _words(ledger, winner, trusted=arguments.trust)
@@ -109,6 +127,7 @@ def _best(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
+    from blurr.sweep.configurations import repeated_values
     from blurr.sweep.export import experiment_yaml
 
     ledger, winner = _winner(arguments.sweep)
@@ -151,7 +170,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     return 1 if after else 0
 
 
-def _ledger(name: str | None) -> Ledger:
+def _ledger(name: str | None) -> "Ledger":
+    from blurr.sweep.ledger import Ledger
+    from blurr.sweep.resuming import find, folders
+
     there = folders()
     if name is None and not there:
         raise InputError("There are no sweeps here: no multirun/*/ledger.jsonl. Go to the folder they were started in.")
@@ -164,13 +186,15 @@ def _ledger(name: str | None) -> Ledger:
     return ledger
 
 
-def _is_begun(ledger: Ledger) -> bool:
+def _is_begun(ledger: "Ledger") -> bool:
     """Does the ledger have the objectives and the number of trials?"""
     return {"goals", "total"} <= set(ledger.head)
 
 
-def _winner(name: str | None) -> tuple[Ledger, Configuration]:
+def _winner(name: str | None) -> "tuple[Ledger, Configuration]":
     """Return a sweep's ledger and its best configuration, the first one if there are several."""
+    from blurr.sweep.configurations import best, configurations_of
+
     ledger = _ledger(name)
     winners = best(configurations_of(ledger.trials.values()), _objectives(ledger))
     if not winners:
@@ -178,7 +202,7 @@ def _winner(name: str | None) -> tuple[Ledger, Configuration]:
     return ledger, winners[0]
 
 
-def _words(ledger: Ledger, winner: Configuration, *, trusted: Sequence[str] = ()) -> list[str]:
+def _words(ledger: "Ledger", winner: "Configuration", *, trusted: Sequence[str] = ()) -> list[str]:
     """Return the overrides that run a configuration again, but not those that say where.
 
     They will count as the user's own, so nothing that somebody else put into the ledger may call other code.
@@ -186,15 +210,22 @@ def _words(ledger: Ledger, winner: Configuration, *, trusted: Sequence[str] = ()
     Raises:
         InputError: an override would run code that is not listed in `blurr.config.trust`, or no sweep writes that.
     """
+    from blurr.config.trust import TRUST, check_words
+    from blurr.sweep.export import says_where_it_runs
+    from blurr.sweep.resuming import check_weights
+    from blurr.sweep.space import overrides_of
+
     check_weights(ledger)
     words = [each for each in overrides_of(ledger.head["fixed"], winner.point) if not says_where_it_runs(each)]
     check_words(words, where=str(ledger.folder), remedy=TRUST, trusted=trusted)
     return words
 
 
-def _objectives(ledger: Ledger) -> list[Objective]:
+def _objectives(ledger: "Ledger") -> "list[Objective]":
+    from blurr.sweep.objectives import Objective
+
     return [Objective(name, direction) for name, direction in ledger.head["goals"]]
 
 
-def _scores(ledger: Ledger, winner: Configuration, *, digits: int = 4) -> list[tuple[str, str]]:
+def _scores(ledger: "Ledger", winner: "Configuration", *, digits: int = 4) -> list[tuple[str, str]]:
     return [(name, score) for (name, _), score in zip(ledger.head["goals"], winner.scores(digits), strict=True)]

@@ -1,14 +1,11 @@
-"""`blurr track sync`: send MLflow the records of a run's folder that it has not received."""
+"""Send MLflow the records of a run's folder that it has not received."""
 
-import argparse
 import logging
 import shlex
 from pathlib import Path
-from typing import Any
 
 from blurr.config.destinations import STORE, is_named
 from blurr.errors import InputError
-from blurr.process.terminal import terminal
 from blurr.runs.folder import METRICS
 from blurr.runs.journal import Journal, written_points
 from blurr.runs.jsonlines import flatten, read_lines
@@ -71,21 +68,3 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
 def _is_running(journal: Journal) -> bool:
     """Is the process that wrote the journal alive? One on another host may be."""
     return journal.tags.get(HOST) != this_process()[HOST] or not is_dead(journal.tags.get(PROCESS, ""))
-
-
-def add_track(commands: Any) -> None:
-    """Add `track` to the subparsers of `blurr`."""
-    track = commands.add_parser(
-        "track", help="send MLflow the records of a run that it missed: track sync <output_dir>"
-    )
-    parts = track.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    part = parts.add_parser("sync", help="send what a run's folder has and MLflow does not; safe to repeat")
-    part.add_argument("folder", type=Path, help="the run's output_dir")
-    part.add_argument("--uri", help="address of MLflow, if it has a password or has changed")
-    part.set_defaults(command=_sync)
-
-
-def _sync(arguments: argparse.Namespace) -> int:
-    left = sync(arguments.folder, uri=arguments.uri)
-    terminal().print(f"{left} records were refused or did not arrive." if left else "MLflow has everything.")
-    return 1 if left else 0

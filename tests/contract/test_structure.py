@@ -20,7 +20,7 @@ LAYERS = (
     {"targets", "tasks"},
     {"text"},  # modalities: none of them imports another
     {"experiment", "plan", "report", "reproduce", "serve", "sweep"},
-    {"__main__", "cli", "doctor", "run"},
+    {"__main__", "cli", "commands", "doctor", "run"},
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 MODALITIES = LAYERS[6]

@@ -41,11 +41,11 @@ def test_runs_in_folders_of_one_name_are_told_apart_and_named(make_run, tmp_path
     records = [Record(folder) for folder in folders]
     (difference,) = config_differences(records).to_dict("records")
     assert difference == {"key": "optimizer.lr", "out (id of one)": "0.001", "out (id of other)": "0.0001"}
-    arguments = cli._parser().parse_args(["compare", *map(str, folders)])
+    arguments = cli.commands().parser.parse_args(["compare", *map(str, folders)])
     assert arguments.command(arguments) == 0
     said = capsys.readouterr().out
     assert all(f"id of {name}" in said and str(tmp_path / name / "out") in said for name in ("one", "other"))
-    arguments = cli._parser().parse_args(["report", str(folders[0])])
+    arguments = cli.commands().parser.parse_args(["report", str(folders[0])])
     assert arguments.command(arguments) == 0
     assert "of the run out (id of one)" in capsys.readouterr().out
     assert "id of one" in (folders[0] / "report.html").read_text()
@@ -107,7 +107,9 @@ def test_a_metric_of_which_nobody_knows_that_is_asked_for(make_run, tmp_path, ca
     with pytest.raises(InputError, match="Whether valid/wer is better high or low .* --direction minimize"):
         leaderboard(tmp_path, by="valid/wer")
     assert metric_differences([Record(run) for run in runs])["best"].tolist() == [""]
-    arguments = cli._parser().parse_args(["leaderboard", str(tmp_path), "--by", "valid/wer", "--direction", "minimize"])
+    arguments = cli.commands().parser.parse_args(
+        ["leaderboard", str(tmp_path), "--by", "valid/wer", "--direction", "minimize"]
+    )
     assert arguments.command(arguments) == 0
     assert "0.1" in capsys.readouterr().out
 
@@ -181,7 +183,7 @@ class TestExperiment:
             leaderboard_of_experiment("board", uri="http://127.0.0.1:9")
 
     def test_the_command_takes_an_experiment(self, store: str, capsys):
-        arguments = cli._parser().parse_args(["leaderboard", "--experiment", "board", "--uri", store])
+        arguments = cli.commands().parser.parse_args(["leaderboard", "--experiment", "board", "--uri", store])
         assert arguments.command(arguments) == 0
         assert "valid/accuracy" in capsys.readouterr().out
 

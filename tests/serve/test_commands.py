@@ -20,7 +20,7 @@ def in_process(work: Path, monkeypatch):
     monkeypatch.setattr(composing, "prepare_process", lambda: None)
 
     def call(*words: str) -> int:
-        arguments = cli._parser().parse_args(words)
+        arguments = cli.commands().parser.parse_args(words)
         return arguments.command(arguments)
 
     return call

@@ -167,7 +167,7 @@ class TestRefusals:
 def test_the_command_says_how_far_the_export_is_from_the_model(saved, work: Path, monkeypatch, capsys):
     monkeypatch.setattr(composing, "prepare_process", lambda: None)
     folder = saved("sequence_classification")[1]
-    arguments = cli._parser().parse_args(["export", str(folder), "--output", "new"])
+    arguments = cli.commands().parser.parse_args(["export", str(folder), "--output", "new"])
     assert arguments.command(arguments) == 0
     out = capsys.readouterr().out
     assert "100 generated rows: logits differ by at most" in out

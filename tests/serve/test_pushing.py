@@ -156,7 +156,7 @@ def test_a_model_goes_up_with_its_card_and_comes_back_the_same(hub, folder: Path
 
 def test_the_command_takes_a_branch_a_message_and_privacy_and_never_shows_the_token(hub, folder: Path, capsys, caplog):
     words = ["push", str(folder), "reviews", "--private", "--revision", "v2", "--message", "Second try"]
-    arguments = cli._parser().parse_args(words)
+    arguments = cli.commands().parser.parse_args(words)
     assert arguments.command(arguments) == 0
     assert arguments.command(arguments) == 0  # into a repository that is there by now
     repo = hub.repos["me/reviews"]
@@ -182,7 +182,7 @@ class TestRefusals:
             push(folder, repo)
 
     def test_a_folder_without_a_model(self, hub, tmp_path: Path):
-        arguments = cli._parser().parse_args(["push", str(tmp_path), "me/reviews"])
+        arguments = cli.commands().parser.parse_args(["push", str(tmp_path), "me/reviews"])
         with pytest.raises(InputError, match="holds no trained model"):
             arguments.command(arguments)
 
