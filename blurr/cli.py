@@ -142,7 +142,8 @@ def _ls(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from blurr.config import checks, composing
+    from blurr.config import composing
+    from blurr.data import checks
 
     composing.prepare_process()
     cfg = composing.compose(arguments.overrides)

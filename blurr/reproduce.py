@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
-from blurr.config import checks
 from blurr.config.building import build
 from blurr.config.destinations import check_destinations
 from blurr.config.trust import TRUST, check_config, check_plain
+from blurr.data import checks
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
 from blurr.models.weights import Weights

@@ -50,7 +50,8 @@ def blurr(work: Path) -> Blurr:
 @pytest.fixture
 def answer(work: Path) -> Answer:
     """Compose and check a command line in this process, in the empty folder; return the answer to its mistake."""
-    from blurr.config import checks, composing, explain
+    from blurr.config import composing, explain
+    from blurr.data import checks
     from blurr.errors import InputError
 
     def ask(*overrides: str) -> str:

@@ -30,7 +30,7 @@ from blurr.config.annotations import (
     Size,
     Threads,
 )
-from blurr.config.combinations import check_batch_size, check_files, check_metrics, check_model
+from blurr.config.combinations import check_batch_size, check_metrics, check_model
 from blurr.config.destinations import check_borrowed
 from blurr.config.moved import with_current_names
 from blurr.errors import InputError, nearest, shortened
@@ -81,11 +81,12 @@ NOUNS = {
 }
 
 
+Combination = tuple[tuple[str, ...], Callable[[Mapping[str, Any]], None]]
+"""Parts of a config, and what raises an `InputError` where they do not go together."""
 # What is checked of several parts, where none of them is wrong itself.
-COMBINATIONS: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], None]], ...] = (
+COMBINATIONS: tuple[Combination, ...] = (
     (("task", "metrics"), check_metrics),
     (("task", "model"), check_model),
-    (("data",), check_files),
     (("loader",), check_batch_size),
 )
 
@@ -99,8 +100,12 @@ class Node:
     values: Mapping[str, Any]
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: DictConfig, *others: Combination) -> None:
     """Check every value that can be checked without loading data or a model.
+
+    Args:
+        cfg: the config.
+        others: what else is checked where the parts that it is about have no mistakes.
 
     Raises:
         InputError: all mistakes, a line each.
@@ -112,7 +117,7 @@ def check(cfg: DictConfig) -> None:
         found.setdefault(key.split(".")[0], []).extend(mistakes)
     wrong = {part for part, mistakes in found.items() if mistakes}
     # a part that is wrong itself may look as if it did not fit the others
-    fitting = [check for parts, check in COMBINATIONS if wrong.isdisjoint(parts)]
+    fitting = [check for parts, check in (*COMBINATIONS, *others) if wrong.isdisjoint(parts)]
     _raise_all([*chain(*found.values()), *(said for check in fitting for said in _messages(partial(check, config)))])
 
 

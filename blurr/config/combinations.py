@@ -1,4 +1,4 @@
-"""Check, before anything heavy loads, that the parts of a config go together: metrics, files, model and task."""
+"""Check, before anything heavy loads, that the parts of a config go together: metrics, model and task."""
 
 import ast
 import json
@@ -11,11 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import paths, signatures
-from blurr.config.places import check_regular, expanded, kind_of, walk
-from blurr.errors import InputError, nearest, shortened
+from blurr.config.places import check_regular, expanded, kind_of
+from blurr.errors import InputError, shortened
 
-LOAD_FILES = "blurr.data.files.load_files"
-SPLITS = ("train", "valid", "test")
 Config = Mapping[str, Any]
 
 
@@ -59,50 +57,16 @@ def check_batch_size(config: Config) -> None:
         )
 
 
-def check_files(config: Config) -> None:
-    """Refuse files that are missing, empty or not readable."""
-    data = config["data"]
-    for split in SPLITS if data["_target_"] == LOAD_FILES else ():
-        given = data.get(split)
-        if given == []:
-            raise InputError(f"data.{split}=[] names no file. Give some, or null in place of the list.")
-        for text in [given] if isinstance(given, str) else given or ():
-            path = _path_of(f"data.{split}", text)
-            if not any(sign in text for sign in "*?["):  # a pattern is resolved where it is used
-                _check_file(f"data.{split}", path)
+def path_of(key: str, text: str) -> Path:
+    """Return the path that a value of the config names.
 
-
-def _path_of(key: str, text: str) -> Path:
+    Raises:
+        InputError: it cannot be one; the message begins with the key.
+    """
     try:
         return expanded(text)
     except InputError as error:
         raise InputError(f"{key}={shortened(text)}: {error}") from error
-
-
-def _check_file(key: str, path: Path) -> None:
-    kind = kind_of(path)
-    if kind == "folder":
-        if not any(file.suffix == ".txt" for file in walk(path)):
-            there = sorted(child.name for child in path.iterdir() if child.is_file())
-            hint = f" Did you mean {key}={path / there[0]}?" if there else ""
-            raise InputError(
-                f"{key}={path}: this is a folder without .txt files.{hint} Give a file, or a folder of texts."
-            )
-        return
-    if kind is None:
-        there = sorted(child.name for child in path.parent.iterdir()) if path.parent.is_dir() else []
-        place = path.parent if path.parent.is_dir() else f"{path.parent}, which does not exist"
-        raise InputError(
-            f"{key}={path}: there is no such file.{nearest(path.name, there)} Looked in {Path.cwd() / place}."
-        )
-    try:
-        check_regular(path)
-        with path.open("rb") as stream:
-            first = stream.read(1)
-    except OSError as error:
-        raise InputError(f"{key}={path}: this file cannot be read ({error.strerror}).") from error
-    if not first:
-        raise InputError(f"{key}={path}: this file is empty. Give one with at least a header and a row.")
 
 
 def check_model(config: Mapping[str, Any]) -> None:
@@ -129,7 +93,7 @@ def check_model(config: Mapping[str, Any]) -> None:
 
 
 def _arch_of_folder(name: object) -> str | None:
-    file = _path_of("model.name", str(name)) / "config.json"
+    file = path_of("model.name", str(name)) / "config.json"
     if kind_of(file) is None:
         return None
     try:

@@ -1,28 +1,24 @@
-"""Extend Hydra: the user's own options beside her work, and checks before a run leaves a trace."""
+"""Extend Hydra by the user's own options beside her work, and compose configs."""
 
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
-from hydra.experimental.callback import Callback
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from yaml.reader import ReaderError
 
-from blurr.config import explain, paths
-from blurr.config.trust import quoted
+from blurr.config import paths
 from blurr.config.words import check_words
-from blurr.errors import InputError, writing
+from blurr.errors import InputError
 from blurr.process import setup
 
 
@@ -104,37 +100,6 @@ class OptionSearchPath(SearchPathPlugin):
             provider=paths.EXPERIMENTS,
             path=f"{OptionSource.scheme()}://{paths.shipped_folder(paths.EXPERIMENTS).parent}",
         )
-
-
-class BeforeRun(Callback):
-    """Checks a config before Hydra makes the run's folder, so that a mistake leaves nothing behind."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Stop with one message and exit code 2 if the config of a single run has mistakes."""
-        from blurr.config import checks
-
-        HydraConfig.instance().set_config(config)  # `${hydra:…}` is resolved from there
-        with explain.Answering():
-            checks.check(config)
-            check_writable(Path(config.output_dir))
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Use `output_dir=…` as the folder of a whole sweep."""
-        if any(override.startswith("output_dir=") for override in config.hydra.overrides.task):
-            config.hydra.sweep.dir = config.output_dir
-            # each job composes anew
-            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(config.output_dir)}")
-
-
-def check_writable(folder: Path) -> None:
-    """Make the folder of a run and a file in it, before anything is loaded that takes time.
-
-    Raises:
-        ResourceError: the folder cannot be made or written.
-    """
-    with writing(folder.absolute(), "Choose another output_dir, or start blurr in a folder of your own."):
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
 
 
 def prepare_process() -> None:

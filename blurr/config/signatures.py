@@ -141,6 +141,20 @@ def class_texts(target: str, name: str) -> tuple[str, ...]:
     return ()
 
 
+def class_arguments(target: str, name: str) -> dict[str, Any]:
+    """Return the arguments, as far as they are literals, of the call that a class or one of its bases sets."""
+    for _, value in _class_values(target, name):
+        if isinstance(value, ast.Call):
+            return {str(each.arg): ast.literal_eval(each.value) for each in value.keywords if _is_literal(each.value)}
+    return {}
+
+
+def _is_literal(value: ast.expr) -> bool:
+    if isinstance(value, ast.Tuple | ast.List):
+        return all(map(_is_literal, value.elts))
+    return isinstance(value, ast.Constant)
+
+
 def _class_values(target: str, name: str) -> Iterator[tuple[str, ast.expr]]:
     """Yield the module and value of a class attribute, that of the nearest class first."""
     for owner in _lineage(find(target)):

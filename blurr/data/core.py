@@ -17,17 +17,9 @@ from blurr.data.formats.tables import as_rows, with_values
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.limits import Limit, limited
+from blurr.data.naming import Columns, chosen_columns
 from blurr.data.readers import read_files
-from blurr.data.roles import (
-    Columns,
-    Schema,
-    check_filled,
-    check_texts,
-    chosen_columns,
-    label_names,
-    text_columns,
-    under_roles,
-)
+from blurr.data.roles import Schema, check_filled, check_texts, label_names, text_columns, under_roles
 from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
 from blurr.errors import InputError
 

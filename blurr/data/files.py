@@ -1,20 +1,19 @@
 """Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, conll, folders of text."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import datasets
 
 from blurr.config.annotations import Natural
-from blurr.data.core import Columns, Limit, RawData, Schema, Step, raw_data
+from blurr.data.core import Limit, RawData, Step, raw_data
 from blurr.data.formats.content import FileOptions, Format
 from blurr.data.known_labels import UnknownLabels
-from blurr.data.readers import Paths, read_files
-from blurr.data.roles import text_columns
+from blurr.data.naming import Columns
+from blurr.data.readers import read_files
+from blurr.data.roles import Schema, text_columns
+from blurr.data.sources import Paths, named
 from blurr.data.splits import DEFAULT_SPLITS, Splits
-
-FEW = 3  # files that are all named
 
 
 def load_files(
@@ -73,11 +72,3 @@ def load_files(
         preprocess=preprocess,
         unknown_labels=unknown_labels,
     )
-
-
-def named(paths: Paths) -> str:
-    """Name files for messages: all of a few, first and last of many."""
-    if isinstance(paths, str | Path):
-        return str(paths)
-    names = [str(path) for path in paths]
-    return ", ".join(names) if len(names) <= FEW else f"{names[0]} … {names[-1]} ({len(names)} files)"

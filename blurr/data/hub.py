@@ -11,7 +11,7 @@ from datasets.exceptions import DatasetsError
 
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, known_splits, raw_data
 from blurr.data.known_labels import UnknownLabels
-from blurr.data.roles import chosen_columns
+from blurr.data.naming import chosen_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, nearest, resource_error
 

@@ -12,10 +12,8 @@ import pyarrow.compute as pc
 from blurr.data.formats.printed import with_lists
 from blurr.data.known_labels import NUMBER
 from blurr.data.labels import LabelOptions
-from blurr.errors import InputError, listed, nearest
-
-Columns = Mapping[str, str | Sequence[str] | None]
-"""Role to column; a list of columns for multi-label data; None for the column that is named as its role."""
+from blurr.data.naming import Columns, Roles, chosen_columns, missing_column
+from blurr.errors import InputError
 
 FIELDS = frozenset(
     (
@@ -29,13 +27,10 @@ PREFIX = "source_"
 
 
 @dataclass(frozen=True)
-class Schema:
+class Schema(Roles):
     """What a task needs of its rows.
 
     Attributes:
-        required: Roles that every row must fill.
-        optional: Roles that are used if the data has them.
-        label: The role that holds the labels, or None for a task without.
         sample: Makes one generated row under the names of the roles.
         blank: Roles that a row may leave empty, as a question without an answer does; their columns are read as text.
         sample_rows: How many generated rows a model from scratch learns the task from.
@@ -43,19 +38,11 @@ class Schema:
         labels: How labels that are classes or numbers are read; None leaves them as the source has them.
     """
 
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-    label: str | None
     sample: Callable[[random.Random], dict[str, Any]]
     blank: tuple[str, ...] = ()
     sample_rows: int = 3000
     writes_labels: bool = False
     labels: LabelOptions | None = LabelOptions()
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """All roles, the required ones first."""
-        return self.required + self.optional
 
     @property
     def classes(self) -> str | None:
@@ -92,36 +79,6 @@ def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
     return frozenset(str(column) for role, column in chosen.items() if role != schema.classes)
 
 
-def chosen_columns(schema: Schema, columns: Columns) -> dict[str, str | list[str]]:
-    """Return every role with its column, or its columns.
-
-    Raises:
-        InputError: When a role is not one of the task's, or a role other than the label names several columns.
-    """
-    for role, column in columns.items():
-        if role not in schema.roles and column is not None:
-            raise InputError(
-                f"data.columns.{role}={column} names a role that this task does not have."
-                f"{nearest(role, schema.roles)} Its roles are {list(schema.roles)}. If the data "
-                "is for another task, choose that task; if this one can do without the column, set the role to null."
-            )
-    chosen: dict[str, str | list[str]] = {}
-    taken = {column for column in columns.values() if isinstance(column, str)}
-    for role in schema.roles:
-        column = columns.get(role)
-        if column is None and role in schema.optional and role in taken:
-            continue
-        if column is None or isinstance(column, str):
-            chosen[role] = column or role
-        elif role == schema.label:
-            chosen[role] = list(column)
-        else:
-            raise InputError(
-                f"data.columns.{role}={list(column)} is a list. Name one column; only labels take several."
-            )
-    return chosen
-
-
 def under_roles(
     rows: datasets.Dataset, schema: Schema, chosen: dict[str, str | list[str]], where: str
 ) -> datasets.Dataset:
@@ -139,7 +96,7 @@ def under_roles(
             names[column] = names.get(column, role)
             _check_single(names, column, role, where)
         elif role in schema.required or column != role:
-            raise InputError(_missing(rows, role, column, where))
+            raise InputError(missing_column(rows.column_names, role, column, where))
     blocked = names_apart((name for name in rows.column_names if name not in names), set(names.values()))
     return with_lists(rows.rename_columns(blocked | names), schema.lists, schema.maybe_lists, where)
 
@@ -152,19 +109,6 @@ def _check_single(names: Mapping[str, str], column: str, role: str, where: str) 
         )
 
 
-def _missing(rows: datasets.Dataset, role: str, column: str, where: str) -> str:
-    names = rows.column_names
-    message = (
-        f"{where} has no column {column!r} for {role!r}.{nearest(column, names)} It has {listed(names)}; "
-        f"set data.columns.{role}=<column>."
-    )
-    if len(names) == 1 and any(sign in names[0] for sign in ";\t|,"):
-        message += " If its one column should be several, set data.delimiter, for example data.delimiter=';'."
-    if set(names) <= {"text", "file", "label"}:
-        message += " If it is not plain text, set data.format to its format, for example data.format=conll."
-    return message
-
-
 def _with_nested(rows: datasets.Dataset, chosen: Mapping[str, str | list[str]]) -> datasets.Dataset:
     """Unfold nested columns when one is asked for by a dotted name, as in `translation.de`."""
     wanted = {column for column in chosen.values() if isinstance(column, str) and "." in column}
@@ -175,7 +119,7 @@ def _joined(rows: datasets.Dataset, columns: list[str], role: str, where: str) -
     """Join several columns of 0 and 1 into one of lists, which name the columns with a 1; a half and more is a 1."""
     for column in columns:
         if column not in rows.column_names:
-            raise InputError(_missing(rows, role, column, where))
+            raise InputError(missing_column(rows.column_names, role, column, where))
     plain = rows.with_format(None)
     marks = [
         [_is_marked(value, column, row, where) for row, value in enumerate(plain[column][:], start=1)]

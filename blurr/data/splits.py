@@ -89,12 +89,23 @@ def split_rows(
     parts = {part: [row for row, name in enumerate(names) if name == part] for part in MEANINGS}
     for part in ("train", "valid"):
         if not parts[part]:
+            why = _why_empty(rows, by, [_column(rows, splits)] if by == "group" else inputs)
             raise InputError(
-                f"Splitting {rows.num_rows} rows with data.splits.by={by} leaves none for {part!r}. Give data.valid, "
-                "change data.splits, or give more rows (data.format=lines takes each line of a text file as a row)."
+                f"Splitting {rows.num_rows} rows with data.splits.by={by} leaves none for {part!r}.{why} Give "
+                "data.valid, change data.splits, or give more rows (data.format=lines takes each line of a text file "
+                "as a row)."
             )
     # an array, since datasets hashes what it is given, and takes seconds for a long list
     return {part: rows.select(np.asarray(chosen)) for part, chosen in parts.items() if chosen}
+
+
+def _why_empty(rows: datasets.Dataset, by: str, columns: Sequence[str]) -> str:
+    """Say that rows which must stay together are too few groups to split, where that is the reason."""
+    count = len(_groups(rows, columns)) if by in ("random", "stratified", "group", "kfold") else rows.num_rows
+    if count == rows.num_rows:
+        return ""
+    what = ", ".join(map(repr, columns))
+    return f" Only {count} of them differ in {what}, and rows that are equal in it are never parted."
 
 
 def _chosen_way(rows: datasets.Dataset) -> str:

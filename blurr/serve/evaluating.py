@@ -7,9 +7,10 @@ from pathlib import Path
 from datasets import DatasetDict
 from omegaconf import DictConfig, OmegaConf
 
-from blurr.config import checks, composing
+from blurr.config import composing
 from blurr.config.building import build
 from blurr.config.trust import TRUST, check_config, quoted
+from blurr.data import checks
 from blurr.data.core import RawData, with_known_labels
 from blurr.errors import InputError, writing
 from blurr.loading.loader import Loader

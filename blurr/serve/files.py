@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from blurr.data.formats.content import FileOptions, Row
+from blurr.data.formats.content import ROWS, FileOptions, Row, chunks
 from blurr.data.formats.printed import NotPrintedError, looks_printed, read_printed
-from blurr.data.formats.tables import ROWS, chunks
-from blurr.data.readers import Paths, find_files, stream_files
+from blurr.data.readers import stream_files
 from blurr.data.roles import names_apart
+from blurr.data.sources import Paths, find_files
 from blurr.errors import BlurrError, InputError, nearest, resource_error, writing
 from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor

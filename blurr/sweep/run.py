@@ -12,12 +12,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from blurr.config import checks
 from blurr.config.building import build
+from blurr.config.checks import check_part
 from blurr.config.destinations import check_borrowed
 from blurr.config.explain import CRASH
 from blurr.config.objectives import fitted_as_said
 from blurr.config.trust import key_of
+from blurr.data.checks import check
 from blurr.errors import InputError, dispensable, how_to_install, writing
 from blurr.process import signals
 from blurr.runs.asides import scratch
@@ -52,7 +53,7 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
         InputError: the user made a mistake. It is found before any trial starts, or every trial failed on it.
         SystemExit: with code 1, if a trial failed.
     """
-    checks.check_part("sweep", context.config.sweep)
+    check_part("sweep", context.config.sweep)
     check_borrowed({"sweep": OmegaConf.to_container(context.config.sweep, resolve=True)})
     settings: Settings = build(context.config.sweep)
     space = parse(overrides, context.hydra.config_loader)
@@ -86,7 +87,7 @@ def checked_configs(space: Space, context: Context) -> list[DictConfig]:
     configs = [context.compose(space.overrides(point)) for point in space.samples()]
     for cfg in configs:
         HydraConfig.instance().set_config(cfg)  # `${hydra:…}` is resolved from there
-        checks.check(cfg)
+        check(cfg)
     HydraConfig.instance().set_config(configs[0])
     return configs
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from blurr.config import checks, composing
+from blurr.config import composing
+from blurr.data import checks
 from tests.bad_input.case import Case
 
 NUMBER = {

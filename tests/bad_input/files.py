@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blurr.config import combinations, places
+from blurr.config import places
+from blurr.data import checks
 from blurr.data.files import load_files
 from blurr.text.sequence_classification.task import SequenceClassification
 from tests.bad_input.case import HANDLED, Case
@@ -177,7 +178,7 @@ def _closed(train: str, give: Callable[[str], object]) -> Callable[[Path], None]
 
 
 def _by_config(train: str) -> None:
-    combinations.check_files({"data": {"_target_": combinations.LOAD_FILES, "train": train}})
+    checks.check_files({"data": {"_target_": checks.LOAD_FILES, "train": train}})
 
 
 DOORS: dict[str, Callable[[str], object]] = {"the config": _by_config, "the reader": load}

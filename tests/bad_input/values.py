@@ -8,7 +8,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
-from blurr.config import combinations
+from blurr.data import checks
 from blurr.sweep import space
 from tests.bad_input.case import HANDLED, Case
 from tests.bad_input.configs import composed
@@ -156,7 +156,7 @@ def _composed(words: list[str]) -> Callable[[Path], object]:
 def _place(train: Any) -> Callable[[Path], None]:
     def give(folder: Path) -> None:
         (folder / "r.csv").write_text("text,label\nx,a\n")
-        combinations.check_files({"data": {"_target_": combinations.LOAD_FILES, "train": train}})
+        checks.check_files({"data": {"_target_": checks.LOAD_FILES, "train": train}})
 
     return give
 

@@ -365,9 +365,9 @@ def test_names_in_a_saved_task_become_no_other_words(work: Path, changes):
 
 @pytest.mark.parametrize("column", ["it's", "a\\", "\\'", "a, b", "[x]", "{a: b}", "a=b"])
 def test_a_column_of_any_name_stays_that_name(work: Path, column: str):
-    (work / "new.csv").write_text("x\n1\n")
+    (work / "new.jsonl").write_text(json.dumps({column: "fine", "label": "a"}))
     saved = SavedTask(SequenceClassification(), {"text": column}, {"task": "sequence_classification", "data": "files"})
-    assert composed(saved, ["data=files", "data.test=new.csv"]).data.columns.text == column
+    assert composed(saved, ["data=files", "data.test=new.jsonl"]).data.columns.text == column
 
 
 def test_a_task_of_the_users_own_is_loaded_where_she_trusts_its_package(work: Path, monkeypatch):

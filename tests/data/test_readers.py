@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from blurr.data.formats.content import FileOptions, Format
-from blurr.data.formats.delimited import SIGNS
-from blurr.data.readers import FORMATS, READERS, find_files, read_files, stream_files
+from blurr.data.formats.dialect import SIGNS
+from blurr.data.readers import READERS, read_files, stream_files
+from blurr.data.sources import FORMATS, find_files
 from blurr.errors import InputError
 
 ROWS = [

@@ -16,7 +16,8 @@ import pytest
 from every_task import TASKS, items_of
 
 from blurr.data.formats.content import FileOptions
-from blurr.data.readers import find_files, read_files, stream_files
+from blurr.data.readers import read_files, stream_files
+from blurr.data.sources import find_files
 from blurr.errors import InputError, ResourceError
 from blurr.serve.files import check_target, convert, predict_file
 from blurr.serve.predictor import Predictor

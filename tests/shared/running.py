@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from blurr.config import checks, composing
+from blurr.config import composing
+from blurr.data import checks
 from blurr.experiment import run_experiment
 
 TINY_BERT = (

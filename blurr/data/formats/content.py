@@ -4,19 +4,22 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from blurr.config.places import check_regular
 from blurr.errors import InputError
 
 Row = dict[str, Any]
+T = TypeVar("T")
 Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "conll", "text", "lines"]
 
 GZIP = ".gz"
+ROWS = 1000  # that are in memory at a time, as dicts
 MARK = "\ufeff"  # the byte-order mark, in whatever encoding
 NOTED = 100  # lines between two updates of the progress: updating it at each line would take as long as reading
 MOST_TIMES = 250  # that a packed file may grow; tables of texts shrink to a third, those of one row to a hundredth
@@ -199,3 +202,10 @@ def check_growth(size: int, packed: int, most: int, where: str) -> None:
 def suffix_of(path: Path) -> str:
     """Return the suffix that names the format of a file, without the `.gz` of a compressed one."""
     return (Path(path.stem) if path.suffix.lower() == GZIP else path).suffix.lower()
+
+
+def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:
+    """Cut a stream into lists of `n`, the last of them shorter."""
+    stream = iter(values)
+    while chunk := list(islice(stream, n)):
+        yield chunk

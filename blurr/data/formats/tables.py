@@ -4,12 +4,10 @@ import io
 import logging
 import re
 import uuid
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, TypeVar
 
 import datasets
@@ -18,23 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from blurr.data.formats.content import Row, SourceFile, check_growth
+from blurr.data.formats.content import ROWS, Row, SourceFile, chunks
+from blurr.data.formats.workbook import NOT_EXCEL, bounded
 from blurr.data.spelling import spell, spelled_column
 from blurr.errors import InputError, shortened
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair, which no text may hold
-T = TypeVar("T")
 Checked = TypeVar("Checked", pa.Table, pa.RecordBatch)
 log = logging.getLogger(__name__)
 
-TIMES_OF_EXCEL = 100  # that an xlsx file may grow when it is unpacked: cells shrink to a tenth
-# What openpyxl lets through where an archive or the XML in it is broken.
-NOT_EXCEL = (
-    *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RuntimeError, EOFError),
-    *(SyntaxError, zlib.error, zipfile.BadZipFile),  # SyntaxError: of XML
-)
-
-ROWS = 1000  # that are in memory at a time, as dicts
 BUFFER = 1 << 20  # bytes of a column that are: pandas writes files of a single group of rows
 
 
@@ -151,13 +141,6 @@ def sound(rows: Iterable[Row | InputError], where: str) -> Iterator[Row]:
         yield row
 
 
-def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:
-    """Cut a stream into lists of `n`, the last of them shorter."""
-    stream = iter(values)
-    while chunk := list(islice(stream, n)):
-        yield chunk
-
-
 def _column(values: list[Any], name: str, where: str) -> pa.Array:
     """Make a column of values; where they are of several types, or numbers too large for one, of texts."""
     try:
@@ -238,20 +221,12 @@ def _checked(table: Checked, where: str) -> Checked:
     return table
 
 
-def _bounded(source: SourceFile) -> bytes:
-    """Return the content of an xlsx file, an archive, unless it unpacks to far more than its size."""
-    content = source.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        check_growth(sum(part.file_size for part in archive.infolist()), len(content), TIMES_OF_EXCEL, str(source))
-    return content
-
-
 def read_xlsx(source: SourceFile) -> pa.Table:
     """Read a sheet; texts stay as they are written, and columns with other cells keep their type."""
     sheet = source.options.sheet
     try:
         # as objects: pandas would take a cell with the text 007 for the number 7
-        with pd.ExcelFile(io.BytesIO(_bounded(source)), engine="openpyxl") as book:
+        with pd.ExcelFile(io.BytesIO(bounded(source)), engine="openpyxl") as book:
             frame = pd.read_excel(book, sheet_name=sheet, dtype=object, keep_default_na=False)
             sheets = list(book.sheet_names)
     except InputError:
