@@ -53,6 +53,11 @@ def reproduce(
         if not (record.folder / CONFIG).is_file():
             raise InputError(f"{run} recorded no config.yaml, so it cannot be run again.")
         record.check()
+        if record.notebook is not None:
+            raise InputError(
+                f"{run} was trained by the code of a notebook, under the name {record.notebook!r}, which only the "
+                "notebook can run again."
+            )
         check_config(record.config, where=f"The config of {run}", remedy=TRUST, trusted=trusted)
         cfg = config_of(record, changes)
         plain: Any = OmegaConf.to_container(cfg)

@@ -41,7 +41,8 @@ def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: 
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102
-    assert len(blocks) == 3
+    assert len(blocks) == 4
+    assert len(list(at_work.glob("outputs/my-run/*/report.html"))) == 1
     assert (at_work / "classifier.pkl").is_file()
 
 

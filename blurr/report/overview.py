@@ -22,7 +22,9 @@ def overview(record: Record) -> dict[str, pd.DataFrame]:
 
 
 def command(record: Record) -> str:
-    """Return the command that runs it again, in a new folder."""
+    """Return the command that runs it again, in a new folder, or how a notebook recorded it."""
+    if record.notebook is not None:
+        return f"with blurr.track({record.notebook!r}): ...  # the code is in the notebook"
     words = [word for word in record.overrides if not word.startswith(("output_dir=", "resume=", "overwrite="))]
     return f"python -m blurr.run {shlex.join(words)}".strip()
 

@@ -60,6 +60,11 @@ class Record:
         read_whole(self.folder / CONFIG, str, str)  # it is not optional
         return dict(self._read(CONFIG, parse_yaml, Config) or {})
 
+    @property
+    def notebook(self) -> str | None:
+        """The name by which a notebook opened the run; None if a command line began it."""
+        return self.config.get("notebook")
+
     @cached_property
     def overrides(self) -> list[str]:
         """What the command line changed."""

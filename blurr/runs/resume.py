@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ def expand(overrides: Sequence[str], find_run: Callable[..., Path]) -> list[str]
         folder = find_run(named[-1], uri=uris[-1] if uris else None)
         if not (folder / OVERRIDES).is_file():
             raise InputError(f"{folder} holds no run to go on with: it has no {OVERRIDES}, which says how it began.")
+        if _is_of_notebook(folder):
+            raise InputError(
+                f"{folder} was trained by the code of a notebook, which has no checkpoints to go on from. Run its "
+                "cells again."
+            )
     elif any(each.startswith(OUTPUT) for each in rest):
         return list(overrides)  # the run itself looks into that folder
     else:
@@ -162,7 +168,14 @@ def _unfinished(overrides: Sequence[str] | None = None) -> list[Path]:
     """Return the runs in outputs/ without final scores or a living process, and begun with these overrides if given."""
     given = None if overrides is None else mask_overrides(overrides)
     runs = [run for run in runs_in(OUTPUTS) if not (run / SCORES).exists() and not is_alive(run)]
-    return [run.absolute() for run in runs if given is None or _is_begun_with(run, given)]
+    left = [run.absolute() for run in runs if given is None or _is_begun_with(run, given)]
+    return [run for run in left if not _is_of_notebook(run)]
+
+
+def _is_of_notebook(folder: Path) -> bool:
+    with suppress(InputError):  # a broken config is refused where it is used
+        return (folder / CONFIG).is_file() and Record(folder).notebook is not None
+    return False
 
 
 def _is_begun_with(folder: Path, overrides: Sequence[str]) -> bool:

@@ -1,15 +1,17 @@
 """The high-level door of a notebook: a learner from rows and a checkpoint, or from an export."""
 
 import pickle
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, cast
 
 from fastai.learner import Learner
 from fastai.learner import load_learner as fastai_load_learner
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import paths
 from blurr.config.building import build
@@ -21,10 +23,11 @@ from blurr.data.splits import split_by
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
-from blurr.metrics.base import Metric
-from blurr.models.objects import build_model
+from blurr.metrics.base import metric_key
+from blurr.models.objects import HFObjects, build_model
 from blurr.targets.base import Target
 from blurr.tasks.base import Task
+from blurr.tasks.saved import SavedTask
 from blurr.training.learner import Blearner
 
 OF_NUMBERS = DEFAULTS["numbers"]
@@ -74,24 +77,68 @@ def from_data(
     dls = task.dataloaders(raw, hf, loader)
     options = {"freeze": True, **(learner_kwargs or {})}
     own = options.pop("metrics", None)
-    learner = task.learner(dls, hf, raw=raw, metrics=default_metrics(task, raw) if own is None else {}, **options)
+    default = default_metrics(task, raw) if own is None else OmegaConf.create()
+    learner = task.learner(dls, hf, raw=raw, metrics=build(default), **options)
     learner.metrics = learner.metrics if own is None else own
+    metrics: Any = OmegaConf.to_container(default)
+    learner.origin = Origin(task, raw, hf, str(pretrained_model_name_or_path), columns, metrics)
     return learner
 
 
-def default_metrics(task: Task, raw: RawData) -> dict[str, Metric]:
-    """Return the metrics that the task's option of conf/task chooses, or those of numbers where the labels are such."""
+@dataclass(frozen=True)
+class Origin:
+    """What `from_data` made a learner of, for whoever records its training.
+
+    Attributes:
+        task: What it learns.
+        raw: The rows.
+        hf: Processor and model.
+        checkpoint: Hub id or folder.
+        columns: Role to column.
+        metrics: The config of the task's default metrics; empty if the learner has others.
+    """
+
+    task: Task
+    raw: RawData
+    hf: HFObjects
+    checkpoint: str
+    columns: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The options with which `blurr run` would be called for these rows in a file."""
+        name = re.sub(r"[^\w.-]+", "-", Path(self.checkpoint).name)
+        return {"task": option_of(self.task)[0], "model": name, "data": "files"}
+
+    @property
+    def objective(self) -> str:
+        """The score by which runs are compared."""
+        usual = str(option_of(self.task)[1].objective)
+        names = [metric_key("valid", name) for name in self.metrics]
+        return usual if usual in names else next(iter(names), "valid/loss")
+
+    def saved(self, learner: Blearner) -> SavedTask:
+        """Return what is written beside the model."""
+        return SavedTask(self.task.resolved(learner), self.columns, self.choices, self.metrics)
+
+
+def option_of(task: Task) -> tuple[str, DictConfig]:
+    """Return the name of the option of conf/task that makes such a task, and its YAML."""
     target = f"{type(task).__module__}.{type(task).__qualname__}"
-    if task.target.predicted(raw) == "numbers":
-        names = OF_NUMBERS
-    else:
-        options = [OmegaConf.load(file) for file in paths.options("task").values()]
-        chosen = next(option.defaults for option in options if option.task["_target_"] == target)
+    options: dict[str, Any] = {name: OmegaConf.load(file) for name, file in paths.options("task").items()}
+    return next((name, option) for name, option in options.items() if option.task["_target_"] == target)
+
+
+def default_metrics(task: Task, raw: RawData) -> DictConfig:
+    """Return the config of the metrics that the task's option chooses, or of those for numbers if these are labels."""
+    names = OF_NUMBERS
+    if task.target.predicted(raw) != "numbers":
+        chosen = option_of(task)[1].defaults
         names = next(each["override /metrics"] for each in chosen if "override /metrics" in each)
     files = paths.options("metrics")
-    chosen_metrics: Any = OmegaConf.merge(*(OmegaConf.load(files[option]) for option in names))
-    metrics: dict[str, Metric] = build(chosen_metrics)
-    return metrics
+    config = OmegaConf.merge(*(OmegaConf.load(files[option]) for option in names))
+    return cast(DictConfig, config)
 
 
 class Unpickler(pickle.Unpickler):

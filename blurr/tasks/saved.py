@@ -72,16 +72,19 @@ def save_task(folder: Path, saved: SavedTask) -> None:
 
     Functions among the task's settings cannot be written; they are left out with a warning.
     """
-    kind = type(saved.task)
-    settings = asdict(saved.task)
-    functions = sorted(name for name, value in settings.items() if callable(value))
+    functions = sorted(name for name, value in asdict(saved.task).items() if callable(value))
     if functions:
         log.warning("%s cannot hold functions: %s of the task is left out.", FILE, functions)
-    node = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
-    node |= {name: value for name, value in settings.items() if name not in functions}
-    parts = {"task": node, "columns": saved.columns, "choices": saved.choices, "metrics": saved.metrics}
+    parts = {"task": node_of(saved.task), "columns": saved.columns, "choices": saved.choices, "metrics": saved.metrics}
     text = json.dumps({"blurr": __version__, **parts}, indent=2, ensure_ascii=False, default=str)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def node_of(task: Task) -> dict[str, Any]:
+    """Return the node of a config that makes a task, without settings that are functions."""
+    kind = type(task)
+    settings = {name: value for name, value in asdict(task).items() if not callable(value)}
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **settings}
 
 
 def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:

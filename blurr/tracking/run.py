@@ -113,9 +113,14 @@ class Run:
 
     def log_resolved(self, **values: Any) -> None:
         """Record the value that `auto` resolved to: `batch_size=32` is the parameter `found.batch_size`, and a tag."""
-        self._journal.params |= {f"found.{name}": mask_text(str(value)) for name, value in values.items()}
-        self._sink.params(self._journal.params)
+        self.log_params({f"found.{name}": value for name, value in values.items()})
         self.tag(**{name: str(value) for name, value in values.items()})
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Record parameters that the config does not hold."""
+        self._journal.params |= {name: mask_text(str(value)) for name, value in values.items()}
+        self._journal.write(self.folder)
+        self._sink.params(self._journal.params)
 
     def dataset(self, raw: "RawData") -> None:
         """Record the schema, size, source and fingerprint of every split."""

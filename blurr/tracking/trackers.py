@@ -144,15 +144,31 @@ def tracked_run(
         InputError: the address of MLflow is wrong, or its experiment was deleted.
         ResourceError: MLflow cannot be used, or the folder cannot be written.
     """
+    given: dict[str, Any] = {"folder": folder, "config": config, "overrides": overrides, "tags": tags}
+    with signals.handled(), recorded_run(tracker, **given, kept=kept, identity=identity) as run:
+        yield run
+
+
+@contextmanager
+def recorded_run(
+    tracker: Tracker,
+    *,
+    folder: Path,
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    tags: Mapping[str, str],
+    kept: int | None = None,
+    identity: str | None = None,
+) -> Iterator[Run]:
+    """Open a run as `tracked_run` does, and leave signals to the process, as a notebook's kernel has its own way."""
     tags = {**tags, **this_process()}
     goes_on = kept is not None
     journal = begun(folder, identity, mask_overrides(overrides), goes_on=goes_on)
-    with signals.handled():
-        run_id = journal.run_id or (tracker.find(str(journal.identity)) if goes_on else None)
-        sink = tracker.open(run_id=run_id, tags=named_tags({**tags, files.IDENTITY: str(journal.identity)}))
-        with Run(folder, sink, kept=kept, identity=journal.identity) as run:
-            if run_id is None or not (folder / files.ENVIRONMENT).exists():
-                run.describe(config, overrides, tags)
-            else:
-                run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"), identity=run.identity, **this_process())
-            yield run
+    run_id = journal.run_id or (tracker.find(str(journal.identity)) if goes_on else None)
+    sink = tracker.open(run_id=run_id, tags=named_tags({**tags, files.IDENTITY: str(journal.identity)}))
+    with Run(folder, sink, kept=kept, identity=journal.identity) as run:
+        if run_id is None or not (folder / files.ENVIRONMENT).exists():
+            run.describe(config, overrides, tags)
+        else:
+            run.tag(resumed=time.strftime("%Y-%m-%d %H:%M:%S"), identity=run.identity, **this_process())
+        yield run

@@ -27,6 +27,7 @@ from blurr.training.loop import LeanLearner
 from blurr.training.optimizers import adamw
 from blurr.training.precision import BFloat16
 from blurr.training.predictions import get_preds, interpret_shown
+from blurr.training.recording import CURRENT, Recording
 
 
 class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -156,6 +157,29 @@ class Blearner(LeanLearner):
             self.freeze()
 
     interpreter: Interpreter = staticmethod(interpret)
+    origin: Any = None  # what `from_data` made it of
+    recording: Recording | None = None  # the run that records it, or did
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what an export holds: neither rows nor a run."""
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("origin", "recording")}
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        """Train, and record it in the run that is open; see `blurr.track`."""
+        if CURRENT.recording is not None:
+            CURRENT.recording.begin(self)
+        super().fit(*args, **kwargs)
+
+    def report(self) -> Any:
+        """Return the report of the run that recorded the training, which a notebook shows.
+
+        Raises:
+            InputError: no run did.
+        """
+        if self.recording is None:
+            raise InputError('No run has recorded this learner: with blurr.track("my run"): learn.fit_one_cycle(1)')
+        return self.recording.report()
 
     def predict(self, items: Any, *args: Any, **options: Any) -> Any:
         """Predict one item or many, as the task of the learner's rows does; see `predict` of this module."""

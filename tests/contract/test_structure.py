@@ -19,7 +19,7 @@ LAYERS = (
     {"metrics", "training"},
     {"targets", "tasks"},
     {"text"},  # modalities: none of them imports another
-    {"experiment", "plan", "report", "reproduce", "serve", "sweep"},
+    {"experiment", "notebook", "plan", "report", "reproduce", "serve", "sweep"},
     {"__main__", "cli", "commands", "doctor", "run"},
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
