@@ -8,27 +8,36 @@ from matplotlib.axes import Axes
 
 from blurr.data.roles import FIELDS
 from blurr.report.parts import BLUE, Part, bars
+from blurr.report.spans import with_entities
 from blurr.runs.record import Rows
 
 SHOWN = 20  # rows in the table of top losses
 CHARACTERS = 400  # of a text in that table
 VALUES = 12  # more distinct values make slices that are too small to mean anything
 FEWEST = 5  # rows in a slice
+HIDDEN = {"probs", "others", "token_count", "target_token_count"}
+OF_ANSWERS = {"answers", "start", "end", "windows"}  # the column that is the target, and places in texts
 
 
-def loss_parts(rows: Rows) -> list[Part]:
-    """Return the parts that show the top losses, and slices by target, length and the columns of the data."""
+def loss_parts(rows: Rows, kind: str = "") -> list[Part]:
+    """Return the parts that show the top losses, and slices by target, length and the columns of the data.
+
+    Args:
+        rows: described rows of a split.
+        kind: what was predicted, see `blurr.report.rows.predicted`.
+    """
     slices_ = slices(rows)
     drawn = slices_[:VALUES]
     note = f"Mean loss of slices of at least {FEWEST} rows; all rows: {pd.Series(_losses(rows)).mean():.3g}."
     parts = [Part("slices", "Slices, the worst first", drawn, note, _slices, (6.0, 0.9 + 0.28 * len(drawn)))]
-    return [Part("top_losses", "Top losses", top_losses(rows)), *(parts if len(slices_) else [])]
+    return [Part("top_losses", "Top losses", top_losses(rows, kind=kind)), *(parts if len(slices_) else [])]
 
 
-def top_losses(rows: Rows, k: int = SHOWN) -> pd.DataFrame:
-    """Return the rows with the highest losses, their texts cut to 400 characters."""
+def top_losses(rows: Rows, k: int = SHOWN, *, kind: str = "") -> pd.DataFrame:
+    """Return the rows with the highest losses, long texts cut, tags of words marked in their text."""
     worst = sorted(rows, key=lambda row: -float(row["loss"]))[:k]
-    hidden = {"probs", "others", "token_count", "target_token_count"}
+    worst = [with_entities(row) for row in worst] if kind == "words" else worst
+    hidden = HIDDEN | (OF_ANSWERS if kind == "answers" else set())
     frame = pd.DataFrame([{k: _short(v) for k, v in row.items() if k not in hidden} for row in worst])
     again = [name for name in frame if name != "target" and frame[name].equals(frame["target"])]  # own column
     frame = frame.drop(columns=again)

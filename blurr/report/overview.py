@@ -9,6 +9,7 @@ from huggingface_hub import ModelCardData
 
 from blurr.errors import writing
 from blurr.metrics.base import metric_name
+from blurr.report.times import date, duration
 from blurr.runs.folder import CARD, MODEL
 from blurr.runs.jsonlines import flatten
 from blurr.runs.markdown import block, code, plain
@@ -52,8 +53,24 @@ def run_facts(record: Record) -> dict[str, str]:
         "rows": ", ".join(f"{split} {n:,}" for split, n in facts.get("rows", {}).items()),
         "labels": ", ".join(facts.get("labels") or []),
         "seed": str(config.get("seed", "")),
+        **_training(record),
     }
     return {key: value for key, value in said.items() if value}
+
+
+def _training(record: Record) -> dict[str, str]:
+    """Return when the training began, and how long its epochs took together."""
+    if record.log.empty:
+        return {}
+    took = {"training took": duration(record.epochs["time/epoch"].sum())} if "time/epoch" in record.epochs else {}
+    return {"trained on": date(record.log["time"].iloc[0]), **took}
+
+
+def address(record: Record) -> str | None:
+    """Return the address of a run in MLflow; None if its store has none that a browser can open."""
+    if record.run_id is None or not str(record.store).startswith(("http://", "https://")):
+        return None
+    return f"{str(record.store).rstrip('/')}/#/runs/{record.run_id}"
 
 
 def _numbers(facts: dict[str, str | None]) -> str:

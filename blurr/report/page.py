@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from blurr.errors import writing
+from blurr.report.baselines import baselines
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts, length_parts
 from blurr.report.losses import loss_parts
 from blurr.report.numbers import number_parts, perplexity_parts
-from blurr.report.overview import command, overview
+from blurr.report.overview import address, command, overview
 from blurr.report.parts import INK, LINE, Part, Passage
 from blurr.report.rows import checked
 from blurr.report.spans import answer_parts, entity_parts
@@ -59,7 +61,7 @@ def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
     rows, kind = checked(rows, recorded)
     if kind is None:
         return []
-    return [*(SHOWN[kind](rows) if kind else []), *loss_parts(rows)]
+    return [*(SHOWN[kind](rows) if kind else []), *loss_parts(rows, kind)]
 
 
 def frames(record: Record) -> dict[str, pd.DataFrame]:
@@ -85,11 +87,13 @@ def write_report(record: Record) -> list[Path]:
 def _write(record: Record) -> list[Path]:
     made, folder = sections(record), record.folder / PLOTS
     shown = {"record": record, "command": command(record), "sections": made, "headings": HEADINGS, **overview(record)}
+    shown |= {"baselines": baselines(record), "address": address(record)}
     # all of the record is read by now, so that a broken file is refused before anything is written
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of glyphs that the font lacks
         figures = {(key, part.name): part.figure() for key, parts in made.items() for part in parts if part.draw}
+        titles = {(key, part.name): f"{part.title}, {HEADINGS[key]}" for key, parts in made.items() for part in parts}
         template = _templates().get_template(f"{REPORT}.jinja")
-        page = template.render(**shown, plots={name: svg(figure) for name, figure in figures.items()})
+        page = template.render(**shown, plots={each: svg(figure, titles[each]) for each, figure in figures.items()})
         folder.mkdir(exist_ok=True)
         for (key, name), figure in figures.items():
             prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
@@ -110,8 +114,8 @@ def _templates() -> Environment:
     return made
 
 
-def svg(figure: Figure) -> str:
-    """Return a figure as SVG whose text and rules take the colours of the page."""
+def svg(figure: Figure, title: str) -> str:
+    """Return a figure as SVG in the colours of the page, with its title for those who cannot see it."""
     out = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "blurr"}):
         FigureCanvasSVG(figure).print_figure(
@@ -119,6 +123,8 @@ def svg(figure: Figure) -> str:
         )
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
+    named = f'<svg role="img" aria-label="{escape(title)}"'
+    text = text.replace("<svg", named, 1)
     return re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
 
 

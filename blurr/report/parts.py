@@ -19,11 +19,12 @@ Draw = Callable[[Axes, pd.DataFrame], None]
 
 
 class Mark(NamedTuple):
-    """Characters of a text, end exclusive, and their kind: `good`, `bad` or `true`."""
+    """Characters of a text, end exclusive, their kind (`good`, `bad` or `true`), and what stands behind them."""
 
     start: int
     end: int
     kind: str
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ class Passage:
     def __html__(self) -> str:
         """Return the text with `<mark>` elements, as a template puts it into a page."""
         parts, done = [], 0
-        for start, end, kind in sorted(self.marks):
+        for start, end, kind, label in sorted(self.marks):
             if start >= done:
                 marked = html.escape(self.text[start:end])
+                if label:
+                    marked += f" <small>{html.escape(label)}</small>"
                 parts += [html.escape(self.text[done:start]), f'<mark class="{kind}">{marked}</mark>']
                 done = end
         return "".join([*parts, html.escape(self.text[done:])])

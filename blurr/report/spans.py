@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from functools import partial
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ def entity_parts(rows: Rows) -> list[Part]:
     drawn = partial(_stacked, colours=COLOURS, label="entities")
     parts = [Part("entities", "Entities, right and wrong", frame, note, drawn)] if len(frame) else []
     wrong = wrong_sentences(rows)
-    said = "Those with the most errors first. Green is right, red is wrong, underlined is missed."
+    said = "Those with the most errors first. Green is right, red and dotted is wrong, underlined is missed."
     return [*parts, Part("sentences", "Sentences", wrong, said)] if len(wrong) else parts
 
 
@@ -62,7 +63,7 @@ def wrong_sentences(rows: Rows, k: int = 20) -> pd.DataFrame:
                 "wrong": n,
                 "loss": row["loss"],
                 "text": _marked(row["tokens"], true, predicted),
-                "said": _said(true, predicted),
+                "what is wrong": _said(row["tokens"], true, predicted),
             }
             for n, row, true, predicted in found[:k]
         ]
@@ -98,23 +99,40 @@ def _marked(words: list[str], true: set[Entity], predicted: set[Entity]) -> Pass
     # a wrong prediction hides the true entity that it overlaps; both are named beside the text
     ordered = sorted(kinds.items(), key=lambda each: each[1] == "true")
     marks: list[Mark] = []
-    for (_, first, last), kind in ordered:
-        mark = Mark(starts[first], starts[last + 1] - 1, kind)
+    for (name, first, last), kind in ordered:
+        mark = Mark(starts[first], starts[last + 1] - 1, kind, name)
         if not any(mark.start < other.end and other.start < mark.end for other in marks):
             marks.append(mark)
     return Passage(" ".join(words), marks)
 
 
-def _said(true: set[Entity], predicted: set[Entity]) -> str:
-    wrong = [f"+{kind} {first + 1}–{last + 1}" for kind, first, last in sorted(predicted - true, key=lambda e: e[1])]
-    missed = [f"−{kind} {first + 1}–{last + 1}" for kind, first, last in sorted(true - predicted, key=lambda e: e[1])]
-    return ", ".join([*wrong, *missed])
+def _said(words: list[str], true: set[Entity], predicted: set[Entity]) -> str:
+    """Name the wrong entities and the missed ones, each in the order of the text."""
+    pairs = (("wrong", predicted - true), ("missed", true - predicted))
+    parts = [
+        f"{said}: " + ", ".join(f"{kind} “{' '.join(words[first : last + 1])}”" for kind, first, last in found)
+        for said, entities in pairs
+        if (found := sorted(entities, key=lambda entity: entity[1]))
+    ]
+    return "; ".join(parts)
+
+
+def with_entities(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a described row whose tags are marked in its text: the true ones, and the predicted ones."""
+    words, true, predicted = row["tokens"], set(_entities(row["target"])), set(_entities(row["prediction"]))
+    # the words are in both texts, and the column of the labels is the target
+    rest = {key: value for key, value in row.items() if key != "tokens" and value != row["target"]}
+    marked = {"target": _marked(words, true, set()), "prediction": _marked(words, true & predicted, predicted)}
+    return {**rest, **marked}
 
 
 def answer_parts(rows: Rows) -> list[Part]:
     """Return the parts that show which answers are wrong."""
     drawn = partial(_stacked, colours=OUTCOMES, label="questions")
-    said = "The worst first. Green is right, red is wrong, underlined is a true answer; `others` are the next best."
+    said = (
+        "The worst first. Green is right, red and dotted is wrong, underlined is a true answer; `others` are the next "
+        "best."
+    )
     return [
         Part("outcomes", "Answers", outcomes(rows), "Questions with and without an answer.", drawn, (6.0, 2.4)),
         Part("questions", "Questions", worst_answers(rows), said),

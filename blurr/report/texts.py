@@ -17,7 +17,7 @@ SHOWN = 600  # characters of a source
 def text_parts(rows: Rows) -> list[Part]:
     """Return the parts that show texts which a model wrote."""
     note = (
-        "Sorted by the F1 of their words, the worst first. Green words are in the reference, red ones are not. "
+        "Sorted by the F1 of their words, the worst first. Green words are in the reference, red dotted ones not. "
         "The run's own metrics are at the top of the page."
     )
     frame = overlaps(rows)
@@ -57,7 +57,7 @@ def worst_texts(rows: Rows, k: int = 25) -> pd.DataFrame:
             {
                 "written": _compared(row["prediction"], row["target"]),
                 "reference": row["target"],
-                "source": _source(row),
+                "source": _short(source_of(row)),
                 "f1": score,
                 "loss": row["loss"],
             }
@@ -76,11 +76,14 @@ def _compared(written: str, wanted: str) -> Passage:
     return Passage(written, marks)
 
 
-def _source(row: dict[str, Any]) -> str:
+def source_of(row: dict[str, Any]) -> str:
     """Return the longest text of a row besides prediction and target: what the model read."""
     texts = [v for k, v in row.items() if isinstance(v, str) and k != "prediction" and v != row["target"]]
-    longest = max(texts, key=len, default="")
-    return longest if len(longest) <= SHOWN else f"{longest[:SHOWN]} …"
+    return max(texts, key=len, default="")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
 def _overlap(axes: Axes, frame: pd.DataFrame) -> None:

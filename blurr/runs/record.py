@@ -90,6 +90,16 @@ class Record:
         """The tags of the run, as MLflow has them."""
         return self._journal.tags
 
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None without MLflow."""
+        return self._journal.run_id
+
+    @property
+    def store(self) -> str | None:
+        """The address of the MLflow store, without a password; None without MLflow."""
+        return self._journal.uri
+
     @cached_property
     def scores(self) -> dict[str, float]:
         """The final metrics."""

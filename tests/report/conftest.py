@@ -123,7 +123,7 @@ def write_lines(file: Path, rows: list[dict[str, Any]]) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their plots, which take most of their time."""
-    monkeypatch.setattr("blurr.report.page.svg", lambda figure: "<svg></svg>")
+    monkeypatch.setattr("blurr.report.page.svg", lambda figure, title: "<svg></svg>")
     monkeypatch.setattr("blurr.report.page.FigureCanvasAgg.print_figure", lambda canvas, file, **_: file.touch())
 
 
