@@ -8,7 +8,6 @@ from blurr.config.store import WHERE
 from blurr.process.arguments import Commands, Parser
 
 PART = "to look at runs"
-SHOWN = 20  # changed predictions
 RUN = "its folder, its identity, or the id of its MLflow run"
 
 
@@ -28,10 +27,16 @@ def add_reviewing(commands: Commands) -> None:
         "compare",
         "compare runs: config, metrics, predictions, significance",
         _compare,
-        examples=["blurr compare outputs/mine outputs/other"],
+        examples=[
+            "blurr compare outputs/mine outputs/other",
+            "blurr compare outputs/mine outputs/other --output compare.html",
+        ],
         part=PART,
     )
     compare.add_argument("runs", metavar="RUN", nargs="+", help=f"two or more ({RUN}); the others against the first")
+    compare.add_argument(
+        "--output", metavar="FILE", type=Path, help="write a page there, with more of the changed rows"
+    )
     _add_uri(compare)
     _add_leaderboard(commands)
 
@@ -74,7 +79,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from blurr.process.terminal import terminal
-    from blurr.report.compare import changed_predictions, config_differences, metric_differences, significance
+    from blurr.report.changes import tell_changes, write_comparison
+    from blurr.report.compare import config_differences, metric_differences, significance
     from blurr.runs.record import Record
     from blurr.tracking.finding import find_run
 
@@ -84,9 +90,11 @@ def _compare(arguments: argparse.Namespace) -> int:
     _show("config", config_differences(records))
     _show("metrics", metric_differences(records))
     for other in others:
-        changed = changed_predictions(first, other)
         _show(f"{other.name} less {first.name}", significance(first, other))
-        _show(f"predicted differently: {len(changed)} rows", changed[:SHOWN])
+        tell_changes(first, other, terminal())
+    if arguments.output is not None:
+        write_comparison(records, arguments.output)
+        terminal().print(f"\noutputs  {arguments.output}", soft_wrap=True)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
 from blurr.report.leaderboard import Directions, better_of, directions_of
 from blurr.report.rows import checked
-from blurr.report.texts import word_f1
+from blurr.report.spans import entities_named
+from blurr.report.texts import source_of, word_f1
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import Record, Rows
 
@@ -53,16 +55,24 @@ def _best(name: str, records: Sequence[Record], directions: Directions) -> str:
 def changed_predictions(first: Record, second: Record, split: str = "valid") -> pd.DataFrame:
     """Return the rows of a split that two runs predict differently, sorted by how much the loss rose.
 
+    Returns:
+        `row`, `text`, `target`, the prediction of each run, and how much the score of the row (see `row_scores`) and
+        its `loss` rose from the first run to the second.
+
     Raises:
         InputError: the runs were not evaluated on the same rows.
     """
-    a, b, _ = paired(first, second, split)
+    a, b, kind = paired(first, second, split)
+    name, one = row_scores(a, kind)
+    _, other = row_scores(b, kind)
     found = [
         {
             "row": i,
-            "target": str(x["target"]),
-            f"{first.name}": str(x["prediction"]),
-            f"{second.name} ": str(y["prediction"]),
+            "text": text_of(x, kind),
+            "target": shown(x, "target", kind),
+            f"{first.name}": shown(x, "prediction", kind),
+            f"{second.name} ": shown(y, "prediction", kind),
+            name: other[i] - one[i],
             "loss": float(y["loss"]) - float(x["loss"]),
         }
         for i, (x, y) in enumerate(zip(a, b, strict=True))
@@ -70,6 +80,30 @@ def changed_predictions(first: Record, second: Record, split: str = "valid") -> 
     ]
     frame = pd.DataFrame(found)
     return frame.sort_values("loss", ascending=False).reset_index(drop=True) if found else frame
+
+
+def row_scores(rows: Rows, kind: str) -> tuple[str, list[float]]:
+    """Return the name and the values of the score that tells which of two predictions of a row is the better one."""
+    if kind == "numbers":
+        return "nearer", [-abs(float(row["prediction"]) - float(row["target"])) for row in rows]
+    scores = measures(rows, kind)
+    name = next(name for name in ("right", "exact_match", "token_accuracy", "rougeL") if name in scores)
+    return name, scores[name]
+
+
+def text_of(row: dict[str, Any], kind: str) -> str:
+    """Return what a row asks of a model."""
+    if kind == "answers":
+        return f"{row['question']} — {row['context']}"
+    return " ".join(row["tokens"]) if kind == "words" else source_of(row)
+
+
+def shown(row: dict[str, Any], key: str, kind: str) -> str:
+    """Return the target or the prediction of a row as a text."""
+    value = row[key]
+    if kind == "words":
+        return entities_named(row["tokens"], value)
+    return " / ".join(map(str, value)) or "none" if isinstance(value, list) else str(value) or "none"
 
 
 def significance(first: Record, second: Record, split: str = "valid", *, seed: int = 0) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def _write(record: Record) -> list[Path]:
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of glyphs that the font lacks
         figures = {(key, part.name): part.figure() for key, parts in made.items() for part in parts if part.draw}
         titles = {(key, part.name): f"{part.title}, {HEADINGS[key]}" for key, parts in made.items() for part in parts}
-        template = _templates().get_template(f"{REPORT}.jinja")
+        template = templates().get_template(f"{REPORT}.jinja")
         page = template.render(**shown, plots={each: svg(figure, titles[each]) for each, figure in figures.items()})
         folder.mkdir(exist_ok=True)
         for (key, name), figure in figures.items():
@@ -102,7 +102,8 @@ def _write(record: Record) -> list[Path]:
     return [record.folder / REPORT, folder]
 
 
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Return the templates of pages, and the filters that they use."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -117,6 +117,12 @@ def _said(words: list[str], true: set[Entity], predicted: set[Entity]) -> str:
     return "; ".join(parts)
 
 
+def entities_named(words: list[str], labels: list[str]) -> str:
+    """Return the entities of a text, each with its type: `PER “Ann Lee”, LOC “Riga”`."""
+    named = [f"{kind} “{' '.join(words[first : last + 1])}”" for kind, first, last in _entities(labels)]
+    return ", ".join(named) or "no entity"
+
+
 def with_entities(row: dict[str, Any]) -> dict[str, Any]:
     """Return a described row whose tags are marked in its text: the true ones, and the predicted ones."""
     words, true, predicted = row["tokens"], set(_entities(row["target"])), set(_entities(row["prediction"]))

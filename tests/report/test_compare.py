@@ -1,6 +1,7 @@
 """Runs are compared by their configs, scores and predictions, and listed the best first."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import yaml
 
 from blurr import cli
 from blurr.errors import InputError, ResourceError
+from blurr.process.terminal import terminal
+from blurr.report.changes import IN_TERMINAL, directions, tell_changes
 from blurr.report.compare import changed_predictions, config_differences, measures, metric_differences, significance
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 from blurr.report.overview import note, write_card
@@ -55,6 +58,49 @@ def test_rows_that_are_predicted_differently_are_listed(two):
     wrong = sum(row["prediction"] != row["target"] for row in ROWS["classes"])
     assert len(changed_predictions(*two)) == wrong
     assert changed_predictions(two[0], two[0]).empty
+
+
+def test_a_changed_row_has_its_text_label_and_both_predictions(two):
+    row = changed_predictions(*two).iloc[0]
+    described = ROWS["classes"][row["row"]]
+    assert row["text"] == described["text"]
+    assert [row["target"], row["a"], row["b "]] == [described[key] for key in ("target", "prediction", "target")]
+
+
+def test_rows_that_one_run_gets_right_and_the_other_wrong_are_told_in_both_directions(two, capsys, tmp_path):
+    first, second = two
+    pairs = {title: len(rows) for title, rows in directions(first, second, changed_predictions(first, second))}
+    wrong = sum(row["prediction"] != row["target"] for row in ROWS["classes"])
+    assert pairs == {"right in a, wrong in b: 0 rows": 0, f"right in b, wrong in a: {wrong} rows": wrong}
+    words = ["compare", str(first.folder), str(second.folder), "--output", str(tmp_path / "compare.html")]
+    arguments = cli._parser().parse_args(words)
+    assert arguments.command(arguments) == 0
+    said = capsys.readouterr().out
+    assert f"right in b, wrong in a: {wrong} rows" in said
+    assert f"… and {wrong - IN_TERMINAL} more" in said
+    assert said.count("a film, number") == IN_TERMINAL
+    page = (tmp_path / "compare.html").read_text()
+    assert page.count("a film, number") == wrong
+    assert "optimizer.lr" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("labels", {"prediction": ["a", "b"]}, ["right in b, wrong in a: 1 rows", "a / b", "true"]),
+        ("numbers", {"prediction": 0.0}, ["better in b (nearer): 1 rows", "+1"]),
+        ("entities", {"prediction": ROWS["entities"][0]["target"]}, ["PER “Bob”", "right in b, wrong in a: 1 rows"]),
+        ("answers", {"prediction": "Riga", "exact_match": 1.0}, ["Where is she? — She is in Riga", "Oslo"]),
+        ("texts", {"prediction": "a cat sleeps"}, ["better in b (rougeL): 1 rows", "Eine Katze schläft", "+0.333"]),
+        ("tokens", {"prediction": "b", "right_count": 2}, ["better in b (token_accuracy): 1 rows", "+0.5"]),
+    ],
+)
+def test_every_kind_of_rows_is_told(kind: str, change: dict[str, Any], said: list[str], make_run, capsys):
+    rows = [{**ROWS[kind][0], **change}, *ROWS[kind][1:]]
+    first, second = make_run(kind, name="a"), make_run(kind, name="b", rows=rows)
+    tell_changes(Record(first), Record(second), terminal())
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(part in told for part in ["predicted differently: 1 rows", *said])
 
 
 def test_a_clear_difference_is_significant_and_none_is_not(two):
