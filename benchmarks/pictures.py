@@ -1,10 +1,12 @@
 """Picture what a run leaves, with Chromium, into docs/pictures/: `python -m benchmarks.pictures`.
 
-The report of each task, the pages of MLflow (runs, a run's metrics, a sweep) and the page that tries a model. With
-`--work FOLDER` the runs are kept there, and those that it has already are not made again.
+The report of each task; the page that tries the model of each task, light, dark and on a phone; the page that says how
+to call it; and MLflow's pages (runs, a run's metrics, a sweep). With `--work FOLDER` the runs are kept there, and those
+that it has already are not made again.
 """
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -12,12 +14,15 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from PIL import Image
+from playwright.sync_api import Browser, Page
 
+from benchmarks.browser import chromium
 from benchmarks.commands import ROOT, run, show
 from benchmarks.servers import SECONDS, free_port
 from blurr.config import paths
@@ -25,36 +30,50 @@ from blurr.report.page import write_report
 from blurr.runs.record import Record
 
 PICTURES = ROOT / "docs" / "pictures"
-PROFILE = Path(tempfile.gettempdir(), "blurr-pictures-chromium")
-TRIES = 3
-COLOURS = 64
-REPORT = (1180, 3200)  # width and height in pixels
+COLOURS = (64, 32, 16)  # fewer, where a picture would be larger than that
+LARGEST = 150_000  # bytes: pictures lie in git
+REPORT = (1180, 3000)  # width and height in pixels
 PAGE = (1750, 1100)
 TRY = (820, 760)
+PHONE = (390, 844)
+TALL = 3  # phones above each other in a picture of a report
+GAP = 16  # pixels between pictures that stand side by side
+SETTLED = 3000  # milliseconds until MLflow has drawn its charts
 ASSISTANT = 445  # pixels on the right of MLflow's pages, where it offers to talk
-DARK = "question_answering"  # one picture shows the dark style
+DARK = "question_answering"  # whose report shows the dark style
+NARROW = "token_classification"  # whose report is shown on a phone, too
 SWEEP = ("model=bert,distilbert", "optimizer.lr=1e-3,3e-3", "schedule.epochs=3", "data.rows=2000", "sweep.name=first")
 
 
-def take(name: str, address: str, size: tuple[int, int], *, is_dark: bool = False, cut: int = 0) -> None:
-    """Take the picture of a page, cut at its height and on the right, with few colours, so that it stays small."""
+@contextmanager
+def opened(browser: Browser, address: str, size: tuple[int, int], *, is_dark: bool = False) -> Iterator[Page]:
+    """Open a page in a window of its own."""
+    scheme: Any = "dark" if is_dark else "light"
+    with browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(address, wait_until="networkidle")
+        yield page
+
+
+def taken(page: Page, *, cut: int = 0, height: int | None = None) -> Image.Image:
+    """Return the picture of a page: of its window, or with a height the page itself down to that height."""
+    shot = Image.open(io.BytesIO(page.screenshot(full_page=height is not None))).convert("RGB")
+    return shot.crop((0, 0, shot.width - cut, min(shot.height, height or shot.height)))
+
+
+def keep(name: str, *pictures: Image.Image) -> None:
+    """Save pictures side by side as one, with so few colours that it stays small."""
+    size = sum(each.width + GAP for each in pictures) - GAP, max(each.height for each in pictures)
+    whole, left = Image.new("RGB", size, "#8a94a0"), 0
+    for each in pictures:
+        whole.paste(each, (left, 0))
+        left += each.width + GAP
     file = PICTURES / f"{name}.png"
     PICTURES.mkdir(parents=True, exist_ok=True)
-    dark = ["--blink-settings=preferredColorScheme=0"] if is_dark else []
-    # one profile for all: a page whose scripts are there already is drawn in time
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *dark]
-    command += [f"--user-data-dir={PROFILE}", f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=10000"]
-    for _ in range(TRIES):
-        try:
-            subprocess.run([*command, f"--screenshot={file}", address], check=True, capture_output=True, timeout=40)
+    for colours in COLOURS:
+        whole.quantize(colours).save(file, optimize=True)
+        if file.stat().st_size <= LARGEST:
             break
-        except subprocess.TimeoutExpired:
-            continue  # once in a while Chromium waits for a page for ever
-    else:
-        raise RuntimeError(f"{address} cannot be pictured")
-    with Image.open(file) as taken:
-        seen = taken.convert("RGB").crop((0, 0, taken.width - cut, taken.height))
-        seen.quantize(COLOURS).save(file, optimize=True)
     show(f"{file.relative_to(ROOT)} {file.stat().st_size // 1024} kB")
 
 
@@ -92,29 +111,52 @@ def runs(work: Path) -> dict[str, Path]:
     return folders
 
 
-def picture_mlflow(store: str) -> None:
+def picture_reports(browser: Browser, folders: dict[str, Path]) -> None:
+    """Take the report of each task: one dark, and one on a phone, too, in pieces side by side."""
+    for task, folder in folders.items():
+        file, _ = write_report(Record(folder))
+        with opened(browser, file.as_uri(), REPORT, is_dark=task == DARK) as page:
+            keep(task, taken(page, height=REPORT[1]))
+        if task == NARROW:
+            with opened(browser, file.as_uri(), PHONE) as page:
+                long, height = taken(page, height=sys.maxsize), TALL * PHONE[1]
+                starts = (0, long.height // 2, long.height - height)
+                keep(f"{task}_phone", *(long.crop((0, y, PHONE[0], y + height)) for y in starts))
+
+
+def picture_mlflow(browser: Browser, store: str) -> None:
     """Take MLflow's pages: the runs of an experiment, a run's metrics and overview, a sweep."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("blurr").experiment_id
     listed = client.search_runs([experiment], order_by=["attributes.start_time"])  # of several, the last one counts
-    found = {each.info.run_name: each.info.run_id for each in listed}
+    summaries = [each for each in listed if each.data.tags.get("blurr.task") == "summarization"]
+    summary, sweep = summaries[-1].info.run_id, {each.info.run_name: each.info.run_id for each in listed}["sweep first"]
     mode = "workflowType=machine_learning"
     pages = {
         "mlflow_runs": f"runs?{mode}",
-        "mlflow_run": f"runs/{found['bart summarization sample']}?{mode}",
-        "mlflow_metrics": f"runs/{found['bart summarization sample']}/model-metrics?{mode}",
-        "mlflow_sweep": f"runs/{found['sweep first']}?{mode}",
+        "mlflow_run": f"runs/{summary}?{mode}",
+        "mlflow_metrics": f"runs/{summary}/model-metrics?{mode}",
+        "mlflow_sweep": f"runs/{sweep}?{mode}",
     }
     with serving(["mlflow", "ui", "--backend-store-uri", store, "--port"], "/health") as address:
-        for name, page in [*pages.items(), *pages.items()]:  # again, now that their scripts are there
-            take(name, f"{address}/#/experiments/{experiment}/{page}", PAGE, cut=ASSISTANT)
+        for name, part in pages.items():
+            with opened(browser, f"{address}/#/experiments/{experiment}/{part}", PAGE) as page:
+                page.wait_for_timeout(SETTLED)
+                keep(name, taken(page, cut=ASSISTANT))
 
 
-def picture_server(folder: Path) -> None:
-    """Take the page that tries a model, with an answer on it, and the one that says how to call it."""
-    with serving(["blurr.cli", "serve", str(folder), "--port"], "/ready") as address:
-        take("try_it", f"{address}/#try", TRY)
-        take("how_to_call_it", f"{address}/docs", TRY)
+def picture_server(browser: Browser, task: str, folder: Path) -> None:
+    """Take the page that tries a model, with an answer on it, light, dark and on a phone; once how to call it."""
+    with serving(["blurr.cli", "serve", str(folder), "--port"], "/ready") as address, ExitStack() as pages:
+        shots = []
+        for size, is_dark in ((TRY, False), (TRY, True), (PHONE, False)):
+            page = pages.enter_context(opened(browser, f"{address}/#try", size, is_dark=is_dark))
+            page.locator("#answer .card").first.wait_for()
+            shots.append(taken(page, height=2 * TRY[1]))
+        keep(f"try_{task}", *shots)
+        if task == "sequence_classification":
+            page = pages.enter_context(opened(browser, f"{address}/docs", TRY))
+            keep("how_to_call_it", taken(page, height=2 * TRY[1]))
 
 
 def main() -> None:
@@ -122,16 +164,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="the folder to keep the runs in")
     given = parser.parse_args().work
-    with tempfile.TemporaryDirectory() as empty:
+    with tempfile.TemporaryDirectory() as empty, chromium() as browser:
         work = (given or Path(empty)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        store = f"sqlite:///{work}/mlflow.db"
         folders = runs(work)
+        picture_reports(browser, folders)
         for task, folder in folders.items():
-            page, _ = write_report(Record(folder))
-            take(task, page.as_uri(), REPORT, is_dark=task == DARK)
-        picture_mlflow(store)
-        picture_server(folders["sequence_classification"])
+            picture_server(browser, task, folder)
+        picture_mlflow(browser, f"sqlite:///{work}/mlflow.db")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_rows_that_one_run_gets_right_and_the_other_wrong_are_told_in_both_direc
     wrong = sum(row["prediction"] != row["target"] for row in ROWS["classes"])
     assert pairs == {"right in a, wrong in b: 0 rows": 0, f"right in b, wrong in a: {wrong} rows": wrong}
     words = ["compare", str(first.folder), str(second.folder), "--output", str(tmp_path / "compare.html")]
-    arguments = cli._parser().parse_args(words)
+    arguments = cli.commands().parser.parse_args(words)
     assert arguments.command(arguments) == 0
     said = capsys.readouterr().out
     assert f"right in b, wrong in a: {wrong} rows" in said

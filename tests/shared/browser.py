@@ -1,21 +1,13 @@
 """Chromium, and what a page must keep to: no message on the console, enough contrast, names, no sideways scrolling."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-NONE = (
-    "There is no Chromium, in which these tests look at pages. Install it: `apt-get install chromium`, or "
-    "`playwright install chromium`."
-)
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
-ALONE = ("--disable-background-networking", "--disable-component-update")
+from benchmarks.browser import chromium as chromium
+
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 CONTRAST = """() => {
@@ -55,19 +47,6 @@ SIDEWAYS = """() => document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll("body *")].filter(each => each.getBoundingClientRect().right > innerWidth)
     .map(each => each.outerHTML.slice(0, 100)).slice(0, 5).concat("sideways")
   : []"""
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run a browser; fails, and says how to install one, where there is none."""
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        found = next(filter(None, map(shutil.which, NAMES)), own if Path(own).is_file() else None)
-        if found is None:
-            pytest.fail(NONE)
-        browser = playwright.chromium.launch(executable_path=found, args=[*QUIET, *ALONE])
-        yield browser
-        browser.close()
 
 
 @contextmanager
