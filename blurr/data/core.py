@@ -54,6 +54,7 @@ class RawData:
         reason: Why they are read as that kind, for messages.
         unknown_labels: What to do with rows whose labels cannot be predicted: `refuse` or `drop`.
         sources: Split to where its rows are from, if that differs from `source`.
+        columns: Role to column, where a notebook gave the rows.
     """
 
     splits: datasets.DatasetDict
@@ -63,6 +64,7 @@ class RawData:
     reason: str = ""
     unknown_labels: UnknownLabels = "refuse"
     sources: Mapping[str, str] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
 
     @property
     def train(self) -> datasets.Dataset:
@@ -238,6 +240,7 @@ def from_data(
     splits: Splits = DEFAULT_SPLITS,
     limit: Limit = None,
     unknown_labels: UnknownLabels = "refuse",
+    other_columns: Mapping[str, Sequence[str]] | None = None,
 ) -> RawData:
     """Load rows that a notebook or script has in memory, or a file.
 
@@ -249,18 +252,28 @@ def from_data(
         splits: See `raw_data`.
         limit: See `raw_data`.
         unknown_labels: See `raw_data`.
+        other_columns: Role to the columns to look for, where its own is missing.
 
     Raises:
         InputError: When the data cannot be read as rows, or `raw_data` refuses them.
     """
-    text = text_columns(schema, columns)
+    others = {role: names for role, names in (other_columns or {}).items() if role != schema.classes}
+    text = text_columns(schema, columns).union(*others.values())
     source = str(data) if isinstance(data, str | Path) else type(data).__name__
     parts = known_splits(data, source) if isinstance(data, Mapping) else {"train": _at_hand(data, text)}
     if valid is not None:
         parts["valid"] = _at_hand(valid, text)
-    return raw_data(
+    columns = {**(columns or {}), **_found(parts["train"].column_names, columns or {}, other_columns or {})}
+    raw = raw_data(
         parts, schema, columns=columns, source=source, splits=splits, limit=limit, unknown_labels=unknown_labels
     )
+    return replace(raw, columns=columns)
+
+
+def _found(there: Sequence[str], columns: Columns, others: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return, for each role whose own column is missing, the first other one that is there."""
+    missing = {role: names for role, names in others.items() if (columns.get(role) or role) not in there}
+    return {role: name for role, names in missing.items() for name in reversed(names) if name in there}
 
 
 def known_splits(parts: Mapping[str, datasets.Dataset], source: str) -> dict[str, datasets.Dataset]:

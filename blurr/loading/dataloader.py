@@ -16,6 +16,8 @@ from blurr.loading.bucketing import BatchSize, Buckets, Order
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
 from blurr.process.children import die_with
 
+OF_1X = {"dataloaders", "learner", "ctxs", "unique", "skip_special_tokens"}  # what showing needed in blurr 1.x
+
 
 class ShownInputs(dict[str, Any]):
     """Inputs with the loader that can show them, a type that fastai can dispatch by."""
@@ -198,7 +200,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
     def _display(
         self, inputs: Inputs, targets: torch.Tensor, out: Any, max_n: int, show: bool, options: dict[str, Any]
     ) -> Table | None:
-        options = {k: v for k, v in options.items() if k not in {"dataloaders", "learner", "ctxs", "unique"}}
+        options = {k: v for k, v in options.items() if k not in OF_1X}
         few = {k: v[:max_n] for k, v in inputs.items()}
         table = self.show_rows(self, few, targets[:max_n], None if out is None else out[:max_n], **options)
         if not show:

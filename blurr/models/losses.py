@@ -34,11 +34,17 @@ class PreCalculatedBCELoss(BCEWithLogitsLossFlat):  # type: ignore[misc]
 
 
 class PreCalculatedMSELoss:
-    """Mean squared error that the model computed, for regression."""
+    """Mean squared error that the model computed, for regression.
+
+    Args:
+        reduction: `mean`, `sum` or `none`.
+        axis: An argument of blurr 1.x that changes nothing, as `floatify`.
+        floatify: See `axis`.
+    """
 
     precalculated: Any = None
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, reduction: str = "mean", *, axis: int = -1, floatify: bool = True) -> None:
         self.func = MSELossFlat()
         self.reduction = reduction
 

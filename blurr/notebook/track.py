@@ -224,7 +224,7 @@ def config_of(origin: Origin, learner: Blearner, name: str) -> dict[str, Any]:
         "notebook": name,
         "task": json.loads(json.dumps(node_of(origin.task), default=str)),
         "model": {"name": origin.checkpoint},
-        "data": {"source": origin.raw.source, "columns": dict(origin.columns)},
+        "data": {"source": origin.raw.source, "columns": dict(origin.raw.columns)},
         "loader": {"batch_size": train.bs, "eval_batch_size": valid.bs, "seed": train.seed},
         "optimizer": {"wd": learner.wd, "moms": list(learner.moms)},
         "metrics": dict(origin.metrics),

@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from blurr.config import paths
 from blurr.config.building import build
 from blurr.config.moved import current_name
 from blurr.config.objectives import DEFAULTS
+from blurr.config.wording import in_words_of_notebook
 from blurr.data import core as data
 from blurr.data.core import RawData, UnknownLabels
 from blurr.data.splits import split_by
@@ -40,9 +41,12 @@ def from_data(
     pretrained_model_name_or_path: str | Path,
     *,
     columns: Mapping[str, Any],
+    other_columns: Mapping[str, Sequence[str]] | None = None,
+    fit: Callable[[Task, HFObjects], Task] | None = None,
     dblock_splitter: Callable[[Any], Any] | None = None,
     unknown_labels: UnknownLabels = "refuse",
     hf_kwargs: Mapping[str, Any] | None = None,
+    hf_tok_kwargs: Mapping[str, Any] | None = None,
     dl_kwargs: Mapping[str, Any] | None = None,
     learner_kwargs: Mapping[str, Any] | None = None,
 ) -> Blearner:
@@ -54,34 +58,45 @@ def from_data(
             validation rows.
         pretrained_model_name_or_path: Hub id or local folder.
         columns: Role to column.
+        other_columns: Role to the columns to look for, where its own is missing.
+        fit: Fits the task to the model.
         dblock_splitter: A fastai splitter, called with the rows; `None` goes by a column `is_valid`, or at random.
         unknown_labels: `refuse` validation rows with labels that no training row has, or `drop` them.
         hf_kwargs: As for `get_hf_objects`.
+        hf_tok_kwargs: Its `tokenizer_kwargs`, under their name in blurr 1.x.
         dl_kwargs: As for `Loader`; `bs` stands for `batch_size`, `val_bs` for `eval_batch_size`.
         learner_kwargs: As for `Blearner`; its `metrics` replace the task's default ones.
     """
-    train, valid = (rows, None) if dblock_splitter is None else split_by(rows, dblock_splitter)
-    raw = data.from_data(task.row_schema(), train, valid=valid, columns=columns, unknown_labels=unknown_labels)
-    raw = task.prepare(raw)
-    config = {**task.target.model_config(raw), **(hf_kwargs or {}).get("config_kwargs", {})}
-    hf = build_model(
-        str(pretrained_model_name_or_path),
-        model_cls=task.model_cls,
-        inputs=task.inputs,
-        corpus=tuple,
-        load_weights=True,
-        weights="pretrained",
-        **{**(hf_kwargs or {}), "config": config},
-    )
-    loader = Loader(**{OF_LOADER.get(k, k): v for k, v in (dl_kwargs or {}).items()})
+    with in_words_of_notebook():
+        train, valid = (rows, None) if dblock_splitter is None else split_by(rows, dblock_splitter)
+        named: dict[str, Any] = {"columns": columns, "other_columns": other_columns, "unknown_labels": unknown_labels}
+        raw = task.prepare(data.from_data(task.row_schema(), train, valid=valid, **named))
+        checkpoint, asked = str(pretrained_model_name_or_path), dict(hf_kwargs or {})
+        if hf_tok_kwargs:
+            asked["tokenizer_kwargs"] = {**asked.get("tokenizer_kwargs", {}), **hf_tok_kwargs}
+        hf = _loaded(checkpoint, task, raw, asked)
+        task = task if fit is None else fit(task, hf)
+        loader = Loader(**{OF_LOADER.get(k, k): v for k, v in (dl_kwargs or {}).items()})
+        return _learner(task, raw, hf, checkpoint, loader, **(learner_kwargs or {}))
+
+
+def _loaded(checkpoint: str, task: Task, raw: RawData, asked: Mapping[str, Any]) -> HFObjects:
+    """Load processor and model; `asked` is the user's part of the arguments of `build_model`."""
+    config = {**task.target.model_config(raw), **asked.get("config_kwargs", {})}
+    given = {"model_cls": task.model_cls, "inputs": task.inputs, "corpus": tuple, "load_weights": True}
+    return build_model(checkpoint, **{**given, "weights": "pretrained", **asked, "config": config})
+
+
+def _learner(
+    task: Task, raw: RawData, hf: HFObjects, checkpoint: str, loader: Loader, *, metrics: Any = None, **options: Any
+) -> Blearner:
+    """Make the learner, with the task's default metrics or the given ones."""
     dls = task.dataloaders(raw, hf, loader)
-    options = {"freeze": True, **(learner_kwargs or {})}
-    own = options.pop("metrics", None)
-    default = default_metrics(task, raw) if own is None else OmegaConf.create()
-    learner = task.learner(dls, hf, raw=raw, metrics=build(default), **options)
-    learner.metrics = learner.metrics if own is None else own
-    metrics: Any = OmegaConf.to_container(default)
-    learner.origin = Origin(task, raw, hf, str(pretrained_model_name_or_path), columns, metrics)
+    default = default_metrics(task, raw) if metrics is None else OmegaConf.create()
+    learner = task.learner(dls, hf, raw=raw, metrics=build(default), **{"freeze": True, **options})
+    learner.metrics = learner.metrics if metrics is None else metrics
+    config: Any = OmegaConf.to_container(default)
+    learner.origin = Origin(task, raw, hf, checkpoint, config)
     return learner
 
 
@@ -94,7 +109,6 @@ class Origin:
         raw: The rows.
         hf: Processor and model.
         checkpoint: Hub id or folder.
-        columns: Role to column.
         metrics: The config of the task's default metrics; empty if the learner has others.
     """
 
@@ -102,7 +116,6 @@ class Origin:
     raw: RawData
     hf: HFObjects
     checkpoint: str
-    columns: Mapping[str, Any]
     metrics: Mapping[str, Any]
 
     @property
@@ -120,7 +133,7 @@ class Origin:
 
     def saved(self, learner: Blearner) -> SavedTask:
         """Return what is written beside the model."""
-        return SavedTask(self.task.resolved(learner), self.columns, self.choices, self.metrics)
+        return SavedTask(self.task.resolved(learner), self.raw.columns, self.choices, self.metrics)
 
 
 def option_of(task: Task) -> tuple[str, DictConfig]:

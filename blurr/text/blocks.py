@@ -12,6 +12,7 @@ from fastai.data.block import TransformBlock
 from fastai.data.core import DataLoaders, Datasets
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from blurr.config.wording import in_words_of_notebook
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
@@ -20,6 +21,7 @@ from blurr.models.inputs import positions_of
 from blurr.models.objects import HFObjects
 from blurr.tasks.base import Task, without_model
 from blurr.text.language_modeling.causal_lm import LM_TYPES
+from blurr.text.older import as_settings, without_fixed
 from blurr.text.question_answering.task import QuestionAnswering
 from blurr.text.samples import Samples
 from blurr.text.seq2seq.summarization import Summarization
@@ -74,7 +76,7 @@ class TaskTokenizeTransform:
     Args:
         hf_arch, hf_config, hf_tokenizer, hf_model: The result of `get_hf_objects`; the model is not kept.
         task: A task to use instead of one made from `options`.
-        options: Fields of the task, such as `max_length`.
+        options: Fields of the task, such as `max_length`, and the arguments of blurr 1.x.
     """
 
     task_cls: ClassVar[Callable[..., Task]]
@@ -89,9 +91,10 @@ class TaskTokenizeTransform:
         task: Task | None = None,
         **options: Any,
     ) -> None:
-        self.task = type(self).task_cls(**options) if task is None else task
-        hf = HFObjects(hf_arch, hf_config, hf_tokenizer, hf_model, positions=positions_of(hf_model))
-        self.task.check(hf)
+        with in_words_of_notebook():
+            self.task = type(self).task_cls(**as_settings(options)) if task is None else task
+            hf = HFObjects(hf_arch, hf_config, hf_tokenizer, hf_model, positions=positions_of(hf_model))
+            self.task.check(hf)
         self.hf = without_model(hf)
 
     def encoded(self, samples: Any) -> EncodedRows:
@@ -99,7 +102,8 @@ class TaskTokenizeTransform:
         if not isinstance(samples, Datasets):
             return self.task.encoded_items(self.hf, samples)
         rows = [_row(self.task, sample) for sample in samples]
-        return self.task.encoded({role: [row[role] for row in rows] for role in (rows[0] if rows else ())}, self.hf)
+        with in_words_of_notebook():
+            return self.task.encoded({role: [row[role] for row in rows] for role in (rows[0] if rows else ())}, self.hf)
 
 
 class BatchTokenizeTransform(TaskTokenizeTransform):
@@ -116,6 +120,8 @@ class BatchTokenizeTransform(TaskTokenizeTransform):
         truncation: Cut texts that are longer.
         is_split_into_words: Texts are lists of words.
         tok_kwargs: Passed to `tokenize_texts`.
+        labels: Names of the classes, where `get_y` returns their ids.
+        options: Arguments of blurr 1.x that have one meaning today.
     """
 
     def __init__(
@@ -131,8 +137,14 @@ class BatchTokenizeTransform(TaskTokenizeTransform):
         truncation: bool = True,
         is_split_into_words: bool = False,
         tok_kwargs: Mapping[str, Any] | None = None,
+        labels: Sequence[str] | None = None,
+        **options: Any,
     ) -> None:
+        unknown = without_fixed(options)
+        if unknown:
+            raise InputError(f"BatchTokenizeTransform has no argument {sorted(unknown)}.")
         self.samples = Samples(
+            label_names=None if labels is None else list(labels),
             max_length=max_length,
             include_labels=include_labels,
             padding=padding,
@@ -186,6 +198,8 @@ class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
         hf_arch, hf_config, hf_tokenizer, hf_model: The result of `get_hf_objects`.
         batch_tokenize_tfm: Instead of these, a transform, such as that of another task.
         show_rows: Shows a batch; `None` takes the task's own function.
+        batch_tokenize_kwargs: Passed to `BatchTokenizeTransform`, as `options` are.
+        text_gen_kwargs: Changes nothing, as in blurr 1.x; give a learner `generation=`.
         options: Passed to `BatchTokenizeTransform`.
 
     Raises:
@@ -201,8 +215,11 @@ class TextBlock(TransformBlock):  # type: ignore[misc]  # fastai is not typed
         *,
         batch_tokenize_tfm: TaskTokenizeTransform | None = None,
         show_rows: Callable[..., Table] | None = None,
+        batch_tokenize_kwargs: Mapping[str, Any] | None = None,
+        text_gen_kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        options |= batch_tokenize_kwargs or {}
         if batch_tokenize_tfm is None:
             if hf_arch is None or hf_config is None or hf_tokenizer is None or hf_model is None:
                 raise InputError(
@@ -237,9 +254,11 @@ class TokenCategoryBlock(TransformBlock):  # type: ignore[misc]  # fastai is not
 
     Args:
         vocab: Names in the order of their ids; `None` takes those of the model's config.
+        options: Arguments of blurr 1.x that have one meaning today.
     """
 
-    def __init__(self, vocab: Sequence[str] | None = None) -> None:
+    def __init__(self, vocab: Sequence[str] | None = None, **options: Any) -> None:
+        without_fixed(options)
         super().__init__(type_tfms=[] if vocab is None else [partial(label_ids, names=vocab)])
 
 

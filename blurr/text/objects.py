@@ -15,7 +15,7 @@ def get_hf_objects(
     pretrained_model_name_or_path: str | Path,
     model_cls: Any,
     config: PretrainedConfig | None = None,
-    tokenizer_cls: Any = AutoTokenizer,
+    tokenizer_cls: Any = None,
     *,
     config_kwargs: Mapping[str, Any] | None = None,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
@@ -28,12 +28,12 @@ def get_hf_objects(
     """Load a text model with its tokenizer; see `models.objects.load_objects` for the arguments.
 
     - `pretrained_model_name_or_path`: Hub id or local folder.
-    - `tokenizer_cls`: Its `from_pretrained` makes the tokenizer, with `tokenizer_kwargs`.
+    - `tokenizer_cls`: Its `from_pretrained` makes the tokenizer, with `tokenizer_kwargs`; `None` is `AutoTokenizer`.
     """
     return load_objects(
         str(pretrained_model_name_or_path),
         model_cls,
-        TextInputs(tokenizer_cls),
+        TextInputs(AutoTokenizer if tokenizer_cls is None else tokenizer_cls),
         config,
         config_kwargs=config_kwargs,
         processor_kwargs=tokenizer_kwargs,

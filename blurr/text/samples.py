@@ -87,10 +87,15 @@ class Samples(SequenceClassification):
     def encoded_items(self, hf: HFObjects, items: Any) -> EncodedRows:
         """Encode a `Datasets` of samples, or raw items to predict on."""
         if isinstance(items, Datasets):
-            rows = self.encoded_samples(hf, list(items), getattr(items, "vocab", None))
+            rows = self.encoded_samples(hf, list(items), self._named(getattr(items, "vocab", None)))
             rows.loss_func = getattr(items, "loss_func", None)
             return rows
         return self.encoded_samples(hf, [(item,) for item in as_items(items)])
+
+    def _named(self, vocab: Any) -> Any:
+        """Return the names of the classes, where those of the samples are ids."""
+        are_ids = self.label_names is not None and vocab is not None and not any(isinstance(x, str) for x in vocab)
+        return [self.label_names[int(i)] for i in vocab] if are_ids and self.label_names else vocab
 
     def encoded_samples(self, hf: HFObjects, samples: Sequence[Sequence[Any]], vocab: Any = None) -> SampleRows:
         """Encode samples `(x, y)`, or `(x,)`."""

@@ -13,6 +13,7 @@ from fastai.learner import Learner
 from torch import nn
 from transformers import PreTrainedModel
 
+from blurr.config.wording import in_words_of_notebook
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import Table
@@ -102,7 +103,8 @@ def predict(
         raise InputError(
             "These DataLoaders know no task to predict for; make them with one of blurr's blocks or tasks."
         )
-    predicted: list[Any] = task.predict(learn, items, **options)
+    with in_words_of_notebook():
+        predicted: list[Any] = task.predict(learn, items, **options)
     return (items, predicted) if with_input else predicted
 
 
@@ -170,6 +172,11 @@ class Blearner(LeanLearner):
         if CURRENT.recording is not None:
             CURRENT.recording.begin(self)
         super().fit(*args, **kwargs)
+
+    @classmethod
+    def get_metrics_cb(cls) -> Callback:
+        """Return a callback that changes nothing: what `from_data` makes has the metrics that 1.x had by this one."""
+        return Callback()
 
     def report(self) -> Any:
         """Return the report of the run that recorded the training, which a notebook shows.

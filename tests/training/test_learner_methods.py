@@ -313,7 +313,7 @@ def test_fastais_interpretation_shows_the_rows_with_the_largest_losses(made, cap
     assert len(found.top_losses(2, items=True)[2]) == 2
     found.plot_top_losses(3)
     shown = capsys.readouterr().out
-    assert f"{float(losses[0]):.4f}"[:5] in shown
+    assert f"{float(losses[0]):.6f}"[:5] in shown
     found.show_results([1, 0])
     assert "film" in capsys.readouterr().out
 

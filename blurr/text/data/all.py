@@ -26,6 +26,14 @@ from blurr.text.inputs import collator_for, tokenize_texts
 from blurr.text.language_modeling.masking import Masking, MaskingCollator
 from blurr.text.language_modeling.rows import CausalCollator
 from blurr.text.objects import NLP, get_hf_objects
+from blurr.text.older import (
+    BertMLMStrategy,
+    BILabelingStrategy,
+    CausalLMStrategy,
+    LMType,
+    OnlyFirstTokenLabelingStrategy,
+    SameLabelLabelingStrategy,
+)
 from blurr.text.question_answering.rows import QuestionCollator, QuestionRows, read_answers, tokenize_questions
 from blurr.text.seq2seq.rows import tokenize_pairs
 from blurr.text.token_classification.words import align_labels, read_words, tokenize_words
@@ -35,10 +43,13 @@ BlurrTextBlock = TextBlock
 
 __all__ = [
     "NLP",
+    "BILabelingStrategy",
     "BatchTokenizeTransform",
+    "BertMLMStrategy",
     "BlurrTextBlock",
     "CategoryBlock",
     "CausalCollator",
+    "CausalLMStrategy",
     "ColReader",
     "ColSplitter",
     "DataBlock",
@@ -46,10 +57,12 @@ __all__ = [
     "IndexSplitter",
     "ItemGetter",
     "LMBatchTokenizeTransform",
+    "LMType",
     "Loader",
     "Masking",
     "MaskingCollator",
     "MultiCategoryBlock",
+    "OnlyFirstTokenLabelingStrategy",
     "PaddingCollator",
     "QABatchTokenizeTransform",
     "QuestionCollator",
@@ -57,6 +70,7 @@ __all__ = [
     "RandomSplitter",
     "RawData",
     "RegressionBlock",
+    "SameLabelLabelingStrategy",
     "Schema",
     "Seq2SeqBatchTokenizeTransform",
     "Seq2SeqTextBlock",

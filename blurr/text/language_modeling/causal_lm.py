@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from blurr.config.annotations import GenerationSettings
+from blurr.config.wording import in_words_of_notebook
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch
@@ -21,6 +22,7 @@ from blurr.text.language_modeling.rows import CausalCollator, show_causal
 from blurr.text.language_modeling.target import NextTokens
 from blurr.text.language_modeling.task import LanguageModel, without_blanks
 from blurr.text.lengths import length_limit
+from blurr.text.older import BertMLMStrategy, CausalLMStrategy, LMType
 from blurr.training.learner import Blearner
 
 
@@ -32,13 +34,15 @@ class BlearnerForLM(BlearnerForGeneration):
         return Blearner.decoded_predictions(self, batch, **options)
 
     @classmethod
+    @in_words_of_notebook()
     def from_data(
         cls,
         data: Any,
         pretrained_model_name_or_path: str | Path,
         text_attr: str = "text",
         *,
-        lm_type: Literal["causal", "masked"] = "causal",
+        lm_type: Literal["causal", "masked"] | LMType = "causal",
+        lm_strategy_cls: type[CausalLMStrategy | BertMLMStrategy] | None = None,
         block_size: int | None = None,
         chunk: bool = True,
         task_kwargs: Mapping[str, Any] | None = None,
@@ -49,13 +53,16 @@ class BlearnerForLM(BlearnerForGeneration):
         See `blurr.tasks.notebook.from_data` for `data` and `options`.
 
         - `text_attr`: Column of the text.
-        - `lm_type`: `causal` or `masked`.
+        - `lm_type`: `causal` or `masked`; or, by `lm_strategy_cls`, `CausalLMStrategy` or `BertMLMStrategy`.
         - `block_size`, `chunk`: See `LanguageModel`.
         - `task_kwargs`: The other fields of `CausalLM` or `MaskedLM`, such as `{"objective": "span"}`.
 
         Raises:
             InputError: `lm_type` is neither `causal` nor `masked`.
         """
+        if isinstance(lm_type, LMType):
+            lm_type = lm_type.value
+        lm_type = lm_type if lm_strategy_cls is None else lm_strategy_cls.lm_type
         if lm_type not in LM_TYPES:
             raise InputError(f"lm_type={lm_type!r} is not one of {sorted(LM_TYPES)}.")
         task = LM_TYPES[lm_type](block_size=block_size, chunk=chunk, **(task_kwargs or {}))

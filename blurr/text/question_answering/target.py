@@ -97,7 +97,13 @@ class Answers(Target):
 
 
 def blurr_predict_answers(
-    learn: Learner, items: Any, *, top_k: int = 1, bs: int | None = None, **rules: Any
+    learn: Learner,
+    items: Any,
+    *,
+    top_k: int = 1,
+    bs: int | None = None,
+    slow_word_ids_func: Any = None,
+    **rules: Any,
 ) -> list[Result]:
     """Answer one question or many.
 
@@ -106,6 +112,7 @@ def blurr_predict_answers(
         items: A dict with `question` and `context`, a tuple of the two; or a list, DataFrame or Dataset of these.
         top_k: Number of answers to return.
         bs: Windows in a batch.
+        slow_word_ids_func: An argument of blurr 1.x that changes nothing: words are not counted.
         rules: Change the learner's `SpanRules`, such as `no_answer_threshold` or `max_answer_length`.
 
     Returns:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from fastai.losses import CrossEntropyLossFlat
 
 from blurr.config.annotations import Count, Length, Natural
+from blurr.config.wording import in_words_of_notebook
 from blurr.data.core import RawData, Schema
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
@@ -33,6 +34,8 @@ from blurr.text.question_answering.target import Answers, as_question, no_answer
 from blurr.text.special_tokens import SpecialTokens
 from blurr.training.inference import Result
 from blurr.training.learner import Blearner
+
+OF_PREPROCESSOR = ("id_attr", "tok_ans_start_attr", "tok_ans_end_attr")  # columns that QAPreprocessor of 1.x made
 
 
 class BlearnerForQuestionAnswering(Blearner):
@@ -66,6 +69,7 @@ class BlearnerForQuestionAnswering(Blearner):
         return [rank_answers([window], self.spans.n_best)[0]["answer"] for window in windows]
 
     @classmethod
+    @in_words_of_notebook()
     def from_data(
         cls,
         data: Any,
@@ -79,6 +83,7 @@ class BlearnerForQuestionAnswering(Blearner):
         stride: int = 128,
         no_answer: bool | Literal["auto"] = "auto",
         no_answer_threshold: float | Literal["auto"] = 0.0,
+        max_seq_len: int | None = None,
         **options: Any,
     ) -> Blearner:
         """Make a learner with a frozen body; see `blurr.tasks.notebook.from_data` for `data` and `options`.
@@ -88,13 +93,19 @@ class BlearnerForQuestionAnswering(Blearner):
         - `answers_attr`: Column of the answers as in SQuAD, or of the answer's text.
         - `answer_start_attr`: Column of the number of the first character, where `answers_attr` is a text.
         - `max_length`: See `QuestionAnswering`, also for the settings that follow.
+        - `max_seq_len`: Its name in blurr 1.x, whose columns `answer_text` and `ans_start_char_idx` are found, too; its
+          `id_attr`, `tok_ans_start_attr` and `tok_ans_end_attr` change nothing, since windows are made of the answers.
         """
+        options = {name: value for name, value in options.items() if name not in OF_PREPROCESSOR}
+        max_length = max_length if max_seq_len is None else max_seq_len
         task = QuestionAnswering(
             max_length=max_length, stride=stride, no_answer=no_answer, no_answer_threshold=no_answer_threshold
         )
         columns = {"question": question_attr, "context": context_attr, "answers": answers_attr}
         columns |= {} if answer_start_attr is None else {"answer_start": answer_start_attr}
-        return from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
+        other = {} if answer_start_attr else {"answer_start": ["ans_start_char_idx", "answer_start_char_idx"]}
+        other |= {"answers": ["answer_text"]} if answers_attr == "answers" else {}
+        return from_data(task, data, pretrained_model_name_or_path, columns=columns, other_columns=other, **options)
 
 
 @dataclass

@@ -1,14 +1,16 @@
 """Translation: a text in another language, by a model with an encoder and a decoder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from blurr.data.core import Schema
+from blurr.models.objects import HFObjects
 from blurr.targets.texts import BlearnerForGeneration
+from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data
-from blurr.text.seq2seq.languages import Languages
+from blurr.text.seq2seq.languages import Languages, has_languages
 from blurr.text.seq2seq.rows import T5_STYLE
 from blurr.text.seq2seq.samples import sentences
 from blurr.text.seq2seq.task import Seq2Seq
@@ -43,8 +45,10 @@ class BlearnerForTranslation(BlearnerForGeneration):
     ) -> Blearner:
         """Make a learner with a frozen body; see `blurr.tasks.notebook.from_data` for `data` and `options`.
 
-        - `src_lang_name`: Language of the sources: a name for T5 (`German`), a code for the others (`de_DE`).
-        - `src_lang_attr`: Column of the sources; a dot reaches into a dict (`translation.de`).
+        - `src_lang_name`: Language of the sources: a name for T5 (`German`), a code for the others (`de_DE`); a model
+          of one pair of languages, such as Marian, needs none.
+        - `src_lang_attr`: Column of the sources; a dot reaches into a dict (`translation.de`). Where there is no column
+          `source`, it is `src_lang`, as in blurr 1.x, and `trg_lang` for `target`.
         - `trg_lang_name`: Language of the targets, by the same rule.
         - `trg_lang_attr`: Column of the targets.
         - `max_length`: See `Translation`, also for the setting that follows.
@@ -58,7 +62,10 @@ class BlearnerForTranslation(BlearnerForGeneration):
             generation=dict(text_gen_kwargs or {}),
         )
         columns = {"source": src_lang_attr, "target": trg_lang_attr}
-        return from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
+        other = {"source": ["src_lang"]} if src_lang_attr == "source" else {}
+        other |= {"target": ["trg_lang"]} if trg_lang_attr == "target" else {}
+        options |= {"columns": columns, "other_columns": other, "fit": without_languages}
+        return from_data(task, data, pretrained_model_name_or_path, **options)
 
 
 @dataclass
@@ -90,3 +97,10 @@ class Translation(Seq2Seq):
 
     def languages(self, arch: str) -> Languages:
         return (None, None) if arch in T5_STYLE else (self.src_lang, self.tgt_lang)
+
+
+def without_languages(task: Task, hf: HFObjects) -> Task:
+    """Leave the languages out where the tokenizer is for one pair of them."""
+    if not isinstance(task, Translation) or hf.arch in T5_STYLE or has_languages(hf.tokenizer):
+        return task
+    return replace(task, src_lang=None, tgt_lang=None)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from blurr.config.annotations import Length, NonNegative, OpenFraction, Smoothing
 from blurr.data.core import Schema
 from blurr.data.labels import LabelsAre
+from blurr.errors import InputError, listed
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target
 from blurr.targets.classes import Classes, Kind
@@ -38,6 +39,7 @@ class BlearnerForSequenceClassification(Blearner):
         label_separator: str | None = None,
         max_length: int | None = None,
         threshold: float | Literal["auto"] = DEFAULT,
+        n_labels: int | None = None,
         **options: Any,
     ) -> Blearner:
         """Make a learner with a frozen body; see `blurr.tasks.notebook.from_data` for `data` and `options`.
@@ -45,6 +47,7 @@ class BlearnerForSequenceClassification(Blearner):
         - `text_attr`: Column of the text; two columns for pairs.
         - `label_attr`: Column of the label; a list of 0/1 columns for several labels.
         - `kind`: See `SequenceClassification`, also for the settings that follow.
+        - `n_labels`: Number of the labels, which is compared with that of the rows.
         """
         texts = [text_attr] if isinstance(text_attr, str) else list(text_attr)
         columns = {**dict(zip(("text", "text_pair"), texts, strict=False)), "label": label_attr}
@@ -56,7 +59,14 @@ class BlearnerForSequenceClassification(Blearner):
             max_length=max_length,
             threshold=threshold,
         )
-        return from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
+        learner = from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
+        found = learner.model.hf_model.config.num_labels
+        if n_labels not in (None, found):
+            raise InputError(
+                f"n_labels={n_labels}, but the rows have {found}: {listed(list(learner.dls.vocab or []))}. Leave "
+                "n_labels out, or name all labels: label_names=[…]."
+            )
+        return learner
 
 
 @dataclass

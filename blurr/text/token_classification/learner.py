@@ -82,6 +82,7 @@ def blurr_predict_tokens(
     labeling: Labeling = "first",
     non_entity_label: str = OUTSIDE,
     bs: int | None = None,
+    slow_word_ids_func: Any = None,
 ) -> list[list[Result]]:
     """Find the entities of one item or many.
 
@@ -95,6 +96,7 @@ def blurr_predict_tokens(
         labeling: Which tokens of a word had labels in training; with `first`, the others are ignored.
         non_entity_label: The label of words outside entities, which are left out.
         bs: Rows in a batch.
+        slow_word_ids_func: Changes nothing: the task has its own, see `TokenClassification`.
 
     Returns:
         A list of dicts per item: `entity_group` (`entity` for `token`), `score`, `word`, `start`, `end`. `word` is the

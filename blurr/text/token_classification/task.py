@@ -55,7 +55,8 @@ class BlearnerForTokenClassification(BlearnerForTokens):
         """Make a learner with a frozen body; see `blurr.tasks.notebook.from_data` for `data` and `options`.
 
         - `tokens_attr`: Column of the lists of words.
-        - `token_labels_attr`: Column of the lists of labels, a name or an id for each word.
+        - `token_labels_attr`: Column of the lists of labels, a name or an id for each word; where there is no column
+          `labels`, it is `token_labels`, as in blurr 1.x.
         - `labels`: Names of the labels in the order of their ids; `None` takes them from the data.
         - `labeling`: See `TokenClassification`, also for the settings that follow.
         """
@@ -67,7 +68,8 @@ class BlearnerForTokenClassification(BlearnerForTokens):
             slow_word_ids_func=slow_word_ids_func,
         )
         columns = {"tokens": tokens_attr, "labels": token_labels_attr}
-        return from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
+        other = {"labels": ["token_labels"]} if token_labels_attr == "labels" else {}
+        return from_data(task, data, pretrained_model_name_or_path, columns=columns, other_columns=other, **options)
 
 
 @dataclass
