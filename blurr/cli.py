@@ -1,12 +1,15 @@
 """The `blurr` command: run an experiment, list the options, examine the machine."""
 
+import sys
+
 if __name__ == "__main__":  # before the imports below, which take a second
     from blurr.process import signals
+    from blurr.runs import opening
 
     signals.end_at_once()
+    opening.announce(sys.argv[1:])
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config.building import build
 from blurr.config.objectives import fitted_to_rows, objectives
 from blurr.process.setup import hide_progress_bars
+from blurr.process.terminal import phase
 from blurr.report.artifacts import describe_run
 from blurr.report.facts import facts_of
 from blurr.tasks.base import Task
@@ -54,6 +55,7 @@ def run_experiment(
     with opened(build(cfg.tracking), folder=folder, **recorded) as session:
         run, resumed = session.run, session.resumed
         task: Task = build(cfg.task)
+        phase("Reading rows")
         raw = build_raw(cfg, task)
         log.info("%s", raw)
         run.dataset(raw)
@@ -63,6 +65,7 @@ def run_experiment(
         if fit.objective != cfg.objective:
             run.log_resolved(objective=fit.objective)
         cfg = fit
+        phase("Loading the model")
         hf = build_hf(cfg, task, raw)
         log.info("%s", hf)
         run.tag(weights=hf.weights)
@@ -71,6 +74,7 @@ def run_experiment(
             size = resumed.facts["batch_size"] if resumed else fitting_size(cfg, task, raw, hf)
             run.log_resolved(batch_size=size)
             cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
+        phase("Encoding rows")
         learner = build_learner(cfg, task, raw, hf, run, report)
         session.train(
             learner,

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,38 +23,10 @@ from blurr.tasks.encoding import encoded_splits
 from blurr.tasks.parts import build_hf, build_raw
 from blurr.text.lengths import length_limit
 from blurr.training.learning_rate import LR_OF_WEIGHTS, learning_rate
-from blurr.training.optimizers import TorchOptimizer
+from blurr.training.rehearsal import Rehearsal
 
 Facts = list[tuple[str, str]]
 MOST_LABELS = 12
-
-
-class Rehearsal:
-    """Stands for a learner while a schedule plays: notes each fit, and trains nothing.
-
-    Args:
-        groups: parameter groups, as the splitter gives them.
-
-    Attributes:
-        fits: of each fit its epochs, the number of parameters that it would train, and each group's highest rate.
-    """
-
-    def __init__(self, groups: list[list[torch.nn.Parameter]]) -> None:
-        self.opt = TorchOptimizer(groups, torch.optim.SGD, lr=1e-3)
-        self.fits: list[tuple[int, int, list[float]]] = []
-
-    def freeze_to(self, n: int) -> None:
-        self.opt.freeze_to(n)
-
-    def freeze(self) -> None:
-        self.freeze_to(-1)
-
-    def unfreeze(self) -> None:
-        self.freeze_to(0)
-
-    def fit(self, epochs: int, lr: Any = None, cbs: Any = None) -> None:
-        trained = sum(p.numel() for group in self.opt.param_lists for p in group if p.requires_grad)
-        self.fits.append((epochs, trained, [hyper["lr"] for hyper in self.opt.hypers]))
 
 
 def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:

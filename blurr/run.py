@@ -1,11 +1,14 @@
 """`python -m blurr.run task=… model=…`: compose a config from its options and run one experiment, or a grid with -m."""
 
+import sys
+
 if __name__ == "__main__":  # before the imports below, which take a second
     from blurr.process import signals
+    from blurr.process.arguments import RUN
+    from blurr.runs import opening
 
     signals.end_at_once()
-
-import sys
+    opening.announce([RUN, *sys.argv[1:]])
 
 import hydra
 

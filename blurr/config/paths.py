@@ -21,6 +21,11 @@ def config_root() -> Path:
     raise FileNotFoundError(f"blurr is installed without its options: no config.yaml in {folders}. Reinstall blurr.")
 
 
+def config_file() -> Path:
+    """Return the file that lists the usual option of each group."""
+    return config_root() / "config.yaml"
+
+
 def groups() -> list[str]:
     """Return the names of the option groups: conf/'s folders and `experiments`."""
     return sorted([folder.name for folder in config_root().iterdir() if folder.is_dir()] + [EXPERIMENTS])
@@ -60,6 +65,14 @@ def options(group: str) -> dict[str, Path]:
 def is_own(file: Path) -> bool:
     """Is this option the user's own, and not one that comes with blurr?"""
     return file.parent != shipped_folder(file.parent.name)
+
+
+def from_here(path: Path) -> str:
+    """Return a path relative to the launch folder if it is inside."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, FileNotFoundError):  # it is outside, or the launch folder is gone meanwhile
+        return str(path)
 
 
 def headline(file: Path) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from types import FrameType
 
 # SIGHUP: the terminal is closed; SIGUSR1: how clusters announce a preemption
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
+SIGNALS = tuple(each for each in signal.Signals if each.name in NAMES)  # not every system has all of them
+CLEAR = b"\r\x1b[2K\x1b[?25h"  # what a terminal has echoed, `^C`, and a moving line; the cursor shows again
 
 
 class Interrupted(SystemExit):
@@ -25,27 +27,32 @@ class Interrupted(SystemExit):
 
 @dataclass
 class _Waiting:
-    """Whether signals have to wait, the one that came meanwhile, and the one that was raised."""
+    """Whether signals have to wait, the one that came meanwhile, the one that was raised, what ending at once means."""
 
     is_waiting: bool = False
     signum: int | None = None
     raised: int | None = None
+    lost: str = ""
 
 
 _waiting = _Waiting()
 Handler = Callable[[int, FrameType | None], None]
 
 
-def end_at_once() -> None:
+def end_at_once(lost: str = "") -> None:
     """End the process with one line when a signal asks for it, from now on; `handled` is for what has to end in order.
 
     Nothing is raised, because libraries that are being imported would catch it, or show its traceback.
+
+    Args:
+        lost: what the line says besides the signal, until the first `handled`.
     """
+    _waiting.lost = lost
     _set(_end)
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    _say(signum)
+    _say(signum, _waiting.lost)
     os._exit(128 + signum)
 
 
@@ -55,7 +62,7 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread set handlers
         return
-    before = _set(_take)
+    before, _waiting.lost = _set(_take), ""
     try:
         yield
         _raise_again()
@@ -75,17 +82,19 @@ def _take(signum: int, frame: FrameType | None) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is _take:
             signal.signal(number, signal.SIG_DFL)  # a user who asks twice does not want to wait
-    _say(signum)
+    _say(signum, "Ending in order; a second time ends at once.")
     if not _waiting.is_waiting:
         _waiting.raised = signum
         raise Interrupted(signum)
     _waiting.signum = signum
 
 
-def _say(signum: int) -> None:
+def _say(signum: int, more: str) -> None:
     said = "Interrupted." if signum == signal.SIGINT else f"Ended by {signal.Signals(signum).name}."
+    line = f"{said} {more}".rstrip() + "\n"
     with suppress(OSError):  # the terminal may be closed
-        os.write(2, f"{said}\n".encode())  # sys.stderr may be in the middle of writing, and cannot be entered twice
+        # sys.stderr may be in the middle of writing, and cannot be entered twice
+        os.write(2, (CLEAR if os.isatty(2) else b"") + line.encode())
 
 
 def _raise_again() -> None:

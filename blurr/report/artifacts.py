@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 from blurr.errors import dispensable
+from blurr.process.terminal import phase
 from blurr.report.overview import note, write_card
 from blurr.report.page import write_report
 from blurr.runs.record import Record
@@ -23,6 +24,7 @@ def describe_run(run: Run, facts: dict[str, Any], *, report: bool) -> None:
     run.tag(**{"mlflow.note.content": note(record)})
     run.artifact(write_card(record), "model")
     if report:
+        phase("Writing the report")
         with dispensable(
             "The report", f"The run has finished; to make it: blurr report {shlex.quote(str(run.folder))}"
         ):

@@ -16,6 +16,7 @@ from typing import Any
 from blurr.errors import InputError, ResourceError, how_to_install
 from blurr.process import signals
 from blurr.process.arguments import Commands, Parser, add_trust
+from blurr.process.terminal import rest
 
 WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
 UNTRAINED = "for a checkpoint that blurr did not train: its task and settings, e.g. task=summarization"
@@ -218,6 +219,7 @@ def _answer_requests(arguments: argparse.Namespace, listening: socket.socket, li
     from blurr.serve.connections import run
 
     predictor.predict_each([predictor.example])  # the first batch takes longest: no user should wait for that
+    rest()
     with suppress(KeyboardInterrupt):  # which is how it is stopped
         run(make_app(predictor, limits), listening, limits)
 

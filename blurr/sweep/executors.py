@@ -13,6 +13,7 @@ from typing import Protocol
 
 from blurr.config.annotations import MOST_WORKERS, Count
 from blurr.errors import InputError, ResourceError
+from blurr.process.terminal import rest
 from blurr.sweep.fork_server import serve
 from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
@@ -116,6 +117,7 @@ def processes(context: Context, workers: Count) -> Iterator[Processes]:
     server = multiprocessing.get_context("fork").Process(
         target=_serve, args=(ours, theirs, context, os.getpid(), threads_for(workers)), name="fork server"
     )
+    rest()  # the thread that moves the line must not be forked
     server.start()
     theirs.close()
     try:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config import explain
 from blurr.config.trust import quoted
 from blurr.errors import writing
-from blurr.process import setup
+from blurr.process import setup, terminal
 
 
 @explain.job
@@ -25,6 +25,7 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     cfg.output_dir = job.runtime.output_dir
     checks.check(cfg)
     setup.set_threads(cfg.threads)  # torch reads the number when it is loaded
+    terminal.move("Loading libraries")
 
     from blurr.experiment import run_experiment
 

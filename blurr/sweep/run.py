@@ -21,6 +21,7 @@ from blurr.config.trust import key_of
 from blurr.data.checks import check
 from blurr.errors import InputError, dispensable, how_to_install, writing
 from blurr.process import signals
+from blurr.process.terminal import rest
 from blurr.runs.asides import scratch
 from blurr.runs.folder import make_room, new_identity
 from blurr.runs.secrets import mask_overrides
@@ -70,7 +71,7 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
         ledger.begin(repetitions=len(repeats))
         executing = build(context.config.sweep.executor, context=context, workers=settings.workers)
         # the executor first: it forks this process, which must not have opened a connection to a store by then
-        with executing as executor, opened_run(ledger, context.config, configs[0]) as run:
+        with saying_how_far(ledger), executing as executor, opened_run(ledger, context.config, configs[0]) as run:
             search = make_search(context.config.sweep, settings, space, objectives, repeats=repeats)
             proposals = Proposals(space, total=settings.trials, search=search, grid=grid, repeats=repeats)
             ledger.begin(total=proposals.total)
@@ -80,6 +81,22 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
                 scheduler.run_trials()
             close(scheduler)
     exit_as_earned(scheduler)
+
+
+@contextmanager
+def saying_how_far(ledger: Ledger) -> Iterator[None]:
+    """Say how many trials are done and how to go on with the others, if a signal stops the sweep."""
+    try:
+        yield
+    except signals.Interrupted:
+        rest()
+        ended, total = (
+            sum(trial.state != "running" for trial in ledger.trials.values()),
+            ledger.head.get("total", "all"),
+        )
+        again = shlex.quote(f"sweep.resume={ledger.head['name']}")
+        log.warning("Stopped after %d of %s trials; go on with: blurr run %s", ended, total, again)
+        raise
 
 
 def checked_configs(space: Space, context: Context) -> list[DictConfig]:

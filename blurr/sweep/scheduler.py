@@ -72,7 +72,6 @@ class Scheduler:
                 self._stop_late_ones(until)
                 self.board.show(self.ledger, self.running)
         except (KeyboardInterrupt, SystemExit):
-            log.warning("The sweep is stopped. To go on with it: blurr run -m sweep.resume=%s", self.settings.name)
             self._stop_all()
             while self.running:
                 self._take_events()

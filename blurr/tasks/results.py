@@ -12,6 +12,7 @@ from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
 from blurr.models.objects import HFObjects
 from blurr.process.setup import home
+from blurr.process.terminal import phase
 from blurr.runs.asides import new_aside, usual_tempdir
 from blurr.runs.checksums import put, seal
 from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, TABLES
@@ -31,6 +32,7 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
     outcome.ask(directed(learner.metrics))
     for split, table in TABLES.items():
         if split in raw.splits:
+            phase(f"Evaluating {split}")
             result = saved.task.evaluate(learner, raw, split)
             outcome.add(split, result)
             run.table(Path(table).stem, result.rows)
@@ -39,6 +41,7 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
                 with writing(report):
                     report.write_text(text, encoding="utf-8")
                 run.artifact(report)
+    phase("Saving the model")
     _save(saved, hf, run)
     for path in filter(Path.exists, (run.folder / LR_FIND, run.folder / LR_PLOT)):
         run.artifact(path)

@@ -1,12 +1,12 @@
 """Print the end of a run: its scores, and where to find everything."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from blurr.config import paths
 from blurr.process.terminal import terminal
 from blurr.tracking.run import Run
 
@@ -31,7 +31,7 @@ def show_summary(
 def show_place(run: Run, facts: Mapping[str, str]) -> None:
     """Print further lines, then where the outputs of a run or sweep are."""
     console = terminal()
-    lines = {**facts, "outputs": _short(run.folder)}
+    lines = {**facts, "outputs": paths.from_here(run.folder)}
     if run.id:
         lines["MLflow run"] = f"{run.name} ({run.id})"
     _print_lines(console, lines)
@@ -67,11 +67,3 @@ def _print_way_to_mlflow(console: Console, run: Run) -> None:
         console.print("\nTo look at it in MLflow, open")
     if run.url:
         console.print(Text(f"  {run.url}", style="cyan"), soft_wrap=True)
-
-
-def _short(path: Path) -> str:
-    """Return a path relative to the launch directory if it is inside."""
-    try:
-        return str(path.absolute().relative_to(Path.cwd()))
-    except (ValueError, FileNotFoundError):  # it is outside, or the launch directory is gone meanwhile
-        return str(path)

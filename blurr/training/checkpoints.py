@@ -91,7 +91,7 @@ def latest(folder: Path, *, identity: str | None = None) -> Checkpoint | None:
     Raises:
         InputError: the checkpoint is damaged, or belongs to another run.
     """
-    found = _all(folder)
+    found = saved(folder)
     if not found:
         return None
     try:
@@ -111,12 +111,18 @@ def latest(folder: Path, *, identity: str | None = None) -> Checkpoint | None:
     return checkpoint
 
 
-def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob(CHECKPOINT), key=lambda path: int(path.name.partition("-")[2]))
+def step_of(checkpoint: Path) -> int:
+    """Return the optimizer step at which a checkpoint was written."""
+    return int(checkpoint.name.partition("-")[2])
+
+
+def saved(folder: Path) -> list[Path]:
+    """Return the folders of the checkpoints in a run's folder of checkpoints, the first step first."""
+    return sorted(folder.glob(CHECKPOINT), key=step_of)
 
 
 def _refusal(checkpoint: Path, error: Exception) -> InputError:
-    before = [path for path in _all(checkpoint.parent) if path < checkpoint]
+    before = [path for path in saved(checkpoint.parent) if path < checkpoint]
     remedy = f"to resume from the one before, {before[-1]}" if before else "to start again, as it is the only one"
     keep = "" if before else " (checkpoint.keep=2 would keep another)"
     return InputError(f"The checkpoint {checkpoint} does not fit: {str(error).rstrip('.')}. Delete it {remedy}{keep}.")
@@ -235,7 +241,7 @@ class Checkpointing(TrainingCallback):
         self.saved_at = time.monotonic()
 
     def _delete_old(self) -> None:
-        for old in _all(self.folder)[: -self.settings.keep]:
+        for old in saved(self.folder)[: -self.settings.keep]:
             shutil.rmtree(old)
 
     def restore_from(self, checkpoint: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from fastai.learner import Learner
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL, ShownInputs, show_table
 from blurr.loading.rows import Table
+from blurr.process.terminal import advance
 from blurr.training.callbacks.base import ORDER
 
 Interpreter = Callable[[Learner, RowsDL], Table]
@@ -91,6 +92,7 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
     def after_batch(self) -> None:
         if self.training:
             return
+        advance(self.iter + 1, self.n_iter)
         self.learn.decoded = self.decode(self.learn)
         if self.describe is not None:
             self.rows += self.describe(self.learn)

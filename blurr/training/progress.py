@@ -27,7 +27,7 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or terminal()
-        self.done = 0
+        self.bar: Progress | None = None
 
     @staticmethod
     @contextmanager
@@ -40,6 +40,7 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
         try:
             yield
         finally:
+            progress.stop()  # of a training that is interrupted, too
             learner.remove_cb(progress)
             learner.logger = logger
 
@@ -68,14 +69,20 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def after_batch(self) -> None:
         now = time.monotonic()
-        if now - self.shown_at < 0.25 and self.iter + 1 < self.n_iter:
+        if self.bar is None or (now - self.shown_at < 0.25 and self.iter + 1 < self.n_iter):
             return  # reading the loss waits for the device, so four times a second must do
         self.shown_at = now
         note = f"loss {float(self.learn.smooth_loss):.4f}" if self.training else ""
         self.bar.update(self.line, completed=self.iter + 1, note=note)
 
     def after_fit(self) -> None:
-        self.bar.stop()
+        self.stop()
+
+    def stop(self) -> None:
+        """Remove the bar, if one is there."""
+        bar, self.bar = self.bar, None
+        if bar is not None:
+            bar.stop()
 
     def write(self, values: Any) -> None:
         """Print one line of the table of epochs."""
@@ -83,7 +90,8 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def _start(self, what: str) -> None:
         name = f"epoch {self.epoch + 1}/{self.n_epoch} {what}"
-        self.bar.reset(self.line, total=len(self.dl), description=name, note="")
+        if self.bar is not None:
+            self.bar.reset(self.line, total=len(self.dl), description=name, note="")
 
 
 def _cell(value: Any) -> str:

@@ -3,28 +3,35 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastai.learner import Learner
 
+from blurr.config import paths
 from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.process import signals
+from blurr.process.terminal import note, rest
 from blurr.runs.asides import scratch
 from blurr.runs.checksums import file_checksum
 from blurr.runs.folder import CHECKPOINTS, CONFIG, IDENTITY, METRICS, check_log, claimed
 from blurr.runs.journal import writing
+from blurr.runs.opening import line_of
 from blurr.runs.resume import begins_anew, check_same, may_go_on
+from blurr.runs.secrets import mask_text
 from blurr.tracking.run import Run
+from blurr.tracking.sink import PARENT
 from blurr.tracking.trackers import Tracker, tracked_run
 from blurr.training.checkpoints import Checkpoint, Checkpointing, Checkpoints, latest
 from blurr.training.guard import Rollback, check_weights, memory_watched
 from blurr.training.learner import Blearner
 from blurr.training.learning_rate import LearningRate, as_numbers, found_rate, learning_rate
 from blurr.training.progress import TerminalProgress
+from blurr.training.rehearsal import steps_in_all
+from blurr.training.stopping import Reached, how_far
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +43,12 @@ class Session:
     Attributes:
         run: records what happens.
         resumed: the checkpoint to resume from; None if the training starts from the beginning.
+        reached: how far the training is.
     """
 
     run: Run
     resumed: Checkpoint | None
+    reached: Reached = field(default_factory=Reached)
 
     def train(
         self,
@@ -82,8 +91,10 @@ class Session:
                 checkpoints, folder, lambda: {**known, **self.run.written()}, self.resumed, at_start=at_start
             )
             learner.add_cb(saving)
+            self.reached.saving, self.reached.total = saving, steps_in_all(schedule, learner, rate)
             play(lambda: schedule(learner, rate), learner, saving)
             check_weights(learner.model)
+        self.reached.is_trained = True
 
 
 def play(schedule: Callable[[], object], learner: Blearner, saving: Checkpointing) -> None:
@@ -111,17 +122,32 @@ def opened(tracker: Tracker, *, folder: Path, config: dict[str, Any], **given: A
     Raises:
         InputError: the folder holds another run, or one that is alive or has another config.
     """
+    reached, is_trial = Reached(), PARENT in given["tags"]
+    try:
+        with _opened(tracker, folder=folder, config=config, reached=reached, **given) as session:
+            yield session
+    except signals.Interrupted:
+        rest()
+        log.warning("%s", how_far(reached, folder, is_trial=is_trial))
+        raise
+
+
+@contextmanager
+def _opened(
+    tracker: Tracker, *, folder: Path, config: dict[str, Any], reached: Reached, **given: Any
+) -> Iterator[Session]:
     goes_on = config["resume"] is not None and may_go_on(folder, config, config["resume"])
     with ExitStack() as held:
         held.enter_context(signals.handled())
         held.enter_context(scratch())
         with writing(folder):
             claim = held.enter_context(claimed(folder, goes_on=goes_on, overwrite=config["overwrite"]))
+        note(mask_text(line_of(given["overrides"], folder=paths.from_here(folder))))
         kept, checkpoint = resume_point(folder, config, claim.identity) if claim.goes_on else (None, None)
         if config["resume"] is not None and not claim.goes_on:
             log.info("%s", begins_anew(folder))
         with tracked_run(tracker, folder=folder, config=config, kept=kept, identity=claim.identity, **given) as run:
-            yield Session(run, checkpoint)
+            yield Session(run, checkpoint, reached)
 
 
 def resume_point(folder: Path, config: dict[str, Any], identity: str) -> tuple[int, Checkpoint | None]:

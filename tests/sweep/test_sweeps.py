@@ -114,8 +114,11 @@ class TestResume:
         process = sweeping.start_sweep(*words, SECONDS="1")
         wait_until(sweeping.finished, process)
         process.send_signal(sent)
-        process.communicate(timeout=60)
+        _, said = process.communicate(timeout=60)
         before = sweeping.finished()
+        if sent != signal.SIGKILL:
+            last = said.rstrip().splitlines()[-1]
+            assert re.fullmatch(r"Stopped after \d of 4 trials; go on with: blurr run sweep.resume=a", last)
         done = sweeping.call("sweep.resume=a")
         assert done.returncode == 0, done.stderr
         assert sweeping.finished() == {0, 1, 2, 3}
