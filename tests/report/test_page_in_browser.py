@@ -8,6 +8,7 @@ import pytest
 from browser import NARROW, WIDE, chromium, faults, opened
 from playwright.sync_api import Browser, expect
 
+from blurr.report.changes import write_comparison
 from blurr.report.overview import command
 from blurr.report.page import write_report
 from blurr.runs.record import Record
@@ -74,3 +75,15 @@ def test_a_row_of_texts_is_a_card_on_a_phone_with_entities_marked(make_run, brow
         assert target.inner_text() == "Ann Lee PER met Bob PER in Riga LOC today"
         assert prediction.inner_text() == "Ann Lee PER met Bob LOC in Riga today LOC"
         assert prediction.locator("mark.bad").all_inner_texts() == ["Bob LOC", "today LOC"]
+
+
+def test_a_comparison_of_runs_can_be_read_by_all_and_everywhere(make_run, tmp_path, browser: Browser):
+    rows = [{**row, "prediction": row["target"], "text": "a long text " * 40} for row in ROWS["classes"]]
+    runs = [Record(make_run(name=name, rows=each)) for name, each in (("a", rows), ("b", ROWS["classes"]))]
+    write_comparison(runs, tmp_path / "compare.html")
+    with opened(browser, (tmp_path / "compare.html").as_uri()) as page:
+        expect(page.get_by_role("heading", name="right in a, wrong in b")).to_be_visible()
+        for scheme, size in (("light", WIDE), ("dark", WIDE), ("light", NARROW)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size(size)
+            assert faults(page) == []
