@@ -19,7 +19,7 @@ from blurr.runs.record import Record, Rows
 
 # Metrics that are quick and need no model of their own. A run's config may be somebody else's: nothing else is built.
 QUICK = ("classification", "regression", "rouge", "bleu")
-ENTITIES = "blurr.text.token_classification.metrics."
+OF_TEXT = ("blurr.text.token_classification.metrics.", "blurr.text.question_answering.metrics.")
 MOST_TEXTS = 2000  # more take longer to score than anybody waits for a report
 LEAD = 3  # sentences
 SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
@@ -57,7 +57,7 @@ def baselines(record: Record) -> dict[str, str]:
 
 
 def _is_quick(target: str) -> bool:
-    return signatures.is_ours(target) and target.startswith((*(f"blurr.metrics.{name}." for name in QUICK), ENTITIES))
+    return signatures.is_ours(target) and target.startswith((*(f"blurr.metrics.{name}." for name in QUICK), *OF_TEXT))
 
 
 def _score(name: str, config: dict[str, Any], guess: Guess, kind: str | None) -> float:
@@ -120,10 +120,21 @@ def _most_frequent_tag(rows: Rows, record: Record) -> Guess:
     return Guess("no entity" if best == OUTSIDE else f"always {best}", predictions, targets)
 
 
+def _no_answer(rows: Rows, record: Record) -> Guess | None:
+    from blurr.text.question_answering.spans import AnswerWindow  # transformers takes long to import
+
+    if all(row["target"] for row in rows):
+        return None  # nobody would guess that
+    targets = [row["target"] if isinstance(row["target"], list) else [row["target"]] for row in rows]
+    windows = [AnswerWindow(number, "", [], 0.0, 0.0) for number in range(len(rows))]
+    return Guess("no answer", windows, targets)
+
+
 GUESSES: dict[str, Callable[[Rows, Record], Guess | None]] = {
     "classes": _most_frequent_class,
     "labels": _most_frequent_labels,
     "numbers": _mean,
     "texts": _source,
+    "answers": _no_answer,
     "words": _most_frequent_tag,
 }

@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from blurr.errors import InputError
 from blurr.serve.admission import Admission, Limits, Numbers
 from blurr.serve.batching import Batcher, Overloaded
-from blurr.serve.pages import docs_page, task_name, try_page
+from blurr.serve.pages import docs_page, task_name, task_words, try_page
 from blurr.serve.predictor import Predictor
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         running.cancel()
         await asyncio.wait([running])
 
-    said = f"{task_name(predictor)}, a model trained by blurr."
+    said = f"{task_words(predictor)}: a model trained by blurr."
     # FastAPI's own pages load their scripts from other machines
     app = FastAPI(title="blurr", description=said, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.ready = False

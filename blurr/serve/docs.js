@@ -8,6 +8,11 @@ const put = (parent, tag, text = "", kind = "") => {
   parent.append(made);
   return made;
 };
+/* Put a description, whose names of code stand between backticks. */
+const describe = (parent, text) => {
+  const made = put(parent, "p");
+  text.split("`").forEach((part, index) => put(made, index % 2 ? "code" : "span", part));
+};
 /* Put a text to copy, with a button that copies it. */
 const block = (parent, title, text) => {
   const around = put(parent, "div", "", "block"), button = put(around, "button", `Copy ${title}`, "copy");
@@ -46,7 +51,7 @@ const show = api => {
   for (const [path, methods] of Object.entries(api.paths)) for (const [method, call] of Object.entries(methods)) {
     const part = put(at("calls"), "section", "", "call"), title = put(part, "h2");
     put(title, "span", method.toUpperCase(), "method"); put(title, "code", path);
-    put(part, "p", call.description ?? "");
+    describe(part, call.description ?? "");
     const body = call.requestBody && named(call.requestBody.content["application/json"].schema);
     if (!body) continue;
     const address = new URL(path.slice(1), location).href, example = JSON.stringify(body.example);

@@ -89,7 +89,7 @@ const entities = (answer, item) => {
   )));
   if (!answer.length) return true;
   const table = put(card("Entities"), "table"), head = put(table, "tr");
-  for (const title of ["Text", "Kind", "Sure"]) put(head, "th", title).scope = "col";
+  for (const title of ["Text", "Kind", "Probability"]) put(head, "th", title).scope = "col";
   for (const each of answer) {
     const row = put(table, "tr");
     written(row, "td", each.word); put(row, "td", kind(each)); put(row, "td", percent(each.score), "percent");

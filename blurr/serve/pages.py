@@ -58,7 +58,7 @@ def _known(predictor: Predictor, *, has_token: bool) -> dict[str, Any]:
     examples = [{role: _text(value) for role, value in each.items()} for each in predictor.examples(EXAMPLES)]
     preset = CANDIDATES | (ANSWERS if "answers" in predicts else {})
     return {
-        "task": _words(task_name(predictor)),
+        "task": task_words(predictor),
         "model": predictor.hf.arch,
         "fields": [_field(predictor, role, predictor.example.get(role, "")) for role in predictor.roles],
         "examples": [dict(each) for each in dict.fromkeys(tuple(each.items()) for each in examples)],
@@ -85,7 +85,7 @@ def _text(value: Any) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
-def _words(name: str) -> str:
-    """Return the name of a class as words: `Causal LM`, `Question answering`."""
-    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]+", name)
+def task_words(predictor: Predictor) -> str:
+    """Return the name of a predictor's task as words, such as `Question answering` or `Causal LM`."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", task_name(predictor))
     return " ".join([*parts[:1], *(part if part.isupper() else part.lower() for part in parts[1:])])

@@ -15,6 +15,7 @@ METRICS = {
     "matthews": "blurr.metrics.classification.Matthews",
     "rmse": "blurr.metrics.regression.RMSE",
     "rougeL": "blurr.metrics.rouge.Rouge",
+    "exact_match": "blurr.text.question_answering.metrics.ExactMatch",
     "f1": "blurr.text.token_classification.metrics.Seqeval",
 }
 
@@ -42,6 +43,7 @@ def found(make_run):
         ("numbers", "rmse", "always the mean, 4.75: 2.883"),  # the deviation of 0, 0.5, … 9.5
         ("texts", "rougeL", "the source itself: 0"),
         ("entities", "f1", "no entity: 0"),
+        ("answers", "exact_match", "no answer: 50"),
     ],
 )
 def test_a_guess_is_scored_by_the_runs_own_metric(kind: str, metric: str, said: str, found):
