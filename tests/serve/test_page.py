@@ -238,3 +238,24 @@ def test_the_page_that_says_how_to_call_it_can_be_read_and_copied(address, brows
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size(size)
             assert faults(page) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "said"),
+    [
+        ("a number", {"mine": 1}, "This task's answers are shown as JSON."),
+        ("question_answering", {"answer": None, "start": None, "end": None, "score": 0.9}, "There is no answer in the"),
+        ("token_classification", [], "There is no entity."),
+        ("several labels", {"labels": [], "class_indices": [], "class_labels": ["a"], "probs": [0.2]}, "No label is"),
+        ("translation", {"translation_texts": ["one", "two"]}, "Translation\n\ntwo"),
+        ("causal_lm", {"generated_texts": ["one way", "another"]}, "another"),
+    ],
+    ids=["of a task of one's own", "no answer", "no entity", "no label", "two texts", "two continuations"],
+)
+def test_an_answer_that_is_rare_is_readable_too(kind: str, answer: Any, said: str, address, browser: Browser):
+    with opened(browser, address(kind)) as page:
+        page.route("**/predict", lambda route: route.fulfill(json={"predictions": [answer]}))
+        click(page)
+        assert said in page.locator("#answer").inner_text()
+        assert page.locator("#json").is_visible() == ("mine" in answer)
+        assert faults(page) == []
