@@ -17,9 +17,9 @@ from blurr.data.formats.tables import as_rows, with_values
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.limits import Limit, limited
-from blurr.data.naming import Columns, chosen_columns
+from blurr.data.naming import WEIGHT, Columns, chosen_columns
 from blurr.data.readers import read_files
-from blurr.data.roles import Schema, check_filled, check_texts, label_names, text_columns, under_roles
+from blurr.data.roles import Schema, check_filled, check_texts, label_names, text_columns, under_roles, with_weights
 from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
 from blurr.errors import InputError
 
@@ -173,8 +173,10 @@ def raw_data(
     for name, part in named.items():
         check_filled(part, schema, where[name])
         check_texts(part, schema, where[name])
+        named[name] = with_weights(part, where[name])
     if "valid" not in named:
-        inputs = [role for role in schema.roles if role in named["train"].column_names and role != schema.label]
+        known = set(named["train"].column_names) - {schema.label, WEIGHT}
+        inputs = [role for role in schema.roles if role in known]
         others = {name: part for name, part in named.items() if name != "train"}
         named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | others
     if limit is not None:

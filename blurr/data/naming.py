@@ -9,6 +9,10 @@ Columns = Mapping[str, str | Sequence[str] | None]
 """Role to column; a list of columns for multi-label data; None for the column that is named as its role."""
 
 
+WEIGHT = "weight"
+"""The role of the column that says how much a row counts in training; only a column that is named for it has it."""
+
+
 @dataclass(frozen=True)
 class Roles:
     """The roles that columns play in a task.
@@ -46,7 +50,7 @@ def chosen_columns(roles: Roles, columns: Columns) -> dict[str, str | list[str]]
     taken = {column for column in columns.values() if isinstance(column, str)}
     for role in roles.roles:
         column = columns.get(role)
-        if column is None and role in roles.optional and role in taken:
+        if column is None and (role == WEIGHT or (role in roles.optional and role in taken)):
             continue
         if column is None or isinstance(column, str):
             chosen[role] = column or role

@@ -1,5 +1,6 @@
 """Name columns by a task's roles, keep all others beside them and blurr's own fields, and check every row."""
 
+import math
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from blurr.data.formats.printed import with_lists
+from blurr.data.formats.tables import with_values
 from blurr.data.known_labels import NUMBER
 from blurr.data.labels import LabelOptions
-from blurr.data.naming import Columns, Roles, chosen_columns, missing_column
+from blurr.data.naming import WEIGHT, Columns, Roles, chosen_columns, missing_column
 from blurr.errors import InputError
 
 FIELDS = frozenset(
@@ -51,8 +53,8 @@ class Schema(Roles):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Roles available at prediction time: all but the label and roles that may be blank."""
-        return tuple(role for role in self.roles if role != self.label and role not in self.blank)
+        """Roles available at prediction time: all but the label, the weight and roles that may be blank."""
+        return tuple(role for role in self.roles if role not in (self.label, WEIGHT) and role not in self.blank)
 
     @property
     def texts(self) -> frozenset[str]:
@@ -97,7 +99,8 @@ def under_roles(
             _check_single(names, column, role, where)
         elif role in schema.required or column != role:
             raise InputError(missing_column(rows.column_names, role, column, where))
-    blocked = names_apart((name for name in rows.column_names if name not in names), set(names.values()))
+    ours = {*names.values(), WEIGHT} if WEIGHT in schema.roles else set(names.values())
+    blocked = names_apart((name for name in rows.column_names if name not in names), ours)
     return with_lists(rows.rename_columns(blocked | names), schema.lists, schema.maybe_lists, where)
 
 
@@ -176,6 +179,29 @@ def check_texts(rows: datasets.Dataset, schema: Schema, where: str) -> None:
                 f"{where} has no texts for {role!r} but values of type {kind}, such as {str(rows[0][role])[:60]!r}. "
                 f"Turn them into texts, or name another column: data.columns.{role}=<column>."
             )
+
+
+def with_weights(rows: datasets.Dataset, where: str) -> datasets.Dataset:
+    """Return the rows with their weights as numbers, where they have some.
+
+    Raises:
+        InputError: A weight is not a number of at least 0, or all are 0.
+    """
+    if WEIGHT not in rows.column_names:
+        return rows
+    weights = []
+    for row, value in enumerate(rows.with_format(None)[WEIGHT][:], start=1):
+        text = str(value).strip()
+        weight = float(text) if NUMBER.fullmatch(text) else -1.0
+        if not 0 <= weight < math.inf:
+            raise InputError(
+                f"{where}: row {row} (counted from 1) has the weight {value!r:.40} (data.columns.weight). A weight is "
+                "a number of at least 0. Correct the row or leave it out."
+            )
+        weights.append(weight)
+    if not any(weights):
+        raise InputError(f"{where}: all weights (data.columns.weight) are 0, so that nothing would be trained on.")
+    return with_values(rows, WEIGHT, weights)
 
 
 def _empty_rows(rows: datasets.Dataset, role: str, *, is_label: bool) -> list[int]:

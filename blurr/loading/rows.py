@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blurr.loading.columns import Ragged, as_column, chosen
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
+ROW_WEIGHT = "row_weight"  # the column of encoded rows that says how much each counts in the loss
 Row = Mapping[str, Any]
 Inputs = dict[str, torch.Tensor]
 Batch = tuple[Inputs, torch.Tensor]

@@ -1,13 +1,16 @@
 """Losses that reuse the value the model computed, or compute it themselves."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from fastai.callback.core import Callback
 from fastai.learner import AvgLoss, Learner
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 
-from blurr.loading.rows import IGNORED, EncodedRows
+from blurr.errors import InputError
+from blurr.loading.rows import IGNORED, ROW_WEIGHT, EncodedRows
 
 
 class PreCalculatedCrossEntropyLoss(CrossEntropyLossFlat):  # type: ignore[misc]  # fastai is not typed
@@ -67,6 +70,126 @@ class PreCalculatedMSELoss:
     def decodes(self, out: torch.Tensor) -> torch.Tensor:
         """Return the prediction unchanged."""
         return out
+
+
+@runtime_checkable
+class Reduces(Protocol):
+    """A loss that can leave its values as they are: `reduction` is `mean`, `sum` or `none`."""
+
+    reduction: str
+
+
+class CustomLoss:
+    """A loss of fastai, torch or the user's own in place of the task's: a function of predictions and targets.
+
+    It is called with the real targets alone: class ids `(targets,)` with logits `(targets, classes)`, 0 or 1 for each
+    label with logits `(batch, labels)`, or numbers `(batch,)` with predictions `(batch,)`.
+
+    Args:
+        func: returns one number, the mean; with a `reduction` that can be `none`, a value for each target as well.
+            Without one, the loss of each row is computed by a call for each row.
+        like: the task's own loss, which turns logits into predictions.
+        axis: of the logits, holds the classes.
+    """
+
+    def __init__(self, func: Callable[..., torch.Tensor], like: Any, axis: int = -1) -> None:
+        self.func, self.like, self.axis = func, like, axis
+        self.reduction = "mean"
+
+    def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
+        if targ.is_floating_point():
+            real, inp, targ = torch.ones_like(targ, dtype=torch.bool), inp.float().reshape(targ.shape), targ.float()
+        else:
+            real, inp = targ != IGNORED, inp.movedim(self.axis, -1)
+        if self.reduction == "none":
+            return self._each(inp, targ, real)
+        if not real.any():
+            return inp.sum() * 0
+        value = self._of_real(inp, targ, real)
+        if not isinstance(value, torch.Tensor) or value.ndim:
+            shape = list(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise InputError(f"task.loss must return one number, the mean; it returned {shape}. Reduce it to its mean.")
+        return value
+
+    def _of_real(self, inp: torch.Tensor, targ: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        return self.func(inp, targ) if targ.is_floating_point() else self.func(inp[real], targ[real])
+
+    def _each(self, inp: torch.Tensor, targ: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Return a value for each target, of the targets' shape, 0 where there is none; or one for each row."""
+        if not isinstance(self.func, Reduces):
+            nothing = inp.sum() * 0
+            rows = zip(inp, targ, real, strict=True)
+            return torch.stack(
+                [self._of_real(x[None], y[None], is_real[None]) if is_real.any() else nothing for x, y, is_real in rows]
+            )
+        before, self.func.reduction = self.func.reduction, "none"
+        try:
+            values = self._of_real(inp, targ, real)
+        finally:
+            self.func.reduction = before
+        return values if targ.is_floating_point() else inp.new_zeros(targ.shape).masked_scatter(real, values)
+
+    def activation(self, out: torch.Tensor) -> torch.Tensor:
+        """Return probabilities, or numbers, as the task's own loss does."""
+        return torch.as_tensor(self.like.activation(out))
+
+    def decodes(self, out: torch.Tensor) -> torch.Tensor:
+        """Return predictions, as the task's own loss does."""
+        return torch.as_tensor(self.like.decodes(out))
+
+
+class RowWeightedLoss:
+    """The mean of a loss over rows, each counted by its weight; the mean of all targets where no weights are set.
+
+    Args:
+        func: the loss.
+
+    Attributes:
+        weights: of the rows of the batch, `(batch,)`; set by `WeighRows` while training.
+    """
+
+    def __init__(self, func: Any) -> None:
+        self.func = func
+        self.weights: torch.Tensor | None = None
+
+    @property
+    def reduction(self) -> str:
+        return str(self.func.reduction)
+
+    @reduction.setter
+    def reduction(self, value: str) -> None:
+        self.func.reduction = value
+
+    def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
+        if self.weights is None or self.reduction == "none":
+            return torch.as_tensor(self.func(inp, targ))
+        weights = self.weights.float()
+        return (loss_per_row(self.func, inp, targ) * weights).sum() / weights.sum().clamp(min=torch.finfo().tiny)
+
+    def activation(self, out: torch.Tensor) -> torch.Tensor:
+        """Return what the loss makes of logits."""
+        return torch.as_tensor(self.func.activation(out))
+
+    def decodes(self, out: torch.Tensor) -> torch.Tensor:
+        """Return predictions, as the loss does."""
+        return torch.as_tensor(self.func.decodes(out))
+
+
+class WeighRows(Callback):  # type: ignore[misc]
+    """Gives a `RowWeightedLoss` the weights of the rows of each training batch."""
+
+    def before_batch(self) -> None:
+        self.learn.loss_func.weights = self.xb[0].get(ROW_WEIGHT) if self.training else None
+
+    def after_fit(self) -> None:
+        self.learn.loss_func.weights = None
+
+
+def base_loss(loss_func: Any) -> Any:
+    """Return the loss of blurr or fastai that says how logits become predictions, whatever stands around it."""
+    while isinstance(loss_func, CustomLoss | RowWeightedLoss):
+        loss_func = loss_func.like if isinstance(loss_func, CustomLoss) else loss_func.func
+    return loss_func
 
 
 class LossPerTarget(AvgLoss):  # type: ignore[misc]

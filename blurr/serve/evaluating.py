@@ -12,6 +12,7 @@ from blurr.config.building import build
 from blurr.config.trust import TRUST, check_config, quoted
 from blurr.data import checks
 from blurr.data.core import RawData, with_known_labels
+from blurr.data.naming import WEIGHT
 from blurr.errors import InputError, writing
 from blurr.loading.loader import Loader
 from blurr.metrics.base import metric_key
@@ -64,7 +65,8 @@ def composed(saved: SavedTask, overrides: Sequence[str]) -> DictConfig:
     data = next((each.partition("=")[2] for each in overrides if each.startswith("data=")), None)
     columns = saved.columns if data == saved.choices.get("data") else {}
     # a plus adds a role that the task's YAML lacks, and changes one that it has
-    kept = [f"++data.columns.{role}={quoted(column)}" for role, column in columns.items() if column is not None]
+    used = {role: column for role, column in columns.items() if column is not None and role != WEIGHT}
+    kept = [f"++data.columns.{role}={quoted(column)}" for role, column in used.items()]
     task = [] if task_of(overrides) is not None else [f"task={saved.choices.get('task')}"]
     cfg = composing.compose([*task, *kept, *overrides])
     if OmegaConf.is_missing(cfg.data, "train"):

@@ -1,7 +1,7 @@
 """The contract of a target: what a task learns to give, whatever it reads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,14 +16,16 @@ from blurr.data.roles import beside
 from blurr.errors import InputError
 from blurr.loading.rows import EncodedRows, Table, by_row
 from blurr.metrics.base import Scored
+from blurr.models.losses import CustomLoss
 from blurr.models.objects import HFObjects
 
-Loss = Literal["auto", "model", "cross_entropy"]
+Loss = Literal["auto", "model", "cross_entropy"] | Callable[..., torch.Tensor]
+"""The model's own loss, fastai's, or any other that takes predictions and targets, see `CustomLoss`."""
 
 
 def weighted_cross_entropy(
     loss: Loss, weights: torch.Tensor | None, label_smoothing: float
-) -> CrossEntropyLossFlat | None:
+) -> CrossEntropyLossFlat | CustomLoss | None:
     """Return the loss that `task.loss` asks for; `None` stands for the model's own.
 
     Args:
@@ -32,8 +34,11 @@ def weighted_cross_entropy(
         label_smoothing: From 0 to 1.
 
     Raises:
-        InputError: the model's own loss is requested together with what it cannot do.
+        InputError: the model's own loss, or one of the user's, is requested together with what it cannot do.
     """
+    if callable(loss):
+        check_alone(weights is not None, label_smoothing)
+        return CustomLoss(loss, CrossEntropyLossFlat())
     plain = weights is None and label_smoothing == 0
     if loss == "model" and not plain:
         raise InputError(
@@ -43,6 +48,19 @@ def weighted_cross_entropy(
     if loss == "model" or (loss == "auto" and plain):
         return None
     return CrossEntropyLossFlat(weight=weights, label_smoothing=label_smoothing)
+
+
+def check_alone(has_weights: bool, label_smoothing: float) -> None:
+    """Refuse class weights and label smoothing beside a loss of the user's own, which would ignore them.
+
+    Raises:
+        InputError: there are some.
+    """
+    if has_weights or label_smoothing:
+        raise InputError(
+            "task.class_weights and task.label_smoothing are settings of task.loss=cross_entropy, and task.loss is a "
+            "loss of your own here. Leave them out, and give the loss its own arguments."
+        )
 
 
 @dataclass

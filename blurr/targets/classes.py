@@ -19,7 +19,7 @@ from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
 from blurr.loading.rows import Table
 from blurr.metrics.base import Scored
-from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedMSELoss
+from blurr.models.losses import CustomLoss, PreCalculatedBCELoss, PreCalculatedMSELoss, base_loss
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target, weighted_cross_entropy
 from blurr.targets.labels import (
@@ -56,7 +56,8 @@ class Classes(Target):
         label_names: Names of the labels in the order of their ids; `None` takes those of the data, sorted.
         label_separator: What separates several labels in one text, such as `|`; `None` for one label per text.
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless class
-            weights or label smoothing are requested.
+            weights or label smoothing are requested. Or a loss of fastai, torch or your own, see
+            `blurr.models.losses.CustomLoss`.
         class_weights: `None`, `balanced` (inversely to the classes' frequency), a number for each name of a class, or a
             list of numbers in the order of the model's labels, which is the checkpoint's where it has the same ones.
         label_smoothing: Share of the target that is spread over all classes.
@@ -129,6 +130,9 @@ class Classes(Target):
             raise InputError(
                 f"task.class_weights and task.label_smoothing are for kind=multiclass; these labels are {kind}."
             )
+        if callable(self.loss):
+            is_number = kind == "regression"
+            return CustomLoss(self.loss, PreCalculatedMSELoss() if is_number else BCEWithLogitsLossFlat())
         if kind == "regression":
             return PreCalculatedMSELoss()
         return BCEWithLogitsLossFlat() if self.loss == "cross_entropy" else PreCalculatedBCELoss()
@@ -172,7 +176,7 @@ class Classes(Target):
         kind: Any = next(kind for kind, problem in PROBLEM_TYPES.items() if problem == config.problem_type)
         weights = self.class_weights
         if weights == "balanced":
-            weights = learner.loss_func.func.weight.tolist()
+            weights = base_loss(learner.loss_func).func.weight.tolist()
         threshold = threshold_of(config) if kind == "multilabel" else DEFAULT
         is_read = kind == "multilabel" and self.labels_are == "auto" and self.label_names is None
         labels_are = "names" if is_read else self.labels_are  # what was clear once is clear in few rows, too
@@ -221,6 +225,7 @@ def blurr_predict(learn: Learner, items: Any, *, threshold: float | None = None,
 
 
 def _kind_of(loss_func: Any) -> str:
+    loss_func = base_loss(loss_func)
     if isinstance(loss_func, BCEWithLogitsLossFlat):
         return "multi_label_classification"
     return "regression" if isinstance(loss_func, PreCalculatedMSELoss) else "single_label_classification"

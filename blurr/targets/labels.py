@@ -13,6 +13,7 @@ from blurr.data.core import RawData
 from blurr.data.known_labels import NUMBER, label_ids, labels_in, sorted_labels
 from blurr.data.spelling import spell
 from blurr.errors import InputError, nearest
+from blurr.models.losses import base_loss
 from blurr.models.objects import HFObjects
 from blurr.training.callbacks.base import ORDER
 
@@ -171,5 +172,6 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def _keep(self, value: float) -> None:
         setattr(self.model.hf_model.config, KEY, value)
-        if isinstance(self.loss_func, BCEWithLogitsLossFlat):  # read by fastai's show_results and get_preds
-            self.loss_func.thresh = value
+        loss = base_loss(self.loss_func)
+        if isinstance(loss, BCEWithLogitsLossFlat):  # read by fastai's show_results and get_preds
+            loss.thresh = value

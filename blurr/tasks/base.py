@@ -14,6 +14,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
 from blurr.data.core import RawData, Schema
+from blurr.data.naming import WEIGHT
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader, fitting
@@ -22,6 +23,7 @@ from blurr.metrics.base import Metric
 from blurr.metrics.outcome import Evaluation
 from blurr.metrics.streamed import RowMetric, streamed
 from blurr.models.inputs import ModalityInputs
+from blurr.models.losses import RowWeightedLoss, WeighRows, own_loss
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Target
 from blurr.tasks import encoding, evaluating
@@ -184,12 +186,15 @@ class Task(ABC):
     ) -> Blearner:
         """Make the learner, with all its weights trainable."""
         target = self.target
+        loss, weighing = target.loss_func(hf, raw), []
+        if "train" in raw.splits and WEIGHT in raw.train.column_names:
+            loss, weighing = RowWeightedLoss(loss or own_loss(dls.train_ds)), [WeighRows()]
         return self.learner_cls(
             dls,
             hf.model,
-            loss_func=target.loss_func(hf, raw),
+            loss_func=loss,
             opt_func=as_opt_func(optimizer),
-            cbs=[EvaluationCallback(target.decode), *target.callbacks(hf), *cbs],
+            cbs=[EvaluationCallback(target.decode), *target.callbacks(hf), *weighing, *cbs],
             metrics=streamed(metrics, target.scored(hf)),
             **{"freeze": False, **self.learner_options(hf), **options},
         )

@@ -8,14 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import tokenizers
 import transformers
 from datasets import Dataset
 
 import blurr.loading
 from blurr.data.core import RawData
+from blurr.data.naming import WEIGHT
 from blurr.loading.cache import cached, hash_of_code, key_of
-from blurr.loading.rows import EncodedRows
+from blurr.loading.rows import ROW_WEIGHT, EncodedRows
 from blurr.models.inputs import ModalityInputs
 from blurr.models.objects import HFObjects
 
@@ -57,7 +59,10 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
 def ingredients_of(task: Encoder, raw: RawData, hf: HFObjects) -> dict[str, Any] | None:
     """Return all that the encoded rows of all splits are made of; `None` where that cannot be told."""
     fields: Any = task
-    settings = json.dumps(asdict(fields), sort_keys=True, default=repr)
+    values = asdict(fields)
+    if callable(values.get("loss")):  # which encodes nothing, and shows its address
+        values["loss"] = "auto"
+    settings = json.dumps(values, sort_keys=True, default=repr)
     if " at 0x" in settings:  # an object that only shows its address would never be found again
         return None
     return {
@@ -84,10 +89,15 @@ def encoded_rows(
     """
     columns = ColumnsOf(raw.splits[split])
     if ingredients is None:
-        return task.make_rows(task.encode(columns, hf), columns, hf)
-    about = f"{type(task).__name__} {hf.arch}, {split} of {raw.source}"
-    key = key_of({**ingredients, "split": split})
-    return task.make_rows(cached(key, about, lambda: task.encode(columns, hf)), columns, hf)
+        encoded: Mapping[str, Any] = task.encode(columns, hf)
+    else:
+        about = f"{type(task).__name__} {hf.arch}, {split} of {raw.source}"
+        encoded = cached(key_of({**ingredients, "split": split}), about, lambda: task.encode(columns, hf))
+    rows = task.make_rows(encoded, columns, hf)
+    if split == "train" and WEIGHT in columns:
+        weights = np.asarray(columns[WEIGHT], dtype=np.float32)
+        rows.columns[ROW_WEIGHT] = weights[rows.columns.get("row", np.arange(len(rows)))]  # those of its windows, too
+    return rows
 
 
 def encoded_splits(task: Encoder, raw: RawData, hf: HFObjects, *, cache: bool) -> dict[str, EncodedRows]:

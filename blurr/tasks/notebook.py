@@ -3,7 +3,7 @@
 import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -20,6 +20,7 @@ from blurr.config.objectives import DEFAULTS
 from blurr.config.wording import in_words_of_notebook
 from blurr.data import core as data
 from blurr.data.core import RawData, UnknownLabels
+from blurr.data.naming import WEIGHT
 from blurr.data.splits import split_by
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
@@ -49,6 +50,8 @@ def from_data(
     hf_tok_kwargs: Mapping[str, Any] | None = None,
     dl_kwargs: Mapping[str, Any] | None = None,
     learner_kwargs: Mapping[str, Any] | None = None,
+    loss_func: Callable[..., Any] | None = None,
+    weight_attr: str | None = None,
 ) -> Blearner:
     """Make a learner with a frozen body.
 
@@ -66,7 +69,13 @@ def from_data(
         hf_tok_kwargs: Its `tokenizer_kwargs`, under their name in blurr 1.x.
         dl_kwargs: As for `Loader`; `bs` stands for `batch_size`, `val_bs` for `eval_batch_size`.
         learner_kwargs: As for `Blearner`; its `metrics` replace the task's default ones.
+        loss_func: A loss of fastai, torch or your own, see `CustomLoss`; `None` takes the task's.
+        weight_attr: Column of the weights of training rows in the loss; for tasks with a target for each row.
     """
+    options = dict(learner_kwargs or {})
+    loss = options.pop("loss_func", loss_func)
+    task = task if loss is None else replace(task, loss=loss)  # type: ignore[call-arg]  # a field of blurr's tasks
+    columns = columns if weight_attr is None else {**columns, WEIGHT: weight_attr}
     with in_words_of_notebook():
         train, valid = (rows, None) if dblock_splitter is None else split_by(rows, dblock_splitter)
         named: dict[str, Any] = {"columns": columns, "other_columns": other_columns, "unknown_labels": unknown_labels}
@@ -77,7 +86,7 @@ def from_data(
         hf = _loaded(checkpoint, task, raw, asked)
         task = task if fit is None else fit(task, hf)
         loader = Loader(**{OF_LOADER.get(k, k): v for k, v in (dl_kwargs or {}).items()})
-        return _learner(task, raw, hf, checkpoint, loader, **(learner_kwargs or {}))
+        return _learner(task, raw, hf, checkpoint, loader, **options)
 
 
 def _loaded(checkpoint: str, task: Task, raw: RawData, asked: Mapping[str, Any]) -> HFObjects:

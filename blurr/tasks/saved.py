@@ -70,10 +70,11 @@ def save_model(folder: Path, saved: SavedTask, hf: HFObjects) -> None:
 def save_task(folder: Path, saved: SavedTask) -> None:
     """Write the task into the folder of its model.
 
-    Functions among the task's settings cannot be written; they are left out with a warning.
+    Functions among the task's settings cannot be written; they are left out, with a warning unless it is the loss,
+    which no prediction needs.
     """
     functions = sorted(name for name, value in asdict(saved.task).items() if callable(value))
-    if functions:
+    if functions not in ([], ["loss"]):
         log.warning("%s cannot hold functions: %s of the task is left out.", FILE, functions)
     parts = {"task": node_of(saved.task), "columns": saved.columns, "choices": saved.choices, "metrics": saved.metrics}
     text = json.dumps({"blurr": __version__, **parts}, indent=2, ensure_ascii=False, default=str)

@@ -27,7 +27,7 @@ class Tokens(Target):
     Args:
         packing: Rows hold several texts, none of which sees another.
         loss: `model` is the Hugging Face model's own, `cross_entropy` fastai's; `auto` is the model's own unless label
-            smoothing is requested.
+            smoothing is requested. Or a loss of fastai, torch or your own, see `blurr.models.losses.CustomLoss`.
         label_smoothing: Share of the target that is spread over all tokens.
     """
 

@@ -9,6 +9,7 @@ import torch
 from datasets import DatasetDict
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
 from torch import nn
 
 from blurr.config.annotations import Count
@@ -16,9 +17,10 @@ from blurr.data.core import RawData
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
 from blurr.loading.rows import Inputs, Table
+from blurr.models.losses import CustomLoss
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import logits_of
-from blurr.targets.base import Target
+from blurr.targets.base import Loss, Target
 from blurr.targets.labels import LabelThreshold
 from blurr.text.question_answering.metrics import AnswerF1, ExactMatch
 from blurr.text.question_answering.rows import QuestionRows, check_answers
@@ -41,6 +43,8 @@ class Answers(Target):
         no_answer_threshold: "No answer" is predicted when its score exceeds that of the best answer by more than this;
             `auto` searches the one with the best F1, on a tenth of the training rows that is held out. It is kept in
             the model's config.
+        loss: The mean of the cross-entropies of start and end, by every name, as the models themselves compute it; or a
+            loss of fastai, torch or your own, see `blurr.models.losses.CustomLoss`.
     """
 
     predicts: ClassVar[tuple[str, ...]] = ("answers",)
@@ -50,6 +54,11 @@ class Answers(Target):
     max_answer_length: Count = 30
     no_answer: bool | Literal["auto"] = "auto"
     no_answer_threshold: float | Literal["auto"] = 0.0
+    loss: Loss = "auto"
+
+    def loss_func(self, hf: HFObjects, raw: RawData) -> Any:
+        own = CrossEntropyLossFlat(axis=1)
+        return CustomLoss(self.loss, own, axis=1) if callable(self.loss) else own
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         threshold = 0.0 if self.no_answer_threshold == "auto" else self.no_answer_threshold

@@ -15,7 +15,7 @@ from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch, EncodedRows
 from blurr.models.objects import HFObjects
-from blurr.targets.base import Target
+from blurr.targets.base import Loss, Target
 from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data
 from blurr.text.inputs import TEXT, TextInputs
@@ -121,7 +121,7 @@ class QuestionAnswering(Task):
 
     schema: ClassVar[Schema] = Schema(
         required=("question", "context", "answers"),
-        optional=("answer_start",),
+        optional=("answer_start", "weight"),
         label="answers",
         sample=questions,
         blank=("answers", "answer_start"),
@@ -139,6 +139,7 @@ class QuestionAnswering(Task):
     max_answer_length: Count = 30
     no_answer: bool | Literal["auto"] = "auto"
     no_answer_threshold: float | Literal["auto"] = 0.0
+    loss: Loss = "auto"
     special_tokens: SpecialTokens = "text"
 
     def __post_init__(self) -> None:

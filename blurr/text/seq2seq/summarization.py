@@ -65,7 +65,7 @@ class Summarization(Seq2Seq):
 
     schema: ClassVar[Schema] = Schema(
         required=("text", "summary"),
-        optional=(),
+        optional=("weight",),
         label="summary",
         sample=meeting_notes,
         sample_rows=4000,

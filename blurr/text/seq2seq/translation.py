@@ -80,7 +80,7 @@ class Translation(Seq2Seq):
 
     schema: ClassVar[Schema] = Schema(
         required=("source", "target"),
-        optional=(),
+        optional=("weight",),
         label="target",
         sample=sentences,
         sample_rows=4000,

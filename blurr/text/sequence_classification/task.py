@@ -79,7 +79,7 @@ class SequenceClassification(Task):
     """
 
     schema: ClassVar[Schema] = Schema(
-        required=("text", "label"), optional=("text_pair",), label="label", sample=samples.reviews
+        required=("text", "label"), optional=("text_pair", "weight"), label="label", sample=samples.reviews
     )
     model_cls: ClassVar[str] = "AutoModelForSequenceClassification"
     inputs: ClassVar[TextInputs] = TEXT

@@ -88,7 +88,7 @@ class TokenClassification(Task):
 
     schema: ClassVar[Schema] = Schema(
         required=("tokens", "labels"),
-        optional=(),
+        optional=("weight",),
         label="labels",
         sample=samples.tagged_sentences,
         labels=LabelOptions(kind="tags"),

@@ -9,6 +9,7 @@ from torch import nn
 
 from blurr.config.annotations import Count
 from blurr.loading.rows import IGNORED
+from blurr.models.losses import CustomLoss, RowWeightedLoss
 from blurr.training.callbacks.base import ORDER
 
 
@@ -80,9 +81,11 @@ def count_targets(loss_func: Any, targets: torch.Tensor) -> torch.Tensor:
         targets: class ids of any shape, where -100 is ignored and each counts by the weight of its class if the loss
             has weights; or floats, which all count.
     """
+    if isinstance(loss_func, RowWeightedLoss) and loss_func.weights is not None:
+        return loss_func.weights.sum()
     if targets.is_floating_point():
         return torch.tensor(float(targets.numel()), device=targets.device)
     real = targets[targets != IGNORED]
-    inner = loss_func.func if isinstance(loss_func, BaseLoss) else loss_func
+    inner = loss_func.func if isinstance(loss_func, BaseLoss | CustomLoss) else loss_func
     weights = inner.weight if isinstance(inner, nn.CrossEntropyLoss | nn.NLLLoss) else None
     return torch.tensor(float(real.numel()), device=targets.device) if weights is None else weights[real].sum()
