@@ -95,8 +95,8 @@ def encoded_rows(
         encoded = cached(key_of({**ingredients, "split": split}), about, lambda: task.encode(columns, hf))
     rows = task.make_rows(encoded, columns, hf)
     if split == "train" and WEIGHT in columns:
-        weights = np.asarray(columns[WEIGHT], dtype=np.float32)
-        rows.columns[ROW_WEIGHT] = weights[rows.columns.get("row", np.arange(len(rows)))]  # those of its windows, too
+        source: Any = rows.columns.get("row", np.arange(len(rows)))  # of each window, where rows are cut into several
+        rows.columns[ROW_WEIGHT] = np.asarray(columns[WEIGHT], dtype=np.float32)[source]
     return rows
 
 
