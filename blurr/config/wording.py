@@ -10,9 +10,10 @@ ATTRS = {  # role to the argument of `from_data` that names its column
     **{"text": "text_attr", "label": "label_attr", "tokens": "tokens_attr", "labels": "token_labels_attr"},
     **{"question": "question_attr", "context": "context_attr", "answers": "answers_attr"},
     **{"answer_start": "answer_start_attr", "summary": "summary_attr"},
-    **{"source": "src_lang_attr", "target": "trg_lang_attr", "text_pair": "text_attr"},
+    **{"source": "src_lang_attr", "target": "trg_lang_attr", "text_pair": "text_attr", "weight": "weight_attr"},
 }
 WORDS = {  # keys of the task, the model and the data with an argument of another name
+    "task.loss": "loss_func",
     "task.src_lang": "src_lang_name",
     "task.tgt_lang": "trg_lang_name",
     "model.name": "pretrained_model_name_or_path",
