@@ -10,11 +10,13 @@ import pandas as pd
 import torch
 from fastai.data.core import TfmdDL
 from fastcore.foundation import L
+from fastcore.imports import in_notebook
 from numpy.typing import NDArray
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
 from blurr.process.children import die_with
+from blurr.process.terminal import terminal
 
 OF_1X = {"dataloaders", "learner", "ctxs", "unique", "skip_special_tokens"}  # what showing needed in blurr 1.x
 
@@ -217,5 +219,9 @@ def show_table(table: Table) -> None:
     """Display the rows of a table: as HTML in a notebook, else as text."""
     from fastai.torch_core import display_df
 
-    with pd.option_context("display.max_colwidth", None, "display.max_columns", None):
-        display_df(pd.DataFrame(table))
+    frame = pd.DataFrame(table)
+    if in_notebook():
+        with pd.option_context("display.max_colwidth", None):
+            display_df(frame)
+    else:
+        terminal().print(frame.to_string(), soft_wrap=True)

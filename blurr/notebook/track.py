@@ -13,6 +13,7 @@ from fastai.learner import Learner
 
 from blurr.errors import InputError
 from blurr.notebook.page import Page
+from blurr.process.setup import without_bars
 from blurr.report.artifacts import describe_run
 from blurr.report.facts import facts_of
 from blurr.report.page import write_report
@@ -187,7 +188,8 @@ class Tracked:
             )
         origin: Origin = self.learner.origin
         saved = origin.saved(self.learner)
-        outcome = evaluate_and_save(saved, self.learner, origin.raw, origin.hf, self.run)
+        with without_bars():
+            outcome = evaluate_and_save(saved, self.learner, origin.raw, origin.hf, self.run)
         describe_run(self.run, facts_of(saved, origin.raw, origin.hf, self.learner, outcome), report=self.with_report)
         self.scores = outcome.scores
         facts = {**outcome.lines(), "weights": f"{origin.hf.weights} ({origin.checkpoint})"}

@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -115,3 +116,17 @@ def hide_progress_bars() -> None:
 
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Hide the progress bars of transformers in a `with` block, as those of reading and writing a local model."""
+    from transformers.utils import logging as transformers_logging
+
+    were_shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if were_shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

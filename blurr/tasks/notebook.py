@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.metrics.base import metric_key
 from blurr.models.objects import HFObjects, build_model
+from blurr.process.setup import without_bars
 from blurr.targets.base import Target
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask
@@ -93,7 +95,8 @@ def _loaded(checkpoint: str, task: Task, raw: RawData, asked: Mapping[str, Any])
     """Load processor and model; `asked` is the user's part of the arguments of `build_model`."""
     config = {**task.target.model_config(raw), **asked.get("config_kwargs", {})}
     given = {"model_cls": task.model_cls, "inputs": task.inputs, "corpus": tuple, "load_weights": True}
-    return build_model(checkpoint, **{**given, "weights": "pretrained", **asked, "config": config})
+    with without_bars() if Path(checkpoint).is_dir() else nullcontext():  # a download is worth a bar
+        return build_model(checkpoint, **{**given, "weights": "pretrained", **asked, "config": config})
 
 
 def _learner(

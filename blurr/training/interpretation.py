@@ -19,6 +19,9 @@ from blurr.training.callbacks.base import ORDER
 Interpreter = Callable[[Learner, RowsDL], Table]
 
 
+UNSHOWN = ("probs", "others")  # what is too long for a table
+
+
 class Interpretation:
     """The rows of a split with their fields, target, prediction and loss, as fastai's `Interpretation` has them.
 
@@ -44,7 +47,8 @@ class Interpretation:
 
     def plot_top_losses(self, k: int = 9, *, largest: bool = True) -> None:
         """Show the `k` rows with the largest (or smallest) losses as a table."""
-        show_table(self.top_losses(k, largest=largest))
+        rows = self.top_losses(k, largest=largest)
+        show_table([{name: value for name, value in row.items() if name not in UNSHOWN} for row in rows])
 
     def most_confused(self, min_val: int = 1) -> list[tuple[Any, Any, int]]:
         """Return `(target, prediction, count)` of wrong predictions that occur at least `min_val` times."""

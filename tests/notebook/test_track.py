@@ -218,3 +218,12 @@ def test_runs_of_an_experiment_have_a_leaderboard(made: Blearner, store_uri: str
     with track("ranked", mlflow=True, uri=store_uri, experiment="board"):
         made.fit(1, 1e-3)
     assert len(leaderboard_of_experiment("board", uri=store_uri)) == 1
+
+
+def test_reading_and_saving_a_local_model_draws_no_bars(reviews: pd.DataFrame, tiny_bert: Path, work: Path, capfd):
+    capfd.readouterr()
+    learn = quiet(BlearnerForSequenceClassification.from_data(reviews, tiny_bert))
+    with track():
+        learn.fit(1, 1e-3)
+    said = capfd.readouterr()
+    assert "%|" not in said.err + said.out
