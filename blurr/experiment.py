@@ -8,16 +8,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config.building import build
+from blurr.config.naming import model_label
 from blurr.config.objectives import fitted_to_rows, objectives
 from blurr.process.setup import hide_progress_bars
 from blurr.process.terminal import phase
 from blurr.report.artifacts import describe_run
 from blurr.report.facts import facts_of
+from blurr.runs.naming import differences, subject_of
 from blurr.tasks.base import Task
 from blurr.tasks.parts import build_hf, build_learner, build_raw, fitting_size
 from blurr.tasks.results import evaluate_and_save
 from blurr.tasks.saved import SavedTask
-from blurr.tracking.sink import PARENT
+from blurr.tracking.sink import DIFFERS, PARENT, SUBJECT
 from blurr.tracking.summary import show_summary
 from blurr.training.precision import seed_everything
 from blurr.training.session import opened
@@ -51,7 +53,9 @@ def run_experiment(
     seed_everything(cfg.seed)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {group: str(choices.get(group)) for group in ("task", "model", "data")}
-    recorded = {"config": config, "overrides": overrides, "tags": {**chosen, **(tags or {})}}
+    chosen["model"] = model_label(chosen["model"], cfg.model.name)
+    named = {SUBJECT: subject_of(config, overrides, chosen), DIFFERS: differences(overrides)}
+    recorded = {"config": config, "overrides": overrides, "tags": {**chosen, **named, **(tags or {})}}
     with opened(build(cfg.tracking), folder=folder, **recorded) as session:
         run, resumed = session.run, session.resumed
         task: Task = build(cfg.task)
@@ -92,6 +96,6 @@ def run_experiment(
         is_reported = cfg.report and PARENT not in run.tags  # trials of a sweep get theirs by `blurr report FOLDER`
         describe_run(run, facts_of(saved, raw, hf, learner, outcome), report=is_reported)
     facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})"}
-    show_summary(run, metrics=outcome.scores, notes=outcome.notes, facts=facts)
+    show_summary(run, metrics=outcome.scores, notes=outcome.notes, intervals=outcome.intervals, facts=facts)
     scores = [outcome.scores[name] for name in objectives(cfg)]
     return scores[0] if isinstance(cfg.objective, str) else scores

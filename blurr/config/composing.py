@@ -16,7 +16,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from yaml.reader import ReaderError
 
-from blurr.config import paths
+from blurr.config import naming, paths
 from blurr.config.words import check_words
 from blurr.errors import InputError
 from blurr.process import setup
@@ -114,9 +114,10 @@ def prepare_process() -> None:
 
 
 def register() -> None:
-    """Register the source and the search path above with Hydra."""
+    """Register the source and the search path above with Hydra, and what configs call by name."""
     Plugins.instance().register(OptionSource)
     Plugins.instance().register(OptionSearchPath)
+    naming.register()
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:

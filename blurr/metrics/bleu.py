@@ -7,11 +7,13 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import regex
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from blurr.config.annotations import Natural
+from blurr.metrics.bootstrap import Draws, Numbers
 from blurr.metrics.texts import ANY
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,13 @@ class _Corpus(ABC):
 
     def compute(self) -> float:
         return float(self.metric().corpus_score(self.predicted, [self.true]).score)
+
+    def resampled(self, draws: Draws) -> Numbers:
+        """Return the score of each draw: sacrebleu adds up counts of n-grams, which each row has by itself."""
+        metric = self.metric()
+        of_rows = metric._extract_corpus_statistics(self.predicted, [self.true])
+        totals = draws.sums(of_rows).round().astype(np.int64).tolist()
+        return np.array([metric._compute_score_from_stats(each).score for each in totals])
 
 
 class Bleu(_Corpus):

@@ -4,13 +4,17 @@ They take one batch at a time and return one number each. torchmetrics lacks the
 computes a number that differs from scikit-learn's.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torchmetrics.functional import classification as tmc
 
 from blurr.errors import InputError, nearest
+from blurr.metrics.bootstrap import Draws, Numbers, ratio
 
 Average = Literal["auto", "binary", "macro", "micro", "weighted"]
 
@@ -73,6 +77,14 @@ class _Counts(Gathered):
         self.predicted.append(((predictions > 0) if self.multilabel else predictions.argmax(1)).cpu())
         self.true.append(targets.long().cpu())
 
+    def one_hot(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which classes or labels are predicted and true, `(rows, classes)`."""
+        predicted, true = self.seen()
+        if self.multilabel:
+            return predicted.numpy() > 0, true.numpy() > 0
+        classes = np.arange(self.classes)
+        return predicted.numpy()[:, None] == classes, true.numpy()[:, None] == classes
+
 
 class Accuracy(_Counts):
     """The share of correct classes; with several labels, of rows whose labels are all correct."""
@@ -81,6 +93,10 @@ class Accuracy(_Counts):
         predicted, true = self.seen()
         right = predicted == true
         return (right.all(1) if self.multilabel else right).double().mean()
+
+    def resampled(self, draws: Draws) -> Numbers:
+        predicted, true = self.one_hot()
+        return draws.means((predicted == true).all(1))
 
 
 class _Averaged(_Counts):
@@ -142,6 +158,25 @@ class _Averaged(_Counts):
         average = "macro" if self.average == "auto" else self.average
         return multiclass(predicted, true, num_classes=self.classes, average=average)
 
+    def resampled(self, draws: Draws) -> Numbers:
+        predicted, true = self.one_hot()
+        counts = (draws.sums(predicted & true), draws.sums(predicted), draws.sums(true))  # (draws, classes) each
+        which, average = self._of_one(), self.average
+        if which is not None:
+            return self.score(*(each[:, which] for each in counts))
+        if average == "auto":
+            average = "micro" if self.multilabel else "macro"
+        if average == "micro":
+            return self.score(*(each.sum(1) for each in counts))
+        there = np.ones_like(counts[0]) if self.multilabel else (counts[1] + counts[2] > 0).astype(np.float64)
+        weights = counts[2] if average == "weighted" else there
+        return ratio((self.score(*counts) * weights).sum(1), weights.sum(1))
+
+    @staticmethod
+    @abstractmethod
+    def score(right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:
+        """Return the score of counts: those predicted right, all predicted, all true."""
+
     def _of_one(self) -> int | None:
         """Return the id of the class that is scored; None for a mean over classes."""
         if self.positive is not None:
@@ -162,17 +197,29 @@ class F1(_Averaged):
 
     functions = (tmc.binary_f1_score, tmc.multiclass_f1_score, tmc.multilabel_f1_score)
 
+    @staticmethod
+    def score(right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:
+        return ratio(2 * right, predicted + true)
+
 
 class Precision(_Averaged):
     """TP / (TP + FP): the share of predicted positives that are correct."""
 
     functions = (tmc.binary_precision, tmc.multiclass_precision, tmc.multilabel_precision)
 
+    @staticmethod
+    def score(right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:
+        return ratio(right, predicted)
+
 
 class Recall(_Averaged):
     """TP / (TP + FN): the share of true positives that are predicted."""
 
     functions = (tmc.binary_recall, tmc.multiclass_recall, tmc.multilabel_recall)
+
+    @staticmethod
+    def score(right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:
+        return ratio(right, true)
 
 
 class Matthews(_Counts):
@@ -191,3 +238,17 @@ class Matthews(_Counts):
         if spread == 0:
             return torch.zeros((), dtype=torch.float64)
         return (confusion.trace() * rows - of_true @ of_predicted) / spread.sqrt()
+
+    def resampled(self, draws: Draws) -> Numbers:
+        predicted, true = self.one_hot()
+        if self.multilabel:  # each label of a row is a decision between two classes
+            hits = draws.sums(np.stack([(predicted == true).sum(1), np.full(len(true), true.shape[1])], 1))
+            right, rows = hits.T
+            of_true, of_predicted = (
+                draws.sums(np.stack([(~each).sum(1), each.sum(1)], 1)) for each in (true, predicted)
+            )
+        else:
+            right, rows = draws.sums(np.stack([(predicted & true).any(1), np.ones(len(true))], 1)).T
+            of_true, of_predicted = draws.sums(true), draws.sums(predicted)
+        spread = (rows**2 - (of_true**2).sum(1)) * (rows**2 - (of_predicted**2).sum(1))
+        return ratio(right * rows - (of_true * of_predicted).sum(1), np.sqrt(spread.clip(min=0)))

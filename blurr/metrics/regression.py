@@ -7,6 +7,7 @@ import torch
 from torchmetrics import functional as tm
 
 from blurr.errors import InputError
+from blurr.metrics.bootstrap import Draws, Numbers, ratio
 from blurr.metrics.classification import Gathered
 
 
@@ -52,6 +53,9 @@ class _Correlation(_Numbers):
 class Pearson(_Correlation):
     """Pearson correlation of predicted and true numbers."""
 
+    def resampled(self, draws: Draws) -> Numbers:
+        return _correlations(draws.streamed, *(each.numpy()[None] for each in self.seen()))
+
     def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         return _pearson(predicted, true)
 
@@ -62,6 +66,9 @@ class Spearman(_Correlation):
     def correlation(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         return _pearson(_ranks(predicted), _ranks(true))
 
+    def resampled(self, draws: Draws) -> Numbers:
+        return _correlations(draws.streamed, *(_ranks_in(draws.streamed, each.numpy()) for each in self.seen()))
+
 
 class RMSE(_Numbers):
     """Root of the mean squared error."""
@@ -70,6 +77,33 @@ class RMSE(_Numbers):
 
     def compute(self) -> torch.Tensor:
         return tm.mean_squared_error(*self.seen(), squared=False)
+
+    def resampled(self, draws: Draws) -> Numbers:
+        predicted, true = self.seen()
+        return np.sqrt(draws.means((predicted - true) ** 2))
+
+
+def _correlations(counts: Numbers, one: Numbers, other: Numbers) -> Numbers:
+    """Return the Pearson correlation in each draw; 0 where all numbers of a side are equal.
+
+    Args:
+        counts: how often each pair is drawn, `(draws, pairs)`.
+        one: the numbers of one side, `(draws, pairs)`, or `(1, pairs)` for all draws.
+        other: those of the other side.
+    """
+    total, there = counts.sum(1, keepdims=True), counts > 0
+    varies = [np.where(there, each, -np.inf).max(1) > np.where(there, each, np.inf).min(1) for each in (one, other)]
+    one, other = (each - (counts * each).sum(1, keepdims=True) / total for each in (one, other))
+    spread = np.sqrt((counts * one**2).sum(1)) * np.sqrt((counts * other**2).sum(1))
+    return ratio((counts * one * other).sum(1), spread * varies[0] * varies[1]).clip(-1, 1)
+
+
+def _ranks_in(counts: Numbers, values: Numbers) -> Numbers:
+    """Return the rank of each number in each draw, `(draws, pairs)`; equal numbers share the mean of their ranks."""
+    distinct, place = np.unique(values, return_inverse=True)
+    groups = np.zeros((len(counts), len(distinct)))
+    np.add.at(groups.T, place, counts.T)  # how often each distinct number is drawn
+    return (groups.cumsum(1) - (groups - 1) / 2)[:, place]
 
 
 def _is_constant(values: torch.Tensor) -> bool:

@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 import regex
 
+from blurr.metrics.bootstrap import Draws, Numbers
+
 Tokenizer = Literal["auto", "latin", "whitespace", "characters"]
 Way = Literal["latin", "whitespace", "characters"]
 
@@ -43,12 +45,14 @@ class MeanOfTexts(ABC):
 
     def reset(self) -> None:
         self.total, self.rows = 0.0, 0
+        self.of_rows: list[float] = []
         self.ways: set[Way] = set()
 
     def update(self, predictions: Sequence[str], targets: Sequence[str]) -> None:
         for score in self.scores(predictions, targets):
             self.total += score
             self.rows += 1
+            self.of_rows.append(score)
 
     @abstractmethod
     def scores(self, predictions: Sequence[str], targets: Sequence[str]) -> Iterator[float]:
@@ -56,6 +60,9 @@ class MeanOfTexts(ABC):
 
     def compute(self) -> float:
         return self.total / max(self.rows, 1)
+
+    def resampled(self, draws: Draws) -> Numbers:
+        return draws.means(self.of_rows)
 
     def way(self, target: str) -> Way:
         """Return how to find the words of a row, and log it if that is not as in English."""

@@ -102,11 +102,68 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 
     if arguments.experiment is None:
-        _show("", leaderboard(Path(arguments.folder), by=arguments.by, direction=arguments.direction))
+        _show_board(leaderboard(Path(arguments.folder), by=arguments.by, direction=arguments.direction))
     else:
         options = {"uri": arguments.uri, "by": arguments.by, "direction": arguments.direction}
-        _show("", leaderboard_of_experiment(arguments.experiment, **options))
+        _show_board(leaderboard_of_experiment(arguments.experiment, **options))
     return 0
+
+
+def _show_board(frame: Any) -> None:
+    """Print a leaderboard; where it is wider than the terminal, the runs stand below it, and metrics are left out."""
+    from blurr.process.terminal import terminal
+
+    out, names, cells = terminal(), *_cells(frame)
+    runs = [row.pop(0) for row in cells]
+    whole = _board(["run", *names[1:]], [[run, *row] for run, row in zip(runs, cells, strict=True)])
+    if _width(whole, out) <= out.width:
+        out.print(whole)
+        return
+    numbers, names = [str(i) for i in range(1, len(runs) + 1)], ["", *names[1:]]
+    rows = [[number, *row] for number, row in zip(numbers, cells, strict=True)]
+    shown = len(names)
+    least = next((i for i, name in enumerate(names) if "/" in name), len(names) - 1) + 1  # with the first metric
+    while shown > least and _width(_board(names[:shown], [row[:shown] for row in rows]), out) > out.width:
+        shown -= 1
+    out.print(_board(names[:shown], [row[:shown] for row in rows]))
+    if names[shown:]:
+        out.print(f"\nin a wider terminal: {', '.join(names[shown:])}")
+    out.print()
+    for number, run in zip(numbers, runs, strict=True):
+        out.print(f"{number}  {run}", soft_wrap=True)
+
+
+def _cells(frame: Any) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of a leaderboard as text, each deviation behind its mean."""
+    from blurr.report.repetitions import DEVIATION
+
+    names = [name for name in frame if not name.endswith(DEVIATION)]
+    rows = []
+    for row in frame.to_dict("records"):
+        spreads = {name: row.get(name + DEVIATION) for name in names}
+        texts = {name: f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names}
+        known = {name for name, spread in spreads.items() if spread is not None and spread == spread}
+        rows.append([f"{texts[name]} ± {spreads[name]:.2g}" if name in known else texts[name] for name in names])
+    return names, rows
+
+
+def _board(names: list[str], rows: list[list[str]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for i, name in enumerate(names):
+        words = [word for row in rows for word in row[i].split()]
+        # texts break between words, numbers not at all
+        table.add_column(name, overflow="fold", min_width=max(map(len, [*words, name]), default=0), no_wrap="/" in name)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _width(table: Any, out: Any) -> int:
+    from rich.measure import Measurement
+
+    return int(Measurement.get(out, out.options.update(width=10_000), table).maximum)
 
 
 def _show(title: str, frame: Any) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from omegaconf import OmegaConf
@@ -14,11 +14,18 @@ from omegaconf import OmegaConf
 from blurr.config import paths, signatures
 from blurr.errors import InputError, nearest
 from blurr.metrics.base import MINIMIZE, Direction, declared_direction, direction_of, is_cost, metric_name
+from blurr.report.repetitions import DEVIATION, Finished, finished, repeated_part, rows_of, shared_part
+from blurr.runs.naming import is_repeated
 from blurr.runs.record import Record, Rows, runs_in
+from blurr.tracking.sink import DIFFERS, PARENT, SUBJECT
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
 
 REMEDY = "Add --direction minimize or --direction maximize."
+NOT_METRICS = ("run", "what", "differs", "n")
 FINAL = ("valid/", "test/")
 TAG = "blurr.directions"
 TARGET = re.compile(r"metrics\.(?P<name>[^.]+)\._target_")  # MLflow's name of the parameter
@@ -28,6 +35,9 @@ Directions = Mapping[str, Direction]  # which way metrics are better, by their n
 def leaderboard(folder: Path, *, by: str | None = None, direction: Direction | None = None) -> pd.DataFrame:
     """Return the finished runs below a folder with their final metrics, the best first.
 
+    Runs that differ in a seed or fold alone are one row: the mean of each metric, its sample standard deviation in a
+    column `<metric> ±`, and `n`, how many they are. `differs` is what the command lines changed.
+
     Args:
         folder: searched with its subfolders, such as `outputs`.
         by: the metric to sort by; None takes the objective of the latest run.
@@ -36,22 +46,22 @@ def leaderboard(folder: Path, *, by: str | None = None, direction: Direction | N
     Raises:
         InputError: there are no such runs, none has the metric, or it is unknown which way the metric is better.
     """
-    rows: Rows = []
+    found: list[Finished] = []
     directions: dict[str, Direction] = {}
     for record in map(Record, runs_in(folder.absolute())):
         try:
             said, objective = directions_of(record), record.config.get("objective")
-            row = {"run": str(record.folder.relative_to(folder.absolute())), "what": record.title, **record.scores}
+            run = finished(record, str(record.folder.relative_to(folder.absolute())))
         except InputError as error:
             log.warning("%s is left out: %s", record.folder, error)
             continue
-        if record.scores:
-            rows.append(row)
+        if run.scores:
+            found.append(run)
             directions |= said
             of_latest = objective
-    if not rows:
+    if not found:
         raise InputError(f"There are no runs with final scores below {folder}. Give the folder that they are in.")
-    return _ranked(rows, by, of_latest, direction, directions)
+    return _ranked(rows_of(found), by, of_latest, direction, directions)
 
 
 def leaderboard_of_experiment(
@@ -71,31 +81,47 @@ def leaderboard_of_experiment(
     from blurr.tracking.store import finished_runs  # MLflow takes seconds to import
 
     runs = finished_runs(name, uri)
-    rows: Rows = []
-    for run in runs:
-        scores = {key: value for key, value in run.data.metrics.items() if key.startswith(FINAL)}
-        if scores:
-            rows.append({"run": run.info.run_id, "what": run.info.run_name, **scores})
-    if not rows:
+    found = [each for each in map(_in_mlflow, runs) if each.scores]
+    if not found:
         raise InputError(f"The experiment {name} has no finished run with metrics of {' or '.join(FINAL)}.")
     directions: dict[str, Direction] = {}
     for run in runs:
-        found = {match["name"]: target for key, target in run.data.params.items() if (match := TARGET.fullmatch(key))}
-        directions |= _directions(json.loads(run.data.tags.get(TAG, "{}")), found)
-    return _ranked(rows, by, runs[-1].data.params.get("objective"), direction, directions)
+        named = {match["name"]: target for key, target in run.data.params.items() if (match := TARGET.fullmatch(key))}
+        directions |= _directions(json.loads(run.data.tags.get(TAG, "{}")), named)
+    return _ranked(rows_of(found), by, runs[-1].data.params.get("objective"), direction, directions)
+
+
+def _in_mlflow(run: "Run") -> Finished:
+    tags, params = run.data.tags, run.data.params
+    differs = tags.get(DIFFERS, "")
+    repeated = [each for each in differs.split() if is_repeated(each.partition("=")[0])]
+    return Finished(
+        name=run.info.run_id,
+        subject=tags.get(SUBJECT) or run.info.run_name,
+        differs=(differs, " ".join(each for each in differs.split() if each not in repeated)),
+        # a run of an earlier version says too little of itself to be put together with another one
+        shared=(tags.get(PARENT), tags[SUBJECT], shared_part(params)) if SUBJECT in tags else run.info.run_id,
+        seeds=repeated_part(params),
+        scores={key: value for key, value in run.data.metrics.items() if key.startswith(FINAL)},
+    )
 
 
 def _ranked(
     rows: Rows, by: str | None, objective: Any, direction: Direction | None, directions: Directions
 ) -> pd.DataFrame:
-    names = sorted({name for row in rows for name in row if name not in ("run", "what")})
+    names = sorted({name for row in rows for name in row if name not in NOT_METRICS and not name.endswith(DEVIATION)})
     of_latest = next(name for name in rows[-1] if name in names)
     chosen = by or (objective if objective in names else of_latest)
     if chosen not in names:
         raise InputError(f"No run has the metric {chosen}.{nearest(chosen, names)} There are {names}.")
-    first = ["run", "what", chosen]
     frame = pd.DataFrame([row for row in rows if chosen in row])
-    frame = frame[[*first, *(name for name in frame if name not in first and frame[name].notna().any())]]
+    said = {"differs": frame["differs"].any(), "n": frame["n"].gt(1).any()}
+    first = [*("run", "what"), *(name for name, is_shown in said.items() if is_shown), chosen]
+    others = [name for name in frame if name not in (*NOT_METRICS, chosen) and frame[name].notna().any()]
+    if chosen + DEVIATION in others:
+        others.remove(chosen + DEVIATION)
+        first.append(chosen + DEVIATION)
+    frame = frame[[*first, *others]]
     better = direction or better_of(chosen, directions) or direction_of(chosen, None, remedy=REMEDY)
     # NaN comes last, whichever way is better
     return frame.sort_values(chosen, ascending=better == MINIMIZE, na_position="last").reset_index(drop=True)

@@ -7,13 +7,14 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import ModelCardData
 
+from blurr.config.naming import model_label
 from blurr.errors import writing
 from blurr.metrics.base import metric_name
 from blurr.report.times import date, duration
 from blurr.runs.folder import CARD, MODEL
 from blurr.runs.jsonlines import flatten
 from blurr.runs.markdown import block, code, plain
-from blurr.runs.record import Record
+from blurr.runs.record import Record, interval_text
 
 
 def overview(record: Record) -> dict[str, pd.DataFrame]:
@@ -32,20 +33,26 @@ def command(record: Record) -> str:
 
 def note(record: Record) -> str:
     """Return the description of a run in Markdown, which its page in MLflow shows."""
-    notes = record.notes
-    scores = record.scores.items()
-    lines = [f"- **{plain(name)}** {value:.4g} {plain(notes.get(name, ''))}".rstrip() for name, value in scores]
+    lines = [_score_line(record, name, value) for name, value in record.scores.items()]
     lines += [f"- **Worth nothing?** {plain(line)}" for line in record.doubts]
     said = [_list(run_facts(record)), "", code(command(record)), "", "The report: the artifact `report.html`."]
     return "\n".join([*lines, "", *said])
 
 
+def _score_line(record: Record, name: str, value: float) -> str:
+    said = [f"- **{plain(name)}** {value:.4g}", interval_text(record.intervals.get(name)), record.notes.get(name, "")]
+    return " ".join([said[0], *(plain(each) for each in said[1:] if each)])
+
+
 def run_facts(record: Record) -> dict[str, str]:
     """Return what the run was made of: label to text."""
     facts, config = record.facts, record.config
+    choices = dict(facts.get("choices", {}))
+    if "model" in choices:
+        choices["model"] = model_label(choices["model"], config.get("model", {}).get("name"))
     said = {
         "run": record.identity or "",
-        **facts.get("choices", {}),
+        **choices,
         "weights": f"{facts.get('weights', '?')} ({config.get('model', {}).get('name', '?')})",
         "parameters": f"{facts['parameters']:,}" if "parameters" in facts else "",
         "numbers": _numbers(facts.get("numbers", {})),
@@ -156,10 +163,11 @@ def _header(record: Record) -> str:
 
 
 def _scores(record: Record) -> str:
-    named = {f"{name} {record.notes.get(name, '')}".rstrip(): value for name, value in record.scores.items()}
-    rows = [f"| {plain(name)} | {value:.4g} |" for name, value in named.items()]
+    named = {name: f"{name} {record.notes.get(name, '')}".rstrip() for name in record.scores}
+    ends = {name: interval_text(record.intervals.get(name)) for name in record.scores}
+    rows = [f"| {plain(named[name])} | {value:.4g} | {plain(ends[name])} |" for name, value in record.scores.items()]
     doubts = [f"\n**Worth nothing?** {plain(line)}." for line in record.doubts]
-    return "\n".join(["| metric | value |", "| --- | --- |", *rows, *doubts])
+    return "\n".join(["| metric | value | 95 % interval |", "| --- | --- | --- |", *rows, *doubts])
 
 
 def _list(values: dict[str, str]) -> str:

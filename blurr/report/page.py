@@ -28,7 +28,7 @@ from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
 from blurr.runs.checksums import write_whole
 from blurr.runs.folder import PLOTS, REPORT, TABLES
-from blurr.runs.record import Record, Rows
+from blurr.runs.record import Record, Rows, interval_text
 
 HEADINGS = {"training": "Training", "tokens": "Tokens", "valid": "Validation", "test": "Test"}
 LONG = 60  # characters from which a text gets a wide column
@@ -111,7 +111,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"cells": cells, "number": number}
+    made.filters |= {"cells": cells, "number": number, "interval": interval_text}
     return made
 
 

@@ -26,6 +26,7 @@ from blurr.runs.shapes import Line
 RECORD = "run.json"  # see `tracking.journal`; says whose the folder is
 METRICS = "metrics.jsonl"  # every logged value; its first line says whose it is
 SCORES = "metrics.json"  # final; where it stands, the run has finished
+INTERVALS = "intervals.json"  # the ends of the 95 % intervals of the final scores that have one
 CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 ENVIRONMENT, DIFF = "environment.json", "git.diff"
 FACTS, ERROR, LOG = "facts.json", "error.txt", "blurr.log"
@@ -51,7 +52,7 @@ OF_SPLIT = (
     *("perplexity", "losses_of_rows", "overlap", "lengths_written"),
 )
 FILES = (
-    *(METRICS, SCORES, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, *TABLES.values(), REPORT),
+    *(METRICS, SCORES, INTERVALS, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, *TABLES.values(), REPORT),
     *(f"{split}_entities.txt" for split in TABLES),
     *(LR_FIND, LR_PLOT),
     *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),

@@ -4,17 +4,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from blurr.config.naming import ANY_MODEL, data_label, model_label
 from blurr.runs.secrets import mask_overrides
 
-ANY_MODEL, OF_FILES, OF_HUB = "auto", "files", "hub"  # the options that say nothing by themselves
-MODEL_FOLDER = "model"  # a run's model lies in a folder of this name
-CACHED = "models--"  # how the Hub's cache names the folder of a checkpoint
 # Groups and keys that the rest of the name says, that say where a run is recorded, or what it is measured by.
 SAID = ("model", "data", "task", "model.name", "data.train", "data.valid", "data.test", "data.name", "data.columns")
 ASIDE = ("output_dir", "resume", "overwrite", "report", "threads", "debug", "metrics", "objective")
 ASIDE_GROUPS = ("tracking", "sweep", "hydra", "checkpoint")
+REPEATED = ("seed", "fold")  # the last part of a key that repeats a configuration, and does not change it
 LONGEST_VALUE = 40
 LONGEST = 200  # letters of a name; MLflow takes 250
+
+
+def is_repeated(key: str) -> bool:
+    """Is this a seed or a fold?"""
+    return key.rpartition(".")[2].lstrip("+") in REPEATED
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
@@ -34,55 +38,26 @@ def compact(values: Mapping[str, str]) -> str:
     return " ".join(f"{short[key]}={_short_value(value)}" for key, value in values.items())
 
 
-def model_label(choice: str | None, name: str | None) -> str:
-    """Return the word for a model: the option, or the last name of the checkpoint where the option is `auto`.
+def differences(overrides: Sequence[str], *, with_repeated: bool = True) -> str:
+    """Return what a command line changed, besides task, model and data, without secrets and folders.
 
     Args:
-        choice: the option of the group `model`.
-        name: `model.name`: a Hub id or a folder.
+        overrides: of the command line.
+        with_repeated: with seeds and folds.
     """
-    if choice != ANY_MODEL or not name:
-        return choice or ""
-    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
-    cached = [part for part in parts if part.startswith(CACHED)]
-    if cached:
-        return cached[-1].rpartition("--")[2]
-    if parts[1:] and parts[-1] == MODEL_FOLDER:
-        parts.pop()
-    return parts[-1] if parts else name
-
-
-def data_label(choice: str | None, data: Mapping[str, Any]) -> str:
-    """Return the word for data: the option, the stem of the file, or the last name of the Hub id.
-
-    Args:
-        choice: the option of the group `data`.
-        data: the part `data` of the config.
-    """
-    given = data.get("name") if choice == OF_HUB else data.get("train") if choice == OF_FILES else None
-    first = next(iter(given), None) if isinstance(given, list | tuple) else given
-    if not isinstance(first, str) or not first:
-        return choice or ""
-    parts = [part for part in re.split(r"[/\\]", first) if part not in ("", ".", "..") and "*" not in part]
-    stem = parts[-1].partition(".")[0] or parts[-1] if parts else ""
-    return stem or str(choice)
-
-
-def differences(overrides: Sequence[str]) -> str:
-    """Return what a command line changed, besides task, model and data, without secrets and folders."""
     values: dict[str, str] = {}
     for word in mask_overrides(overrides):
         key, _, value = word.partition("=")
         bare = key.lstrip("+")
-        if not _is_aside(bare.lstrip("~")):
+        if not _is_aside(bare.lstrip("~")) and (with_repeated or not is_repeated(bare)):
             values.pop(bare, None)  # the last one counts
             values[bare] = value
     deleted = [key for key in values if key.startswith("~")]
     return " ".join([compact({key: value for key, value in values.items() if key not in deleted}), *deleted]).strip()
 
 
-def title_of(config: Mapping[str, Any], overrides: Sequence[str], choices: Mapping[str, str | None]) -> str:
-    """Return the name of a run.
+def subject_of(config: Mapping[str, Any], overrides: Sequence[str], choices: Mapping[str, str | None]) -> str:
+    """Return what a run trains: the checkpoint, the task if it was chosen, and the data.
 
     Args:
         config: the config of the run.
@@ -93,11 +68,15 @@ def title_of(config: Mapping[str, Any], overrides: Sequence[str], choices: Mappi
     chosen = ANY_MODEL if "model.name" in keys else choices.get("model")
     parts = [
         model_label(chosen, (config.get("model") or {}).get("name")),
-        str(choices.get("task", "")) if "task" in keys else "",
+        choices.get("task") if "task" in keys else "",
         data_label(choices.get("data"), config.get("data") or {}),
-        differences(overrides),
     ]
-    name = " ".join(part for part in parts if part)
+    return " ".join(part for part in parts if part)
+
+
+def title_of(subject: str, differs: str) -> str:
+    """Return the name of a run: what it trains, and what differs."""
+    name = f"{subject} {differs}".strip()
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
@@ -108,5 +87,8 @@ def _is_aside(key: str) -> bool:
 
 def _short_value(value: str) -> str:
     bare = value.strip("'\"")
-    short = re.sub(r"[^\s,\[\]{}:'\"]*[/\\](?=[^\s,\[\]{}:'\"])", "", bare)
+    if bare[:1] in ("[", "{"):
+        short = re.sub(r"[^\s,\[\]{}:'\"]*[/\\](?=[^\s,\[\]{}:'\"])", "", bare)
+    else:
+        short = re.split(r"[/\\](?=.)", bare)[-1]
     return short if len(short) <= LONGEST_VALUE else f"{short[: LONGEST_VALUE - 1]}…"

@@ -16,6 +16,7 @@ from blurr.runs.folder import (
     DIFF,
     ENVIRONMENT,
     FACTS,
+    INTERVALS,
     METRICS,
     OVERRIDES,
     RECORD,
@@ -26,8 +27,9 @@ from blurr.runs.folder import (
 )
 from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import REMEDY, read_lines, read_whole
+from blurr.runs.naming import differences, subject_of, title_of
 from blurr.runs.parsing import parse_json, parse_yaml
-from blurr.runs.shapes import Config, Environment, Facts, Line, Scores
+from blurr.runs.shapes import Config, Environment, Facts, Intervals, Line, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +108,12 @@ class Record:
         return _numbers(self._read(SCORES, parse_json, Scores) or {})
 
     @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The ends of the 95 % intervals of the final metrics; runs of earlier versions have none."""
+        found = self._read(INTERVALS, parse_json, Intervals) or {}
+        return {key: (float(low), float(high)) for key, (low, high) in found.items()}
+
+    @cached_property
     def log(self) -> "pd.DataFrame":
         """Every logged value, in the order of logging; columns `step`, `time` and the names of the metrics."""
         import pandas as pd  # slow to import, and the command line only needs the folder
@@ -129,13 +137,18 @@ class Record:
         Raises:
             InputError: names the file.
         """
-        for each in ("tags", "config", "overrides", "environment", "facts", "scores", "diff"):
+        for each in ("tags", "config", "overrides", "environment", "facts", "scores", "intervals", "diff"):
             getattr(self, each)
 
     @property
     def title(self) -> str:
-        """The options that the run was composed of, or the name of its folder."""
-        return " · ".join(self.facts.get("choices", {}).values()) or self.folder.name
+        """What the run trained, and what its command line changed; the name of its folder if that is unknown."""
+        return title_of(self.subject, differences(self.overrides)) if self.subject else self.folder.name
+
+    @property
+    def subject(self) -> str:
+        """The checkpoint, the task if it was chosen, and the data."""
+        return subject_of(self.config, self.overrides, self.facts.get("choices", {}))
 
     @property
     def name(self) -> str:
@@ -246,6 +259,11 @@ def runs_in(folder: Path) -> list[Path]:
 def latest_runs() -> list[str]:
     """Return the last runs in outputs/, for a message that names what there is."""
     return [str(run) for run in runs_in(OUTPUTS)[-5:]]
+
+
+def interval_text(ends: tuple[float, float] | None) -> str:
+    """Return the ends of an interval as text, `[0.803, 0.881]`; '' for none."""
+    return "" if ends is None else f"[{', '.join(f'{end:.0f}' if abs(end) >= 1000 else f'{end:.3g}' for end in ends)}]"
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -17,6 +17,13 @@ class Scores(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class Intervals(BaseModel):
+    """intervals.json."""
+
+    __pydantic_extra__: dict[str, tuple[Number, Number]]
+    model_config = ConfigDict(extra="allow")
+
+
 class Line(Scores):
     """A line of metrics.jsonl: when something was logged, and the values, under their names."""
 

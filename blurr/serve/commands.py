@@ -183,7 +183,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     write(folder, split, evaluation, predictor.saved.task.target.text_reports(evaluation.rows))
     console, outcome = terminal(), Outcome()
     outcome.add(split, evaluation)
-    console.print(table_of_scores(outcome.scores, outcome.notes))
+    console.print(table_of_scores(outcome.scores, outcome.notes, outcome.intervals))
     for label, text in {**outcome.lines(), "outputs": str(folder)}.items():
         console.print(f"\n{label}  {text}", soft_wrap=True)
     return 0

@@ -18,7 +18,7 @@ from blurr.loading.loader import Loader
 from blurr.metrics.base import metric_key
 from blurr.metrics.outcome import Evaluation
 from blurr.runs.checksums import write_whole
-from blurr.runs.folder import SCORES, TABLES
+from blurr.runs.folder import INTERVALS, SCORES, TABLES
 from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor, task_of
 from blurr.tasks.saved import FILE, SavedTask
@@ -104,4 +104,7 @@ def write(folder: Path, split: str, evaluation: Evaluation, reports: dict[str, s
             file.writelines(to_json(row) + "\n" for row in evaluation.rows)
         for name, text in reports.items():
             (folder / f"{split}_{name}").write_text(text, encoding="utf-8")
+        if evaluation.intervals:
+            ends = {metric_key(split, name): found for name, found in evaluation.intervals.items()}
+            write_whole(folder / INTERVALS, to_json(ends, indent=2) + "\n")
         write_whole(folder / SCORES, to_json(scores, indent=2) + "\n")  # last: where it stands, the others are whole

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from blurr.runs.naming import compact
+from blurr.runs.naming import compact, is_repeated
 from blurr.sweep.ledger import Trial
 from blurr.sweep.objectives import Objective
-from blurr.sweep.space import Point, is_repeated
+from blurr.sweep.space import Point
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from blurr.errors import InputError
+from blurr.runs.naming import is_repeated
 from blurr.sweep.configurations import Configuration
 from blurr.sweep.ledger import Ledger, Trial
-from blurr.sweep.space import Axis, Point, Space, is_repeated
+from blurr.sweep.space import Axis, Point, Space
 from blurr.sweep.storage import Storage, result, running
 
 

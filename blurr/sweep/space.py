@@ -14,10 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from blurr.errors import InputError, shortened
+from blurr.runs.naming import is_repeated
 
 OWN = ("sweep", "sweep.", "sweep/")  # how an override about the sweep itself begins
 MOST_SAMPLES = 20
-REPEATED = ("seed", "fold")  # the last part of a key that repeats a configuration, and does not change it
 MOST_TRIALS = 100_000
 Point = dict[str, str]  # key to value, both as on the command line
 
@@ -134,11 +134,6 @@ def parse(overrides: Sequence[str], loader: ConfigLoader) -> Space:
     ours = [each for each in parsed if not is_own(each.key_or_group)]
     fixed = tuple(str(each.input_line) for each in ours if not each.is_sweep_override())
     return Space(fixed, tuple(_axis(each) for each in ours if each.is_sweep_override()))
-
-
-def is_repeated(key: str) -> bool:
-    """Is this a seed or a fold?"""
-    return key.rpartition(".")[2].lstrip("+") in REPEATED
 
 
 def is_own(override: str) -> bool:

@@ -1,18 +1,20 @@
 """Score a split in a stream, and describe each of its rows; no list of all logits is ever held."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from fastai.learner import Learner
+from numpy.typing import NDArray
 
 from blurr.data.core import RawData
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import EncodedRows, Table, by_row, in_order
+from blurr.metrics.bootstrap import intervals
 from blurr.metrics.outcome import Evaluation
-from blurr.metrics.streamed import RowsLater, notes_of
+from blurr.metrics.streamed import RowsLater, directed, notes_of
 from blurr.metrics.worthless import doubts
 from blurr.models.losses import loss_per_row
 from blurr.targets.base import Target
@@ -35,7 +37,29 @@ def evaluate(target: Target, learner: Learner, raw: RawData, split: str, roles: 
     rows = with_token_counts(described, dl.dataset)
     scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
     scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}
-    return Evaluation(scores, rows, notes_of(learner.metrics), doubts(target.predicts, rows, scores))
+    found = intervals(
+        directed(learner.metrics), scores, rows, rows_of(dl, len(rows)), weights=loss_weights(target.predicts, rows)
+    )
+    return Evaluation(scores, rows, notes_of(learner.metrics), doubts(target.predicts, rows, scores), found)
+
+
+def rows_of(dl: RowsDL, count: int) -> NDArray[np.int64]:
+    """Return the described row of each prediction, in the order of the batches; windows of a row have the same."""
+    order = np.asarray(dl.in_one_order().get_idxs(), dtype=np.int64)
+    if len(order) == count:
+        return order
+    return np.asarray(dl.dataset.columns["row"], dtype=np.int64)[order]
+
+
+def loss_weights(predicts: Collection[str], rows: Table) -> NDArray[np.float64]:
+    """Return how much the loss of each row weighs in that of the split: its number of targets."""
+    named = {"tokens": "target_count", "texts": "target_token_count", "answers": "windows"}
+    key = next((named[kind] for kind in predicts if kind in named), None)
+    if "words" in predicts:
+        return np.array([len(row["target"]) for row in rows], dtype=np.float64)
+    if key is None:
+        return np.ones(len(rows))
+    return np.array([row.get(key, 1) for row in rows], dtype=np.float64)
 
 
 def interpret(target: Target, learner: Learner, dl: RowsDL) -> Table:

@@ -46,7 +46,7 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
     for path in filter(Path.exists, (run.folder / LR_FIND, run.folder / LR_PLOT)):
         run.artifact(path)
     run.tag(**outcome.tags())
-    run.finish(outcome.scores)
+    run.finish(outcome.scores, outcome.intervals)
     return outcome
 
 

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
@@ -158,8 +158,12 @@ class Run:
         """Change the run of one of this sweep's trials; see `Sink.amend`."""
         self._sink.amend(trial, **changes)
 
-    def finish(self, metrics: Mapping[str, float]) -> None:
-        """Record the final scores in metrics.json, and at the last step in MLflow."""
+    def finish(
+        self, metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    ) -> None:
+        """Record the final scores in metrics.json, and at the last step in MLflow; their intervals beside them."""
+        if intervals:
+            self._write(files.INTERVALS, to_json(dict(intervals), indent=2) + "\n")
         self.log(metrics, step=self.step)
         self.flush()
         numbers = {key: float(value) for key, value in metrics.items()}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EMPTY: Mapping[str, str] = MappingProxyType({})
 PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # the tags that link a trial's run to its sweep
 CONFIGURATION = "blurr.configuration"  # what trials have in common that differ in a seed or fold alone
+SUBJECT, DIFFERS = "blurr.name", "blurr.differs"  # what a run trains, and what its command line changed
 ERROR_TAG = "blurr.error"  # says why a run failed
 IDENTITY_TAG = "blurr.identity"  # see `runs.folder`
 

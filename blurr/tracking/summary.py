@@ -1,6 +1,7 @@
 """Print the end of a run: its scores, and where to find everything."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.table import Table
@@ -8,23 +9,31 @@ from rich.text import Text
 
 from blurr.config import paths
 from blurr.process.terminal import terminal
+from blurr.runs.record import interval_text
 from blurr.tracking.run import Run
+from blurr.tracking.sink import EMPTY
 
 
 def show_summary(
-    run: Run, *, metrics: Mapping[str, float], facts: Mapping[str, str], notes: Mapping[str, str] | None = None
+    run: Run,
+    *,
+    metrics: Mapping[str, float],
+    facts: Mapping[str, str],
+    notes: Mapping[str, str] = EMPTY,
+    intervals: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> None:
     """Print the closing table of a run.
 
     Args:
         run: the run; it may still be open.
         metrics: final scores.
-        notes: remarks on scores by name, such as the class that an F1 is for.
         facts: further lines, label to text, such as the weights that were used.
+        notes: remarks on scores by name, such as the class that an F1 is for.
+        intervals: the ends of the 95 % intervals of scores, by name.
     """
     console = terminal()
     console.print()
-    console.print(table_of_scores(metrics, notes or {}))
+    console.print(table_of_scores(metrics, notes, intervals))
     show_place(run, facts)
 
 
@@ -38,15 +47,20 @@ def show_place(run: Run, facts: Mapping[str, str]) -> None:
     _print_way_to_mlflow(console, run)
 
 
-def table_of_scores(metrics: Mapping[str, float], notes: Mapping[str, str]) -> Table:
-    """Return a table of names, values and remarks."""
+def table_of_scores(
+    metrics: Mapping[str, float], notes: Mapping[str, str], intervals: Mapping[str, tuple[float, float]]
+) -> Table:
+    """Return a table of names, values, 95 % intervals and remarks."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
+    if intervals:
+        table.add_column(style="dim")
     if notes:
         table.add_column(overflow="fold")
     for name, value in metrics.items():
-        table.add_row(name, f"{value:.4g}", *([notes.get(name, "")] if notes else []))
+        ends = [interval_text(intervals.get(name))] if intervals else []
+        table.add_row(name, f"{value:.4g}", *ends, *([notes.get(name, "")] if notes else []))
     return table
 
 

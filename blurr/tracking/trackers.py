@@ -13,10 +13,13 @@ from blurr.config.store import experiment_name, say_ignored, store_uri
 from blurr.process import signals
 from blurr.runs import folder as files
 from blurr.runs.journal import begun
+from blurr.runs.naming import title_of
 from blurr.runs.secrets import mask_config, mask_overrides
 from blurr.tracking.processes import this_process
 from blurr.tracking.run import Run
-from blurr.tracking.sink import Sink, named_tags
+from blurr.tracking.sink import DIFFERS, SUBJECT, Sink, named_tags
+
+AUTO = "auto"  # the value of `tracking.run_name` that names a run by what it is
 
 
 class Tracker(Protocol):
@@ -48,7 +51,7 @@ class MLflowTracker:
         uri: `sqlite:///<file>` (relative to the launch directory; artifacts go to `mlartifacts/` beside it), the
             address of a server (`http://…`), or another address that MLflow accepts; for None see `config.store`.
         experiment: name of the MLflow experiment, created if it does not exist; for None see `config.store`.
-        run_name: name of the run; null lets MLflow invent one.
+        run_name: name of the run; `auto` names it by checkpoint, data and what differs, null lets MLflow invent one.
         tags: tags of the run in addition to blurr's own.
         system_metrics: whether to sample CPU, memory, disk and GPU load every ten seconds.
         wait: seconds without an answer after which the end of a run no longer waits for MLflow.
@@ -73,11 +76,16 @@ class MLflowTracker:
             experiment_name(self.experiment),
             run_id=run_id,
             # a sweep names its runs by a tag, which says more than the tracker's name
-            run_name=tags.get("mlflow.runName", self.run_name),
+            run_name=tags.get("mlflow.runName", self._name(tags)),
             tags=tags,
             system_metrics=self.system_metrics,
             wait=self.wait,
         )
+
+    def _name(self, tags: Mapping[str, str]) -> str | None:
+        if self.run_name != AUTO:
+            return self.run_name
+        return title_of(tags.get(SUBJECT, ""), tags.get(DIFFERS, "")) or None
 
     def find(self, identity: str) -> str | None:
         """Return MLflow's id of the run with this identity; see `Tracker.find`."""

@@ -74,6 +74,10 @@ def test_a_task_runs_records_and_learns(task: str, work: Path, store_uri: str, c
     assert {name.partition("/")[2] for name in metrics if name.startswith("valid/")} == set(again)
     for name, expected in again.items():
         assert metrics[f"valid/{name}"] == pytest.approx(expected, rel=1e-6, abs=1e-6), name
+    ends = json.loads((folder / "intervals.json").read_text())
+    assert set(ends) == set(metrics)  # so that a metric without one is decided, not forgotten
+    assert all(ends[name][0] <= metrics[name] <= ends[name][1] for name in metrics)
+    assert json.loads(tags["blurr.intervals"]) == ends
 
 
 def test_an_exception_leaves_a_failed_run_with_its_reason(work: Path, store_uri: str, client):

@@ -2,10 +2,12 @@
 
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from blurr.loading.rows import IGNORED
+from blurr.metrics.bootstrap import Draws, Numbers, mean_of
 
 
 class TokenScores(NamedTuple):
@@ -60,6 +62,11 @@ class Perplexity:
     def compute(self) -> torch.Tensor:
         return (self.total / max(self.tokens, 1)).exp()
 
+    def resampled(self, draws: Draws) -> Numbers:
+        counts = np.array([row["target_count"] for row in draws.rows])
+        means = [float(row["nll"]) / max(row["target_count"], 1) for row in draws.rows]
+        return np.exp(mean_of(draws.counts, means, counts))
+
 
 class TokenAccuracy:
     """Share of target tokens that the model finds likeliest."""
@@ -79,3 +86,8 @@ class TokenAccuracy:
 
     def compute(self) -> float:
         return self.right / max(self.tokens, 1)
+
+    def resampled(self, draws: Draws) -> Numbers:
+        counts = np.array([row["target_count"] for row in draws.rows])
+        shares = [row["right_count"] / max(row["target_count"], 1) for row in draws.rows]
+        return mean_of(draws.counts, shares, counts)

@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
+
+from blurr.metrics.bootstrap import Draws, Numbers, mean_of
 from blurr.text.question_answering.spans import AnswerWindow
 
 Version = Literal["auto", "1.1", "2.0"]
@@ -44,13 +47,23 @@ class _Questions(ABC):
 
     def compute(self) -> float:
         """Return the mean over the questions in percent, as the official script does."""
+        matches = self._matches()
+        return 100.0 * sum(matches.values()) / max(len(matches), 1)
+
+    def resampled(self, draws: Draws) -> Numbers:
+        """Return the value of each draw of questions; which version of SQuAD applies is that of the whole split."""
+        matches = self._matches()
+        counts = draws.counts[:, list(matches)]
+        return 100.0 * mean_of(counts, list(matches.values()), np.ones(len(matches)))
+
+    def _matches(self) -> dict[int, float]:
+        """Return how well each question that is scored is answered, 0 to 1."""
         version = self.version
         if version == "auto":
             version = "1.1" if all(self.true.values()) else "2.0"
         wanted = {"all": (True, False), "answerable": (True,), "unanswerable": (False,)}[self.of]
         rows = [row for row, true in self.true.items() if bool(true) in wanted]
-        total = sum(self.best_match(self._answer(row), self.true[row], version) for row in rows)
-        return 100.0 * total / max(len(rows), 1)
+        return {row: self.best_match(self._answer(row), self.true[row], version) for row in rows}
 
     def _answer(self, row: int) -> str:
         score, text = self.best[row]

@@ -1,14 +1,17 @@
 """Metrics of labelled words by seqeval, which counts whole entities."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 from seqeval.metrics import accuracy_score, classification_report, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
 from blurr.errors import InputError
+from blurr.metrics.bootstrap import Draws, Numbers, ratio
 
 Score = Literal["precision", "recall", "f1", "accuracy"]
 OUTSIDE = "O"
@@ -74,9 +77,40 @@ class Seqeval:
         chunks = [[iobes(labels) for labels in part] for part in (true, predicted)]
         return float(SCORES[self.score](*chunks, average=self.average, zero_division=0))
 
+    def resampled(self, draws: Draws) -> Numbers:
+        """Return the score of each draw of documents, from the entities of each that are right, predicted and true."""
+        rows = sorted({part.document for part in self.true})
+        counts = draws.counts[:, rows]
+        true, predicted = documents(self.true), documents(self.predicted)
+        if self.score == "accuracy":
+            pairs = [list(zip(*each, strict=True)) for each in zip(true, predicted, strict=True)]
+            right = np.array([sum(a == b for a, b in each) for each in pairs])
+            return ratio(counts @ right, counts @ np.array([len(each) for each in pairs]))
+        found, known = ([set(entities(labels)) for labels in part] for part in (predicted, true))
+        kinds = sorted({kind for each in [*found, *known] for kind, _, _ in each})
+        both = [a & b for a, b in zip(found, known, strict=True)]
+        of_kinds = [counts @ _counted(part, kinds) for part in (both, found, known)]  # (draws, kinds) each
+        return _averaged(self.score, self.average, *of_kinds)
+
     def report(self) -> str:
         """Return precision, recall, F1 and number of true entities of each type, as a table."""
         return entity_report(documents(self.true), documents(self.predicted))
+
+
+def _counted(parts: Sequence[set[tuple[str, int, int]]], kinds: Sequence[str]) -> Numbers:
+    """Count the entities of each kind in each document, `(documents, kinds)`."""
+    tallies = [Counter(kind for kind, _, _ in part) for part in parts]
+    return np.array([[tally[kind] for kind in kinds] for tally in tallies], dtype=np.float64)
+
+
+def _averaged(score: Score, average: str, right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:
+    """Return the score of each draw from counts of its entities, `(draws, kinds)`, averaged as seqeval does."""
+    if average == "micro":
+        right, predicted, true = (each.sum(1, keepdims=True) for each in (right, predicted, true))
+    precision, recall = ratio(right, predicted), ratio(right, true)
+    values = {"precision": precision, "recall": recall, "f1": ratio(2 * precision * recall, precision + recall)}[score]
+    weights = true if average == "weighted" else (predicted + true > 0).astype(np.float64)
+    return ratio((values * weights).sum(1), weights.sum(1))
 
 
 def documents(parts: Sequence[WordLabels]) -> list[list[str]]:

@@ -1,0 +1,56 @@
+"""Name models and data in a word: by the option, or by what is loaded where the option is for anything."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+ANY_MODEL, OF_FILES, OF_HUB = "auto", "files", "hub"  # the options that say nothing by themselves
+MODEL_FOLDER = "model"  # a run's model lies in a folder of this name
+CACHED = "models--"  # how the Hub's cache names the folder of a checkpoint
+RESOLVER = "blurr.model"  # the name by which conf/config.yaml calls the function below
+
+
+def register() -> None:
+    """Let configs say `${blurr.model:OPTION}` for the word of their model."""
+    OmegaConf.register_new_resolver(RESOLVER, _label_in, replace=True)
+
+
+def _label_in(choice: str | None, *, _root_: DictConfig) -> str:
+    name = OmegaConf.select(_root_, "model.name", throw_on_missing=False)
+    return re.sub(r"[^\w.+-]", "_", model_label(choice, name))  # it names a folder
+
+
+def model_label(choice: str | None, name: str | None) -> str:
+    """Return the word for a model: the option, or the last name of the checkpoint where the option is `auto`.
+
+    Args:
+        choice: the option of the group `model`.
+        name: `model.name`: a Hub id or a folder.
+    """
+    if choice != ANY_MODEL or not name:
+        return choice or ""
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
+    cached = [part for part in parts if part.startswith(CACHED)]
+    if cached:
+        return cached[-1].rpartition("--")[2]
+    if parts[1:] and parts[-1] == MODEL_FOLDER:
+        parts.pop()
+    return parts[-1] if parts else name
+
+
+def data_label(choice: str | None, data: Mapping[str, Any]) -> str:
+    """Return the word for data: the option, the stem of the file, or the last name of the Hub id.
+
+    Args:
+        choice: the option of the group `data`.
+        data: the part `data` of the config.
+    """
+    given = data.get("name") if choice == OF_HUB else data.get("train") if choice == OF_FILES else None
+    first = next(iter(given), None) if isinstance(given, list | tuple) else given
+    if not isinstance(first, str) or not first:
+        return choice or ""
+    parts = [part for part in re.split(r"[/\\]", first) if part not in ("", ".", "..") and "*" not in part]
+    stem = parts[-1].partition(".")[0] or parts[-1] if parts else ""
+    return stem or str(choice)
