@@ -147,8 +147,8 @@ class Record:
 
     @property
     def subject(self) -> str:
-        """The checkpoint, the task if it was chosen, and the data."""
-        return subject_of(self.config, self.overrides, self.facts.get("choices", {}))
+        """The name that a notebook gave the run; else the checkpoint, the task if it was chosen, and the data."""
+        return self.notebook or subject_of(self.config, self.overrides, self.facts.get("choices", {}))
 
     @property
     def name(self) -> str:

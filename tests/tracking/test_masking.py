@@ -9,6 +9,7 @@ from threading import Event, Thread
 import pytest
 
 from blurr.runs.secrets import MaskingFormatter, mask_config, mask_overrides, mask_text
+from blurr.sweep.configurations import configurations_of
 from blurr.sweep.export import experiment_yaml
 from blurr.sweep.ledger import Ledger
 from blurr.tracking.trackers import NoTracker, tracked_run
@@ -215,7 +216,7 @@ def test_no_secret_is_left_in_anything_that_a_run_and_a_sweep_write(tracker, sto
     ledger.begin(name="a", argv=mask_overrides(words), words=mask_overrides(words), weights="auto")
     ledger.begin(fixed=mask_overrides(words), goals=[("valid/loss", "minimize")])
     trial = ledger.propose(0, "0", {"seed": "1"})
-    (folder / "best.yaml").write_text(experiment_yaml(ledger, trial))
+    (folder / "best.yaml").write_text(experiment_yaml(ledger, *configurations_of([trial])))
     store = Path(store_uri.removeprefix("sqlite:///")).parent
     files = [file for place in (folder, store) for file in place.rglob("*") if file.is_file()]
     assert {"config.yaml", "git.diff", "error.txt", "blurr.log", "run.json", "ledger.jsonl"} <= {f.name for f in files}
