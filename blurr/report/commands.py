@@ -116,14 +116,14 @@ def _show_board(frame: Any) -> None:
     out, names, cells = terminal(), *_cells(frame)
     runs = [row.pop(0) for row in cells]
     whole = _board(["run", *names[1:]], [[run, *row] for run, row in zip(runs, cells, strict=True)])
-    if _width(whole, out) <= out.width:
+    if _measured(whole, out).maximum <= out.width:
         out.print(whole)
         return
     numbers, names = [str(i) for i in range(1, len(runs) + 1)], ["", *names[1:]]
     rows = [[number, *row] for number, row in zip(numbers, cells, strict=True)]
     shown = len(names)
     least = next((i for i, name in enumerate(names) if "/" in name), len(names) - 1) + 1  # with the first metric
-    while shown > least and _width(_board(names[:shown], [row[:shown] for row in rows]), out) > out.width:
+    while shown > least and _measured(_board(names[:shown], [row[:shown] for row in rows]), out).minimum > out.width:
         shown -= 1
     out.print(_board(names[:shown], [row[:shown] for row in rows]))
     if names[shown:]:
@@ -160,10 +160,11 @@ def _board(names: list[str], rows: list[list[str]]) -> Any:
     return table
 
 
-def _width(table: Any, out: Any) -> int:
+def _measured(table: Any, out: Any) -> Any:
+    """Return the widths of a table with its texts on one line each (maximum), and broken between words (minimum)."""
     from rich.measure import Measurement
 
-    return int(Measurement.get(out, out.options.update(width=10_000), table).maximum)
+    return Measurement.get(out, out.options.update(width=10_000), table)
 
 
 def _show(title: str, frame: Any) -> None:

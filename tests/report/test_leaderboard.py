@@ -77,7 +77,7 @@ def test_no_name_is_broken_in_a_narrow_terminal(run_with, tmp_path, monkeypatch,
         run_with(f"run{seed}", accuracy, f"seed={seed}", seed=seed, lr=3e-4)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
-    arguments = cli._parser().parse_args(["leaderboard", str(tmp_path), "--by", "valid/accuracy"])
+    arguments = cli.commands().parser.parse_args(["leaderboard", str(tmp_path), "--by", "valid/accuracy"])
     assert arguments.command(arguments) == 0
     shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     assert all(len(line) <= width for line in shown.splitlines())
