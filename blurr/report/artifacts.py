@@ -11,6 +11,11 @@ from blurr.runs.record import Record
 from blurr.tracking.run import Run
 
 
+def _artifacts(run: Run) -> str | None:
+    """Return the address of a run's artifacts within MLflow's pages; None without MLflow."""
+    return f"#{run.url.partition('#')[2]}/artifacts" if run.url else None
+
+
 def describe_run(run: Run, facts: dict[str, Any], *, report: bool) -> None:
     """Write the facts of a run, its description in MLflow, the card of its model, and its report.
 
@@ -21,7 +26,7 @@ def describe_run(run: Run, facts: dict[str, Any], *, report: bool) -> None:
     """
     run.write_facts(facts)
     record = Record(run.folder)
-    run.tag(**{"mlflow.note.content": note(record)})
+    run.tag(**{"mlflow.note.content": note(record, page=_artifacts(run) if report else None)})
     run.artifact(write_card(record), "model")
     if report:
         phase("Writing the report")

@@ -11,7 +11,7 @@ from blurr.config.naming import model_label
 from blurr.errors import writing
 from blurr.metrics.base import metric_name
 from blurr.report.times import date, duration
-from blurr.runs.folder import CARD, MODEL
+from blurr.runs.folder import CARD, MODEL, REPORT
 from blurr.runs.jsonlines import flatten
 from blurr.runs.markdown import block, code, plain
 from blurr.runs.record import Record, interval_text
@@ -31,11 +31,17 @@ def command(record: Record) -> str:
     return f"python -m blurr.run {shlex.join(words)}".strip()
 
 
-def note(record: Record) -> str:
-    """Return the description of a run in Markdown, which its page in MLflow shows."""
+def note(record: Record, *, page: str | None = None) -> str:
+    """Return the description of a run in Markdown, which its page in MLflow shows.
+
+    Args:
+        record: of the run.
+        page: address of its artifacts within MLflow's pages, to link the report there; None if it is not known.
+    """
     lines = [_score_line(record, name, value) for name, value in record.scores.items()]
     lines += [f"- **Worth nothing?** {plain(line)}" for line in record.doubts]
-    said = [_list(run_facts(record)), "", code(command(record)), "", "The report: the artifact `report.html`."]
+    said = [_list(run_facts(record)), "", code(command(record)), ""]
+    said.append(f"[The report]({page}/{REPORT})" if page else f"The report: the artifact `{REPORT}`.")
     return "\n".join([*lines, "", *said])
 
 

@@ -26,6 +26,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 from blurr.config.store import URI
 from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
+from blurr.tracking.logged_models import log_model
 from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri, store_failure
@@ -96,6 +97,7 @@ class MLflowSink(Sink):
         self.ui_command = _ui_command(uri)
         self._spool, self._wait = Spool(RETRY_SECONDS), wait
         self._tables: list[str] = []
+        self._model: str | None = None  # the folder of the trained model among the artifacts
         self._spool.put(partial(close_stale, self._client, self._experiment_id, self._run_id))
         self._monitor = _monitor(self._run_id, uri) if system_metrics else None
 
@@ -150,6 +152,7 @@ class MLflowSink(Sink):
     def model(self, folder: Path, form: ModelForm) -> None:
         write_mlmodel(folder, form)
         self.artifact(folder, None)
+        self._model = folder.name
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self._spool.put(partial(self._log_table, f"{name}.json", pd.DataFrame(list(rows))))
@@ -182,6 +185,8 @@ class MLflowSink(Sink):
     def close(self, status: str, *, ended: int | None = None) -> int:
         if self._monitor:
             self._spool.put(self._monitor.finish)  # queued, because it sends, and would wait for a server that hangs
+        if self._model:  # now its folder is complete, with the model's card
+            self._spool.put(partial(log_model, self._client, self._run_id, self._model))
         self._spool.put(partial(self._client.set_terminated, self._run_id, status, ended))
         self._spool.close(self._wait)
         return self._spool.left

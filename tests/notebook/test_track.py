@@ -134,7 +134,7 @@ def test_every_task_can_be_recorded(name: str, tiny_bert: Path, tiny_bart: Path,
     record = Record(run.folder)
     assert record.config["objective"] in record.scores
     assert len(record.tables["valid"]) == 6
-    assert record.title.startswith(name)
+    assert (record.title, record.facts["choices"]["task"]) == ("my run", name)
 
 
 def test_a_run_may_spread_over_several_cells(made: Blearner):
