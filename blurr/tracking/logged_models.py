@@ -32,9 +32,9 @@ def log_model(client: MlflowClient, run_id: str, path: str) -> None:
         path: of the folder among the run's artifacts.
     """
     run = client.get_run(run_id)
-    if not is_local_uri(run.info.artifact_uri) or (run.outputs and run.outputs.model_outputs):
+    if run.outputs and run.outputs.model_outputs or not is_local_uri(run.info.artifact_uri):  # type: ignore[no-untyped-call]
         return
-    source = Path(local_file_uri_to_path(run.info.artifact_uri)) / path
+    source = _folder(run.info.artifact_uri) / path
     # MLflow allows no dots, slashes and quotes in the name of a model
     name = re.sub(r"[^\w -]", "-", run.data.tags.get(SUBJECT) or run.info.run_name)
     try:
@@ -42,9 +42,13 @@ def log_model(client: MlflowClient, run_id: str, path: str) -> None:
     except MlflowException as error:  # a server of an earlier MLflow has no logged models
         log.debug("The model of the run %s is not shown among MLflow's models: %s", run_id, error)
         return
-    _link(source, Path(local_file_uri_to_path(made.artifact_location)))
+    _link(source, _folder(made.artifact_location))
     client.finalize_logged_model(made.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
+
+
+def _folder(uri: str) -> Path:
+    return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]
 
 
 def _link(source: Path, target: Path) -> None:
