@@ -171,7 +171,10 @@ def check_new(model: PreTrainedModel, new: set[str], name: str, *, allowed: Sequ
             f"{listed(needed)}. Take a whole checkpoint; if they are to be made anew, at random, say so: "
             f"'model.allow_missing=[{_common(needed)}]'"
         )
-    log.info("Made anew, since the checkpoint lacks them: %s.", ", ".join(sorted(new)))
+    sizes = {key: parameter.numel() for key, parameter in model.named_parameters() if key in new}
+    parts = sorted({key.removeprefix(f"{model.base_model_prefix}.").split(".")[0] for key in new})
+    log.info("New head: %s, %s parameters.", ", ".join(parts), f"{sum(sizes.values()):,}")
+    log.debug("Made anew, since the checkpoint lacks them: %s.", ", ".join(sorted(new)))
 
 
 def body_names(model: PreTrainedModel) -> set[str]:

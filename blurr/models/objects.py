@@ -195,6 +195,8 @@ def _described(
     inputs: ModalityInputs, processor: Any, model: PreTrainedModel, *, stored: PretrainedConfig | None, **known: Any
 ) -> HFObjects:
     """Return the record of a model, and limit its processor to what the model can read."""
+    if model.loss_type is None:  # transformers takes this then, too, and warns that it does
+        model.loss_type = "ForCausalLM"
     positions = positions_of(model)
     inputs.limit(processor, model.config, positions)
     dtype = None if stored is None or stored.dtype is None else str(stored.dtype).removeprefix("torch.")

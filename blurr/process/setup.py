@@ -39,6 +39,8 @@ def make_ready() -> None:
     os.environ["HOME"] = str(home())
     try:
         getpass.getuser()
+    except ImportError:  # a system without user ids
+        os.environ["USER"] = "user"
     except (KeyError, OSError):  # a container whose user id has no name; libraries ask for one to name their folders
         os.environ["USER"] = f"uid-{os.getuid()}"
 

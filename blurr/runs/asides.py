@@ -1,6 +1,5 @@
 """Write files and folders aside, and delete what a killed process has left of them."""
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -8,6 +7,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from blurr.process.systems import HAS_LOCKS
 
 ASIDE = f".*.{'[0-9a-f]' * 8}.part"  # matches what `aside` returns
 SCRATCH = "blurr-scratch-"  # begins the name of a folder of temporary files
@@ -50,6 +51,10 @@ def usual_tempdir() -> Path:
 
 def delete_abandoned(folders: Iterable[Path]) -> None:
     """Delete those folders of `new_aside` and `scratch` whose process is dead."""
+    if not HAS_LOCKS:
+        return  # nobody knows which process lives
+    import fcntl
+
     for folder in folders:
         with suppress(OSError):  # of another user, in use, or on a file system that locks no folders
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -67,11 +72,16 @@ def _held(make: Callable[[], Path]) -> Iterator[Path]:
     try:
         yield made
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _locked(make: Callable[[], Path]) -> tuple[Path, int]:
+def _locked(make: Callable[[], Path]) -> tuple[Path, int | None]:
+    if not HAS_LOCKS:
+        return make(), None
+    import fcntl
+
     while True:
         made = make()
         descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY)

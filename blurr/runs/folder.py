@@ -1,7 +1,6 @@
 """Name the files of a run's folder, and keep the folder to one run."""
 
 import errno
-import fcntl
 import logging
 import os
 import secrets
@@ -16,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from blurr.errors import InputError, writing
+from blurr.process.systems import HAS_FORK, HAS_LOCKS
 from blurr.runs.asides import ASIDE
 from blurr.runs.checksums import SEAL, Damaged, is_sealed, sealed_files, text_checksum
 from blurr.runs.jsonlines import REMEDY, read_whole, to_json
@@ -278,12 +278,14 @@ def held(path: Path) -> Iterator[bool]:
     if descriptor is None:
         yield False
         return
-    _let_go_in_children()
+    if HAS_FORK:
+        _let_go_in_children()
     _held.add(descriptor)
     try:
         yield True
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # not every system deletes a file that is open
+            path.unlink(missing_ok=True)
         _held.discard(descriptor)
         os.close(descriptor)
 
@@ -302,6 +304,10 @@ def is_held(path: Path) -> bool:
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Take the lock of an open file, unless another process has it; where there are no locks, all have it."""
+    if not HAS_LOCKS:
+        return True
+    import fcntl
+
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import socket
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from blurr.errors import ResourceError
+from blurr.process.systems import HAS_LIMITS
 from blurr.serve.admission import Limits
 
 MOST = 1000  # connections
@@ -124,6 +124,10 @@ def config_of(app: ASGIApp, limits: Limits, *, most: int) -> uvicorn.Config:
 
 def room() -> int:
     """Return how many connections there may be at a time, by the files that the process may open."""
+    if not HAS_LIMITS:
+        return MOST
+    import resource
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MOST

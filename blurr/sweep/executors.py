@@ -13,6 +13,7 @@ from typing import Protocol
 
 from blurr.config.annotations import MOST_WORKERS, Count
 from blurr.errors import InputError, ResourceError
+from blurr.process.systems import check_fork
 from blurr.process.terminal import rest
 from blurr.sweep.fork_server import serve
 from blurr.sweep.messages import Ended, Event, Job, Stop
@@ -107,7 +108,9 @@ def processes(context: Context, workers: Count) -> Iterator[Processes]:
 
     Raises:
         InputError: there are more workers than this machine can run.
+        ResourceError: this system cannot fork.
     """
+    check_fork("The trials of a sweep are forked from one process")
     if workers > MOST_WORKERS:
         raise InputError(
             f"sweep.workers={workers}: this machine can run at most {MOST_WORKERS} trials at the same time. Set fewer, "

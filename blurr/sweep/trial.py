@@ -2,7 +2,6 @@
 
 import faulthandler
 import os
-import resource
 import signal
 import sys
 import traceback
@@ -65,6 +64,8 @@ def be_trial(job: Job, context: Context, connection: Connection, *, threads: int
     with ExitStack() as stack:
         stack.push(partial(_report_error, job, connection))
         if job.memory:
+            import resource
+
             limit = int(job.memory * 2**30)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         if "torch" in sys.modules:

@@ -99,8 +99,12 @@ def generated(learn: Learner) -> list[Any]:
 
 
 def tell_settings(settings: GenerationConfig, asked: Mapping[str, Any]) -> None:
-    """Log the settings in force that the checkpoint made, and which of two lengths wins."""
-    stay = ", ".join(f"{name}={value}" for name, value in own_settings(settings, asked).items())
+    """Log the settings in force that the checkpoint made, and which of two lengths wins.
+
+    Ids of special tokens belong to a model, and are nothing to choose.
+    """
+    own = {name: value for name, value in own_settings(settings, asked).items() if not name.endswith("_token_id")}
+    stay = ", ".join(f"{name}={value}" for name, value in own.items())
     if stay:
         log.info("Of the model's own generation settings these stay in force: %s.", stay)
     if asked.get("max_length") is not None and asked.get("max_new_tokens") is not None:

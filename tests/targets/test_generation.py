@@ -85,7 +85,7 @@ def test_a_least_length_of_the_checkpoints_goes_where_it_is_above_the_users_long
 def test_settings_of_the_checkpoints_that_stay_in_force_are_named(notes, tiny_bart: Path, caplog):
     with caplog.at_level("INFO"):
         learn = BlearnerForSummarization.from_data(notes, tiny_bart, text_gen_kwargs={"max_new_tokens": 3})
-    assert "own generation settings these stay in force: forced_eos_token_id=2." in caplog.text
+    assert "own generation settings" not in caplog.text  # ids of special tokens are nothing to choose
     own = GenerationConfig(no_repeat_ngram_size=3, num_beams=4, length_penalty=2.0, min_length=2, max_length=9)
     learn.model.hf_model.generation_config = own
     config = generation_config(learn.model.hf_model, {"max_new_tokens": 3, "num_beams": 1, "do_sample": False})
