@@ -15,7 +15,7 @@ OF_ONE_SYSTEM = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "sy
 HIDE = """
 import os, sys
 import psutil  # has a build for each system
-for name in ("fcntl", "resource", "pwd", "grp", "termios", "syslog"):
+for name in ("fcntl", "resource", "pwd", "grp", "syslog"):
     sys.modules[name] = None
 for name in ("fork", "setsid", "killpg", "sched_getaffinity", "getuid", "geteuid"):
     delattr(os, name)
