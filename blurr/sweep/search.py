@@ -165,6 +165,7 @@ class Search:
 
 def study_of_means(space: Space, found: Sequence[Configuration], directions: Sequence[str]) -> optuna.Study:
     """Return a finished study for plots: a trial for each configuration, with its means."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     axes = {axis.key: distribution(axis) for axis in space.axes if not is_repeated(axis.key)}
     study = optuna.create_study(directions=[StudyDirection[direction.upper()] for direction in directions])
     for number, each in enumerate(each for each in found if each.finished):
