@@ -15,15 +15,17 @@ from typing import Any
 
 from blurr import __version__
 from blurr.commands import help_of_run
+from blurr.commands.starting import add_init
 from blurr.config import explain, paths
 from blurr.errors import InputError, nearest
 from blurr.loading.commands import add_cache
 from blurr.process import setup
 from blurr.process.arguments import RUN, Commands, Parser
+from blurr.process.next_steps import command, show_next
 from blurr.report.commands import add_reviewing
 from blurr.serve.commands import add_serving
 from blurr.sweep.commands import add_reproduce, add_sweep
-from blurr.tracking.commands import add_track
+from blurr.tracking.commands import add_track, add_ui
 
 ABOUT = "Train, evaluate and track Hugging Face transformers with fastai."
 COMPLETION = """Tab completes commands, keys, options and files after
@@ -64,10 +66,12 @@ def commands() -> Commands:
     parser = Parser(prog="blurr", description=ABOUT, epilog=COMPLETION)
     parser.add_argument("--version", action="version", version=f"blurr {__version__}")
     there = Commands(parser)
+    add_init(there)
     _add_plan(there)
     # Listed for --help only: main() hands `run` to Hydra, which has flags of its own.
     there.add(RUN, "run an experiment, or a grid of them", part="to train")
     add_sweep(there)
+    add_ui(there)
     add_reviewing(there)
     add_serving(there)
     add_reproduce(there)
@@ -86,13 +90,9 @@ def _add_plan(there: Commands) -> None:
         examples=["blurr plan data=files data.train=reviews.csv data.columns.label=stars"],
         part="to train",
     )
-    plan.add_argument(
-        "overrides",
-        metavar="KEY=VALUE",
-        nargs="*",
-        default=[],
-        help="as for `blurr run`, e.g. task=summarization model=bart",
-    )
+    plan.add_argument("--config", action="store_true", help="show every key and value, too")
+    said = "as for `blurr run`, e.g. task=summarization model=bart"
+    plan.add_argument("overrides", metavar="KEY=VALUE", nargs="*", default=[], help=said)
 
 
 def _add_own(there: Commands) -> None:
@@ -141,6 +141,10 @@ def _ls(arguments: argparse.Namespace) -> int:
                 for name, file in paths.options(group).items()
             ],
         )
+    chosen = (
+        "task=summarization" if arguments.group is None else f"{arguments.group}={next(iter(paths.options(group)))}"
+    )
+    show_next({"plan": command("plan", chosen), "run": command("run", chosen)})
     return 0
 
 
@@ -155,8 +159,14 @@ def _plan(arguments: argparse.Namespace) -> int:
     from blurr.plan import plan
     from blurr.process.terminal import show
 
-    for title, facts in plan(cfg, arguments.overrides).items():
+    sections = plan(cfg, arguments.overrides)
+    config, doubts = sections.pop("config"), sections.pop("look at this")
+    for title, facts in {**sections, **({"config": config} if arguments.config else {})}.items():
         show(title, [("", name, said) for name, said in facts])
+    if doubts:
+        show("look at this", [("", "!", f"{wrong}: {remedy}") for wrong, remedy in doubts])
+    more = {} if arguments.config else {"all settings": command("plan", "--config", *arguments.overrides)}
+    show_next({"run": command("run", *arguments.overrides), **more})
     return 0
 
 
@@ -172,6 +182,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     broken = [each for each in findings if each.remedy]
     for each in broken:
         print(f"{each.subject}: {each.remedy}")
+    show_next({"look again": command("doctor")} if broken else {"try all of it": command("run", "debug=quick")})
     return 1 if broken else 0
 
 

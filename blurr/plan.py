@@ -27,6 +27,9 @@ from blurr.training.rehearsal import Rehearsal
 
 Facts = list[tuple[str, str]]
 MOST_LABELS = 12
+# What is probably not meant: so many different numbers, rows of a class, steps; such shares of texts cut, of one class.
+FEW_NUMBERS, FEW_ROWS, FEW_STEPS = 20, 5, 50
+MUCH_CUT, MUCH_OF_ONE = 0.1, 0.9
 
 
 def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
@@ -37,7 +40,8 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
         words: of the command line that it was composed of.
 
     Returns:
-        Sections by their titles: `config`, `rows`, `tokens`, `labels` where there are any, `parameters`, `training`.
+        Sections by their titles: `config`, `rows`, `tokens`, `labels` where there are any, `parameters`, `training`,
+        and `look at this`: what is probably not meant, and what to do.
     """
     hide_progress_bars()
     task: Task = build(cfg.task)
@@ -47,13 +51,19 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     loader: Loader = build(cfg.loader)
     splits = raw.ordered_splits
     encoded = encoded_splits(task, raw, hf, cache=loader.cache)
+    training, steps = _training(cfg, hf, encoded["train"], loader)
     return {
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
         "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
         "tokens": [fact for name, rows in encoded.items() for fact in _lengths(name, rows, task, hf)],
         "labels": _labels(raw, splits, task.schema.classes) + _metrics(cfg) if raw.kind else [],
         "parameters": _parameters(hf),
-        "training": _training(cfg, hf, encoded["train"], loader),
+        "training": training,
+        "look at this": [
+            *_doubts_of_labels(raw, task.schema.classes),
+            *_doubts_of_lengths(encoded["train"], task, hf),
+            *_doubts_of_steps(steps, cfg),
+        ],
     }
 
 
@@ -63,15 +73,68 @@ def _yaml(value: Any) -> str:
 
 def _lengths(split: str, rows: EncodedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, str]]:
     """Say how long the rows are, and how many of them reach the limit and so may be cut."""
-    settings = vars(task)
-    limits = {rows.names.main: settings.get("max_length"), "labels": settings.get("max_target_length")}
-    for column, requested in limits.items():
-        values = rows.columns.get(column)
-        if isinstance(values, Ragged) and len(values):
+    for column, values, limit, _ in _limited(rows, task, hf):
+        if len(values):
             low, middle, high, most = np.percentile(values.lengths, [0, 50, 95, 100]).astype(int)
-            limit = length_limit(hf.tokenizer, requested)
             cut = "no limit" if limit is None else f"{(values.lengths >= limit).mean():.1%} reach the limit of {limit}"
             yield f"{split} {column}", f"{low} to {most}, median {middle}, 95 % up to {high}; {cut}"
+
+
+def _limited(rows: EncodedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, Ragged, int | None, str]]:
+    """Yield each column of tokens with its limit, and the key that sets it."""
+    settings = vars(task)
+    for column, key in ((rows.names.main, "max_length"), ("labels", "max_target_length")):
+        values = rows.columns.get(column)
+        if isinstance(values, Ragged):
+            yield column, values, length_limit(hf.tokenizer, settings.get(key)), f"task.{key}"
+
+
+def _doubts_of_lengths(rows: EncodedRows, task: Task, hf: HFObjects) -> Facts:
+    """Say which columns are cut too often."""
+    found = []
+    for column, values, limit, key in _limited(rows, task, hf):
+        share = 0.0 if limit is None or not len(values) else (values.lengths >= limit).mean()
+        advice = length_limit(hf.tokenizer, None)
+        if share > MUCH_CUT:
+            is_short = advice is None or (limit or 0) < advice
+            remedy = f"allow more: {key}={advice or 2 * (limit or 1)}" if is_short else "take a model that reads more"
+            found.append((f"{share:.0%} of the texts are cut ({column}, {limit} tokens)", remedy))
+    return found
+
+
+def _doubts_of_labels(raw: RawData, role: str | None) -> Facts:
+    """Say what looks wrong with the labels of the training rows."""
+    if raw.kind is None or role is None:
+        return []
+    given = [x for label in raw.train[role][:] for x in (label if isinstance(label, list) else [label])]
+    counted = Counter(given)
+    if raw.kind == "regression":
+        is_whole = all(float(value).is_integer() for value in counted)
+        said = f"the label is predicted as a number, and has {len(counted)} different whole numbers"
+        return [(said, "if they are classes: task.kind=multiclass")] if is_whole and len(counted) <= FEW_NUMBERS else []
+    found = []
+    rare = sorted((str(name) for name, n in counted.items() if n < FEW_ROWS))
+    if rare:
+        names = ", ".join(rare[:MOST_LABELS]) + (" …" if len(rare) > MOST_LABELS else "")
+        remedy = "add rows, merge or leave out these, or callbacks=[class_balance]"
+        found.append((f"{len(rare)} of {len(counted)} labels have under {FEW_ROWS} rows: {names}", remedy))
+    if len(counted) > FEW_NUMBERS and raw.kind == "multiclass" and all(str(name).isdecimal() for name in counted):
+        said = f"the label has {len(counted)} different whole numbers, each taken for a class"
+        found.append((said, "if they are quantities: task.kind=regression"))
+    name, most = counted.most_common(1)[0] if counted else ("", 0)
+    if raw.kind == "multiclass" and most > MUCH_OF_ONE * len(given):
+        remedy = "look at metrics=[f1,matthews], and try callbacks=[class_balance]"
+        found.append((f"{most / len(given):.0%} of the rows are {name}", remedy))
+    return found
+
+
+def _doubts_of_steps(steps: int, cfg: DictConfig) -> Facts:
+    """Say whether the training is too short to learn anything."""
+    if steps >= FEW_STEPS or "epochs" not in cfg.schedule:
+        return []
+    epochs = int(cfg.schedule.epochs) * -(-FEW_STEPS // max(steps, 1))
+    remedy = f"train longer: schedule.epochs={epochs}, or take smaller batches: loader.batch_size=4"
+    return [(f"only {steps} steps", remedy)]
 
 
 def _labels(raw: RawData, splits: Mapping[str, Dataset], role: str | None) -> Facts:
@@ -107,8 +170,8 @@ def _parameters(hf: HFObjects) -> Facts:
     return [("weights", f"{hf.weights} {hf.arch}, {sum(groups):,} parameters"), *facts]
 
 
-def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> Facts:
-    """Play the schedule, and say what each of its fits would train."""
+def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> tuple[Facts, int]:
+    """Play the schedule, say what each of its fits would train, and count the steps."""
     requested = cfg.optimizer.lr
     lr = learning_rate(requested, weights=hf.weights, find=lambda: LR_OF_WEIGHTS[hf.weights])
     rehearsal = Rehearsal(blurr_splitter(hf.model))
@@ -122,4 +185,4 @@ def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader)
         facts.append((f"phase {i}", f"{epochs} x {batches} steps on {trained:,} parameters, learning rate {rate}"))
     steps = sum(epochs for epochs, *_ in rehearsal.fits) * batches
     much = f"{size.rows} rows" if size.tokens is None else f"up to {size.tokens} tokens"
-    return [*facts, ("in all", f"{steps} steps of {much}")]
+    return [*facts, ("in all", f"{steps} steps of {much}")], steps

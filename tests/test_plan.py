@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from blurr import cli
 from blurr.config import composing
 from blurr.plan import plan
 
@@ -45,3 +46,50 @@ def test_texts_beyond_the_limit_are_told(work: Path):
     told = planned("task=summarization", "model.weights=scratch", "data.rows=60", "task.max_length=10")
     assert "100.0% reach the limit of 10" in told["tokens"]["train input_ids"]
     assert "train labels" in told["tokens"]
+
+
+@pytest.fixture
+def stars(work: Path) -> Path:
+    rows = [f"film {i} is {'good' if i % 3 else 'bad'} and long enough,{5 if i % 3 else 1}" for i in range(60)]
+    (work / "stars.csv").write_text("\n".join(["review,stars", *rows, "odd,3", "odd too,3"]))
+    return work / "stars.csv"
+
+
+STARS = ("data=files", "data.train=stars.csv", "data.columns.text=review", "data.columns.label=stars")
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong", "remedy"),
+    [
+        ((), "labels have under 5 rows: 3", "callbacks=[class_balance]"),
+        (("schedule.epochs=1",), "only 4 steps", "schedule.epochs=13"),
+        (("task.max_length=4",), "of the texts are cut (input_ids, 4 tokens)", "allow more: task.max_length=512"),
+        (
+            ("task.kind=regression", "metrics=[pearson]", "objective=valid/loss"),
+            "whole numbers",
+            "task.kind=multiclass",
+        ),
+    ],
+    ids=["rare classes", "few steps", "cut texts", "numbers"],
+)
+def test_a_plan_warns_of_what_looks_wrong_with_a_remedy(stars, words, wrong, remedy):
+    told = planned(*STARS, "model.weights=scratch", *words)["look at this"]
+    said = next(said for said in told if wrong in said)
+    assert remedy in told[said]
+
+
+def test_a_plan_of_enough_rows_warns_of_nothing(work: Path):
+    assert planned("data.rows=400", "model.weights=scratch")["look at this"] == {}
+
+
+def test_a_plan_ends_with_the_command_to_run_and_shows_the_config_on_demand(stars, capsys, monkeypatch):
+    monkeypatch.setattr(composing, "prepare_process", lambda: None)
+    words = [*STARS, "model.weights=scratch", "metrics=[accuracy]"]
+    assert cli._call(["plan", *words]) == 0
+    shown, told = capsys.readouterr()
+    assert len(shown.splitlines()) < 35
+    assert "optimizer" not in shown
+    assert "  run           blurr run data=files data.train=stars.csv" in told
+    assert "'metrics=[accuracy]'" in told
+    assert cli._call(["plan", "--config", *words]) == 0
+    assert "optimizer" in capsys.readouterr().out

@@ -8,6 +8,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_STORE, DEFAULT_EXPERIMENT = "sqlite:///mlflow.db", "blurr"  # the file lies in the launch folder
 URI, EXPERIMENT, REGISTRY = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_REGISTRY_URI"
+SIDE = "workflowType=machine_learning"  # of MLflow's pages, which open on those for agents
 WHERE = f"default: that of {URI}, or mlflow.db in this folder"  # for the help of --uri
 # Variables that MLflow's own functions obey and a run of blurr does not, with what to give in their place.
 IGNORED = {

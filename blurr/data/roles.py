@@ -57,6 +57,11 @@ class Schema(Roles):
         return tuple(role for role in self.roles if role not in (self.label, WEIGHT) and role not in self.blank)
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """Roles that every item to predict on must fill."""
+        return tuple(role for role in self.inputs if role in self.required)
+
+    @property
     def texts(self) -> frozenset[str]:
         """The roles that hold a text in each row; a role that the generated row lacks is taken for one."""
         example = self.sample(random.Random(0))
