@@ -96,6 +96,13 @@ def run_experiment(
         is_reported = cfg.report and PARENT not in run.tags  # trials of a sweep get theirs by `blurr report FOLDER`
         describe_run(run, facts_of(saved, raw, hf, learner, outcome), report=is_reported)
     facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})"}
-    show_summary(run, metrics=outcome.scores, notes=outcome.notes, intervals=outcome.intervals, facts=facts)
+    show_summary(
+        run,
+        metrics=outcome.scores,
+        notes=outcome.notes,
+        intervals=outcome.intervals,
+        facts=facts,
+        roles=task.schema.needed,
+    )
     scores = [outcome.scores[name] for name in objectives(cfg)]
     return scores[0] if isinstance(cfg.objective, str) else scores

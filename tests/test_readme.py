@@ -55,7 +55,7 @@ def test_a_command_of_the_readme_composes_and_passes_the_checks(command: str, at
 
 
 def test_the_readme_has_the_first_command_in_its_first_screen():
-    assert "python -m blurr.run task=summarization model=bart" in README.splitlines()[:24]
+    assert "blurr run task=summarization model=bart" in README.splitlines()[:24]
 
 
 @pytest.mark.parametrize("module", ["blurr.text.data.all", "blurr.text.modeling.all"])

@@ -78,7 +78,7 @@ def show() -> None:
 
 def defaults() -> dict[str, str]:
     """Return the usual keys with the values that they have by default; '' for none, or one that is made up later."""
-    config = _read(paths.table_of_contents())
+    config = _read(paths.config_file())
     chosen = {group: default for group, default, _ in paths.contents()}
     found = {}
     for key, _ in KEYS:

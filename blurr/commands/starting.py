@@ -93,7 +93,7 @@ def _columns_of(task: str) -> dict[str, str | None]:
     return columns
 
 
-def _generated(task: str) -> list[Mapping[str, Any]]:
+def _generated(task: str) -> list[dict[str, Any]]:
     from blurr.config import composing
 
     composing.prepare_process()

@@ -107,7 +107,7 @@ def _candidates(given: Sequence[str]) -> Iterator[Candidate]:
         group, _, options = word.partition("=")
         if group in chosen:
             chosen[group] = set(options.strip("[]").split(","))
-    for key, default in _keys(_read(paths.table_of_contents())):
+    for key, default in _keys(_read(paths.config_file())):
         yield _of_key(key, default)
     for group in chosen:
         if group != paths.EXPERIMENTS:

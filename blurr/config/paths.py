@@ -31,14 +31,9 @@ def groups() -> list[str]:
     return sorted([folder.name for folder in config_root().iterdir() if folder.is_dir()] + [EXPERIMENTS])
 
 
-def table_of_contents() -> Path:
-    """Return config.yaml, which lists the groups and has the values that stand in none."""
-    return config_root() / "config.yaml"
-
-
 def contents() -> Iterator[tuple[str, str, str]]:
     """Yield each group, its default ('' for none) and what it is for, as the list in config.yaml says."""
-    text = table_of_contents().read_text(encoding="utf-8")
+    text = config_file().read_text(encoding="utf-8")
     for group, default, word in re.findall(r"^  - (\w+): (.+?)  # (.+)$", text, re.MULTILINE):
         yield group, "" if default in ("null", "[]") else default.strip("[]"), word
 

@@ -3,6 +3,7 @@
 import argparse
 
 from blurr.process.arguments import Commands
+from blurr.process.next_steps import command, show_next
 
 
 def add_cache(commands: Commands) -> None:
@@ -31,4 +32,5 @@ def _cache(arguments: argparse.Namespace) -> int:
         is_all = arguments.action == "clear"
         found = cache.prune(days=0 if is_all else arguments.days, gigabytes=None if is_all else arguments.gigabytes)
     show(f"{cache.root()}" if arguments.action == "ls" else "deleted", [("", e.key[:12], str(e)) for e in found])
+    show_next({"delete the old": command("cache", "prune")} if found and arguments.action == "ls" else {})
     return 0

@@ -6,6 +6,7 @@ from typing import Any
 
 from blurr.config.store import WHERE
 from blurr.process.arguments import Commands, Parser
+from blurr.process.next_steps import command, show_next
 
 PART = "to look at runs"
 RUN = "its folder, its identity, or the id of its MLflow run"
@@ -74,6 +75,7 @@ def _report(arguments: argparse.Namespace) -> int:
     out.print(f"of the run {record.name}", soft_wrap=True)
     out.print(str(page), soft_wrap=True)
     out.print(f"{plots}/*.png", soft_wrap=True)
+    show_next({"all runs": command("leaderboard"), "serve": command("serve", arguments.run)})
     return 0
 
 
@@ -95,17 +97,23 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_comparison(records, arguments.output)
         terminal().print(f"\noutputs  {arguments.output}", soft_wrap=True)
+    show_next({"report": command("report", arguments.runs[-1]), "all runs": command("leaderboard")})
     return 0
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
     from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 
+    sorting = {"by": arguments.by, "direction": arguments.direction}
     if arguments.experiment is None:
-        _show_board(leaderboard(Path(arguments.folder), by=arguments.by, direction=arguments.direction))
+        board = leaderboard(Path(arguments.folder), **sorting)
+        runs = [Path(arguments.folder, run) for run in board["run"]]
     else:
-        options = {"uri": arguments.uri, "by": arguments.by, "direction": arguments.direction}
-        _show_board(leaderboard_of_experiment(arguments.experiment, **options))
+        board = leaderboard_of_experiment(arguments.experiment, uri=arguments.uri, **sorting)
+        runs = list(board["run"])
+    _show_board(board)
+    others = {"compare": command("compare", *runs[:2])} if len(runs) > 1 else {}
+    show_next({**others, "serve the best": command("serve", runs[0])})
     return 0
 
 

@@ -1,6 +1,5 @@
 """Describe a run: at the head of its report, on its page in MLflow, and on the card of its model."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from huggingface_hub import ModelCardData
 from blurr.config.naming import model_label
 from blurr.errors import writing
 from blurr.metrics.base import metric_name
+from blurr.process import next_steps
 from blurr.report.times import date, duration
 from blurr.runs.folder import CARD, MODEL, REPORT
 from blurr.runs.jsonlines import flatten
@@ -28,7 +28,7 @@ def command(record: Record) -> str:
     if record.notebook is not None:
         return f"with blurr.track({record.notebook!r}): ...  # the code is in the notebook"
     words = [word for word in record.overrides if not word.startswith(("output_dir=", "resume=", "overwrite="))]
-    return f"python -m blurr.run {shlex.join(words)}".strip()
+    return next_steps.command("run", *words)
 
 
 def note(record: Record, *, page: str | None = None) -> str:

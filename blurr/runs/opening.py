@@ -12,7 +12,7 @@ from blurr.process import signals, terminal
 from blurr.process.arguments import RUN
 from blurr.runs.secrets import mask_text
 
-SLOW = ("plan", "predict", "evaluate", "serve", "export", "push", "reproduce", "report", "compare", "leaderboard")
+SLOW = ("plan", "predict", "evaluate", "serve", "export", "push", "reproduce", "report", "compare", "leaderboard", "ui")
 # Hydra's questions, which are answered on stdout within a second, and argparse's
 ANSWERED = ("-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
 GROUPS = (paths.EXPERIMENTS, "data", "task", "model")  # the first that says which option of a group it is wins

@@ -1,21 +1,22 @@
 """`blurr predict`, `evaluate`, `serve`, `export` and `push`: what a trained model is for."""
 
 import argparse
-import errno
 import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import datetime
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from blurr.errors import InputError, ResourceError, how_to_install
+from blurr.errors import InputError, how_to_install
 from blurr.process import signals
 from blurr.process.arguments import Commands, Parser, add_trust
+from blurr.process.listening import address_of, bind
+from blurr.process.next_steps import command, show_next, try_it
 from blurr.process.terminal import rest
 
 WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
@@ -25,6 +26,7 @@ QUOTES = ("auto", "fields", "text")
 TOKEN = "BLURR_TOKEN"  # in the environment
 HOSTS = "names to answer under, or * (default: localhost and --host; any, if that is a wildcard such as 0.0.0.0)"
 BATCH = "rows (default: 32; on a CPU as many as make 2048 tokens)"
+STDIN = "-"
 SOME_FAILED = 1  # exit code
 PART = "to use a trained model"
 
@@ -41,17 +43,25 @@ def add_serving(commands: Commands) -> None:
 def _add_predict(commands: Commands) -> None:
     predict = commands.add(
         "predict",
-        "predict on the rows of a file: csv, tsv, jsonl, parquet …",
+        "predict on a text, or on the rows of a file: csv, tsv, jsonl, parquet …",
         _predict,
-        about="Rows keep their columns and get a prediction; one that cannot be predicted on gets an error.",
-        examples=["blurr predict outputs/mine --input reviews.csv --output predictions.csv --column text=review"],
+        about="Rows of a file keep their columns and get a prediction; one that cannot be predicted on gets an error.",
+        examples=[
+            "blurr predict outputs/mine --text 'a film to remember'",
+            "blurr predict outputs/qa --text 'question=Who came?' --text 'context=Ann came.'",
+            "blurr predict outputs/mine --input reviews.csv --output predictions.csv",
+            "cat texts.txt | blurr predict outputs/mine - > predictions.jsonl",
+        ],
         part=PART,
     )
     _add_model(predict)
     add = predict.add_argument
-    add("--input", metavar="FILE", required=True, help="the file with the rows, a folder, or a pattern in quotes")
-    said = "the file to write; its suffix says the format"
-    add("--output", metavar="FILE", type=Path, required=True, help=said)
+    said = "a text to predict on; ROLE=TEXT where the model reads several, once for each; the answer goes to stdout"
+    add("--text", metavar="TEXT", action="append", default=[], help=said)
+    said = "the file with the rows, a folder, a pattern in quotes, or - for stdin: JSON lines, or a text on each line"
+    add("--input", metavar="FILE", help=said)
+    said = "the file to write; its suffix says the format (default: JSON lines on stdout)"
+    add("--output", metavar="FILE", type=Path, help=said)
     said = "which column has what the model reads, e.g. text=review (default: the column of training)"
     add("--column", action="append", default=[], metavar="ROLE=COLUMN", help=said)
     add("--format", default="auto", help="e.g. lines for a text of lines (default: by its extension)")
@@ -94,6 +104,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--timeout", metavar="SECONDS", type=float, default=30.0, help="for a request")
     serve.add_argument("--allowed-hosts", metavar="A,B", help=HOSTS)
     serve.add_argument("--token", help=f"what requests must present; better in the environment, as {TOKEN}")
+    serve.add_argument("--log", action="store_true", help="write a line for each request")
     serve.add_argument("--max-bytes", metavar="N", type=int, default=1_000_000, help="size of a request")
 
 
@@ -138,10 +149,12 @@ def _add_model(parser: Parser, *, needed: str = "") -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
+    _check_source(arguments)
     predictor = _predictor(arguments)
 
     from blurr.data.formats.content import FileOptions
     from blurr.serve.files import predict_file
+    from blurr.serve.typed import input_file, output_file, predict_texts
 
     reading = FileOptions(
         format=arguments.format,
@@ -150,21 +163,49 @@ def _predict(arguments: argparse.Namespace) -> int:
         quotes=arguments.quotes,
         sheet=int(arguments.sheet) if arguments.sheet.isdecimal() else arguments.sheet,
     )
-    with signals.handled():
+    columns, options = (
+        pairs("--column", arguments.column),
+        typed(pairs("--option", arguments.option), predictor.options),
+    )
+    if arguments.text:
+        failed = predict_texts(predictor, arguments.text, options)
+        show_next({"serve": command("serve", arguments.where)} if sys.stdout.isatty() else {})
+        return SOME_FAILED if failed else 0
+    with (
+        signals.handled(),
+        input_file(arguments.input, reading, columns, predictor) as (source, how, found),
+        output_file(arguments.output) as target,
+    ):
+        escape = arguments.escape_formulas
         tally = predict_file(
-            predictor,
-            arguments.input,
-            arguments.output,
-            columns=pairs("--column", arguments.column),
-            options=typed(pairs("--option", arguments.option), predictor.options),
-            reading=reading,
-            escape_formulas=arguments.escape_formulas,
+            predictor, source, target, columns=found, options=options, reading=how, escape_formulas=escape
         )
+    return _said(arguments, tally)
+
+
+def _said(arguments: argparse.Namespace, tally: Any) -> int:
+    """Say on stderr how many rows have a prediction, and return the exit code."""
     for row, reason in tally.named.items():
         sys.stderr.write(f"row {row}: {reason}\n")
     failed = f", {tally.failed:,} of them without a prediction (see the column error)" if tally.failed else ""
-    sys.stderr.write(f"{tally.rows:,} rows in {tally.seconds:.1f} s{failed}: {arguments.output}\n")
+    sys.stderr.write(f"{tally.rows:,} rows in {tally.seconds:.1f} s{failed}: {arguments.output or 'stdout'}\n")
+    if arguments.input != STDIN and not arguments.overrides:
+        score = command("evaluate", arguments.where, "data=files", f"data.test={arguments.input}")
+        show_next({"score, if it has labels": score, "serve": command("serve", arguments.where)})
     return SOME_FAILED if tally.failed else 0
+
+
+def _check_source(arguments: argparse.Namespace) -> None:
+    """Take a lone `-` for `--input -`, and make sure that there is one source of rows, before a model is loaded."""
+    if STDIN in arguments.overrides and not arguments.text:
+        arguments.overrides.remove(STDIN)
+        arguments.input = arguments.input or STDIN
+    if bool(arguments.text) == bool(arguments.input):
+        raise InputError(
+            "blurr predict reads either --text or --input: --text 'a text', --input FILE, or - for what is piped in."
+        )
+    if arguments.text and arguments.output:
+        raise InputError("--text answers on stdout. Leave out --output, or redirect it: > answers.jsonl")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -186,6 +227,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     console.print(table_of_scores(outcome.scores, outcome.notes, outcome.intervals))
     for label, text in {**outcome.lines(), "outputs": str(folder)}.items():
         console.print(f"\n{label}  {text}", soft_wrap=True)
+    model = [arguments.where, *(word for word in arguments.overrides if word.startswith("task="))]
+    show_next({"all runs": command("leaderboard"), "serve": command("serve", *model)})
     return 0
 
 
@@ -216,36 +259,20 @@ def _answer_requests(arguments: argparse.Namespace, listening: socket.socket, li
     predictor = _predictor(arguments)
 
     from blurr.serve.app import make_app
-    from blurr.serve.connections import run
+    from blurr.serve.connections import Logged, run
 
     predictor.predict_each([predictor.example])  # the first batch takes longest: no user should wait for that
     rest()
+    app = make_app(predictor, limits)
+    address = address_of(listening, arguments.host)
+    lines = [f"{address}       a page to try it", f"{address}/docs  how to call it", "ready; Ctrl-C ends it"]
     with suppress(KeyboardInterrupt):  # which is how it is stopped
-        run(make_app(predictor, limits), listening, limits)
+        run(Logged(app) if arguments.log else app, listening, limits, started=lambda: _say(lines))
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that has a port, and does not listen yet.
-
-    Raises:
-        InputError: the port or host does not exist, or only the system may use it.
-        ResourceError: another program uses the port.
-    """
-    if not 0 <= port < 2**16:
-        raise InputError(f"--port {port}: a port is a number from 0 to 65535.")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with ExitStack() as undo:
-            made = undo.enter_context(socket.socket(family, kind, protocol))
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            made.bind(address)
-            undo.pop_all()
-    except OSError as error:
-        at = f"--host {host} --port {port}"
-        if error.errno == errno.EADDRINUSE:
-            raise ResourceError(f"{at}: another program uses this port. Give another --port.") from error
-        raise InputError(f"{at}: this machine cannot listen there ({error.strerror}).") from error
-    return made
+def _say(lines: Sequence[str]) -> None:
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    sys.stderr.flush()
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -259,6 +286,10 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.format == "onnx":
         terminal().print(str(parity(predictor, type(predictor).load(arguments.output, trusted=arguments.trust))))
     terminal().print(f"outputs  {arguments.output}", soft_wrap=True)
+    if arguments.format == "onnx":
+        show_next(try_it(arguments.output, predictor.saved.task.schema.needed))
+    else:
+        show_next({"push": command("push", arguments.output, "OWNER/NAME", "--private")})
     return 0
 
 
@@ -273,6 +304,7 @@ def _push(arguments: argparse.Namespace) -> int:
 
     options = {name: getattr(arguments, name) for name in ("private", "revision", "message")}
     terminal().print(push(model_folder(arguments.where), arguments.repo, **options), soft_wrap=True)
+    show_next({"evaluate": command("evaluate", arguments.where, "data=files", "data.test=new.csv")})
     return 0
 
 

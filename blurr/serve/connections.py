@@ -3,14 +3,18 @@
 import asyncio
 import os
 import socket
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from blurr.errors import ResourceError
+from blurr.errors import ResourceError, visible
 from blurr.process.systems import HAS_LIMITS
 from blurr.serve.admission import Limits
 
@@ -93,18 +97,65 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         self._timer: asyncio.TimerHandle = self.loop.call_later(self.seconds / 8, self._check)
 
 
-def run(app: ASGIApp, listening: socket.socket, limits: Limits) -> None:
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it answers.
+
+    Args:
+        config: see uvicorn.
+        started: called once it answers.
+    """
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._say = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._say()
+
+
+class Logged:
+    """Writes a line to stderr for each request: time, method, path, status, milliseconds.
+
+    Args:
+        app: answers them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        begun, status = time.perf_counter(), "-"
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            took = f"{1000 * (time.perf_counter() - begun):.0f} ms"
+            sys.stderr.write(f"{datetime.now():%H:%M:%S} {scope['method']} {visible(scope['path'])} {status} {took}\n")
+            sys.stderr.flush()
+
+
+def run(app: ASGIApp, listening: socket.socket, limits: Limits, *, started: Callable[[], None] = lambda: None) -> None:
     """Answer requests until SIGINT or SIGTERM; those that have begun are answered before.
 
     Args:
         app: the application.
         listening: has a port.
         limits: see `Limits`.
+        started: called once requests are answered.
 
     Raises:
         ResourceError: the process may open too few files.
     """
-    uvicorn.Server(config_of(app, limits, most=room())).run([listening])
+    Server(config_of(app, limits, most=room()), started).run([listening])
 
 
 def config_of(app: ASGIApp, limits: Limits, *, most: int) -> uvicorn.Config:

@@ -6,29 +6,32 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from blurr.data.formats.content import ROWS, FileOptions, Row, chunks
+from blurr.data.formats.content import ROWS, FileOptions, Row, SourceFile, chunks
 from blurr.data.formats.printed import NotPrintedError, looks_printed, read_printed
 from blurr.data.readers import stream_files
 from blurr.data.roles import names_apart
 from blurr.data.sources import Paths, find_files
 from blurr.errors import BlurrError, InputError, nearest, resource_error, writing
+from blurr.process.terminal import rest
 from blurr.runs.jsonlines import to_json
 from blurr.serve.predictor import Predictor
+from blurr.training.inference import watched
 
 AS_USUAL = FileOptions()
 PREDICTION, ERROR = "prediction", "error"  # the columns that are added
 POOL = 32  # batches in memory; rows of similar length are put together within them
+SMALL = 8 * 2**20  # bytes of files whose rows are counted first
 MOST_NAMED = 10  # failed rows that are reported
 # half of a surrogate pair, which UTF-8 cannot hold, becomes the escape that JSON has for it
 ENCODED: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
@@ -113,13 +116,13 @@ def predict_file(
     found: dict[str, str] = {}
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as undo, writing(target), part.open("w", **ENCODED) as file, _progress() as (bar, line):
+    with ExitStack() as undo, writing(target), part.open("w", **ENCODED) as file, Bar(_count(sources)) as bar:
         undo.callback(part.unlink)
         for chunk in chunks(stream_files(sources), predictor.batch_size * POOL):
             found = found or _found(chunk, predictor, named, str(source))
-            file.writelines(f"{to_json(row)}\n" for row in _predicted(chunk, predictor, found, options or {}, tally))
-            speed, done = tally.rows / (time.monotonic() - started), sum(each.done for each in sources)
-            bar.update(line, completed=done / len(sources), said=f"{tally.rows:,} rows, {speed:,.0f} a second")
+            with bar.part(tally.rows, len(chunk), read=sum(each.done for each in sources) / len(sources)):
+                rows = _predicted(chunk, predictor, found, options or {}, tally)
+                file.writelines(f"{to_json(row)}\n" for row in rows)
         undo.pop_all()
     convert(part, target, escape_formulas=escape_formulas)
     tally.seconds = time.monotonic() - started
@@ -179,18 +182,64 @@ def _apart(row: Row) -> Row:
     return {names.get(name, name): value for name, value in row.items()}
 
 
-@contextmanager
-def _progress() -> Iterator[tuple[Progress, Any]]:
-    """Show a progress bar if stderr is a terminal."""
-    console = Console(stderr=True)
-    parts = (
-        BarColumn(bar_width=30),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[said]}"),
-    )
-    with Progress(*parts, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield bar, bar.add_task("", total=1.0, said="")
+class Bar:
+    """A progress bar, if stderr is a terminal: it moves with every batch.
+
+    Args:
+        total: number of rows; None if it is not known, and the bar follows what is read.
+    """
+
+    def __init__(self, total: int | None) -> None:
+        console = Console(stderr=True)
+        parts = (
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self._bar = Progress(*parts, console=console, transient=True, disable=not console.is_terminal)
+        self._line = self._bar.add_task("", total=1.0, said="")
+        self._total, self._begun, self.share = total, time.monotonic(), 0.0
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        rest()
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    @contextmanager
+    def part(self, before: int, count: int, *, read: float) -> Iterator[None]:
+        """Move while `count` rows are predicted in the block.
+
+        Args:
+            before: number of rows that are done.
+            count: number of rows of the block.
+            read: share of the files that is read.
+        """
+        start, end = self.share, read if self._total is None else (before + count) / max(self._total, 1)
+
+        def move(share: float) -> None:
+            rows = before + round(share * count)
+            self.share = max(self.share, start + share * (end - start))
+            speed = rows / (time.monotonic() - self._begun)
+            self._bar.update(self._line, completed=self.share, said=f"{rows:,} rows, {speed:,.0f} a second")
+
+        move(0.0)
+        with watched(move):
+            yield
+        move(1.0)
+
+
+def _count(sources: Sequence[SourceFile]) -> int | None:
+    """Return the number of rows of small files; None for large ones, which are not read twice."""
+    if sum(each.path.stat().st_size for each in sources) > SMALL:
+        return None
+    copies = [replace(each) for each in sources]  # each says how far it has been read
+    return sum(1 for _ in stream_files(copies))
 
 
 def check_target(path: Path, *, escape_formulas: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from blurr.config.store import WHERE
 from blurr.errors import InputError, writing
 from blurr.process.arguments import Commands, add_trust
+from blurr.process.next_steps import command, show_next
 
 if TYPE_CHECKING:
     from blurr.sweep.configurations import Configuration
@@ -33,14 +33,14 @@ def add_sweep(commands: Commands) -> None:
     )
     parts = Commands(sweep)
     parts.add("ls", "list the sweeps, the oldest first", _ls, examples=["blurr sweep ls"])
-    for name, command, word in (
+    for name, work, word in (
         ("show", _show, "show all trials of a sweep, repetitions as one row, and what went wrong"),
         ("best", _best, "show how to run the best configuration again, and where its outputs are"),
         ("export", _export, "write the best configuration as an experiment, which `blurr run experiments=best` runs"),
     ):
-        part = parts.add(name, word, command, examples=[f"blurr sweep {name} first"])
+        part = parts.add(name, word, work, examples=[f"blurr sweep {name} first"])
         part.add_argument("sweep", metavar="SWEEP", nargs="?", help=LATEST)
-        if command is _show:
+        if work is _show:
             said = "a row for each trial, each seed and fold by itself"
             part.add_argument("--trials", action="store_true", help=said)
         else:
@@ -95,6 +95,8 @@ def _ls(arguments: argparse.Namespace) -> int:
     terminal().print(table)
     if broken:
         raise InputError("\n".join(broken))
+    there = folders()
+    show_next({"show one": command("sweep", "show", there[-1].name)} if there else {})
     return 0
 
 
@@ -103,6 +105,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
     ledger = _ledger(arguments.sweep)
     Board(_objectives(ledger), ledger.head["total"], workers=1).close(ledger, by_trial=arguments.trials)
+    show_next({"best": command("sweep", "best", ledger.folder.name)})
     return 0
 
 
@@ -121,7 +124,9 @@ def _best(arguments: argparse.Namespace) -> int:
         out.print(f"mean ± standard deviation over {over}, n={winner.count}", soft_wrap=True)
     for number in winner.numbers:
         out.print(f"trial {number}, in {ledger.folder / str(number)}", soft_wrap=True)
-    out.print(f"python -m blurr.run {shlex.join(words)}", soft_wrap=True)
+    out.print(command("run", *words), soft_wrap=True)
+    first = ledger.folder / str(winner.numbers[0])
+    show_next({"keep it": command("sweep", "export", ledger.folder.name), "report": command("report", first)})
     return 0
 
 
@@ -143,7 +148,8 @@ def _export(arguments: argparse.Namespace) -> int:
         terminal().print(
             f"{left_out} left out: the base config's counts, or give one with the command.", soft_wrap=True
         )
-    terminal().print(f"{file} written. To run it: python -m blurr.run experiments={file.stem}", soft_wrap=True)
+    terminal().print(f"{file} written", soft_wrap=True)
+    show_next({"run it": command("run", f"experiments={file.stem}")})
     return 0
 
 
@@ -167,6 +173,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         if not rows:
             table.add_row("nothing")
         terminal().print("\n", table)
+    show_next({"compare": command("leaderboard")})
     return 1 if after else 0
 
 

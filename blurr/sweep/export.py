@@ -42,7 +42,7 @@ def experiment_yaml(ledger: Ledger, chosen_one: Configuration) -> str:
     lines = [
         "# @package _global_",
         *map(_comment, _headline(ledger, chosen_one)),
-        "# python -m blurr.run experiments=best",
+        "# blurr run experiments=best",
         *map(_comment, (f"{UNSAID}: {each.input_line}" for each in deleted)),
     ]
     defaults = yaml.safe_dump({"defaults": list(_defaults(chosen))}, allow_unicode=True) if chosen else ""

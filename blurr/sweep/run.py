@@ -21,6 +21,7 @@ from blurr.config.trust import key_of
 from blurr.data.checks import check
 from blurr.errors import InputError, dispensable, how_to_install, writing
 from blurr.process import signals
+from blurr.process.next_steps import command
 from blurr.process.terminal import rest
 from blurr.runs.asides import scratch
 from blurr.runs.folder import make_room, new_identity
@@ -242,7 +243,7 @@ def close(scheduler: Scheduler) -> None:
         run.amend(number, tags={"blurr.best": str(number in numbers).lower()})
     scheduler.board.close(ledger)
     run.tag(**{"mlflow.note.content": note(trials, scheduler.objectives)})
-    lines = {"sweep": name}
+    lines, steps = {"sweep": name}, {}
     worthless = "; ".join(constant(trials, scheduler.objectives))
     if worthless:
         run.tag(worthless=worthless)
@@ -255,8 +256,8 @@ def close(scheduler: Scheduler) -> None:
             file.write_text(experiment_yaml(ledger, winners[0]), encoding="utf-8")
         run.artifact(file)
         draw_plots(scheduler)
-        lines["to run the best"] = f"blurr sweep export {shlex.quote(name)}; blurr run experiments=best"
-    show_place(run, lines)
+        steps = {"keep the best": command("sweep", "export", name), "run it": command("run", "experiments=best")}
+    show_place(run, lines, {"look": command("sweep", "show", name), **steps})
 
 
 def tags_of_best(winners: Sequence[Configuration], objectives: Sequence[Objective]) -> dict[str, str]:

@@ -7,7 +7,6 @@ import getpass
 import json
 import os
 import re
-import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,8 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from blurr.config.store import URI
+from blurr.config.store import SIDE, URI
+from blurr.process.next_steps import command
 from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
 from blurr.tracking.logged_models import log_model
@@ -93,7 +93,7 @@ class MLflowSink(Sink):
         self.uri, self.experiment = mask_text(uri), experiment
         self.id = self._run_id = made.info.run_id
         self.name = made.info.run_name
-        self.url = mask_text(f"{_server(uri)}/#/experiments/{self._experiment_id}/runs/{self.id}")
+        self.url = mask_text(f"{_server(uri)}/#/experiments/{self._experiment_id}/runs/{self.id}?{SIDE}")
         self.ui_command = _ui_command(uri)
         self._spool, self._wait = Spool(RETRY_SECONDS), wait
         self._tables: list[str] = []
@@ -215,11 +215,14 @@ def prepare(uri: str, experiment: str) -> None:
 
 
 def _server(uri: str) -> str:
-    return uri if uri.startswith("http") else "http://127.0.0.1:5000"  # where `mlflow ui` listens
+    return uri if uri.startswith("http") else "http://127.0.0.1:5000"  # where `blurr ui` listens
 
 
 def _ui_command(uri: str) -> str | None:
-    return f"mlflow ui --backend-store-uri {shlex.quote(uri)}" if uri.startswith(SQLITE) else None
+    """Return the command that shows a store's pages; those of a server are there already."""
+    if not uri.startswith(SQLITE):
+        return None
+    return command("ui") if uri == resolve_uri(None) else command("ui", "--uri", uri)
 
 
 def _monitor(run_id: str, uri: str) -> SystemMetricsMonitor:

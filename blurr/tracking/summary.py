@@ -1,6 +1,6 @@
 """Print the end of a run: its scores, and where to find everything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from rich.console import Console
@@ -8,10 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from blurr.config import paths
+from blurr.process.next_steps import show_next, try_it
 from blurr.process.terminal import terminal
+from blurr.runs.folder import REPORT
 from blurr.runs.record import interval_text
 from blurr.tracking.run import Run
-from blurr.tracking.sink import EMPTY
+from blurr.tracking.sink import EMPTY, PARENT
 
 
 def show_summary(
@@ -21,6 +23,7 @@ def show_summary(
     facts: Mapping[str, str],
     notes: Mapping[str, str] = EMPTY,
     intervals: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    roles: Sequence[str] = (),
 ) -> None:
     """Print the closing table of a run.
 
@@ -30,21 +33,27 @@ def show_summary(
         facts: further lines, label to text, such as the weights that were used.
         notes: remarks on scores by name, such as the class that an F1 is for.
         intervals: the ends of the 95 % intervals of scores, by name.
+        roles: what the model reads, for the command that tries it.
     """
     console = terminal()
     console.print()
     console.print(table_of_scores(metrics, notes, intervals))
-    show_place(run, facts)
+    page = run.folder / REPORT
+    lines = {**facts, "report": paths.from_here(page)} if page.is_file() else facts
+    trial = PARENT in run.tags  # whose sweep says what is next
+    show_place(run, lines, {} if trial else try_it(paths.from_here(run.folder), roles))
 
 
-def show_place(run: Run, facts: Mapping[str, str]) -> None:
-    """Print further lines, then where the outputs of a run or sweep are."""
+def show_place(run: Run, facts: Mapping[str, str], steps: Mapping[str, str]) -> None:
+    """Print further lines, where the outputs of a run or sweep are, and how to go on."""
     console = terminal()
     lines = {**facts, "outputs": paths.from_here(run.folder)}
     if run.id:
         lines["MLflow run"] = f"{run.name} ({run.id})"
     _print_lines(console, lines)
-    _print_way_to_mlflow(console, run)
+    if run.url:
+        console.print(Text.assemble(("\nin MLflow\n", "bold"), (f"  {run.url}", "cyan")), soft_wrap=True)
+    show_next({**steps, "MLflow": run.ui_command} if run.ui_command and steps else steps)
 
 
 def table_of_scores(
@@ -70,14 +79,3 @@ def _print_lines(console: Console, lines: Mapping[str, str]) -> None:
     console.print()
     for label, text in lines.items():
         console.print(Text.assemble((label.ljust(width), "bold"), text), soft_wrap=True)
-
-
-def _print_way_to_mlflow(console: Console, run: Run) -> None:
-    if run.ui_command:
-        console.print("\nTo look at it in MLflow, run")
-        console.print(Text(f"  {run.ui_command}", style="cyan"), soft_wrap=True)
-        console.print("and open")
-    elif run.url:
-        console.print("\nTo look at it in MLflow, open")
-    if run.url:
-        console.print(Text(f"  {run.url}", style="cyan"), soft_wrap=True)

@@ -1,7 +1,9 @@
 """Run a model over items to predict on, so that each has one answer, alone and in a batch."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Number
 from typing import Any
 
@@ -17,6 +19,7 @@ from blurr.models.generation import first_steps
 from blurr.models.wrapper import BaseModelWrapper, logits_of
 
 Result = dict[str, Any]
+WATCHER: ContextVar[Callable[[float], None]] = ContextVar("WATCHER", default=lambda share: None)
 
 
 def as_items(items: Any) -> list[Any]:
@@ -67,11 +70,27 @@ def infer_windows(
     try:
         with torch.inference_mode():
             batch_fairly(learn, dl)
-            done = [result for x, *_ in dl for result in step(_without_labels(x))]
+            done = [result for x, *_ in _watched(dl) for result in step(_without_labels(x))]
     finally:
         learn.model.train(was_training)
     results = in_order(dl.get_idxs(), done)
     return by_row(dl.dataset, results, len(rows)) if isinstance(dl.dataset, EncodedRows) else [[r] for r in results]
+
+
+@contextmanager
+def watched(by: Callable[[float], None]) -> Iterator[None]:
+    """Call `by` with the share of the items that are done, after each batch of an inference in the block."""
+    token = WATCHER.set(by)
+    try:
+        yield
+    finally:
+        WATCHER.reset(token)
+
+
+def _watched(dl: RowsDL) -> Iterator[Any]:
+    for number, batch in enumerate(dl, start=1):
+        yield batch
+        WATCHER.get()(number / max(len(dl), number))
 
 
 def _without_labels(x: Mapping[str, Any]) -> dict[str, Any]:

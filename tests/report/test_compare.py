@@ -285,7 +285,7 @@ def test_a_card_has_the_header_of_the_hub_and_says_what_it_is(make_run):
 def test_a_description_has_scores_and_the_command(make_run):
     text = note(Record(make_run()))
     assert "- **valid/accuracy** 0.6" in text
-    assert "`python -m blurr.run model=bert 'data.name=a b'`" in text
+    assert "`blurr run model=bert 'data.name=a b'`" in text
 
 
 STRANGE = [

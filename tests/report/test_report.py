@@ -131,13 +131,13 @@ def test_a_run_that_ended_early_has_a_report_of_what_there_is(make_run):
 @pytest.mark.usefixtures("undrawn")
 def test_what_was_run_stands_at_the_head_with_the_command_to_run_it_again(make_run):
     record = Record(make_run())
-    assert command(record) == "python -m blurr.run model=bert 'data.name=a b'"
+    assert command(record) == "blurr run model=bert 'data.name=a b'"
     facts = run_facts(record)
     assert facts["weights"] == "scratch (bert-base)"
     assert facts["parameters"] == "1,234,567"
     assert facts["rows"] == "train 40, valid 24"
     text = write_report(record)[0].read_text()
-    assert "python -m blurr.run model=bert &#39;data.name=a b&#39;" in text
+    assert "blurr run model=bert &#39;data.name=a b&#39;" in text
 
 
 def test_the_numbers_behind_a_report_are_data_frames(make_run):

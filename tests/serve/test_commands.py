@@ -1,17 +1,25 @@
 """`blurr predict` and `blurr evaluate`, as a shell calls them."""
 
+import io
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+import rich.progress
 
 from blurr import cli
-from blurr.config import composing
+from blurr.config import composing, paths
 from blurr.errors import InputError, ResourceError
 from blurr.runs.jsonlines import read_lines
 from blurr.serve.commands import pairs, typed
+from blurr.serve.files import predict_file
+from blurr.serve.predictor import Predictor
 
 
 @pytest.fixture
@@ -111,3 +119,101 @@ def test_a_port_that_another_program_has_is_answered_before_the_model_is_loaded(
 def test_a_place_to_listen_at_that_there_is_not_is_a_mistake(in_process, words, said):
     with pytest.raises(InputError, match=said):
         in_process("serve", "nowhere", *words)
+
+
+def test_a_text_is_predicted_on_from_the_command_line(in_process, saved, capsys):
+    folder = str(saved("sequence_classification")[1])
+    assert in_process("predict", folder, "--text", "the film was good", "--text", "a = b") == 0
+    out, told = capsys.readouterr()
+    assert [json.loads(line)["label"] in ("up", "down") for line in out.splitlines()] == [True, True]
+    assert told == ""
+
+
+def test_texts_are_given_by_role_where_a_model_reads_several(in_process, saved, capsys):
+    folder = str(saved("question_answering")[1])
+    words = ("--text", "question=Who came?", "--text", "context=Ann came.")
+    assert in_process("predict", folder, *words) == 0
+    assert "answer" in json.loads(capsys.readouterr().out)
+    with pytest.raises(InputError, match=r"This model reads .*\. Name each: --text "):
+        in_process("predict", folder, "--text", "Who came?")
+    with pytest.raises(InputError, match="--text lacks the context: --text context=…"):
+        in_process("predict", folder, *words[:2])
+    with pytest.raises(InputError, match="--text has the question twice"):
+        in_process("predict", folder, *words, *words[:2])
+
+
+@pytest.mark.parametrize(
+    ("piped", "flags"),
+    [
+        ("the film was good\nit is bad\n", ["-"]),
+        ('{"text": "the film was good"}\n{"text": "it is bad"}\n', ["--input", "-"]),
+        ("review,n\nthe film was good,1\nit is bad,2\n", ["-", "--format", "csv", "--column", "text=review"]),
+    ],
+    ids=["lines", "jsonl", "csv"],
+)
+def test_what_is_piped_in_is_predicted_on_and_stdout_holds_rows_alone(
+    in_process, saved, piped, flags, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped.encode())))
+    assert in_process("predict", str(saved("sequence_classification")[1]), *flags) == 0
+    out, told = capsys.readouterr()
+    assert [json.loads(line)["prediction"]["label"] in ("up", "down") for line in out.splitlines()] == [True, True]
+    assert "2 rows in" in told
+
+
+def test_lines_are_too_little_for_a_model_that_reads_several_texts(in_process, saved, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Who came?\n")))
+    with pytest.raises(InputError, match=r"A line holds one text, and this model reads .*: pipe JSON lines"):
+        in_process("predict", str(saved("question_answering")[1]), "-")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "blurr predict reads either --text or --input"),
+        (("--text", "a", "--input", "b.csv"), "blurr predict reads either --text or --input"),
+        (("--text", "a", "--output", "b.csv"), "--text answers on stdout"),
+    ],
+)
+def test_one_source_of_rows_is_asked_for_before_a_model_is_loaded(in_process, words, said):
+    with pytest.raises(InputError, match=said):
+        in_process("predict", "nowhere", *words)
+
+
+def test_the_bar_moves_with_every_batch_and_counts_small_files_first(saved, work: Path, monkeypatch):
+    shares = []
+    move = rich.progress.Progress.update
+    monkeypatch.setattr(
+        rich.progress.Progress, "update", lambda bar, *a, **k: (shares.append(k["completed"]), move(bar, *a, **k))
+    )
+    (work / "in.csv").write_text("\n".join(["text", *(f"film {i}" for i in range(20))]))
+    predictor = Predictor.load(saved("sequence_classification")[1], batch_size=4)
+    predict_file(predictor, "in.csv", work / "out.jsonl")
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert len(set(shares)) >= 6
+
+
+@pytest.mark.slow
+def test_a_server_says_where_it_answers_once_it_does(blurr, saved, work: Path):
+    folder = saved("sequence_classification")[1]
+    process = start_server(folder, "--log", work=work)
+    try:
+        said = [process.stderr.readline() for _ in range(3)]
+        address = said[0].split()[0]
+        assert "a page to try it" in said[0]
+        assert said[1].split()[0] == f"{address}/docs"
+        assert said[2] == "ready; Ctrl-C ends it\n"
+        with urllib.request.urlopen(f"{address}/health", timeout=30) as answer:
+            assert answer.status == 200
+        assert re.fullmatch(r"\d\d:\d\d:\d\d GET /health 200 \d+ ms\n", process.stderr.readline())
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def start_server(folder: Path, *words: str, work: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "ignore", "-m", "blurr", "serve", str(folder), "--port", "0", *words]
+    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
+    return subprocess.Popen(command, cwd=work, env=environment, stderr=subprocess.PIPE, text=True)

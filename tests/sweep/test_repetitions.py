@@ -142,7 +142,7 @@ def test_the_commands_show_the_mean_and_write_the_configuration_without_the_seed
     said = call("sweep", "best")
     assert "valid/accuracy 0.81 ± 0.014\nmean ± standard deviation over seed=1,2, n=2" in said
     assert f"trial 1, in {work / 'multirun' / 'a' / '1'}" in said
-    assert "python -m blurr.run task=summarization optimizer.lr=1e-4\n" in said
+    assert "blurr run task=summarization optimizer.lr=1e-4\n" in said
     assert "seed left out: the base config's counts" in call("sweep", "export")
     text = (work / "experiments" / "best.yaml").read_text()
     assert "# Trials 0, 1 of the sweep a: valid/accuracy 0.81 ± 0.014 (mean ± standard deviation, n=2)." in text

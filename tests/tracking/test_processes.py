@@ -18,6 +18,7 @@ from faulty_server import before
 from forked import Forked, code
 from mlflow import MlflowClient
 
+from blurr.config import paths
 from blurr.tracking.sync import sync
 from blurr.tracking.trackers import MLflowTracker, tracked_run
 
@@ -156,7 +157,7 @@ def test_the_server_takes_a_run_and_its_artifacts(tmp_path, folder):
         files = {file.path for file in MlflowClient(tracking_uri=server).list_artifacts(run.id)}
         assert {"config.yaml", "metrics.json"} <= files
     assert run.ui_command is None
-    assert run.url == f"{server}/#/experiments/{found.info.experiment_id}/runs/{run.id}"
+    assert run.url == f"{server}/#/experiments/{found.info.experiment_id}/runs/{run.id}?workflowType=machine_learning"
 
 
 @pytest.mark.slow
@@ -271,7 +272,8 @@ def test_the_printed_command_opens_the_ui_with_metrics_and_artifacts(tracker, cl
         run.log({"train/loss": 0.5}, step=1)
     port = free_port()
     # As a user does: pasted into a shell, in another directory than the one the run was launched in.
-    command = ["bash", "-c", f'PATH="{os.path.dirname(sys.executable)}:$PATH" exec {run.ui_command} "$@"', "mlflow"]
+    typed = run.ui_command.replace("blurr", f"{sys.executable} -m blurr", 1)
+    command = ["bash", "-c", f'PYTHONPATH="{paths.PACKAGE.parent}" exec {typed} "$@"', "blurr"]
     with serving(command, port, tmp_path) as server:
         found = read(f"{server}/api/2.0/mlflow/runs/get?run_id={run.id}")["run"]
         files = read(f"{server}/api/2.0/mlflow/artifacts/list?run_id={run.id}")["files"]

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from blurr.tracking.sink import PARENT
 from blurr.tracking.summary import show_summary
 from blurr.tracking.trackers import NoTracker, tracked_run
 
@@ -23,9 +24,9 @@ def test_it_shows_scores_facts_outputs_and_the_way_to_mlflow(tracker, folder, ca
     assert "scratch ([no] network)" in text
     assert str(folder) in text
     assert run.id in text
-    assert f"  {run.ui_command}" in lines
     assert f"  {run.url}" in lines
-    assert shlex.split(run.ui_command)[:3] == ["mlflow", "ui", "--backend-store-uri"]
+    assert run.url.endswith("?workflowType=machine_learning")
+    assert shlex.split(run.ui_command)[:3] == ["blurr", "ui", "--uri"]
     assert len(lines) < 20
 
 
@@ -43,8 +44,11 @@ def test_a_pipe_gets_no_colours(tracker, folder, capsys):
 
 def test_a_terminal_gets_no_broken_command(tracker, folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    run, text = show(tracker, folder, capsys)
-    assert f"  {run.ui_command}" in text.splitlines()
+    with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
+        show_summary(run, metrics=METRICS, facts={})
+    text, told = capsys.readouterr()
+    assert f"  {run.url}" in text.splitlines()
+    assert any(line.endswith(run.ui_command) for line in told.splitlines())
 
 
 def test_outputs_are_shown_relative_to_the_launch_directory(tmp_path, folder, capsys, monkeypatch):
@@ -57,5 +61,23 @@ def test_outputs_are_shown_relative_to_the_launch_directory(tmp_path, folder, ca
 def test_without_mlflow_it_names_no_run(metrics, folder, capsys):
     _, text = show(NoTracker(), folder, capsys, metrics)
     assert "MLflow" not in text
-    assert "mlflow ui" not in text
+    assert "blurr ui" not in text
     assert "weights" in text
+
+
+def test_the_end_of_a_run_says_how_to_go_on_and_keeps_stdout_for_scores(folder, capsys):
+    with tracked_run(NoTracker(), folder=folder, config={}, overrides=[], tags={}) as run:
+        show_summary(run, metrics=METRICS, facts={}, roles=["text"])
+        show_summary(run, metrics=METRICS, facts={}, roles=["question", "context"])
+    out, told = capsys.readouterr()
+    assert "next" not in out
+    words = [shlex.split(line)[1:] for line in told.splitlines() if line.startswith("  ")]
+    assert words[0] == ["blurr", "predict", str(folder), "--text", "a text of yours"]
+    assert words[1] == ["blurr", "serve", str(folder)]
+    assert words[2][3:] == ["--text", "question=a text of yours", "--text", "context=a text of yours"]
+
+
+def test_a_trial_leaves_the_next_command_to_its_sweep(folder, capsys):
+    with tracked_run(NoTracker(), folder=folder, config={}, overrides=[], tags={PARENT: "x"}) as run:
+        show_summary(run, metrics=METRICS, facts={}, roles=["text"])
+    assert capsys.readouterr().err == ""
