@@ -119,6 +119,7 @@ def _hydra(words: Sequence[str]) -> None:
     """Continue as `python -m blurr.run` with these words."""
     if help_of_run.is_wanted(words):
         return help_of_run.show()
+    explain.check_flags(words)  # before what takes seconds to import
     from blurr import run
 
     sys.argv = [sys.argv[0], *words]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from blurr.config import paths
 from blurr.config.habits import PLACEHOLDER, translated
 from blurr.errors import BlurrError, InputError, nearest, resource_error, shortened, visible
+from blurr.process.terminal import rest
 
 if TYPE_CHECKING:  # they take half a second, and most commands make no mistake
     from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
@@ -146,6 +147,7 @@ def _mistake_of_words(error: BaseException) -> str | None:
 def _report(error: Exception, words: Sequence[str]) -> int:
     if "-sc" in words or "--shell-completion" in words:  # a message would end up in the middle of what the user types
         return CRASH
+    rest()  # the moving line would break the message in two
     wants_traceback = any(word.lstrip("+") in ("debug=traceback", "debug.traceback=true") for word in words)
     answer = answer_to(error)
     if answer is None or wants_traceback:
