@@ -114,9 +114,10 @@ def predict_file(
     tally, part = Tally(), target.with_name(f"{target.name}.part")
     started = time.monotonic()
     found: dict[str, str] = {}
+    total = _count(sources)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as undo, writing(target), part.open("w", **ENCODED) as file, Bar(_count(sources)) as bar:
+    with ExitStack() as undo, writing(target), part.open("w", **ENCODED) as file, Bar(total) as bar:
         undo.callback(part.unlink)
         for chunk in chunks(stream_files(sources), predictor.batch_size * POOL):
             found = found or _found(chunk, predictor, named, str(source))

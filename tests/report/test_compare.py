@@ -185,8 +185,8 @@ class TestExperiment:
 
     @pytest.fixture
     def store(self, client, store_uri: str) -> str:
-        if client.get_experiment_by_name("board") is None:
-            experiment = client.create_experiment("board")
+        if client.get_experiment_by_name("compared board") is None:
+            experiment = client.create_experiment("compared board")
             for name, accuracy, status in (("a", 0.5, "FINISHED"), ("b", 0.9, "FINISHED"), ("c", 1.0, "FAILED")):
                 run = client.create_run(experiment, run_name=name).info.run_id
                 client.log_param(run, "objective", "valid/accuracy")
@@ -197,7 +197,7 @@ class TestExperiment:
         return store_uri
 
     def test_finished_runs_are_listed_the_best_first(self, store: str):
-        board = leaderboard_of_experiment("board", uri=store)
+        board = leaderboard_of_experiment("compared board", uri=store)
         assert board["what"].tolist() == ["b", "a"]
         assert board.columns.tolist() == ["run", "what", "valid/accuracy"]
 
@@ -215,21 +215,21 @@ class TestExperiment:
             assert leaderboard_of_experiment("directed", uri=store_uri, by=by)["what"].tolist() == names
 
     def test_what_is_not_there_is_named(self, store: str, tmp_path):
-        with pytest.raises(InputError, match="no experiment 'bord'. Did you mean 'board'"):
-            leaderboard_of_experiment("bord", uri=store)
+        with pytest.raises(InputError, match="no experiment 'compared bord'. Did you mean 'compared board'"):
+            leaderboard_of_experiment("compared bord", uri=store)
         with pytest.raises(InputError, match="The experiment empty board has no finished run with metrics of valid/"):
             leaderboard_of_experiment("empty board", uri=store)
         with pytest.raises(InputError, match="No run has the metric valid/f1"):
-            leaderboard_of_experiment("board", uri=store, by="valid/f1")
+            leaderboard_of_experiment("compared board", uri=store, by="valid/f1")
         with pytest.raises(InputError, match="There is no MLflow store sqlite:///.*gone.db"):
-            leaderboard_of_experiment("board", uri=f"sqlite:///{tmp_path}/gone.db")
+            leaderboard_of_experiment("compared board", uri=f"sqlite:///{tmp_path}/gone.db")
 
     def test_a_server_that_does_not_answer_is_named(self):
         with pytest.raises(ResourceError, match="http://127.0.0.1:9"):
-            leaderboard_of_experiment("board", uri="http://127.0.0.1:9")
+            leaderboard_of_experiment("compared board", uri="http://127.0.0.1:9")
 
     def test_the_command_takes_an_experiment(self, store: str, capsys):
-        arguments = cli.commands().parser.parse_args(["leaderboard", "--experiment", "board", "--uri", store])
+        arguments = cli.commands().parser.parse_args(["leaderboard", "--experiment", "compared board", "--uri", store])
         assert arguments.command(arguments) == 0
         assert "valid/accuracy" in capsys.readouterr().out
 

@@ -246,6 +246,7 @@ READERS: dict[str, tuple[Callable[[Path], Any], ...]] = {
     files.ENVIRONMENT: (of_report, of_reproduction),
     files.FACTS: (of_report, of_outputs),
     files.SCORES: (of_report, of_outputs),
+    files.INTERVALS: (of_report,),
     files.METRICS: (of_report, of_start, of_new_run),
     files.DIFF: (of_reproduction,),
     files.RECORD: (of_report, of_start, of_new_run, of_outputs),

@@ -443,7 +443,10 @@ class TestExport:
         monkeypatch.setattr(sys, "argv", ["blurr", "sweep", command, str(work)])
         with pytest.raises(SystemExit) as ended, redirect_stderr(io.StringIO()) as said:
             main()
-        assert (ended.value.code, bool(re.search(match or "^$", said.getvalue()))) == (2 if match else 0, True)
+        assert (ended.value.code, bool(re.search(match or r"^\nnext\n(?:  .+\n)+$", said.getvalue()))) == (
+            2 if match else 0,
+            True,
+        )
         assert (work / "experiments" / "best.yaml").exists() == (command == "export" and match is None)
 
     def test_the_file_composes_to_what_the_words_do(self, work):
