@@ -160,9 +160,9 @@ def _board(names: list[str], rows: list[list[str]]) -> Any:
 
     table = Table(box=None, pad_edge=False)
     for i, name in enumerate(names):
-        words = [word for row in rows for word in row[i].split()]
-        # texts break between words, numbers not at all
-        table.add_column(name, overflow="fold", min_width=max(map(len, [*words, name]), default=0), no_wrap="/" in name)
+        whole = name == "what" or "/" in name  # names and scores do not break, texts between words
+        parts = [part for row in rows for part in ([row[i]] if whole else row[i].split())]
+        table.add_column(name, overflow="fold", min_width=max(map(len, [*parts, name])), no_wrap=whole)
     for row in rows:
         table.add_row(*row)
     return table

@@ -1,9 +1,11 @@
 """Runs are compared by their configs, scores and predictions, and listed the best first."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -11,6 +13,7 @@ from blurr import cli
 from blurr.errors import InputError, ResourceError
 from blurr.process.terminal import terminal
 from blurr.report.changes import IN_TERMINAL, directions, tell_changes
+from blurr.report.commands import _show_board
 from blurr.report.compare import changed_predictions, config_differences, measures, metric_differences, significance
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 from blurr.report.overview import note, write_card
@@ -178,6 +181,17 @@ def test_what_is_to_be_said_of_a_score_stands_in_report_card_and_note(make_run):
     assert f"**Worth nothing?** {doubt}." in write_card(record).read_text()
     assert f"**Worth nothing?** {doubt}" in note(record)
     assert "**valid/accuracy** 0.6 of spam" in note(record)
+
+
+def test_a_terminal_gets_whole_numbers_or_is_told_which_it_is_too_narrow_for(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich takes the output for a terminal
+    differs = "experiments=reviews weights=scratch limit=200 loss={_target_: fastai.losses.FocalLossFlat,…"
+    scores = {"valid/accuracy": [0.6], "valid/loss": [0.1709], "valid/f1": [0.4898]}
+    _show_board(pd.DataFrame({"run": ["outputs/a"], "what": ["bert reviews"], "differs": [differs], **scores}))
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert "in a wider terminal: valid/f1" in shown
+    assert all(number in shown for number in ("0.6 ", "0.1709"))
 
 
 class TestExperiment:
