@@ -1,6 +1,7 @@
 """Print the end of a run: its scores, and where to find everything."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from types import MappingProxyType
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blurr.config import paths
+from blurr.process.arguments import wrapped
 from blurr.process.next_steps import show_next, try_it
 from blurr.process.terminal import terminal
 from blurr.runs.folder import REPORT
@@ -52,7 +54,8 @@ def show_place(run: Run, facts: Mapping[str, str], steps: Mapping[str, str]) -> 
         lines["MLflow run"] = f"{run.name} ({run.id})"
     _print_lines(console, lines)
     if run.url:
-        console.print(Text.assemble(("\nin MLflow\n", "bold"), (f"  {run.url}", "cyan")), soft_wrap=True)
+        when = f", while `{run.ui_command}` runs" if run.ui_command else ""
+        console.print(Text.assemble((f"\nin MLflow{when}\n", "bold"), (f"  {run.url}", "cyan")), soft_wrap=True)
     show_next({**steps, "MLflow": run.ui_command} if run.ui_command and steps else steps)
 
 
@@ -74,8 +77,9 @@ def table_of_scores(
 
 
 def _print_lines(console: Console, lines: Mapping[str, str]) -> None:
-    """Print labels and texts in two columns; long texts are not wrapped, so that they can be copied."""
+    """Print labels and texts in two columns; texts break between words alone, so that paths can be copied."""
     width = max(map(len, lines)) + 2
     console.print()
     for label, text in lines.items():
-        console.print(Text.assemble((label.ljust(width), "bold"), text), soft_wrap=True)
+        for head, line in zip_longest([label], wrapped(text, console.width - width) or [""], fillvalue=""):
+            console.print(Text.assemble((head.ljust(width), "bold"), line), soft_wrap=True)

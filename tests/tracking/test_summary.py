@@ -1,5 +1,6 @@
 """The closing table is short, and what is to be copied from it stands on one line."""
 
+import re
 import shlex
 
 import pytest
@@ -24,7 +25,7 @@ def test_it_shows_scores_facts_outputs_and_the_way_to_mlflow(tracker, folder, ca
     assert "scratch ([no] network)" in text
     assert str(folder) in text
     assert run.id in text
-    assert f"  {run.url}" in lines
+    assert lines[lines.index(f"  {run.url}") - 1] == f"in MLflow, while `{run.ui_command}` runs"
     assert run.url.endswith("?workflowType=machine_learning")
     assert shlex.split(run.ui_command)[:3] == ["blurr", "ui", "--uri"]
     assert len(lines) < 20
@@ -36,6 +37,20 @@ def test_what_is_to_be_said_stands_beside_a_score(folder, capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["valid/accuracy", "0.9423", "of", "spam"] in lines
     assert ["worth", "nothing?", "valid:", "so"] in lines
+
+
+def test_a_sentence_breaks_between_words_and_a_path_nowhere(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich takes the output for a terminal
+    sentence = "valid: 50 % of the rows are right, and 60 % are of the class good anyway"
+    path = "/".join(["outputs", "mine" * 20])
+    with tracked_run(NoTracker(), folder=folder, config={}, overrides=[], tags={}) as run:
+        show_summary(run, metrics=METRICS, facts={"worth nothing?": sentence, "report": path})
+    plain = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    said = [line for line in plain.splitlines() if line and path not in line and str(folder) not in line]
+    assert max(map(len, said)) <= 50
+    assert sentence in re.sub(r"\s+", " ", plain)
+    assert path in plain
 
 
 def test_a_pipe_gets_no_colours(tracker, folder, capsys):
