@@ -52,6 +52,8 @@ def _call(words: Sequence[str]) -> Any:
     """Run the command that is no `run`, and return its exit code."""
     there = commands()
     arguments, others = there.parser.parse_known_args(words)
+    if others and words[0] not in there.parsers:  # a flag before the command
+        there.parser.error(f"unrecognized arguments: {words[0]}")
     if others and "overrides" in arguments:
         explain.check_flags(words[1:], there.parsers[words[0]].flags)
         # argparse takes no more values for an optional argument after a flag

@@ -122,6 +122,13 @@ def test_a_mistyped_command_is_one_message(words, said):
             ["plan", "--epochs", "3", "seed=1"],
             r"no flag '--epochs'\. Values .+: schedule\.epochs=3\.",
         ),
+        (["--debug", "doctor"], r"blurr: unrecognized arguments: --debug\. `blurr --help`"),
+        (
+            ["plan", "--do_train", "--bf16"],
+            r"no flags '--do_train', '--bf16'\. Values .+: precision=bf16\. No key is like '--do_train'\.",
+        ),
+        (["plan", "--wandb"], r"no flag '--wandb'\. No key is like '--wandb'\. `"),
+        (["plan", "--hydra.verbose=true"], r"without dashes: hydra\.verbose=true\. `"),
         (
             ["evaluate", "x", "a=b", "--batch_size", "8"],
             r"'--batch_size'\. Did you mean '--batch-size'\?",
@@ -163,7 +170,7 @@ HABITS = {
     "--lr_scheduler_type cosine": "schedule=cosine",
     "--optim adafactor": "optimizer=adafactor",
     "--gradient_checkpointing": "callbacks=[gradient_checkpointing]",
-    "--gradient_accumulation_steps 4": "callbacks=[gradient_accumulation]",
+    "--gradient_accumulation_steps 4": ("callbacks=[gradient_accumulation] callbacks.gradient_accumulation.batches=4"),
     "--early_stopping_patience 4": "callbacks=[early_stopping] callbacks.early_stopping.patience=4",
     "--max_grad_norm 1": "callbacks=[gradient_clip] callbacks.gradient_clip.max_norm=1",
     "--bf16": "precision=bf16",
@@ -175,7 +182,9 @@ HABITS = {
     "--experiment_name mine": "tracking.experiment=mine",
     "--do_train": None,
     "--report_to wandb": None,
-    "--save_steps 100": None,
+    "--save_steps 100": "checkpoint.every_steps=100",
+    "--metric_for_best_model eval_f1": "objective=valid/f1",
+    "--load_best_model_at_end": "callbacks=[save_best]",
 }
 
 

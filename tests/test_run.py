@@ -22,6 +22,10 @@ MISTAKES = {
     "file_as_option": ("data=./my.csv", r"data=files data\.train=\./my\.csv"),
     "group": ("modle=bart", r"^There is no 'modle'\. Did you mean 'model'\? A config has: seed, "),
     "key": ("optimizer.lrr=1", r"^There is no 'optimizer\.lrr'\. Did you mean 'optimizer\.lr'\? optimizer has: lr, "),
+    "file_without_its_option": (
+        "data.train=r.csv",
+        r"^There is no 'data\.train'\. Did you mean 'data=files data\.train=",
+    ),
     "key_without_group": ("lr=1e-3", r"^There is no 'lr'\. Did you mean 'optimizer\.lr'\?"),
     "key_of_nested": ("data.columns.lable=stars", r"Did you mean 'data\.columns\.label'\?"),
     "key_under_value": ("seed.x=1", r"^There is no 'seed\.x'|seed"),

@@ -138,7 +138,9 @@ def _readme(name: str, task: str, word: str) -> str:
         [
             f"# {name}",
             "",
-            f"{word} (task={task}). Run these in this folder; experiments/{name}.yaml has the settings.",
+            f"{word}",
+            "",
+            f"The task is {task}; experiments/{name}.yaml has the settings. Run these in this folder:",
             "",
             "```bash",
             f"blurr plan {run}  # what a run would do",

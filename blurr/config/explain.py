@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from blurr.config import paths
 from blurr.config.habits import PLACEHOLDER, translated
 from blurr.errors import BlurrError, InputError, nearest, resource_error, shortened, visible
-from blurr.process.terminal import rest
+from blurr.process import terminal
 
 if TYPE_CHECKING:  # they take half a second, and most commands make no mistake
     from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
@@ -72,9 +72,9 @@ def check_flags(words: Sequence[str], flags: Sequence[str] = FLAGS) -> None:
     Raises:
         InputError: some of the words are unknown flags.
     """
-    parts = [(i, word.partition("=")) for i, word in enumerate(words) if word[:1] == "-"]
-    unknown = [(i, each) for i, each in parts if not _is_known(each[0], flags)]
-    instead = []
+    unknown = unknown_flags(words, flags)
+    instead: list[str] = []
+    nothing: list[str] = []
     for i, (flag, is_given, value) in unknown:
         following = words[i + 1] if i + 1 < len(words) and not re.search("^-|=", words[i + 1]) else None
         is_spelt_otherwise = flag.replace("_", "-") in flags
@@ -82,11 +82,22 @@ def check_flags(words: Sequence[str], flags: Sequence[str] = FLAGS) -> None:
         near = "" if known or is_given or (following and not is_spelt_otherwise) else nearest(flag, flags)
         if near:
             raise InputError(f"There is no flag '{flag}'.{near} {SEE}")
-        instead.append(known or f"{flag.lstrip('-')}={value or following or PLACEHOLDER}")
+        if known or "." in flag:  # a dotted key may be Hydra's
+            instead.append(known or f"{flag.lstrip('-')}={value or following or PLACEHOLDER}")
+        else:
+            nothing.append(f"'{flag}'")
     if unknown:
         named = ", ".join(f"'{flag}'" for _, (flag, *_) in unknown)
         there = "is no flag" if len(unknown) == 1 else "are no flags"
-        raise InputError(f"There {there} {named}. Values are set without dashes: {' '.join(instead)}. {SEE}")
+        how = f" Values are set without dashes: {' '.join(instead)}." if instead else ""
+        none = f" No key is like {' or '.join(nothing)}." if nothing else ""
+        raise InputError(f"There {there} {named}.{how}{none} {SEE}")
+
+
+def unknown_flags(words: Sequence[str], flags: Sequence[str] = FLAGS) -> list[tuple[int, tuple[str, str, str]]]:
+    """Return the flags that a command does not have: where each stands, and its name, `=` and value."""
+    parts = [(i, word.partition("=")) for i, word in enumerate(words) if word[:1] == "-"]
+    return [(i, each) for i, each in parts if not _is_known(each[0], flags)]
 
 
 def _is_known(flag: str, flags: Sequence[str]) -> bool:
@@ -147,7 +158,7 @@ def _mistake_of_words(error: BaseException) -> str | None:
 def _report(error: Exception, words: Sequence[str]) -> int:
     if "-sc" in words or "--shell-completion" in words:  # a message would end up in the middle of what the user types
         return CRASH
-    rest()  # the moving line would break the message in two
+    terminal.rest()  # the moving line would break the message in two
     wants_traceback = any(word.lstrip("+") in ("debug=traceback", "debug.traceback=true") for word in words)
     answer = answer_to(error)
     if answer is None or wants_traceback:
@@ -155,8 +166,16 @@ def _report(error: Exception, words: Sequence[str]) -> int:
         traceback.print_exception(type(error), error, frames)
     if answer is None:
         return CRASH
-    sys.stderr.write(f"{visible(str(answer))}\n")
+    _write(str(answer))
     return USER_MISTAKE if isinstance(answer, InputError) else CRASH
+
+
+def _write(message: str) -> None:
+    """Write a message to stderr, which a terminal gets in lines that break between words alone."""
+    if sys.stderr.isatty():
+        terminal.PlainConsole(stderr=True).print(message)
+    else:
+        sys.stderr.write(f"{visible(message)}\n")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -287,7 +306,7 @@ def _unknown_key(error: "OmegaConfBaseException") -> str:
         near = near.replace(" mean '", f" mean '{place}.")
     if elsewhere and not near:
         near = f" Did you mean '{elsewhere[0]}'?"
-    hint = near or ("" if place else _meant(full, sys.argv[1:]))
+    hint = near or ("" if place and place not in paths.groups() else _meant(full, sys.argv[1:]))
     # A node without a target, such as `tags`, may take any key.
     add = f" To add it: +{full}=…" if place and "_target_" not in node and not hint else ""
     return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}.{add}"

@@ -18,7 +18,14 @@ SAME = {
 }
 # Words that say little of what is set.
 WEAK = frozenset({"dir", "file", "from", "max", "name", "num", "or", "path", "per", "to", "type", "value"})
-SWITCHES = {"fp16": "precision=fp16", "bf16": "precision=bf16", "fp32": "precision=fp32"}
+# Flags that stand for something else than the key that their words name; `{}` is the value.
+FIXED = {
+    **{name: f"precision={name}" for name in ("fp16", "bf16", "fp32")},
+    "gradient_accumulation_steps": "callbacks=[gradient_accumulation] callbacks.gradient_accumulation.batches={}",
+    "load_best_model_at_end": "callbacks=[save_best]",
+    "metric_for_best_model": "objective=valid/{}",
+    "save_steps": "checkpoint.every_steps={}",
+}
 PLACEHOLDER = "…"  # stands for a value
 
 
@@ -55,9 +62,9 @@ def translated(flag: str, value: str | None, given: Sequence[str] = ()) -> str |
         given: the other words of the command line, whose options bring keys.
     """
     words = _words(flag)
-    plain = flag.lstrip("-").lower()
-    if plain in SWITCHES:
-        return SWITCHES[plain]
+    plain = flag.lstrip("-").lower().replace("-", "_")
+    if plain in FIXED:
+        return FIXED[plain].format((value or PLACEHOLDER).removeprefix("eval_"))  # as Trainer names its metrics
     best, most = None, 0.5
     for each in _candidates(given):
         rank = _rank(each, words, value)

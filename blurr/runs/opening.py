@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from blurr.config import paths
+from blurr.config.explain import unknown_flags
 from blurr.process import signals, terminal
 from blurr.process.arguments import RUN
 from blurr.runs.secrets import mask_text
@@ -27,6 +28,8 @@ def announce(words: Sequence[str]) -> None:
     command, *rest = [*words, ""][: len(words) or 1]
     if any(word.split("=")[0] in ANSWERED for word in rest):
         return
+    if command == RUN and unknown_flags(rest):
+        return  # it will be refused
     if command == RUN:
         signals.end_at_once("No step was taken: there is nothing to go on with.")
         terminal.announce(mask_text(line_of(rest)), "Composing the config")

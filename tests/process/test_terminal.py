@@ -77,6 +77,18 @@ def test_a_mistake_removes_the_moving_line_and_shows_the_cursor(tmp_path: Path):
     assert "model=brt: there is no such option. Did you mean 'bert'?" in last + said
 
 
+def test_a_refused_flag_is_answered_alone_in_lines_that_break_between_words(tmp_path: Path):
+    screen, process = typed(["blurr", "run", "--epochs", "3"], tmp_path)
+    lines = rest_of(screen).splitlines()
+    assert process.wait() == 2
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 80
+    assert " ".join(line.strip() for line in lines) == (
+        "There is no flag '--epochs'. Values are set without dashes: schedule.epochs=3. `blurr run --help` shows the "
+        "flags, the groups and the usual keys."
+    )
+
+
 def test_ctrl_c_ends_a_start_on_a_line_of_its_own(tmp_path: Path):
     screen, process = typed(["blurr", "run"], tmp_path)
     said = b""
