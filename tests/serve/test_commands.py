@@ -198,19 +198,17 @@ def test_the_bar_moves_with_every_batch_and_counts_small_files_first(saved, work
 @pytest.mark.slow
 def test_a_server_says_where_it_answers_once_it_does(blurr, saved, work: Path):
     folder = saved("sequence_classification")[1]
-    process = start_server(folder, "--log", work=work)
-    try:
+    with start_server(folder, "--log", work=work) as process:
         said = [process.stderr.readline() for _ in range(3)]
         address = said[0].split()[0]
-        assert "a page to try it" in said[0]
-        assert said[1].split()[0] == f"{address}/docs"
-        assert said[2] == "ready; Ctrl-C ends it\n"
         with urllib.request.urlopen(f"{address}/health", timeout=30) as answer:
             assert answer.status == 200
-        assert re.fullmatch(r"\d\d:\d\d:\d\d GET /health 200 \d+ ms\n", process.stderr.readline())
-    finally:
+        logged = process.stderr.readline()
         process.terminate()
-        process.wait(30)
+    assert "a page to try it" in said[0]
+    assert said[1].split()[0] == f"{address}/docs"
+    assert said[2] == "ready; Ctrl-C ends it\n"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET /health 200 \d+ ms\n", logged)
 
 
 def start_server(folder: Path, *words: str, work: Path) -> subprocess.Popen[str]:

@@ -112,9 +112,9 @@ def free_port():
 
 
 @contextmanager
-def serving(command, port, cwd):
+def serving(command, port, cwd, more=("--workers", "1"), end=signal.SIGKILL):
     """Run an MLflow server in its own process group until the block ends."""
-    command = [*command, "--port", str(port), "--workers", "1"]
+    command = [*command, "--port", str(port), *more]
     process = subprocess.Popen(
         command, cwd=cwd, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -122,7 +122,7 @@ def serving(command, port, cwd):
         wait_for(f"http://127.0.0.1:{port}/health")
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, end)
         process.wait()
 
 
@@ -274,7 +274,7 @@ def test_the_printed_command_opens_the_ui_with_metrics_and_artifacts(tracker, cl
     # As a user does: pasted into a shell, in another directory than the one the run was launched in.
     typed = run.ui_command.replace("blurr", f"{sys.executable} -m blurr", 1)
     command = ["bash", "-c", f'PYTHONPATH="{paths.PACKAGE.parent}" exec {typed} "$@"', "blurr"]
-    with serving(command, port, tmp_path) as server:
+    with serving(command, port, tmp_path, more=[], end=signal.SIGTERM) as server:
         found = read(f"{server}/api/2.0/mlflow/runs/get?run_id={run.id}")["run"]
         files = read(f"{server}/api/2.0/mlflow/artifacts/list?run_id={run.id}")["files"]
         with urllib.request.urlopen(f"{server}/get-artifact?run_id={run.id}&path=config.yaml", timeout=30) as answer:

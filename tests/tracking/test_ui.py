@@ -52,12 +52,12 @@ def test_it_serves_until_ctrl_c_and_leaves_no_process(store_uri, work):
     command = [sys.executable, "-m", "blurr", "ui", "--uri", store_uri, "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
     options = {"cwd": work, "env": environment, "text": True, "start_new_session": True}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-    page = process.stdout.readline()
-    server = page.split("/#")[0]
-    with urllib.request.urlopen(f"{server}/ajax-api/2.0/mlflow/experiments/search?max_results=9", timeout=30) as answer:
-        assert any(each["name"] == "blurr" for each in json.load(answer)["experiments"])
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
-    assert not psutil.wait_procs(family, timeout=10)[1]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+        server = process.stdout.readline().split("/#")[0]
+        address = f"{server}/ajax-api/2.0/mlflow/experiments/search?max_results=9"
+        with urllib.request.urlopen(address, timeout=120) as answer:
+            assert any(each["name"] == "blurr" for each in json.load(answer)["experiments"])
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0
+    assert not psutil.wait_procs(family, timeout=60)[1]
