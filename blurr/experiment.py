@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config.building import build
 from blurr.config.naming import model_label
 from blurr.config.objectives import fitted_to_rows, objectives
+from blurr.models.devices import device_of
 from blurr.process.setup import hide_progress_bars
 from blurr.process.terminal import phase
 from blurr.report.artifacts import describe_run
@@ -50,6 +51,7 @@ def run_experiment(
         The final value of `cfg.objective`, which a sweep compares; a list of values if it is a list.
     """
     hide_progress_bars()
+    device = device_of(cfg.device)
     seed_everything(cfg.seed)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {group: str(choices.get(group)) for group in ("task", "model", "data")}
@@ -72,7 +74,7 @@ def run_experiment(
         phase("Loading the model")
         hf = build_hf(cfg, task, raw)
         log.info("%s", hf)
-        run.tag(weights=hf.weights)
+        run.tag(weights=hf.weights, device=str(device))
         size = cfg.loader.batch_size
         if size == "auto":
             size = resumed.facts["batch_size"] if resumed else fitting_size(cfg, task, raw, hf)

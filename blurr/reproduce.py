@@ -88,6 +88,7 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     if size and OmegaConf.select(cfg, "loader.batch_size") == "auto":
         cfg.loader.batch_size = int(size)
     cfg.resume, cfg.overwrite = None, False
+    cfg.device = cfg.get("device", "auto")  # which earlier versions did not record
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())
     merged = OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(changes)))
     config = OmegaConf.to_container(merged, resolve=True)

@@ -30,7 +30,7 @@ from blurr.config.annotations import (
     Size,
     Threads,
 )
-from blurr.config.combinations import check_batch_size, check_metrics, check_model
+from blurr.config.combinations import check_batch_size, check_device, check_metrics, check_model
 from blurr.config.destinations import check_borrowed
 from blurr.config.moved import with_current_names
 from blurr.errors import InputError, nearest, shortened
@@ -45,6 +45,7 @@ KEYS: dict[str, Any] = {
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
     "compile": signatures.alias("blurr.training.precision", "Compile"),
     "threads": Threads,
+    "device": Annotated[str, MinLen(1)],
     "objective": Annotated[str, MinLen(1)] | Annotated[list[str], MinLen(1)],
     "output_dir": Annotated[str, MinLen(1)],
     "resume": str | None,
@@ -88,6 +89,7 @@ COMBINATIONS: tuple[Combination, ...] = (
     (("task", "metrics"), check_metrics),
     (("task", "model"), check_model),
     (("loader",), check_batch_size),
+    (("device",), check_device),
 )
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
@@ -15,6 +16,7 @@ from blurr.config.places import check_regular, expanded, kind_of
 from blurr.errors import InputError, shortened
 
 Config = Mapping[str, Any]
+DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu|hpu|npu)(:\d+)?")
 
 
 def check_metrics(config: Config) -> None:
@@ -55,6 +57,13 @@ def check_batch_size(config: Config) -> None:
         raise InputError(
             "loader.batch_size=auto and loader.max_tokens both say how much makes a batch; leave one of them out."
         )
+
+
+def check_device(config: Config) -> None:
+    """Refuse what is not the name of a device; whether this machine has it is seen when torch is loaded."""
+    device = config["device"]
+    if not DEVICE.fullmatch(device):
+        raise InputError(f"device={shortened(device)}: must be auto, cpu, cuda, cuda:1, mps or the like.")
 
 
 def path_of(key: str, text: str) -> Path:

@@ -55,6 +55,7 @@ def _add_predict(commands: Commands) -> None:
         part=PART,
     )
     _add_model(predict)
+    _add_device(predict)
     add = predict.add_argument
     said = "a text to predict on; ROLE=TEXT where the model reads several, once for each; the answer goes to stdout"
     add("--text", metavar="TEXT", action="append", default=[], help=said)
@@ -84,6 +85,7 @@ def _add_evaluate(commands: Commands) -> None:
     )
     said = f"as for `blurr run`, e.g. data=files data.test=new.csv; {UNTRAINED}"
     _add_model(evaluate, needed=said)
+    _add_device(evaluate)
     evaluate.add_argument("--split", help="the split to score (default: test if there is one, else valid)")
     said = "the folder for scores and predictions (default: a new one in outputs/evaluations)"
     evaluate.add_argument("--output", metavar="FOLDER", type=Path, help=said)
@@ -99,6 +101,7 @@ def _add_serve(commands: Commands) -> None:
         part=PART,
     )
     _add_model(serve)
+    _add_device(serve)
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one")
     serve.add_argument("--timeout", metavar="SECONDS", type=float, default=30.0, help="for a request")
@@ -136,6 +139,10 @@ def _add_push(commands: Commands) -> None:
     push.add_argument("--private", action="store_true", help="let nobody else see it")
     push.add_argument("--revision", help="the branch (default: the main one)")
     push.add_argument("--message", help="the commit's message (default: one that names blurr)")
+
+
+def _add_device(parser: Parser) -> None:
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: an accelerator, else cpu)")
 
 
 def _add_model(parser: Parser, *, needed: str = "") -> None:
@@ -331,7 +338,7 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
             f"{arguments.where} is the model of a run, which knows its task and its settings. Leave out "
             f"{' '.join(arguments.overrides)}."
         )
-    options = {"batch_size": arguments.batch_size, "device": device, "trusted": arguments.trust}
+    options = {"batch_size": arguments.batch_size, "device": device or arguments.device, "trusted": arguments.trust}
     return Predictor.load(arguments.where, words=arguments.overrides, **options)
 
 

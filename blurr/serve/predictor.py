@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 import transformers
 from datasets import DatasetDict
 from fastai.data.core import DataLoaders
@@ -16,11 +15,12 @@ from blurr.config.building import build
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.loading.loader import Loader, fitting
+from blurr.models.devices import device_of
 from blurr.models.objects import HFObjects, load_objects
 from blurr.models.weights import choose_weights
 from blurr.serve.graphs import MANIFEST, load_graphs
 from blurr.serve.model_folder import check_model, is_model_folder, model_folder
-from blurr.tasks.base import Task, default_device
+from blurr.tasks.base import Task
 from blurr.tasks.saved import FILE, SavedTask, load_task
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Predictor:
         saved: the task, as its training resolved it.
         hf: processor, config and model.
         batch_size: rows, or windows of rows, in a batch; `None`: 32, and on a CPU as many as make 2048 tokens.
-        device: `cpu`, `cuda`, …; `None` takes the accelerator if there is one.
+        device: see `device_of`.
         folder: the model's folder; `None` for a checkpoint that blurr did not train.
     """
 
@@ -55,7 +55,7 @@ class Predictor:
     ) -> None:
         self.saved, self.hf, self.batch_size, self.folder = saved, hf, batch_size or ROWS, folder
         task = saved.task
-        target = default_device() if device is None else torch.device(device)
+        target = device_of(device)
         tokens = TOKENS if batch_size is None and target.type == "cpu" else None
         loader = Loader(batch_size=self.batch_size, eval_batch_size=self.batch_size, max_tokens=tokens)
         dl = task.loader(task.inputs.rows_cls({}, task.target.vocab(hf)), hf, fitting(loader, hf.config), train=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, ClassVar
 
-import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
@@ -22,6 +21,7 @@ from blurr.loading.rows import Batch, EncodedRows, Table
 from blurr.metrics.base import Metric
 from blurr.metrics.outcome import Evaluation
 from blurr.metrics.streamed import RowMetric, streamed
+from blurr.models.devices import device_of
 from blurr.models.inputs import ModalityInputs
 from blurr.models.losses import RowWeightedLoss, WeighRows, own_loss
 from blurr.models.objects import HFObjects
@@ -144,15 +144,22 @@ class Task(ABC):
         check_unicode(columns)
         return self.make_rows(self.encode_items(columns, hf), columns, hf)
 
-    def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader) -> DataLoaders:
-        """Encode every split once, and make a loader of each, in the order of `raw.ordered_splits`."""
+    def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader, *, device: str = "auto") -> DataLoaders:
+        """Encode every split once, and make a loader of each, in the order of `raw.ordered_splits`.
+
+        Args:
+            raw: The rows.
+            hf: Processor and model.
+            loader: How batches are made.
+            device: That batches and model go to, see `device_of`.
+        """
         self.check(hf)
         fits = fitting(loader, hf.config)
         splits = encoding.encoded_splits(self, raw, hf, cache=loader.cache)
         loaders = [self.loader(rows, hf, fits, train=name == "train") for name, rows in splits.items()]
-        device = default_device()
-        dls = DataLoaders(*loaders, device=device)
-        dls.to(device)
+        target = device_of(device)
+        dls = DataLoaders(*loaders, device=target)
+        dls.to(target)
         return dls
 
     def loader(self, rows: EncodedRows, hf: HFObjects, loader: Loader, *, train: bool) -> RowsDL:
@@ -231,9 +238,3 @@ def check_unicode(columns: Mapping[str, Sequence[Any]]) -> None:
 def without_model(hf: HFObjects) -> HFObjects:
     """Keep the model out of what a loader holds: it would go into each of its workers and exports."""
     return replace(hf, model=None)  # type: ignore[arg-type]
-
-
-def default_device() -> torch.device:
-    """Return the accelerator where there is one, else the CPU."""
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found or torch.device("cpu")

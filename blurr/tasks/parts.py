@@ -68,7 +68,7 @@ def build_learner(
     chosen = [*precision_callbacks(cfg.precision), *compiling, *build(cfg.callbacks).values()]
     reporters = [Reporter(objectives(cfg)[0], report)] if report else []
     cbs = [Guard(cfg.on_nan), TrackingCallback(run), *chosen, *reporters]
-    dls = task.dataloaders(raw, hf, for_compiling(loader) if compiling else loader)
+    dls = task.dataloaders(raw, hf, for_compiling(loader) if compiling else loader, device=cfg.device)
     return _learner(cfg, task, raw, hf, dls, cbs, path=run.folder, model_dir=CHECKPOINTS)
 
 
@@ -87,7 +87,7 @@ def check_objectives(cfg: DictConfig, splits: Iterable[str]) -> None:
 
 def fitting_size(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> int:
     """Find the largest number of rows of a batch that fits into memory."""
-    dls = task.dataloaders(raw, hf, replace(build(cfg.loader), batch_size=1))
+    dls = task.dataloaders(raw, hf, replace(build(cfg.loader), batch_size=1), device=cfg.device)
 
     def learner_of(size: int) -> Blearner:
         longest_first = DataLoaders(dls.train.new(bs=size, shuffle=False), dls.valid, device=dls.device)
