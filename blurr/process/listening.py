@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from blurr.errors import InputError, ResourceError
 
-WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, never bound
+WILDCARDS = ("", "0.0.0.0", "::")  # nosec B104  # compared with, never bound
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -118,7 +118,7 @@ def _wait(process: "subprocess.Popen[bytes]", server: str, said: IO[bytes]) -> N
             lines = said.read().decode(errors="replace").strip().splitlines()
             raise ResourceError(f"MLflow's server did not start: {lines[-1] if lines else 'it said nothing'}")
         try:
-            with urllib.request.urlopen(f"{server}/health", timeout=1):  # noqa: S310  # an address of our own
+            with urllib.request.urlopen(f"{server}/health", timeout=1):  # nosec B310  # an address of our own
                 return
         except OSError:
             time.sleep(0.2)
