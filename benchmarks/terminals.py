@@ -30,6 +30,7 @@ WIDTHS = (80, 100)  # columns
 ROWS = 40  # of the window; what has scrolled out of it is shown, too
 MOST = 90  # lines of a picture: the last ones
 SCRATCH = ("model.weights=scratch", "tracking.uri=sqlite:///mlflow.db")
+COLUMNS = ("data.columns.text=review", "data.columns.label=stars")
 SMALL = (*SCRATCH, "data.rows=600", "schedule.epochs=2")
 COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "terminal_help": (("blurr", "--help"),),
@@ -41,7 +42,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("blurr", "run", "data=files", "data.train=reviews.csv", "data.columns.text=revew", "schedule.epochs=few"),
     ),
     "terminal_init": (("blurr", "init", "reviews.csv"),),
-    "terminal_plan": (("blurr", "plan", "data=files", "data.train=reviews.csv", *SCRATCH),),
+    "terminal_plan": (("blurr", "plan", "data=files", "data.train=reviews.csv", *COLUMNS, *SCRATCH),),
     "terminal_run": (("blurr", "run", *SMALL),),
     "terminal_sweep": (("blurr", "run", "-m", "optimizer.lr=1e-3,3e-3", "seed=1,2", "sweep.name=first", *SMALL),),
 }
