@@ -31,6 +31,11 @@ from blurr.runs.folder import PLOTS, REPORT, TABLES
 from blurr.runs.record import Record, Rows, interval_text
 
 HEADINGS = {"training": "Training", "tokens": "Tokens", "valid": "Validation", "test": "Test"}
+LOOKS: Any = {  # one font instead of a list of 13 beside each text
+    "svg.fonttype": "none",
+    "svg.hashsalt": "blurr",
+    "font.sans-serif": ["DejaVu Sans"],
+}
 LONG = 60  # characters from which a text gets a wide column
 # What a task predicts, see `blurr.report.rows`, and the function that shows it.
 SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
@@ -118,12 +123,13 @@ def templates() -> Environment:
 def svg(figure: Figure, title: str) -> str:
     """Return a figure as SVG in the colours of the page, with its title for those who cannot see it."""
     out = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "blurr"}):
+    with mpl.rc_context(LOOKS):
         FigureCanvasSVG(figure).print_figure(
             out, format="svg", facecolor="none", metadata={"Date": None, "Creator": None}
         )
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
+    text = re.sub(r' (d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)
     named = f'<svg role="img" aria-label="{escape(title)}"'
     text = text.replace("<svg", named, 1)
     return re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
