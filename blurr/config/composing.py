@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -108,8 +107,7 @@ def prepare_process() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors rather than print them
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow a busy machine down several times over
     sys.path.append(os.getcwd())  # modules beside the user's work are importable from the console script, too
-    warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # by importing fastai
-    warnings.filterwarnings("ignore", message="The 'mode.chained_assignment' option")  # by importing fastai
+    setup.ignore_warnings_of_imports()
     register()
 
 

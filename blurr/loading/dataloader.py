@@ -217,11 +217,19 @@ def _single(values: torch.Tensor) -> torch.Tensor:
 
 def show_table(table: Table) -> None:
     """Display the rows of a table: as HTML in a notebook, else as text."""
-    from fastai.torch_core import display_df
-
-    frame = pd.DataFrame(table)
     if in_notebook():
-        with pd.option_context("display.max_colwidth", None):
-            display_df(frame)
+        from IPython.display import HTML, display
+
+        display(HTML(html_of(table)))  # type: ignore[no-untyped-call]
     else:
-        terminal().print(frame.to_string(), soft_wrap=True)
+        terminal().print(pd.DataFrame(table).to_string(), soft_wrap=True)
+
+
+def html_of(table: Table) -> str:
+    """Return the rows of a table as HTML, aligned on the left, where long texts are read from."""
+    left: Any = {"selector": "th, td", "props": "text-align: left; vertical-align: top"}
+    # of other values, pandas does not escape the text
+    frame = pd.DataFrame(table).map(lambda value: value if isinstance(value, float) else str(value))
+    styled = frame.style.format(escape="html", precision=4).format_index(escape="html", axis="columns")
+    html: str = styled.set_table_styles([left]).to_html()
+    return html

@@ -1,6 +1,7 @@
 """Say with which command to go on: the last lines of every command."""
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 
 TEXT = "a text of yours"
@@ -38,7 +39,7 @@ def show_next(steps: Mapping[str, str]) -> None:
     from blurr.process.terminal import PlainConsole, rest
 
     rest()
-    console = PlainConsole(stderr=True)
+    console = PlainConsole(stderr="ipykernel" not in sys.modules)  # a notebook shows stderr in red
     width = max(map(len, steps)) + 2
     console.print("\nnext", style="bold")
     for aim, line in steps.items():

@@ -120,6 +120,27 @@ def hide_progress_bars() -> None:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+WARNED = (  # by importing fastai and tqdm
+    ".torch.jit.script. is deprecated",
+    "The 'mode.chained_assignment' option",
+    "IProgress not found",
+)
+
+
+def ignore_warnings_of_imports() -> None:
+    """Ignore what libraries warn of when they are imported, about each other."""
+    for message in WARNED:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def import_quietly() -> None:
+    """Import fastai and tqdm without what they warn of, and leave the filters of warnings as they are."""
+    with warnings.catch_warnings():
+        ignore_warnings_of_imports()
+        import fastai.layers  # noqa: F401
+        import tqdm.auto  # noqa: F401
+
+
 @contextmanager
 def without_bars() -> Iterator[None]:
     """Hide the progress bars of transformers in a `with` block, as those of reading and writing a local model."""

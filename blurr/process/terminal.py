@@ -23,7 +23,9 @@ class PlainConsole(Console):
     """A console that takes no text for markup, and shows control characters instead of sending them."""
 
     def __init__(self, width: int | None = None, **options: Any) -> None:
-        super().__init__(highlight=False, emoji=False, markup=False, width=width, **options)
+        # a notebook would get each line as a page of its own
+        given = {"force_jupyter": False, **options}
+        super().__init__(highlight=False, emoji=False, markup=False, width=width, **given)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as it is shown."""

@@ -94,7 +94,8 @@ def from_data(
 def _loaded(checkpoint: str, task: Task, raw: RawData, asked: Mapping[str, Any]) -> HFObjects:
     """Load processor and model; `asked` is the user's part of the arguments of `build_model`."""
     config = {**task.target.model_config(raw), **asked.get("config_kwargs", {})}
-    given = {"model_cls": task.model_cls, "inputs": task.inputs, "corpus": tuple, "load_weights": True}
+    corpus = partial(task.corpus, raw)  # for `hf_kwargs={"weights": "scratch", "arch": …}`
+    given = {"model_cls": task.model_cls, "inputs": task.inputs, "corpus": corpus, "load_weights": True}
     with without_bars() if Path(checkpoint).is_dir() else nullcontext():  # a download is worth a bar
         return build_model(checkpoint, **{**given, "weights": "pretrained", **asked, "config": config})
 
