@@ -1,13 +1,15 @@
 """Picture what a run leaves, with Chromium, into docs/pictures/: `python -m benchmarks.pictures`.
 
 The report of each task; the page that tries the model of each task, light, dark and on a phone; the page that says how
-to call it; and MLflow's pages (runs, a run's metrics, a sweep). With `--work FOLDER` the runs are kept there, and those
+to call it; MLflow's pages (runs, a run's metrics, a sweep); and docs/notebook.ipynb, which is executed anew, light and
+dark (`--only notebook` takes that alone). With `--work FOLDER` the runs are kept there, and those
 that it has already are not made again.
 """
 
 import argparse
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from mlflow import MlflowClient
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
@@ -30,6 +35,9 @@ from blurr.report.page import write_report
 from blurr.runs.record import Record
 
 PICTURES = ROOT / "docs" / "pictures"
+NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LEAF = (760, 2300)  # of the notebook
 COLOURS = (64, 32, 16)  # fewer, where a picture would be larger than that
 LARGEST = 150_000  # bytes: pictures lie in git
 REPORT = (1180, 3000)  # width and height in pixels
@@ -159,14 +167,55 @@ def picture_server(browser: Browser, task: str, folder: Path) -> None:
             keep("how_to_call_it", taken(page, height=2 * TRY[1]))
 
 
+def is_seen(output: Any) -> bool:
+    """Return whether an output shows anything, unlike a progress bar that has been cleared."""
+    return output.get("data", {}).get("text/html") not in ("", "<div></div>")
+
+
+def execute_notebook(folder: Path) -> Any:
+    """Execute the notebook of the docs in an empty folder, keep its outputs in it without that folder's name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    client = NotebookClient(notebook, timeout=600, coalesce_streams=True, resources={"metadata": {"path": str(folder)}})
+    client.execute(env=environment)
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    for cell in notebook.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = list(filter(is_seen, cell.outputs))
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("text/markdown", None)  # what its HTML says, too
+    NOTEBOOK.write_text(nbformat.writes(notebook).replace(str(folder), "/home/you") + "\n", encoding="utf-8")
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def picture_notebook(browser: Browser, folder: Path) -> None:
+    """Take the executed notebook, light and dark."""
+    notebook, shots = execute_notebook(folder), []
+    for theme in ("light", "dark"):
+        page, _ = HTMLExporter(theme=theme).from_notebook_node(notebook)
+        file = folder / f"{theme}.html"
+        file.write_text(page, encoding="utf-8")
+        with opened(browser, file.as_uri(), (LEAF[0], PAGE[1]), is_dark=theme == "dark") as shown:
+            shots.append(taken(shown, height=LEAF[1]))
+    keep("notebook", *shots)
+
+
 def main() -> None:
     """Run what is to be seen, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="the folder to keep the runs in")
-    given = parser.parse_args().work
+    parser.add_argument("--only", choices=["notebook"], help="take the notebook alone")
+    asked = parser.parse_args()
+    given = asked.work
     with tempfile.TemporaryDirectory() as empty, chromium() as browser:
         work = (given or Path(empty)).resolve()
         work.mkdir(parents=True, exist_ok=True)
+        picture_notebook(browser, work / "notebook")
+        if asked.only:
+            return
         folders = runs(work)
         picture_reports(browser, folders)
         for task, folder in folders.items():
