@@ -12,7 +12,7 @@ from blurr.config.places import check_regular, kind_of
 from blurr.data.formats.content import FileOptions, SourceFile
 from blurr.data.headers import headers
 from blurr.data.naming import Roles, chosen_columns, missing_column
-from blurr.data.sources import find_files, named
+from blurr.data.sources import WILDCARDS, find_files, named
 from blurr.errors import InputError, nearest
 
 LOAD_FILES = "blurr.data.files.load_files"
@@ -39,7 +39,7 @@ def check_files(config: Config) -> None:
             raise InputError(f"data.{split}=[] names no file. Give some, or null in place of the list.")
         for text in [given] if isinstance(given, str) else given or ():
             path = path_of(f"data.{split}", text)
-            if not any(sign in text for sign in "*?["):  # a pattern is resolved where it is used
+            if not WILDCARDS.search(text):  # a pattern is resolved where it is used
                 _check_file(f"data.{split}", path, _options(data))
 
 

@@ -10,8 +10,8 @@ from blurr.data.formats.content import SourceFile
 from blurr.data.formats.dialect import header_of_table
 from blurr.data.formats.squad import is_squad
 from blurr.data.formats.workbook import header_of_sheet
+from blurr.data.sources import FILE_COLUMN
 
-FILE_COLUMN = "file"  # that rows of several files get
 MOST_FILES = 50  # that are opened
 LINES = 1000  # of jsonl that are parsed
 LARGEST = 16 << 20  # bytes of a json file that are

@@ -19,8 +19,8 @@ from blurr.data.formats.tables import (
     records,
     stream_parquet,
 )
-from blurr.data.sources import Paths, find_files
-from blurr.data.splits import FILE_COLUMN, split_name
+from blurr.data.sources import FILE_COLUMN, Paths, find_files
+from blurr.data.splits import split_name
 from blurr.errors import InputError
 
 

@@ -27,6 +27,7 @@ FORMATS = {
 }
 PACKED = (".7z", ".bz2", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
 KINDS = frozenset(get_args(Format)) - {"auto"}
+FILE_COLUMN = "file"  # that rows of several files get
 FEW = 3  # files that are all named
 WILDCARDS = re.compile(r"[*?\[]")
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from blurr.config.annotations import Fraction, Natural, Parts, Seed
+from blurr.data.sources import FILE_COLUMN
 from blurr.errors import InputError, nearest
 
 VALID_COLUMN = "is_valid"
-FILE_COLUMN = "file"
 
 MEANINGS = {
     "train": ("train", "training"),

@@ -36,7 +36,21 @@ class PreCalculatedBCELoss(BCEWithLogitsLossFlat):  # type: ignore[misc]
         return value
 
 
-class PreCalculatedMSELoss:
+class Reduced:
+    """Has the `reduction` of the loss that it stands around, `func`."""
+
+    func: Any
+
+    @property
+    def reduction(self) -> str:
+        return str(self.func.reduction)
+
+    @reduction.setter
+    def reduction(self, value: str) -> None:
+        self.func.reduction = value
+
+
+class PreCalculatedMSELoss(Reduced):
     """Mean squared error that the model computed, for regression.
 
     Args:
@@ -50,14 +64,6 @@ class PreCalculatedMSELoss:
     def __init__(self, reduction: str = "mean", *, axis: int = -1, floatify: bool = True) -> None:
         self.func = MSELossFlat()
         self.reduction = reduction
-
-    @property
-    def reduction(self) -> str:
-        return str(self.func.reduction)
-
-    @reduction.setter
-    def reduction(self, value: str) -> None:
-        self.func.reduction = value
 
     def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
         value: torch.Tensor = self.func(inp.float(), targ.float()) if _must_compute(self) else self.precalculated
@@ -138,7 +144,7 @@ class CustomLoss:
         return torch.as_tensor(self.like.decodes(out))
 
 
-class RowWeightedLoss:
+class RowWeightedLoss(Reduced):
     """The mean of a loss over rows, each counted by its weight; the mean of all targets where no weights are set.
 
     Args:
@@ -151,14 +157,6 @@ class RowWeightedLoss:
     def __init__(self, func: Any) -> None:
         self.func = func
         self.weights: torch.Tensor | None = None
-
-    @property
-    def reduction(self) -> str:
-        return str(self.func.reduction)
-
-    @reduction.setter
-    def reduction(self, value: str) -> None:
-        self.func.reduction = value
 
     def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
         if self.weights is None or self.reduction == "none":
