@@ -1,6 +1,6 @@
 """Time what a training loop adds to a step: `python -m benchmarks.step`.
 
-One linear layer, the same batches, weights, fused AdamW and learning rates: a raw loop, fastai's Learner, transformers'
+One linear layer, the same batches, weights, fused AdamW, clipping and learning rates: a raw loop, fastai's Learner, transformers'
 Trainer, Lightning, and blurr with scheduler, recorder, progress bar and MLflow. Then one optimizer step of 22 million
 parameters, against fastai's Adam, and a call of a function that a config names, against a plain one. Needs the packages
 accelerate and lightning.
@@ -21,6 +21,7 @@ from typing import Any
 
 import lightning
 import torch
+from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import Adam, OptimWrapper
@@ -152,6 +153,7 @@ def raw_loop(batches: Batches) -> float:
     start = time.process_time()
     for x, _ in batches:
         model(**x)["loss"].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
@@ -162,16 +164,18 @@ def by_fastai(batches: Batches, weights: dict[str, Any]) -> float:
     """Train by a stock Learner, and keep its weights."""
     loaders, model = DataLoaders(ReadyBatches(batches), ReadyBatches([])), Linear()
     optimizer = partial(OptimWrapper, opt=AdamW, fused=True, weight_decay=0.0)
-    learner = Learner(loaders, OfDict(model), lambda output, _: output["loss"], opt_func=optimizer)
+    learner = Learner(
+        loaders, OfDict(model), lambda output, _: output["loss"], opt_func=optimizer, cbs=GradientClip(1.0)
+    )
     seconds = timed(lambda: one_cycle(learner, LR, epochs=1))
     weights["fastai"] = model.state_dict()
     return seconds
 
 
 def by_trainer(batches: Batches) -> float:
-    """Train by Trainer, which records nothing and clips no gradients."""
+    """Train by Trainer, which records nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        quiet = {"report_to": "none", "save_strategy": "no", "use_cpu": True, "max_grad_norm": 0.0}
+        quiet = {"report_to": "none", "save_strategy": "no", "use_cpu": True}
         options = {"num_train_epochs": 1, "learning_rate": LR, "lr_scheduler_type": "cosine", "warmup_steps": 0.25}
         trainer = GivenBatches(Linear(), TrainingArguments(folder, **quiet, **options), train_dataset=batches)
         trainer.train()
@@ -182,7 +186,7 @@ def by_lightning(batches: Batches) -> float:
     """Train by Lightning, which records nothing but the last loss."""
     clock = Clock()
     options = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
-    trainer = lightning.Trainer(max_epochs=1, callbacks=[clock], **options)
+    trainer = lightning.Trainer(max_epochs=1, gradient_clip_val=1.0, callbacks=[clock], **options)
     trainer.fit(LinearModule(), DataLoader(batches, batch_size=None))
     return clock.seconds
 

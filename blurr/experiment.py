@@ -16,6 +16,7 @@ from blurr.process.terminal import phase
 from blurr.report.artifacts import describe_run
 from blurr.report.facts import facts_of
 from blurr.runs.naming import differences, subject_of
+from blurr.runs.resume import as_begun
 from blurr.tasks.base import Task
 from blurr.tasks.parts import build_hf, build_learner, build_raw, fitting_size
 from blurr.tasks.results import evaluate_and_save
@@ -52,6 +53,7 @@ def run_experiment(
     """
     hide_progress_bars()
     device = device_of(cfg.device)
+    cfg = as_begun(cfg, folder, overrides)
     seed_everything(cfg.seed)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {group: str(choices.get(group)) for group in ("task", "model", "data")}

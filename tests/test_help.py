@@ -172,7 +172,7 @@ HABITS = {
     "--gradient_checkpointing": "callbacks=[gradient_checkpointing]",
     "--gradient_accumulation_steps 4": ("callbacks=[gradient_accumulation] callbacks.gradient_accumulation.batches=4"),
     "--early_stopping_patience 4": "callbacks=[early_stopping] callbacks.early_stopping.patience=4",
-    "--max_grad_norm 1": "callbacks=[gradient_clip] callbacks.gradient_clip.max_norm=1",
+    "--max_grad_norm 1": "optimizer.max_grad_norm=1",
     "--bf16": "precision=bf16",
     "--torch_compile": "compile=true",
     "--overwrite_output_dir": "overwrite=true",

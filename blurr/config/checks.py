@@ -54,6 +54,7 @@ KEYS: dict[str, Any] = {
     **{f"optimizer.{name}": Decay for name in ("momentum", "mom", "sqr_mom")},
     "optimizer.betas": tuple[Decay, Decay],
     "optimizer.fused": bool | None,
+    "optimizer.max_grad_norm": Positive | None,
     "optimizer.lr": Rate | tuple[Rate, Rate] | Literal["auto"] | None,
 }
 # Parameters of other libraries' targets whose values decide whether a run makes sense.

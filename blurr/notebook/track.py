@@ -228,7 +228,7 @@ def config_of(origin: Origin, learner: Blearner, name: str) -> dict[str, Any]:
         "model": {"name": origin.checkpoint},
         "data": {"source": origin.raw.source, "columns": dict(origin.raw.columns)},
         "loader": {"batch_size": train.bs, "eval_batch_size": valid.bs, "seed": train.seed},
-        "optimizer": {"wd": learner.wd, "moms": list(learner.moms)},
+        "optimizer": {"wd": learner.wd, "moms": list(learner.moms), "max_grad_norm": learner.max_grad_norm},
         "metrics": dict(origin.metrics),
         "objective": origin.objective,
     }

@@ -6,8 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf, open_dict
+
 from blurr.config.moved import with_current_names
-from blurr.config.trust import MULTIRUN, check_words, quoted, unquoted
+from blurr.config.trust import MULTIRUN, check_words, key_of, quoted, unquoted
 from blurr.errors import InputError
 from blurr.runs.folder import CONFIG, OVERRIDES, SCORES, has_steps, holds_run, is_alive
 from blurr.runs.jsonlines import flatten
@@ -20,6 +22,8 @@ RESUME, OUTPUT = "resume=", "output_dir="
 # Keys that may differ: where a run is recorded, how fast it is, and what has no effect on the weights.
 FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads")
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
+# Keys that earlier versions did not have, whose absence means what these versions did.
+ADDED = ("optimizer.max_grad_norm",)
 SAY_IT = (
     "A record runs no code of its own, because others may have written it. If you want this, give the override "
     "yourself on this command line."
@@ -121,6 +125,26 @@ def begins_anew(folder: Path) -> str:
     left = [run for run in _unfinished() if run.absolute() != folder.absolute()]
     named = f"The last unfinished run is {left[-1]}: resume={left[-1]} goes on with it." if left else ""
     return f"There is no unfinished run with these overrides: a new one begins in {folder}. {named}".strip()
+
+
+def as_begun(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> DictConfig:
+    """Return a config without the keys that the run in a folder was begun before, so that it goes on as it began.
+
+    Args:
+        cfg: the composed config.
+        folder: the run's folder.
+        overrides: the command line, whose keys stay: they are the user's own.
+    """
+    if cfg.resume is None or not holds_run(folder) or not (folder / CONFIG).is_file():
+        return cfg
+    given, before, cfg = {key_of(each) for each in overrides}, OmegaConf.create(Record(folder).config), cfg.copy()
+    for key in ADDED:
+        group, _, name = key.rpartition(".")
+        node = cfg[group]
+        if name in node and name not in before.get(group, {}) and key not in given:
+            with open_dict(node):
+                del node[name]
+    return cfg
 
 
 def check_same(folder: Path, config: Mapping[str, Any]) -> None:

@@ -54,6 +54,7 @@ def from_data(
     learner_kwargs: Mapping[str, Any] | None = None,
     loss_func: Callable[..., Any] | None = None,
     weight_attr: str | None = None,
+    max_grad_norm: float | None = 1.0,
 ) -> Blearner:
     """Make a learner with a frozen body.
 
@@ -73,8 +74,9 @@ def from_data(
         learner_kwargs: As for `Blearner`; its `metrics` replace the task's default ones.
         loss_func: A loss of fastai, torch or your own, see `CustomLoss`; `None` takes the task's.
         weight_attr: Column of the weights of training rows in the loss; for tasks with a target for each row.
+        max_grad_norm: What gradients are clipped to, as for `Blearner`; `None` leaves them as they are.
     """
-    options = dict(learner_kwargs or {})
+    options = {"max_grad_norm": max_grad_norm, **(learner_kwargs or {})}
     loss = options.pop("loss_func", loss_func)
     task = task if loss is None else replace(task, loss=loss)  # type: ignore[call-arg]  # a field of blurr's tasks
     columns = columns if weight_attr is None else {**columns, WEIGHT: weight_attr}

@@ -22,7 +22,7 @@ OnNan = Literal["stop", "skip", "rollback"]
 MAX_SKIPPED = 20  # in a row: by then the weights themselves are not finite
 MAX_ROLLBACKS = 5
 LOSSES = 50  # checked together on an accelerator
-REMEDY = "Inspect these rows; lower optimizer.lr, add callbacks=[gradient_clip], use precision=bf16 in place of fp16"
+REMEDY = "Inspect these rows; lower optimizer.lr or optimizer.max_grad_norm, use precision=bf16 in place of fp16"
 
 
 class Rollback(Exception):  # noqa: N818  # not an error
@@ -143,7 +143,7 @@ def check_weights(model: torch.nn.Module) -> None:
     if wrong:
         raise InputError(
             f"The final weights are not finite: {', '.join(wrong[:3])}{' …' if wrong[3:] else ''}. No model is saved. "
-            "Lower optimizer.lr, add callbacks=[gradient_clip], or use precision=bf16 in place of fp16."
+            "Lower optimizer.lr or optimizer.max_grad_norm, or use precision=bf16 in place of fp16."
         )
 
 

@@ -1,5 +1,6 @@
 """Train a Hugging Face model with fastai, and predict with it: `BaseModelCallback` and `Blearner`."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -123,10 +124,12 @@ class Blearner(LeanLearner):
         base_model_cb: a `BaseModelCallback`, or its class.
         loss_func: any fastai or torch loss, used as it is; `None` takes the loss that the model computes itself.
         freeze: train the last parameter group alone until `unfreeze` is called.
+        max_grad_norm: gradients are scaled down to this norm before each step; `None` leaves them as they are. A
+            `GradientClip` among the callbacks counts instead.
         kwargs: as for fastai's `Learner`.
 
     Raises:
-        InputError: no model is given, or two.
+        InputError: no model is given, or two; or `max_grad_norm` is not a number above 0.
     """
 
     def __init__(
@@ -139,10 +142,15 @@ class Blearner(LeanLearner):
         loss_func: Any = None,
         cbs: Any = None,
         freeze: bool = True,
+        max_grad_norm: float | None = 1.0,
         **kwargs: Any,
     ) -> None:
         if (hf_model is None) == (model is None):
             raise InputError("Blearner needs one model: give hf_model (or model), not both.")
+        if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
+            raise InputError(
+                f"max_grad_norm={max_grad_norm}: must be a number above 0, or None for gradients as they are."
+            )
         wanted = hf_model if hf_model is not None else model
         wrapped = BaseModelWrapper(wanted) if isinstance(wanted, PreTrainedModel) else wanted
         callback = base_model_cb() if isinstance(base_model_cb, type) else base_model_cb
@@ -151,6 +159,7 @@ class Blearner(LeanLearner):
         super().__init__(
             dls, wrapped, loss_func=loss_func or losses.own_loss(dls.train_ds), cbs=[callback, *given], **options
         )
+        self.max_grad_norm = max_grad_norm
         self.recorder.loss = losses.LossPerTarget()
         vocab = list(getattr(dls, "vocab", None) or [])
         if isinstance(wanted, PreTrainedModel) and all(isinstance(name, str) for name in vocab):

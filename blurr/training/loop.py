@@ -1,16 +1,19 @@
 """Run fastai's loop with less overhead per step: the same events in the same order, without waiting for the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelEpochException
+from fastai.callback.training import GradientClip
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.torch_core import defaults
+from torch import nn
 
 from blurr.config.annotations import Natural
 from blurr.training.callbacks.base import ORDER
+from blurr.training.optimizers import clip_gradients
 
 # The events of every batch. The others are rare, and fastai's own dispatch is fast enough for them.
 OF_A_BATCH = {
@@ -103,11 +106,15 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
 
     Attributes:
         fits: calls of `fit` so far.
+        max_grad_norm: what gradients are clipped to before each optimizer step; None leaves them as they are. A
+            `GradientClip` among the callbacks counts instead.
         is_fitting: whether `fit` runs; fastai calls the events of a fit when it predicts and validates, too.
         start: where a resumed training begins; everything before is skipped. A callback restores the state there.
     """
 
     is_fitting = False
+    max_grad_norm: float | None = None
+    clipped: Sequence[nn.Parameter] = ()  # whose gradients are clipped, during a pass over the training rows
     device_of_pass: torch.device | None = None  # of the model, during a pass over a loader
 
     def __init__(self, *args: Any, cbs: Any = None, default_cbs: bool = True, **kwargs: Any) -> None:
@@ -140,15 +147,23 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
             self.epoch = epoch
             self._with_events(self._do_epoch, "epoch", CancelEpochException)
 
+    def _step(self) -> None:
+        # here, and not in a callback: after accumulation, unscaling and all else that callbacks do before a step
+        if self.max_grad_norm is not None and self.clipped:
+            clip_gradients(self.clipped, self.max_grad_norm)
+        super()._step()
+
     def all_batches(self) -> None:
         self.n_iter = len(self.dl)
         first, self.start = (self.start.batch, Place()) if self.training else (0, self.start)
         self.device_of_pass = next(self.model.parameters()).device  # looked up once, not for every batch
+        is_clipped = self.training and not any(isinstance(callback, GradientClip) for callback in self.cbs)
+        self.clipped = [weight for weight in self.model.parameters() if weight.requires_grad] if is_clipped else []
         try:
             for number, batch in enumerate(self.dl, first):
                 self.one_batch(number, batch)
         finally:
-            self.device_of_pass = None
+            self.device_of_pass, self.clipped = None, ()
 
     def _set_device(self, b: Any) -> Any:
         device, x = self.device_of_pass or next(self.model.parameters()).device, b[0]

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from fastai.optimizer import OptimWrapper
 from torch import nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from blurr.training.learning_rate import LearningRate
 
+EPS_OF_NORM = 1e-6  # which `clip_grad_norm_` adds to the norm before it divides by it
 ParameterGroups = Sequence[Sequence[nn.Parameter]]
 
 
@@ -70,6 +72,21 @@ class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
 def _place(key: str) -> tuple[str, int | None]:
     name, _, index = key.partition("__")
     return name, int(index) if index else None
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> None:
+    """Scale gradients down to a norm, bit by bit as torch's `clip_grad_norm_` does.
+
+    On a CPU, where reading the norm waits for nothing, gradients that are small enough are not multiplied by 1.
+
+    Args:
+        parameters: those without a gradient are left out.
+        max_norm: highest Euclidean norm of all gradients taken as one vector.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = get_total_norm(gradients)
+    if norm.device.type != "cpu" or not max_norm / (norm + EPS_OF_NORM) >= 1:  # also where it is NaN
+        clip_grads_with_norm_(parameters, max_norm, norm)
 
 
 def adamw(params: ParameterGroups, lr: LearningRate = 1e-3, **options: Any) -> TorchOptimizer:
