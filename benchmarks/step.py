@@ -1,9 +1,9 @@
 """Time what a training loop adds to a step: `python -m benchmarks.step`.
 
-One linear layer, the same batches, weights, fused AdamW, clipping and learning rates: a raw loop, fastai's Learner, transformers'
-Trainer, Lightning, and blurr with scheduler, recorder, progress bar and MLflow. Then one optimizer step of 22 million
-parameters, against fastai's Adam, and a call of a function that a config names, against a plain one. Needs the packages
-accelerate and lightning.
+One linear layer, the same batches, weights, fused AdamW, clipping and learning rates: a raw loop, fastai's Learner,
+transformers' Trainer, Lightning, and blurr with scheduler, recorder, progress bar and MLflow. Then one optimizer step
+of 22 million parameters, against fastai's Adam, and a call of a function that a config names, against a plain one.
+Needs the packages accelerate and lightning.
 """
 
 import logging
