@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from blurr.report.facts import facts_of
 from blurr.report.page import write_report
 from blurr.runs.folder import REPORT, claimed
 from blurr.runs.record import OUTPUTS, Record
+from blurr.tasks.evaluating import described
 from blurr.tasks.notebook import Origin
 from blurr.tasks.results import evaluate_and_save
 from blurr.tasks.saved import node_of
@@ -26,6 +28,7 @@ from blurr.tracking.run import Run
 from blurr.tracking.summary import show_summary
 from blurr.tracking.trackers import MLflowTracker, NoTracker, Tracker, recorded_run
 from blurr.training.callbacks.base import TrainingCallback
+from blurr.training.last_validation import LastValidation
 from blurr.training.learner import Blearner
 from blurr.training.recording import CURRENT
 from blurr.training.tracking import TrackingCallback
@@ -162,7 +165,8 @@ class Tracked:
         self.run = self._held.enter_context(opened)
         self.run.dataset(origin.raw)
         self.run.tag(weights=origin.hf.weights)
-        callbacks = [TrackingCallback(self.run), FitParameters(self.run)]
+        kept = LastValidation(partial(described, origin.task.target))
+        callbacks = [kept, TrackingCallback(self.run), FitParameters(self.run)]
         learner.add_cbs(callbacks)
         self._held.callback(learner.remove_cbs, callbacks)
         learner.recording = self

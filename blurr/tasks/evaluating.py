@@ -19,6 +19,7 @@ from blurr.metrics.worthless import doubts
 from blurr.models.losses import loss_per_row
 from blurr.targets.base import Target
 from blurr.training.interpretation import EvaluationCallback
+from blurr.training.last_validation import Pass, validated
 
 
 def evaluate(target: Target, learner: Learner, raw: RawData, split: str, roles: Sequence[str]) -> Evaluation:
@@ -31,21 +32,22 @@ def evaluate(target: Target, learner: Learner, raw: RawData, split: str, roles: 
         split: Which of them.
         roles: Columns that the task reads.
     """
-    dl = learner.dls[list(raw.ordered_splits).index(split)]
-    values, windows = _stream(target, learner, dl, partial(_described, target))
-    described = target.per_row(raw.splits[split].to_list(), dl.dataset, windows, roles)
-    rows = with_token_counts(described, dl.dataset)
+    dl = learner.dls[list(raw.ordered_splits).index(split)].in_one_order()
+    found = validated(learner, dl) or _stream(target, learner, dl, partial(described, target))
+    windows, values = in_order(dl.get_idxs(), found.rows), [_number(value) for value in found.values]
+    described_rows = target.per_row(raw.splits[split].to_list(), dl.dataset, windows, roles)
+    rows = with_token_counts(described_rows, dl.dataset)
     scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
     scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}
-    found = intervals(
+    ends = intervals(
         directed(learner.metrics), scores, rows, rows_of(dl, len(rows)), weights=loss_weights(target.predicts, rows)
     )
-    return Evaluation(scores, rows, notes_of(learner.metrics), doubts(target.predicts, rows, scores), found)
+    return Evaluation(scores, rows, found.notes, doubts(target.predicts, rows, scores), ends)
 
 
 def rows_of(dl: RowsDL, count: int) -> NDArray[np.int64]:
     """Return the described row of each prediction, in the order of the batches; windows of a row have the same."""
-    order = np.asarray(dl.in_one_order().get_idxs(), dtype=np.int64)
+    order = np.asarray(dl.get_idxs(), dtype=np.int64)
     if len(order) == count:
         return order
     return np.asarray(dl.dataset.columns["row"], dtype=np.int64)[order]
@@ -64,7 +66,8 @@ def loss_weights(predicts: Collection[str], rows: Table) -> NDArray[np.float64]:
 
 def interpret(target: Target, learner: Learner, dl: RowsDL) -> Table:
     """Describe each row of a loader, its windows merged, beside what `show_batch` shows of it."""
-    _, windows = _stream(target, learner, dl, partial(_shown, target))
+    dl = dl.in_one_order()
+    windows = in_order(dl.get_idxs(), _stream(target, learner, dl, partial(_shown, target)).rows)
     count = 1 + max(dl.dataset.columns.get("row", [len(windows) - 1]), default=-1)
     return [{**_whole(parts), **target.merge_windows(parts)} for parts in by_row(dl.dataset, windows, count) if parts]
 
@@ -79,24 +82,26 @@ def with_token_counts(rows: Table, encoded: EncodedRows) -> Table:
     return [{**row, **count} for row, count in zip(rows, counts, strict=True)]
 
 
-def _stream(
-    target: Target, learner: Learner, dl: RowsDL, describe: Callable[[Learner], Table]
-) -> tuple[list[float], Table]:
-    """Validate; return loss and metrics, and the descriptions in the order of the encoded rows."""
-    collector, dl = EvaluationCallback(target.decode, describe), dl.in_one_order()
+def _stream(target: Target, learner: Learner, dl: RowsDL, describe: Callable[[Learner], Table]) -> Pass:
+    """Validate, and describe the rows."""
+    collector = EvaluationCallback(target.decode, describe)
     with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
-        record = learner.validate(dl=dl, cbs=collector)
-    values = [math.nan if value is None else float(value) for value in record]
-    return values, in_order(dl.get_idxs(), collector.rows)
+        values = learner.validate(dl=dl, cbs=collector)
+    return Pass(list(values), collector.rows, notes_of(learner.metrics))
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _shown(target: Target, learner: Learner) -> Table:
     inputs = {name: values.cpu() for name, values in learner.xb[0].items()}
     fields = learner.dl.show_rows(learner.dl, inputs, learner.y.cpu())
-    return [{**field, **row} for field, row in zip(fields, _described(target, learner), strict=True)]
+    return [{**field, **row} for field, row in zip(fields, described(target, learner), strict=True)]
 
 
-def _described(target: Target, learner: Learner) -> Table:
+def described(target: Target, learner: Learner) -> Table:
+    """Describe the rows of the batch that the learner has just run, each with its loss."""
     losses = loss_per_row(learner.loss_func, learner.pred, *learner.yb).tolist()
     return [{**row, "loss": loss} for row, loss in zip(target.describe(learner), losses, strict=True)]
 

@@ -17,9 +17,11 @@ from blurr.metrics.base import metric_key
 from blurr.models.objects import HFObjects
 from blurr.runs.folder import CHECKPOINTS
 from blurr.tasks.base import Task
+from blurr.tasks.evaluating import described
 from blurr.tracking.run import Run
 from blurr.training.batch_size import find_batch_size
 from blurr.training.guard import Guard
+from blurr.training.last_validation import LastValidation
 from blurr.training.learner import Blearner
 from blurr.training.precision import check_precision, compile_callbacks, for_compiling, precision_callbacks
 from blurr.training.tracking import Reporter, TrackingCallback
@@ -67,7 +69,8 @@ def build_learner(
     compiling, loader = compile_callbacks(cfg.compile), build(cfg.loader)
     chosen = [*precision_callbacks(cfg.precision), *compiling, *build(cfg.callbacks).values()]
     reporters = [Reporter(objectives(cfg)[0], report)] if report else []
-    cbs = [Guard(cfg.on_nan), TrackingCallback(run), *chosen, *reporters]
+    kept = LastValidation(partial(described, task.target))
+    cbs = [Guard(cfg.on_nan), kept, TrackingCallback(run), *chosen, *reporters]
     dls = task.dataloaders(raw, hf, for_compiling(loader) if compiling else loader, device=cfg.device)
     return _learner(cfg, task, raw, hf, dls, cbs, path=run.folder, model_dir=CHECKPOINTS)
 

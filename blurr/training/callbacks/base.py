@@ -20,6 +20,7 @@ ORDER = {
     "BFloat16": 10,  # as fastai's MixedPrecision, which it stands for
     "EvaluationCallback": 49,  # decodes predictions before the Recorder's metrics read them
     "LazyRecorder": 50,  # as fastai's Recorder, which it stands for
+    "LastValidation": 51,  # reads what the Recorder has just stored of an epoch
     "TrackingCallback": 51,  # logs an epoch before a callback of the same event ends the fit
     "Reporter": 52,  # may end the fit once the epoch is logged
     "EMA": 59,  # averages the weights before ParamScheduler (60) ends and SaveBest loads the best

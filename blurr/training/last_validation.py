@@ -1,0 +1,111 @@
+"""Keep what the last validation of a training found, so that evaluating the same weights again costs nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import xxhash
+from fastai.callback.fp16 import MixedPrecision
+from fastai.learner import Learner
+
+from blurr.loading.dataloader import RowsDL
+from blurr.loading.rows import Table
+from blurr.metrics.streamed import notes_of
+from blurr.training.callbacks.base import ORDER, TrainingCallback
+from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
+from blurr.training.callbacks.early_stopping import EarlyStopping
+from blurr.training.precision import BFloat16
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass over the rows of a loader found.
+
+    Attributes:
+        values: The loss, then the value of each metric; None for a metric that has none yet.
+        rows: Described, in the order of the batches.
+        notes: Notes beside metrics, by name.
+    """
+
+    values: list[Any]
+    rows: Table
+    notes: dict[str, str]
+
+
+class LastValidation(TrainingCallback):
+    """Describe the rows of a validation that may be the last, and keep what it found for the final evaluation.
+
+    It is kept until the next pass with metrics, which forget the rows that they have seen. Nothing is kept of one whose
+    body's outputs were cached: the last digits of such an output are those of another batch.
+
+    Args:
+        describe: `(learner) -> table` of the rows of the batch that the learner has just run.
+    """
+
+    order = ORDER["LastValidation"]
+    remove_on_fetch = True
+
+    def __init__(self, describe: Callable[[Learner], Table]) -> None:
+        super().__init__()
+        self.describe = describe
+        self.rows: Table | None = None
+        self.last: tuple[str, Pass] | None = None
+
+    def before_fit(self) -> None:
+        super().before_fit()
+        if self.learn.metrics:  # get_preds has none
+            self.last = None
+
+    def before_validate(self) -> None:
+        if self.has_trained:
+            self.last, self.rows = None, [] if self._may_be_last() else None
+
+    def after_batch(self) -> None:
+        if self.rows is not None and self.has_trained and not self.learn.training:
+            self.rows += self.describe(self.learn)
+
+    def after_epoch(self) -> None:
+        rows, learn = self.rows, self.learn
+        if self.has_trained and rows is not None and len(rows) == learn.dls.valid.n:  # fewer if it was cancelled
+            values = list(learn.final_record[-1 - len(learn.metrics) :])
+            self.last = fingerprint(learn), Pass(values, rows, notes_of(learn.metrics))
+        self.rows = None
+
+    def found(self, dl: RowsDL) -> Pass | None:
+        """Return what a pass over this loader would find, or None if it has to be run."""
+        if dl is not self.learn.dls.valid or self.last is None:
+            return None
+        trained, found = self.last
+        return found if fingerprint(self.learn) == trained else None  # save_best may have loaded those of another epoch
+
+    def _may_be_last(self) -> bool:
+        others = self.learn.cbs
+        if any(isinstance(callback, CacheFrozenFeatures) and callback.frozen is not None for callback in others):
+            return False
+        ends_early = any(isinstance(callback, EarlyStopping) for callback in others)
+        return ends_early or self.learn.epoch + 1 == self.learn.n_epoch
+
+
+def fingerprint(learner: Learner) -> str:
+    """Return a checksum of all that a validation depends on besides its rows: weights, settings, metrics, loss."""
+    found, model = xxhash.xxh3_128(), learner.model.hf_model
+    for values in learner.model.state_dict().values():
+        found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    settings = [model.config, *([model.generation_config] if model.can_generate() else [])]
+    precision = [type(callback) for callback in learner.cbs if isinstance(callback, BFloat16 | MixedPrecision)]
+    # thresholds and generation settings may be set after a training, and a notebook may change the others
+    objects = [id(each) for each in (*learner.metrics, learner.loss_func)]
+    found.update(repr(([each.to_json_string() for each in settings], precision, objects)).encode())
+    return found.hexdigest()
+
+
+def validated(learner: Learner, dl: RowsDL) -> Pass | None:
+    """Return what the training of a learner has found on these rows, with the weights and settings of now, if it has.
+
+    Args:
+        learner: Has a `LastValidation` if its training was recorded.
+        dl: The loader to evaluate.
+    """
+    kept = [callback for callback in learner.cbs if isinstance(callback, LastValidation)]
+    return kept[0].found(dl) if kept else None
