@@ -16,6 +16,7 @@ from blurr.errors import InputError, nearest
 from blurr.models.losses import base_loss
 from blurr.models.objects import HFObjects
 from blurr.training.callbacks.base import ORDER
+from blurr.training.last_validation import weights_checksum
 
 
 def label_name(value: torch.Tensor, vocab: Sequence[str] | None) -> Any:
@@ -126,7 +127,7 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
     """Keep the threshold in the model's config and in the loss; without one, search it after each epoch.
 
     The search uses the rows of the last loader, which are neither trained nor validated on. It runs again at the end
-    of a fit, since the weights kept may be those of an earlier epoch.
+    of a fit whose last weights are not the ones that are kept.
 
     Args:
         value: The threshold; `None` searches it and shows it among the metrics as `threshold`.
@@ -137,7 +138,7 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def __init__(self, value: float | None) -> None:
         self.value = value
-        self._is_outdated = False
+        self._searched: str | None = None  # checksum of the weights that the threshold is of
 
     def after_create(self) -> None:
         self._keep(self.start if self.value is None else self.value)
@@ -151,13 +152,14 @@ class LabelThreshold(Callback):  # type: ignore[misc]  # fastai is not typed
     def after_train(self) -> None:
         if self.value is None:
             self._keep(self._found())
-            self._is_outdated = True
+            self._searched = weights_checksum(self.model)
 
     def after_fit(self) -> None:
         """Search again after a training; fastai calls this after `validate()`, too."""
-        if self._is_outdated:
-            self._keep(self._found())
-            self._is_outdated = False
+        if self._searched is not None:
+            if self._searched != weights_checksum(self.model):  # averages, or those of the best epoch
+                self._keep(self._found())
+            self._searched = None
             log.info("Threshold: %.4f, by the F1 of rows held out of training.", self.current())
 
     def _found(self) -> float:

@@ -88,15 +88,20 @@ class LastValidation(TrainingCallback):
 
 
 def fingerprint(learner: Learner) -> str:
-    """Return a checksum of all that a validation depends on besides its rows: weights, settings, metrics, loss."""
-    found, model = xxhash.xxh3_128(), learner.model.hf_model
-    for values in learner.model.state_dict().values():
-        found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    """Return what a validation depends on besides its rows: weights, settings, precision, metrics and loss."""
+    model = learner.model.hf_model
     settings = [model.config, *([model.generation_config] if model.can_generate() else [])]
     precision = [type(callback) for callback in learner.cbs if isinstance(callback, BFloat16 | MixedPrecision)]
     # thresholds and generation settings may be set after a training, and a notebook may change the others
     objects = [id(each) for each in (*learner.metrics, learner.loss_func)]
-    found.update(repr(([each.to_json_string() for each in settings], precision, objects)).encode())
+    return repr((weights_checksum(model), [each.to_json_string() for each in settings], precision, objects))
+
+
+def weights_checksum(model: torch.nn.Module) -> str:
+    """Return a checksum of all parameters and buffers, which tells whether two trainings left the same."""
+    found = xxhash.xxh3_128()
+    for values in model.state_dict().values():
+        found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
 
 
