@@ -19,6 +19,19 @@ def aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
 
 
+def link(file: Path, name: Path) -> None:
+    """Give a file a second name, in place of what has that name; copy it where there are no links."""
+    made = aside(name)
+    try:
+        try:
+            os.link(file, made)
+        except OSError:  # another disk, or a file system without links
+            shutil.copy2(file, made)
+        os.replace(made, name)
+    finally:
+        made.unlink(missing_ok=True)  # still there if both were names of one file before
+
+
 @contextmanager
 def new_aside(folder: Path) -> Iterator[Path]:
     """Yield a new folder beside another one; what is left of it at the end of the block is deleted."""

@@ -41,7 +41,7 @@ LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
 OWN_CHECKSUM = "checksum"  # of RECORD itself, in it
 IDENTITY = "identity"  # of a run, in RECORD, METRICS, place.json of a checkpoint, and checksums.json of a model
 OF_MODEL = (  # besides those that its checksums name
-    *("model.safetensors", "config.json", "generation_config.json", "blurr.json", SEAL, CARD),
+    *("model.safetensors", "config.json", "generation_config.json", "blurr.json", SEAL, CARD, "not_kept.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"),
     *("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"),
     *("input_example.json", "serving_input_example.json"),

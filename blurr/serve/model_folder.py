@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from blurr.errors import InputError
 from blurr.runs.checksums import SEAL, Damaged, verify_if_sealed
 from blurr.runs.folder import MODEL
+from blurr.runs.not_kept import check_kept
 from blurr.runs.record import find_folder
 from blurr.tasks.saved import FILE
 
@@ -43,6 +44,7 @@ def model_folder(where: str | Path) -> Path:
     if not path.exists():
         path = find_folder(where) or path
     for folder in (path, path / MODEL):
+        check_kept(folder)
         if (folder / FILE).is_file():
             return folder
     if (path / "config.json").is_file():
@@ -63,6 +65,7 @@ def model_folder(where: str | Path) -> Path:
             f"in: {where} task=summarization"
         )
     folder = Path(_downloaded(uri))
+    check_kept(folder)
     if not (folder / FILE).is_file():
         raise InputError(f"{where} has no file {FILE}: a run of blurr did not write it. Give {KINDS}.")
     return folder

@@ -29,6 +29,7 @@ from blurr.runs.secrets import mask_overrides
 from blurr.sweep.board import Board
 from blurr.sweep.configurations import Configuration, best, configurations_of
 from blurr.sweep.export import experiment_yaml, note
+from blurr.sweep.keeping import free
 from blurr.sweep.ledger import Ledger, locked
 from blurr.sweep.objectives import Objective, constant, objectives_of
 from blurr.sweep.proposals import Proposals
@@ -256,6 +257,8 @@ def close(scheduler: Scheduler) -> None:
             file.write_text(experiment_yaml(ledger, winners[0]), encoding="utf-8")
         run.artifact(file)
         draw_plots(scheduler)
+        freed = free(ledger, scheduler.objectives, scheduler.settings.keep, run)
+        lines |= {"weights": freed} if freed else {}
         steps = {"keep the best": command("sweep", "export", name), "run it": command("run", "experiments=best")}
     show_place(run, lines, {"look": command("sweep", "show", name), **steps})
 

@@ -9,6 +9,7 @@ from blurr.config.annotations import Count, Positive, Seconds, Seed
 from blurr.errors import InputError
 
 NAME = re.compile(r"[\w.-]+")  # of a sweep
+Keep = Literal["all", "best", "none"]
 Direction = Literal["auto", "minimize", "maximize"]
 
 
@@ -27,6 +28,7 @@ class Settings:
     trial_timeout: Seconds | None = None
     on_failure: str = "continue"
     memory: Positive | None = None
+    keep: Keep = "all"
     storage: str | None = None
     sampler: Mapping[str, Any] | None = None
     pruner: Mapping[str, Any] | None = None

@@ -17,6 +17,7 @@ from blurr.runs.asides import new_aside, usual_tempdir
 from blurr.runs.checksums import put, seal
 from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, TABLES
 from blurr.runs.journal import writing
+from blurr.runs.not_kept import NOT_KEPT
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.tracking.run import Run
 from blurr.tracking.sink import ModelForm
@@ -61,6 +62,7 @@ def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
         with writing(folder), new_aside(folder) as aside:
             _write(aside, saved, hf, run)
             put(aside, folder)
+            (folder / NOT_KEPT).unlink(missing_ok=True)  # of an earlier run, by the same number of a trial
     except ResourceError as error:
         elsewhere = _saved_elsewhere(saved, hf, run)
         raise ResourceError(f"{error} {elsewhere}" if elsewhere else str(error)) from error

@@ -26,7 +26,7 @@ from blurr.config.store import SIDE, URI
 from blurr.process.next_steps import command
 from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
-from blurr.tracking.logged_models import log_model
+from blurr.tracking.logged_models import add_model, delete_weights, log_model
 from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri, store_failure
@@ -151,7 +151,7 @@ class MLflowSink(Sink):
 
     def model(self, folder: Path, form: ModelForm) -> None:
         write_mlmodel(folder, form)
-        self.artifact(folder, None)
+        self._spool.put(partial(add_model, self._client, self._run_id, folder))
         self._model = folder.name
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -161,13 +161,28 @@ class MLflowSink(Sink):
         self._spool.settle(self._wait)
 
     def amend(
-        self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
+        self,
+        trial: int,
+        *,
+        status: str | None = None,
+        tags: Mapping[str, str] = EMPTY,
+        artifact: Path | None = None,
+        not_kept: Path | None = None,
     ) -> None:
         self._spool.put(partial(self._amend, trial, status, tags, artifact))
+        if not_kept:
+            self._spool.put(partial(self._delete_weights, trial, not_kept))
+
+    def _delete_weights(self, trial: int, note: Path) -> None:
+        for run in self._runs_of(trial):
+            delete_weights(self._client, run.info.run_id, note)
+
+    def _runs_of(self, trial: int) -> list[Run]:
+        mine = f"tags.`{PARENT}` = '{self._run_id}' and tags.`{TRIAL}` = '{trial}'"
+        return list(self._client.search_runs([self._experiment_id], mine, order_by=["attributes.start_time DESC"]))
 
     def _amend(self, trial: int, status: str | None, tags: Mapping[str, str], artifact: Path | None) -> None:
-        mine = f"tags.`{PARENT}` = '{self._run_id}' and tags.`{TRIAL}` = '{trial}'"
-        found = self._client.search_runs([self._experiment_id], mine, order_by=["attributes.start_time DESC"])
+        found = self._runs_of(trial)
         for older in found[1:]:  # their processes were killed, and the trial was run again
             if older.info.status == "RUNNING":
                 self._client.set_terminated(older.info.run_id, "KILLED")

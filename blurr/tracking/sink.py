@@ -88,7 +88,13 @@ class Sink:
         """Wait, for a limited time, until all records so far are delivered."""
 
     def amend(
-        self, trial: int, *, status: str | None = None, tags: Mapping[str, str] = EMPTY, artifact: Path | None = None
+        self,
+        trial: int,
+        *,
+        status: str | None = None,
+        tags: Mapping[str, str] = EMPTY,
+        artifact: Path | None = None,
+        not_kept: Path | None = None,
     ) -> None:
         """Change the last run of a trial on behalf of its process; this run is the sweep's, the trial's parent.
 
@@ -97,6 +103,8 @@ class Sink:
             status: how the trial ended, if its own process did not record it.
             tags: tags to add.
             artifact: a file to add.
+            not_kept: the note that stands for the weights of its model, which are deleted where the store keeps them on
+                this machine.
         """
 
     def close(self, status: str, *, ended: int | None = None) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from blurr.config.annotations import NonNegative
 from blurr.errors import writing
+from blurr.runs.asides import link
 from blurr.runs.checksums import seal_file, verify_file
 from blurr.training.callbacks.base import ORDER, Mode, Watch
 
@@ -12,8 +13,8 @@ from blurr.training.callbacks.base import ORDER, Mode, Watch
 class SaveBest(Watch):
     """Save the weights of the best and of the last epoch, and load the best when a fit ends.
 
-    The files are `best.pth` and `last.pth` in the learner's model folder, each with its checksum beside it. The best
-    epoch is chosen over all fits of the learner.
+    The files are `best.pth` and `last.pth` in the learner's model folder, each with its checksum beside it; one file
+    with two names where the last epoch is the best. The best epoch is chosen over all fits of the learner.
 
     Raises:
         ResourceError: the weights cannot be written.
@@ -28,14 +29,14 @@ class SaveBest(Watch):
     def after_epoch(self) -> None:
         if not self.has_trained:
             return
-        self._save("last")
-        if self.improved():
-            self._save("best")
-
-    def _save(self, name: str) -> None:
-        with writing(self._path(name), "Make room, or choose another output_dir."):
-            self.learn.save(name, with_opt=False)  # checkpoints have the state of the optimizer
-            seal_file(self._path(name))
+        last, best = self._path("last"), self._path("best")
+        with writing(last, "Make room, or choose another output_dir."):
+            last.unlink(missing_ok=True)  # it may be the same file as that of the best
+            self.learn.save("last", with_opt=False)  # checkpoints have the state of the optimizer
+            if self.improved():
+                link(last, best)
+                seal_file(best)
+            seal_file(last)
 
     def _path(self, name: str) -> Path:
         return Path(self.learn.path, self.learn.model_dir, f"{name}.pth")
