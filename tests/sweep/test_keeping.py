@@ -1,6 +1,7 @@
 """`sweep.keep=best` leaves the weights of the best trials, and every door says where those of the others went."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,11 @@ def there(ledger: Ledger) -> dict[int, set[str]]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> Iterator[Run]:
     folder = tmp_path / "of-the-sweep"
     folder.mkdir()
-    return Run(folder, Sink())
+    with Run(folder, Sink()) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
