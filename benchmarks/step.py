@@ -125,7 +125,7 @@ class GivenBatches(Trainer):
 class ReadyBatches:
     """A loader of batches that are there already, in fastai's words."""
 
-    n_inp, bs, device, vocab, dataset = 1, 4, torch.device("cpu"), None, None
+    n_inp, bs, device, vocab, dataset, epoch = 1, 4, torch.device("cpu"), None, None, 0
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches

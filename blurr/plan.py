@@ -22,13 +22,16 @@ from blurr.tasks.base import Task
 from blurr.tasks.encoding import encoded_splits
 from blurr.tasks.parts import build_hf, build_raw
 from blurr.text.lengths import length_limit
+from blurr.training import schedules
+from blurr.training.callbacks.gradient_accumulation import batches_per_step
 from blurr.training.learning_rate import LR_OF_WEIGHTS, learning_rate
-from blurr.training.rehearsal import Rehearsal
+from blurr.training.loop import Steps
+from blurr.training.rehearsal import Rehearsal, doubts_of_steps, steps_of
 
 Facts = list[tuple[str, str]]
 MOST_LABELS = 12
-# What is probably not meant: so many different numbers, rows of a class, steps; such shares of texts cut, of one class.
-FEW_NUMBERS, FEW_ROWS, FEW_STEPS = 20, 5, 50
+# What is probably not meant: so many different numbers, rows of a class; such shares of texts cut, of one class.
+FEW_NUMBERS, FEW_ROWS = 20, 5
 MUCH_CUT, MUCH_OF_ONE = 0.1, 0.9
 
 
@@ -51,7 +54,7 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     loader: Loader = build(cfg.loader)
     splits = raw.ordered_splits
     encoded = encoded_splits(task, raw, hf, cache=loader.cache)
-    training, steps = _training(cfg, hf, encoded["train"], loader)
+    training, doubts = _training(cfg, hf, encoded["train"], loader)
     return {
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
         "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
@@ -62,7 +65,7 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
         "look at this": [
             *_doubts_of_labels(raw, task.schema.classes),
             *_doubts_of_lengths(encoded["train"], task, hf),
-            *_doubts_of_steps(steps, cfg),
+            *doubts,
         ],
     }
 
@@ -128,15 +131,6 @@ def _doubts_of_labels(raw: RawData, role: str | None) -> Facts:
     return found
 
 
-def _doubts_of_steps(steps: int, cfg: DictConfig) -> Facts:
-    """Say whether the training is too short to learn anything."""
-    if steps >= FEW_STEPS or "epochs" not in cfg.schedule:
-        return []
-    epochs = int(cfg.schedule.epochs) * -(-FEW_STEPS // max(steps, 1))
-    remedy = f"train longer: schedule.epochs={epochs}, or take smaller batches: loader.batch_size=4"
-    return [(f"only {steps} steps", remedy)]
-
-
 def _labels(raw: RawData, splits: Mapping[str, Dataset], role: str | None) -> Facts:
     """Say what the labels are taken for and why, and which there are."""
     facts = [("kind", f"{raw.kind}: {raw.reason}")]
@@ -170,19 +164,28 @@ def _parameters(hf: HFObjects) -> Facts:
     return [("weights", f"{hf.weights} {hf.arch}, {sum(groups):,} parameters"), *facts]
 
 
-def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> tuple[Facts, int]:
-    """Play the schedule, say what each of its fits would train, and count the steps."""
+def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> tuple[Facts, Facts]:
+    """Play the schedule; say what each of its fits would train, and where it has too few steps."""
     requested = cfg.optimizer.lr
     lr = learning_rate(requested, weights=hf.weights, find=lambda: LR_OF_WEIGHTS[hf.weights])
     rehearsal = Rehearsal(blurr_splitter(hf.model))
     build(cfg.schedule)(rehearsal, lr)
-    size = loader.size(train=True)
-    batches = len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0))
+    size, together = loader.size(train=True), batches_per_step(build(cfg.callbacks).values())
+    per_epoch = -(-len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0)) // together)
     facts = []
-    for i, (epochs, trained, rates) in enumerate(rehearsal.fits, start=1):
+    for i, (length, trained, rates) in enumerate(rehearsal.fits, start=1):
         rate = f"{rates[0]:.3g}" if len(set(rates)) == 1 else f"{rates[0]:.3g} (first group) to {rates[-1]:.3g} (last)"
         rate = "found by the learning rate finder" if requested == "auto" else f"up to {rate}"
-        facts.append((f"phase {i}", f"{epochs} x {batches} steps on {trained:,} parameters, learning rate {rate}"))
-    steps = sum(epochs for epochs, *_ in rehearsal.fits) * batches
-    much = f"{size.rows} rows" if size.tokens is None else f"up to {size.tokens} tokens"
-    return [*facts, ("in all", f"{steps} steps of {much}")], steps
+        much = f"{length} x {per_epoch} steps"
+        if isinstance(length, Steps):
+            much = f"{length.number} steps ({length.number / per_epoch:.3g} epochs of {per_epoch})"
+        facts.append((f"phase {i}", f"{much} on {trained:,} parameters, learning rate {rate}"))
+    steps = steps_of([length for length, *_ in rehearsal.fits], per_epoch)
+    of = f"{size.rows} rows" if size.tokens is None else f"up to {size.tokens} tokens"
+    batches = f"{together} batches of " if together > 1 else ""
+    return [*facts, ("in all", f"{steps} steps of {batches}{of}")], _doubts_of_steps(cfg, rehearsal, per_epoch)
+
+
+def _doubts_of_steps(cfg: DictConfig, rehearsal: Rehearsal, per_epoch: int) -> Facts:
+    is_ours = str(cfg.schedule["_target_"]).startswith(f"{schedules.__name__}.")
+    return doubts_of_steps(rehearsal, per_epoch, cfg.schedule) if is_ours else []

@@ -63,6 +63,14 @@ STARS = ("data=files", "data.train=stars.csv", "data.columns.text=review", "data
     [
         ((), "labels have under 5 rows: 3", "callbacks=[class_balance]"),
         (("schedule.epochs=1",), "only 4 steps", "schedule.epochs=13"),
+        (("schedule.steps=12",), "only 12 steps, and the learning rate rises over the first 3", "schedule.steps=50"),
+        (("callbacks=[gradient_accumulation]",), "only 4 steps", "schedule.epochs=52"),
+        (
+            ("schedule=linear_warmup", "schedule.epochs=20", "schedule.warmup=0.01"),
+            "the learning rate rises over only 1 of 80 steps",
+            "schedule.warmup=0.03",
+        ),
+        (("schedule=fine_tune", "schedule.epochs=20"), "a phase has only 4 of 84 steps", "schedule.freeze_epochs=3"),
         (("task.max_length=4",), "of the texts are cut (input_ids, 4 tokens)", "allow more: task.max_length=512"),
         (
             ("task.kind=regression", "metrics=[pearson]", "objective=valid/loss"),
@@ -70,12 +78,19 @@ STARS = ("data=files", "data.train=stars.csv", "data.columns.text=review", "data
             "task.kind=multiclass",
         ),
     ],
-    ids=["rare classes", "few steps", "cut texts", "numbers"],
+    ids=["rare", "few epochs", "few steps", "few after accumulation", "short rise", "short phase", "cut", "numbers"],
 )
 def test_a_plan_warns_of_what_looks_wrong_with_a_remedy(stars, words, wrong, remedy):
     told = planned(*STARS, "model.weights=scratch", *words)["look at this"]
     said = next(said for said in told if wrong in said)
     assert remedy in told[said]
+
+
+def test_a_plan_counts_steps_in_place_of_epochs(stars):
+    training = planned(*STARS, "model.weights=scratch", "schedule=fine_tune", "schedule.steps=70")["training"]
+    assert training["phase 1"].startswith("1 x 4 steps on ")
+    assert training["phase 2"].startswith("70 steps (17.5 epochs of 4) on ")
+    assert training["in all"] == "74 steps of 16 rows"
 
 
 def test_a_plan_of_enough_rows_warns_of_nothing(work: Path):

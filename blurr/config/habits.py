@@ -26,6 +26,7 @@ FIXED = {
     "metric_for_best_model": "objective=valid/{}",
     "save_steps": "checkpoint.every_steps={}",
 }
+ABSENT = frozenset({"eval_steps", "logging_steps", "warmup_steps"})  # other keys of steps are something else
 PLACEHOLDER = "…"  # stands for a value
 
 
@@ -65,6 +66,8 @@ def translated(flag: str, value: str | None, given: Sequence[str] = ()) -> str |
     plain = flag.lstrip("-").lower().replace("-", "_")
     if plain in FIXED:
         return FIXED[plain].format((value or PLACEHOLDER).removeprefix("eval_"))  # as Trainer names its metrics
+    if plain in ABSENT:
+        return None
     best, most = None, 0.5
     for each in _candidates(given):
         rank = _rank(each, words, value)

@@ -219,7 +219,8 @@ class FitParameters(TrainingCallback):
             return
         self.number += 1
         trained = sum(p.numel() for p in learn.model.parameters() if p.requires_grad)
-        values = {"epochs": learn.n_epoch, "lr": max(learn.recorder.lrs, default=0.0), "trained_parameters": trained}
+        length = {"epochs": learn.n_epoch} if learn.steps_of_fit is None else {"steps": learn.steps_of_fit}
+        values = {**length, "lr": max(learn.recorder.lrs, default=0.0), "trained_parameters": trained}
         self.tracked.log_params({f"fit.{self.number}.{name}": value for name, value in values.items()})
 
 

@@ -25,7 +25,7 @@ from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.callbacks.base import ORDER
 from blurr.training.inference import Result, batch_fairly
 from blurr.training.interpretation import Interpretation, Interpreter
-from blurr.training.loop import LeanLearner
+from blurr.training.loop import LeanLearner, Steps
 from blurr.training.optimizers import adamw
 from blurr.training.precision import BFloat16
 from blurr.training.predictions import get_preds, interpret_shown
@@ -115,6 +115,21 @@ def interpret(learn: Learner, dl: RowsDL) -> Table:
     return described
 
 
+def _length(epochs: int | Steps | None, steps: int | None) -> int | Steps:
+    """Return how long a fit is to be.
+
+    Raises:
+        InputError: neither is given, or both, or the steps are not a whole number of at least 1.
+    """
+    if (epochs is None) == (steps is None):
+        raise InputError(f"A fit has a number of epochs, or steps=…: give one of them, not {epochs} and steps={steps}.")
+    if epochs is not None:
+        return epochs
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise InputError(f"steps={steps}: must be a whole number of at least 1.")
+    return Steps(steps)
+
+
 class Blearner(LeanLearner):
     """A fastai `Learner` for Hugging Face models, with a frozen body to begin with.
 
@@ -176,11 +191,27 @@ class Blearner(LeanLearner):
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name not in ("origin", "recording")}
 
-    def fit(self, *args: Any, **kwargs: Any) -> None:
-        """Train, and record it in the run that is open; see `blurr.track`."""
+    def fit(self, n_epoch: int | Steps | None = None, *args: Any, steps: int | None = None, **kwargs: Any) -> None:
+        """Train as fastai's `fit` does, for `n_epoch` or for a number of optimizer `steps`, one of which must be given.
+
+        It is recorded in the run that is open; see `blurr.track`.
+        """
+        length = _length(n_epoch, steps)
         if CURRENT.recording is not None:
             CURRENT.recording.begin(self)
-        super().fit(*args, **kwargs)
+        super().fit(length, *args, **kwargs)
+
+    def fit_one_cycle(self, n_epoch: int | None = None, *args: Any, steps: int | None = None, **kwargs: Any) -> None:
+        """Train as fastai's `fit_one_cycle` does, for a number of epochs or of optimizer steps."""
+        super().fit_one_cycle(_length(n_epoch, steps), *args, **kwargs)
+
+    def fit_flat_cos(self, n_epoch: int | None = None, *args: Any, steps: int | None = None, **kwargs: Any) -> None:
+        """Train as fastai's `fit_flat_cos` does, for a number of epochs or of optimizer steps."""
+        super().fit_flat_cos(_length(n_epoch, steps), *args, **kwargs)
+
+    def fine_tune(self, epochs: int | None = None, *args: Any, steps: int | None = None, **kwargs: Any) -> None:
+        """Train as fastai's `fine_tune` does; `epochs` or `steps` are those that train all weights."""
+        super().fine_tune(_length(epochs, steps), *args, **kwargs)
 
     @classmethod
     def get_metrics_cb(cls) -> Callback:

@@ -73,7 +73,7 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
             return  # reading the loss waits for the device, so four times a second must do
         self.shown_at = now
         note = f"loss {float(self.learn.smooth_loss):.4f}" if self.training else ""
-        self.bar.update(self.line, completed=self.iter + 1, note=note)
+        self.bar.update(self.line, completed=self.iter + 1, total=self.n_iter, note=note)
 
     def after_fit(self) -> None:
         self.stop()

@@ -1,6 +1,6 @@
 """Play a schedule without training: what it would train, and for how many steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -8,9 +8,13 @@ import torch
 from fastai.learner import Learner
 
 from blurr.training import schedules
-from blurr.training.callbacks.gradient_accumulation import GradientAccumulation
 from blurr.training.learning_rate import LearningRate
+from blurr.training.loop import Steps
 from blurr.training.optimizers import TorchOptimizer
+
+Curve = Callable[[float], list[float]]
+# Of too few: steps in all, steps of a phase before the last, steps in which the rate rises.
+FEW_STEPS, FEW_OF_PHASE, FEW_RISING = 50, 10, 3
 
 
 class Rehearsal:
@@ -20,12 +24,14 @@ class Rehearsal:
         groups: parameter groups, as the splitter gives them.
 
     Attributes:
-        fits: of each fit its epochs, the number of parameters that it would train, and each group's highest rate.
+        fits: of each fit its length, the number of parameters that it would train, and each group's highest rate.
+        curves: of each fit, the rates of the groups at a share of its steps.
     """
 
     def __init__(self, groups: list[list[torch.nn.Parameter]]) -> None:
         self.opt = TorchOptimizer(groups, torch.optim.SGD, lr=1e-3)
-        self.fits: list[tuple[int, int, list[float]]] = []
+        self.curves: list[Curve] = []
+        self.fits: list[tuple[int | Steps, int, list[float]]] = []
 
     def freeze_to(self, n: int) -> None:
         self.opt.freeze_to(n)
@@ -36,13 +42,19 @@ class Rehearsal:
     def unfreeze(self) -> None:
         self.freeze_to(0)
 
-    def fit(self, epochs: int, lr: Any = None, cbs: Any = None) -> None:
+    def fit(self, length: int | Steps, lr: Any = None, cbs: Any = None) -> None:
+        self.curves.append(cbs.scheds["lr"])
         trained = sum(p.numel() for group in self.opt.param_lists for p in group if p.requires_grad)
-        self.fits.append((epochs, trained, [hyper["lr"] for hyper in self.opt.hypers]))
+        self.fits.append((length, trained, [hyper["lr"] for hyper in self.opt.hypers]))
 
 
-def steps_in_all(schedule: Callable[..., object], learner: Learner, lr: LearningRate) -> int | None:
-    """Return the optimizer steps of a schedule; None for one that is not blurr's, which may ask more of a learner.
+def steps_of(lengths: Iterable[int | Steps], per_epoch: int) -> int:
+    """Return the optimizer steps of fits of these lengths."""
+    return sum(length.number if isinstance(length, Steps) else length * per_epoch for length in lengths)
+
+
+def rehearsed(schedule: Callable[..., object], learner: Learner, lr: LearningRate) -> Rehearsal | None:
+    """Play a schedule for a learner; None for one that is not blurr's, which may ask more of a learner.
 
     Args:
         schedule: as `conf/schedule` makes it.
@@ -53,6 +65,41 @@ def steps_in_all(schedule: Callable[..., object], learner: Learner, lr: Learning
         return None
     rehearsal = Rehearsal([[torch.nn.Parameter(torch.zeros(1))] for _ in learner.splitter(learner.model)])
     schedule(rehearsal, lr)
-    held = [callback.batches for callback in learner.cbs if isinstance(callback, GradientAccumulation)]
-    batches = -(-len(learner.dls.train) // (held[0] if held else 1))
-    return sum(epochs for epochs, *_ in rehearsal.fits) * batches
+    return rehearsal
+
+
+def doubts_of_steps(rehearsal: Rehearsal, per_epoch: int, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say where a schedule has too few steps for what it does, and what to do.
+
+    Args:
+        rehearsal: what the schedule was played to.
+        per_epoch: optimizer steps of an epoch.
+        settings: of the schedule, under the keys of its YAML.
+    """
+    counts = [steps_of([length], per_epoch) for length, *_ in rehearsal.fits]
+    rising, last = _rising(rehearsal.curves[-1], counts[-1]), counts[-1]
+    if sum(counts) < FEW_STEPS:
+        said = f"only {sum(counts)} steps{f', in phases of {counts}' if counts[1:] else ''}"
+        rises = f", and the learning rate rises over the first {rising} of {last}" if rising else ""
+        return [(said + rises, f"{_longer(sum(counts), settings)}, or take smaller batches: loader.batch_size=4")]
+    if min(counts) < FEW_OF_PHASE:
+        key = "freeze_epochs" if "freeze_epochs" in settings else "epochs"
+        remedy = f"give it more: schedule.{key}={-(-FEW_OF_PHASE // per_epoch)}, or take smaller batches"
+        return [(f"a phase has only {min(counts)} of {sum(counts)} steps", remedy)]
+    if 0 < rising < FEW_RISING:
+        key = "warmup" if "warmup" in settings else "pct_start"
+        said = f"the learning rate rises over only {rising} of {last} steps"
+        return [(said, f"let it rise for longer: schedule.{key}={settings[key] * FEW_RISING / rising:.2g}")]
+    return []
+
+
+def _longer(steps: int, settings: Mapping[str, Any]) -> str:
+    if settings.get("steps") is not None:
+        return f"train longer: schedule.steps={settings['steps'] + FEW_STEPS - steps}"
+    return f"train longer: schedule.epochs={settings['epochs'] * -(-FEW_STEPS // max(steps, 1))}"
+
+
+def _rising(curve: Curve, steps: int) -> int:
+    """Return how many steps come before the one of the highest rate, of the first ones."""
+    rates = [curve(step / steps)[-1] for step in range(min(steps, FEW_STEPS))]
+    return rates.index(max(rates))

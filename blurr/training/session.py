@@ -29,8 +29,9 @@ from blurr.training.checkpoints import Checkpoint, Checkpointing, Checkpoints, l
 from blurr.training.guard import Rollback, check_weights, memory_watched
 from blurr.training.learner import Blearner
 from blurr.training.learning_rate import LearningRate, as_numbers, found_rate, learning_rate
+from blurr.training.loop import steps_per_epoch
 from blurr.training.progress import TerminalProgress
-from blurr.training.rehearsal import steps_in_all
+from blurr.training.rehearsal import doubts_of_steps, rehearsed, steps_of
 from blurr.training.stopping import Reached, how_far
 
 log = logging.getLogger(__name__)
@@ -91,10 +92,21 @@ class Session:
                 checkpoints, folder, lambda: {**known, **self.run.written()}, self.resumed, at_start=at_start
             )
             learner.add_cb(saving)
-            self.reached.saving, self.reached.total = saving, steps_in_all(schedule, learner, rate)
+            self.reached.saving, self.reached.total = saving, _steps_in_all(schedule, learner, rate)
             play(lambda: schedule(learner, rate), learner, saving)
             check_weights(learner.model)
         self.reached.is_trained = True
+
+
+def _steps_in_all(schedule: Callable[..., object], learner: Learner, lr: LearningRate) -> int | None:
+    """Return the optimizer steps of a schedule, and warn where they are too few; None where they are not known."""
+    rehearsal = rehearsed(schedule, learner, lr)
+    if rehearsal is None or not isinstance(schedule, partial):
+        return None
+    per_epoch = steps_per_epoch(learner)
+    for said, remedy in doubts_of_steps(rehearsal, per_epoch, schedule.keywords):
+        log.info("Look at this: %s. A remedy: %s.", said, remedy)
+    return steps_of([length for length, *_ in rehearsal.fits], per_epoch)
 
 
 def play(schedule: Callable[[], object], learner: Blearner, saving: Checkpointing) -> None:

@@ -1,13 +1,16 @@
 """Take one optimizer step for several batches, exactly as if they were one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelBatchException
+from fastai.callback.training import GradientAccumulation as FastaiAccumulation
 from fastai.losses import BaseLoss
 from torch import nn
 
 from blurr.config.annotations import Count
+from blurr.errors import InputError
 from blurr.loading.rows import IGNORED
 from blurr.models.losses import CustomLoss, RowWeightedLoss
 from blurr.training.callbacks.base import ORDER
@@ -70,7 +73,25 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
 
     def after_batch(self) -> None:
         # fastai has just counted the batch, but the schedule must not move before the step
-        self.learn.pct_train = self.taken / (self.per_epoch * self.n_epoch)
+        in_all = vars(self.learn).get("steps_of_fit") or self.per_epoch * self.n_epoch
+        self.learn.pct_train = self.taken / in_all
+
+
+def batches_per_step(callbacks: Iterable[Callback]) -> int:
+    """Return how many batches a learner with these callbacks takes for an optimizer step.
+
+    Raises:
+        InputError: fastai's own accumulation is among them, which counts rows.
+    """
+    for callback in callbacks:
+        if isinstance(callback, FastaiAccumulation):
+            raise InputError(
+                "Optimizer steps cannot be counted with fastai's GradientAccumulation. Give epochs, or use blurr's: "
+                "callbacks=[gradient_accumulation]."
+            )
+        if isinstance(callback, GradientAccumulation):
+            return callback.batches
+    return 1
 
 
 def count_targets(loss_func: Any, targets: torch.Tensor) -> torch.Tensor:
