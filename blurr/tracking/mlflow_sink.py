@@ -21,6 +21,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
+from sqlalchemy.exc import IntegrityError
 
 from blurr.config.store import SIDE, URI
 from blurr.process.next_steps import command
@@ -29,6 +30,7 @@ from blurr.runs.secrets import mask_text
 from blurr.tracking.logged_models import add_model, delete_weights, log_model
 from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Sink
 from blurr.tracking.spool import Spool
+from blurr.tracking.sqlite import add_history, history_of
 from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, request_limits, resolve_uri, store_failure
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class MLflowSink(Sink):
     ) -> None:
         uri = resolve_uri(uri)
         self._client, self._experiment_id = connect(uri, experiment)
+        self._history = history_of(self._client)
         self._sent: dict[str, int] = {}  # per metric, how many values MLflow has from before the resume
         try:
             with request_limits(retries=1, seconds=10):
@@ -113,10 +116,22 @@ class MLflowSink(Sink):
 
     def metrics(self, points: Sequence[Point]) -> None:
         """Queue metric values, up to a thousand per call, without those that a resumed run has sent before."""
-        points = [point for point in points if not self._has(_key(point.key))]
+        named = [Point(_key(key), value, time, step) for key, value, time, step in points]
+        points = [point for point in named if not self._has(point.key)]
         for start in range(0, len(points), MAX_METRICS):
-            batch = [Metric(_key(key), value, time, step) for key, value, time, step in points[start:][:MAX_METRICS]]
-            self._log_batch(metrics=batch)
+            self._spool.put(partial(self._send, points[start:][:MAX_METRICS]))
+
+    def _send(self, points: Sequence[Point]) -> None:
+        """Send metric values in their order: a resume counts those that have arrived."""
+        last = {point.key: point for point in points}
+        if self._history is not None and len(points) > len(last):
+            try:
+                add_history(self._history, self._run_id, [each for each in points if each is not last[each.key]])
+                points = list(last.values())
+            except IntegrityError:  # no such run any more: MLflow says it better
+                pass
+        metrics = [Metric(key, value, time, step) for key, value, time, step in points]
+        self._client.log_batch(self._run_id, metrics=metrics, synchronous=True)
 
     def _has(self, key: str) -> bool:
         """Does MLflow have the next value of a metric? Values are sent in order, so it has the first ones."""

@@ -98,7 +98,8 @@ class Run:
     def flush(self) -> None:
         """Write the logged values to metrics.jsonl and pass them to the sink."""
         rows, self._rows = self._rows, []
-        numbers = [(step, int(at * 1000), {k: float(v) for k, v in values.items()}) for step, at, values in rows]
+        read = iter(_as_floats([value for _, _, values in rows for value in values.values()]))
+        numbers = [(step, int(at * 1000), dict(zip(values, read, strict=False))) for step, at, values in rows]
         self._metrics.write(numbers)
         self._sink.metrics([Point(key, value, at, step) for step, at, row in numbers for key, value in row.items()])
         self._flush_at = time.monotonic() + FLUSH_SECONDS
@@ -227,6 +228,19 @@ class Run:
         with writing(path), self._journal.sealing(self.folder, name):
             write_whole(path, text)
         self.artifact(path)
+
+
+def _as_floats(values: Sequence[Any]) -> list[float]:
+    """Return numbers and 0-d tensors as floats; tensors of one kind are fetched from their device at once."""
+    if all(isinstance(value, int | float) for value in values):
+        return list(map(float, values))
+    import torch  # whoever gives tensors has loaded it
+
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    if len({(tensor.device, tensor.dtype) for tensor in tensors}) != 1:
+        return list(map(float, values))
+    read = iter(torch.stack(tensors).tolist())
+    return [float(next(read) if isinstance(value, torch.Tensor) else value) for value in values]
 
 
 def send_again(
