@@ -208,7 +208,8 @@ def by_blurr(batches: Batches, weights: dict[str, Any], store: str) -> float:
                 path=folder,
             )
             with TerminalProgress.shown(learner):
-                seconds = timed(lambda: one_cycle(learner, LR, epochs=1))
+                # the thread that sends to MLflow may still be at work when the training ends
+                seconds = timed(lambda: [one_cycle(learner, LR, epochs=1), run._sink.settle()])
     weights["blurr"] = model.state_dict()
     return seconds
 

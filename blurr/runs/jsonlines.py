@@ -12,9 +12,14 @@ from blurr.runs.parsing import parse_json, validated
 REMEDY = "Put back a copy of the file, or do without this run."
 
 
+COMPACT = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)  # made once: a run writes many lines
+
+
 def to_json(value: Any, indent: int | None = None) -> str:
     """Encode as strict JSON: NaN and the infinities become text, which `float` reads back."""
     try:
+        if indent is None:
+            return COMPACT.encode(value)
         return json.dumps(value, ensure_ascii=False, indent=indent, default=str, allow_nan=False)
     except ValueError:  # rare, and looking for them costs more than all the rest
         return json.dumps(_strict(value), ensure_ascii=False, indent=indent, default=str)

@@ -71,7 +71,10 @@ class Guard(TrainingCallback):
 
     def after_loss(self) -> None:
         learn = self.learn
-        self.unseen.append((learn.iter, learn.loss.detach().mean()))
+        loss = learn.loss.detach()
+        if self.look_every == 1 and loss.ndim == 0 and not self.skipped and math.isfinite(loss.item()):
+            return
+        self.unseen.append((learn.iter, loss.mean()))
         if len(self.unseen) >= self.look_every or learn.iter + 1 == learn.n_iter:
             self._look()
 

@@ -94,7 +94,7 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         self.rows = []
 
     def after_batch(self) -> None:
-        if self.training:
+        if self.learn.training:
             return
         advance(self.iter + 1, self.n_iter)
         self.learn.decoded = self.decode(self.learn)

@@ -150,10 +150,13 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
 
     n_epoch: int
     pct_train: float
+    xb: Sequence[Any]
+    yb: Sequence[Any]
     is_fitting = False
     steps_of_fit: int | None = None
     max_grad_norm: float | None = None
     clipped: Sequence[nn.Parameter] = ()  # whose gradients are clipped, during a pass over the training rows
+    inputs_of_batch: int | None = None  # how many parts of a batch are inputs, during a pass over a loader
     device_of_pass: torch.device | None = None  # of the model, during a pass over a loader
 
     def __init__(self, *args: Any, cbs: Any = None, default_cbs: bool = True, **kwargs: Any) -> None:
@@ -211,13 +214,14 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
             self.n_iter = min(in_all, first + left)
         # one that is read to its end goes on to its next epoch by itself
         batches = self.dl if self.n_iter == in_all else islice(self.dl, self.n_iter - first)
-        self.device_of_pass = next(self.model.parameters()).device  # looked up once, not for every batch
+        # looked up once, not for every batch
+        self.device_of_pass, self.inputs_of_batch = next(self.model.parameters()).device, None
         self.clipped = self._to_clip() if self.training else ()
         try:
             for number, batch in enumerate(batches, first):
                 self.one_batch(number, batch)
         finally:
-            self.device_of_pass, self.clipped = None, ()
+            self.device_of_pass, self.inputs_of_batch, self.clipped = None, None, ()
         if self.n_iter < in_all:
             self.dl.after_iter()
 
@@ -225,6 +229,13 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
         if any(isinstance(callback, GradientClip) for callback in self.cbs):
             return ()
         return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def _split(self, b: Any) -> None:
+        if self.inputs_of_batch is None:
+            super()._split(b)
+            self.inputs_of_batch = None if self.device_of_pass is None else len(self.xb)
+        else:
+            self.xb, self.yb = b[: self.inputs_of_batch], b[self.inputs_of_batch :]
 
     def _set_device(self, b: Any) -> Any:
         device, x = self.device_of_pass or next(self.model.parameters()).device, b[0]

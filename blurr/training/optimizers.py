@@ -1,6 +1,6 @@
 """Make torch's and fastai's optimizers fit fastai's loop, and find the learning rate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from blurr.training.learning_rate import LearningRate
 
 EPS_OF_NORM = 1e-6  # which `clip_grad_norm_` adds to the norm before it divides by it
+CLEARLY = 1 - 1e-6  # below this share of the highest norm, rounding to float32 makes no difference
 ParameterGroups = Sequence[Sequence[nn.Parameter]]
 
 
@@ -44,11 +45,8 @@ class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
         return value if index is None else value[index]
 
     @property
-    def hypers(self) -> list[dict[str, Any]]:
-        return [
-            {name: group[key] if index is None else group[key][index] for name, (key, index) in self.places.items()}
-            for group in self.opt.param_groups[::2]
-        ]
+    def hypers(self) -> Sequence[dict[str, Any]]:
+        return Hypers(self.opt.param_groups, self.places)
 
     @property
     def param_lists(self) -> list[list[nn.Parameter]]:
@@ -69,6 +67,29 @@ class TorchOptimizer(OptimWrapper):  # type: ignore[misc]  # fastai is not typed
             group[key] = value if index is None else (*group[key][:index], value, *group[key][index + 1 :])
 
 
+class Hypers(Sequence[dict[str, Any]]):
+    """The hyperparameters of each of fastai's groups; those of one are read when it is asked for, at every step.
+
+    Args:
+        groups: torch's.
+        places: fastai's name of each hyperparameter to where torch keeps it in a group.
+    """
+
+    def __init__(self, groups: Sequence[Mapping[str, Any]], places: Mapping[str, tuple[str, int | None]]) -> None:
+        self.groups, self.places = groups, places
+
+    def __len__(self) -> int:
+        return len(self.groups) // 2
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(self)[index]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        group = self.groups[2 * (index % len(self))]
+        return {name: group[key] if at is None else group[key][at] for name, (key, at) in self.places.items()}
+
+
 def _place(key: str) -> tuple[str, int | None]:
     name, _, index = key.partition("__")
     return name, int(index) if index else None
@@ -85,8 +106,9 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> None:
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm = get_total_norm(gradients)
-    if norm.device.type != "cpu" or not max_norm / (norm + EPS_OF_NORM) >= 1:  # also where it is NaN
-        clip_grads_with_norm_(parameters, max_norm, norm)
+    if norm.device.type == "cpu" and norm.item() < CLEARLY * max_norm - EPS_OF_NORM:
+        return
+    clip_grads_with_norm_(parameters, max_norm, norm)
 
 
 def adamw(params: ParameterGroups, lr: LearningRate = 1e-3, **options: Any) -> TorchOptimizer:

@@ -68,12 +68,12 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
         self._start("valid")
 
     def after_batch(self) -> None:
-        now = time.monotonic()
-        if self.bar is None or (now - self.shown_at < 0.25 and self.iter + 1 < self.n_iter):
+        now, learn = time.monotonic(), self.learn
+        if self.bar is None or (now < self.shown_at + 0.25 and learn.iter + 1 < learn.n_iter):
             return  # reading the loss waits for the device, so four times a second must do
-        self.shown_at = now
-        note = f"loss {float(self.learn.smooth_loss):.4f}" if self.training else ""
-        self.bar.update(self.line, completed=self.iter + 1, total=self.n_iter, note=note)
+        self.__dict__["shown_at"] = now  # past fastai's slow __setattr__, see TrainingCallback
+        note = f"loss {float(learn.smooth_loss):.4f}" if learn.training else ""
+        self.bar.update(self.line, completed=learn.iter + 1, total=learn.n_iter, note=note)
 
     def after_fit(self) -> None:
         self.stop()

@@ -205,7 +205,23 @@ def _fit(
     schedule: dict[str, Callable[[float], object]] = {"lr": rates}  # a list sets the rate of each group
     if momentum is not None:
         schedule["mom"] = momentum
-    learner.fit(length, lr=lr, cbs=ParamScheduler(schedule))
+    learner.fit(length, lr=lr, cbs=LeanScheduler(schedule))
+
+
+class LeanScheduler(ParamScheduler):  # type: ignore[misc]  # fastai is not typed
+    """fastai's ParamScheduler, which asks the learner itself for what it needs at every step."""
+
+    name = "param_scheduler"
+
+    def before_batch(self) -> None:
+        learn = self.learn
+        for name, value_at in self.scheds.items():
+            learn.opt.set_hyper(name, value_at(learn.pct_train))
+
+    def after_batch(self) -> None:
+        last = self.learn.opt.hypers[-1]
+        for name, values in self.hps.items():
+            values.append(last[name])
 
 
 def _rise_and_fall(pct_start: float, first: float, last: float) -> Shape:

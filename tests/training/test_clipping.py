@@ -9,9 +9,11 @@ import pytest
 import torch
 import yaml
 from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 from fastai.optimizer import Adam
+from fastcore.foundation import L
 from running import TINY_BERT, run
 from safetensors.torch import load_file
 from stopping import StopAt
@@ -100,6 +102,24 @@ def test_the_whole_of_a_step_is_clipped_after_its_batches_are_added_up(learner):
     fine_tune(learn, 1e-2, epochs=1)
     assert len(norms.norms) == 2 * 2  # of 4 batches in each of two epochs
     assert norms.norms == pytest.approx([NORM] * 4, rel=1e-3)
+
+
+class Scaled(MixedPrecision):
+    """fastai's scaling of gradients, on the CPU."""
+
+    def before_fit(self) -> None:
+        self.learn.scaler, self.scales = torch.amp.GradScaler("cpu", init_scale=1024.0), L()
+        self.autocast = torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+def test_scaled_gradients_are_clipped_after_they_are_scaled_back(learner):
+    norms = Norms()
+    learn = learner(max_grad_norm=NORM, cbs=[Scaled(), norms])
+    learn.fit(1, 1e-2)
+    assert norms.norms == pytest.approx([NORM] * len(norms.norms), rel=1e-3)
+    small = learner(max_grad_norm=1e3, cbs=[Scaled()])
+    plain = learner(max_grad_norm=None, cbs=[Scaled()])
+    assert torch.equal(trained(small), trained(plain))  # 1024 times the gradients would be clipped
 
 
 @pytest.mark.parametrize("own", [NORM, 1e6], ids=["lower", "higher"])
