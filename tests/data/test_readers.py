@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from blurr.data.formats import delimited
 from blurr.data.formats.content import FileOptions, Format
 from blurr.data.formats.dialect import SIGNS
 from blurr.data.readers import READERS, read_files, stream_files
@@ -359,6 +360,51 @@ def test_rows_are_not_lost_behind_a_quote_that_is_never_closed(tmp_path: Path, c
 def test_a_very_long_cell_is_read(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(f"text;label\n{'x' * 300_000};a\ny;b\n")
     assert [len(text) for text in read(tmp_path / "rows.csv")["text"]] == [300_000, 1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz"])
+def test_a_file_of_several_blocks_gives_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, encoding: str
+) -> None:
+    """Line ends in a cell, quotes and letters of two bytes fall on the ends of blocks."""
+    expected = [{"text": f'Käse "{n}"' + "\r\nfür, 5 €" * (n % 3), "label": f"00{n}"} for n in range(500)]
+    content = pd.DataFrame(expected).to_csv(index=False, lineterminator="\r\n").encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    monkeypatch.setattr(delimited, "BLOCK", 500)
+    monkeypatch.setattr(delimited, "_rows", None)  # arrow alone reads them
+    assert read(tmp_path / name, encoding=encoding).to_list() == expected
+
+
+def test_a_row_longer_than_a_block_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK", 100)
+    (tmp_path / "rows.csv").write_text(f"text,label\na,b\n{'x' * 1000},c\n")
+    assert read(tmp_path / "rows.csv").to_list() == [{"text": "a", "label": "b"}, {"text": "x" * 1000, "label": "c"}]
+
+
+def test_a_header_longer_than_the_sample_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a file took the slow way, whose time grows faster than the number of columns."""
+    names = [f"measurement_{n}" for n in range(6000)]
+    (tmp_path / "rows.csv").write_text(f"{','.join(names)}\n{','.join(map(str, range(6000)))}\n")
+    monkeypatch.setattr(delimited, "_rows", None)
+    assert read(tmp_path / "rows.csv").to_list() == [{name: str(n) for n, name in enumerate(names)}]
+
+
+@pytest.mark.slow
+def test_a_file_of_more_than_two_gib_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    block = f'"{"x" * 1000}, or so",a\n' * 1000
+    try:
+        with path.open("w") as file:
+            file.write("text,label\n")
+            file.writelines(block for _ in range((1 << 31) // len(block) + 1))
+            file.write('"the ""last"" one",b\n')
+        assert path.stat().st_size > 1 << 31
+        rows = read(path)
+        assert rows[-1] == {"text": 'the "last" one', "label": "b"}
+        assert rows.num_rows == 1000 * ((1 << 31) // len(block) + 1) + 1
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

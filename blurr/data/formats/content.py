@@ -4,7 +4,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -76,7 +76,7 @@ class SourceFile:
         """Whether the file is compressed by gzip."""
         return self.path.suffix.lower() == GZIP
 
-    def lines(self, newline: Literal["", "\n"] = "\n") -> Iterator[str]:
+    def lines(self, newline: Literal["", "\n"] = "\n") -> Generator[str]:
         r"""Yield the lines with their ends, and hold no more than one.
 
         Args:
@@ -87,7 +87,7 @@ class SourceFile:
             InputError: The file cannot be read, is empty, or has another encoding.
         """
         number, is_blank = 0, True
-        with self.opened() as file, self._decoded(file, newline) as text:
+        with self.opened() as file, self.decoded(file, newline) as text:
             size = max(os.fstat(file.fileno()).st_size, 1)
             try:
                 for number, line in enumerate(text, start=1):
@@ -103,7 +103,7 @@ class SourceFile:
 
     def read_text(self) -> str:
         """Return the whole text; it fails as `lines` does."""
-        with self.opened() as file, self._decoded(file, newline="") as opened:
+        with self.opened() as file, self.decoded(file, newline="") as opened:
             try:
                 text = opened.read().removeprefix(MARK)
             except UnicodeError as error:
@@ -138,7 +138,8 @@ class SourceFile:
         except OSError as error:
             raise InputError(f"{self} cannot be read: {error.strerror or error}.") from error
 
-    def _decoded(self, file: BinaryIO, newline: str) -> io.TextIOWrapper:
+    def decoded(self, file: BinaryIO, newline: str) -> io.TextIOWrapper:
+        """Return the text of an opened file, as a stream."""
         unpacked: Any = self._unpacked(file) if self.is_packed else file
         try:
             return io.TextIOWrapper(unpacked, self.options.encoding, newline=newline)
