@@ -18,7 +18,7 @@ from blurr.report.facts import facts_of
 from blurr.runs.naming import differences, subject_of
 from blurr.runs.resume import as_begun
 from blurr.tasks.base import Task
-from blurr.tasks.parts import build_hf, build_learner, build_raw, fitting_size
+from blurr.tasks.parts import build_hf, build_learner, build_raw, resolved
 from blurr.tasks.results import evaluate_and_save
 from blurr.tasks.saved import SavedTask
 from blurr.tracking.sink import DIFFERS, PARENT, SUBJECT
@@ -61,7 +61,7 @@ def run_experiment(
     named = {SUBJECT: subject_of(config, overrides, chosen), DIFFERS: differences(overrides)}
     recorded = {"config": config, "overrides": overrides, "tags": {**chosen, **named, **(tags or {})}}
     with opened(build(cfg.tracking), folder=folder, **recorded) as session:
-        run, resumed = session.run, session.resumed
+        run = session.run
         task: Task = build(cfg.task)
         phase("Reading rows")
         raw = build_raw(cfg, task)
@@ -77,11 +77,7 @@ def run_experiment(
         hf = build_hf(cfg, task, raw)
         log.info("%s", hf)
         run.tag(weights=hf.weights, device=str(device))
-        size = cfg.loader.batch_size
-        if size == "auto":
-            size = resumed.facts["batch_size"] if resumed else fitting_size(cfg, task, raw, hf)
-            run.log_resolved(batch_size=size)
-            cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
+        cfg, why = resolved(cfg, task, raw, hf, session)
         phase("Encoding rows")
         learner = build_learner(cfg, task, raw, hf, run, report)
         session.train(
@@ -91,7 +87,7 @@ def run_experiment(
             lr=cfg.optimizer.lr,
             weights=hf.weights,
             checkpoints=build(cfg.checkpoint),
-            facts={"batch_size": size},
+            facts={"batch_size": cfg.loader.batch_size, "precision": cfg.precision},
             at_start=cfg.on_nan == "rollback",
         )
         metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
@@ -99,7 +95,7 @@ def run_experiment(
         outcome = evaluate_and_save(saved, learner, raw, hf, run)
         is_reported = cfg.report and PARENT not in run.tags  # trials of a sweep get theirs by `blurr report FOLDER`
         describe_run(run, facts_of(saved, raw, hf, learner, outcome), report=is_reported)
-    facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})"}
+    facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})", **({"precision": why} if why else {})}
     show_summary(
         run,
         metrics=outcome.scores,

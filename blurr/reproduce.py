@@ -26,6 +26,7 @@ from blurr.runs.secrets import MASK, mask_text
 from blurr.tasks.parts import build_raw
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.finding import record_of
+from blurr.training.precision_choice import Known
 
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
 Difference = tuple[str, str, str]  # what, then, now
@@ -79,7 +80,7 @@ def reproduce(
 
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
-    """Return the config to run: as recorded, in a new folder, with the weights and batch size that `auto` became."""
+    """Return the config to run: as recorded, in a new folder, with what `auto` became."""
     cfg = OmegaConf.create(record.config)
     weights = record.tags.get("blurr.weights")
     if weights in get_args(Weights) and OmegaConf.select(cfg, "model.weights") == "auto":
@@ -87,6 +88,9 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     size = record.tags.get("blurr.batch_size")
     if size and OmegaConf.select(cfg, "loader.batch_size") == "auto":
         cfg.loader.batch_size = int(size)
+    precision = record.tags.get("blurr.precision")
+    if precision in get_args(Known) and OmegaConf.select(cfg, "precision") == "auto":
+        cfg.precision = precision
     cfg.resume, cfg.overwrite = None, False
     cfg.device = cfg.get("device", "auto")  # which earlier versions did not record
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())

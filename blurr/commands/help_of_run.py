@@ -31,7 +31,7 @@ KEYS = (
     ("loader.batch_size", "rows of a batch, or auto"),
     ("metrics", "as many as you like, e.g. metrics=[accuracy,matthews]"),
     ("seed", "of everything that is drawn by chance"),
-    ("precision", "fp32, bf16 or fp16"),
+    ("precision", "fp32, bf16, fp16 or auto"),
     ("output_dir", "the folder of the run, by default outputs/<task>-<model>/<time>"),
     ("resume", "go on with a run: auto (or anew), last, a folder or an id"),
 )

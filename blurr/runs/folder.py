@@ -37,6 +37,7 @@ LR_FIND, LR_PLOT = "lr_find.json", "lr_find.png"  # what the search for a learni
 REPORT, PLOTS = "report.html", "plots"
 LOCK = "run.lock"  # held while the run is alive
 LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
+PRECISION = "precision.json"  # of a sweep: what precision=auto is for all of its trials
 
 OWN_CHECKSUM = "checksum"  # of RECORD itself, in it
 IDENTITY = "identity"  # of a run, in RECORD, METRICS, place.json of a checkpoint, and checksums.json of a model

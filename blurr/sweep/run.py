@@ -24,7 +24,7 @@ from blurr.process import signals
 from blurr.process.next_steps import command
 from blurr.process.terminal import rest
 from blurr.runs.asides import scratch
-from blurr.runs.folder import make_room, new_identity
+from blurr.runs.folder import PRECISION, make_room, new_identity
 from blurr.runs.secrets import mask_overrides
 from blurr.sweep.board import Board
 from blurr.sweep.configurations import Configuration, best, configurations_of
@@ -157,6 +157,7 @@ def check_unchanged(ledger: Ledger, overrides: Sequence[str], space: Space) -> N
 def begin(ledger: Ledger, name: str, overrides: Sequence[str], configs: Sequence[DictConfig]) -> None:
     """Write down how a new sweep was started, and whether all of its trials use pretrained weights."""
     make_room(ledger.folder, overwrite=configs[0].overwrite)
+    (ledger.folder / PRECISION).unlink(missing_ok=True)
     argv, given = mask_overrides(sys.argv[1:]), mask_overrides(overrides)
     ledger.begin(name=name, argv=argv, words=given, weights=decide_weights(configs))
 

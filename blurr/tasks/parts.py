@@ -1,5 +1,6 @@
 """Build the parts of an experiment that a task connects, as its config says: rows, model, loaders, learner."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,12 +20,17 @@ from blurr.runs.folder import CHECKPOINTS
 from blurr.tasks.base import Task
 from blurr.tasks.evaluating import described
 from blurr.tracking.run import Run
+from blurr.tracking.sink import PARENT
 from blurr.training.batch_size import find_batch_size
 from blurr.training.guard import Guard
 from blurr.training.last_validation import LastValidation
 from blurr.training.learner import Blearner
 from blurr.training.precision import check_precision, compile_callbacks, for_compiling, precision_callbacks
+from blurr.training.precision_choice import Choice, choose_precision, same_for_all
+from blurr.training.session import Session
 from blurr.training.tracking import Reporter, TrackingCallback
+
+log = logging.getLogger(__name__)
 
 
 def build_raw(cfg: DictConfig, task: Task) -> RawData:
@@ -86,6 +92,39 @@ def check_objectives(cfg: DictConfig, splits: Iterable[str]) -> None:
     for name in objectives(cfg):
         if name not in there:
             raise InputError(f"objective={name} names no metric of this run.{nearest(name, there)} There are {there}.")
+
+
+def resolved(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects, session: Session) -> tuple[DictConfig, str]:
+    """Resolve what `auto` stands for as this machine, the model and the rows say, and record it.
+
+    A resumed run goes on with what its checkpoint knows, and the trials of a sweep all have the same precision.
+
+    Returns:
+        The config with the values, and why its precision was chosen; an empty text if nothing was measured.
+    """
+    run, why = session.run, ""
+    known = session.resumed.facts if session.resumed else {}
+    if cfg.loader.batch_size == "auto":
+        size = known["batch_size"] if known else fitting_size(cfg, task, raw, hf)
+        run.log_resolved(batch_size=size)
+        cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
+    if cfg.precision == "auto":
+        choose = partial(_choice, cfg, task, raw, hf)
+        taken = Choice(known["precision"], "as the run was begun with") if known else None
+        choice = taken or (same_for_all(run.folder.parent, choose) if PARENT in run.tags else choose())
+        log.info("precision=auto: %s.", choice)
+        run.log_resolved(precision=choice.precision)
+        cfg, why = OmegaConf.merge(cfg, {"precision": choice.precision}), str(choice)  # type: ignore[assignment]
+    return cfg, why
+
+
+def _choice(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> Choice:
+    """Choose a precision by the first rows, in their order in the file."""
+    dls = task.dataloaders(raw, hf, build(cfg.loader), device=cfg.device)
+    in_order = DataLoaders(dls.train.new(shuffle=False), dls.valid, device=dls.device)
+    return choose_precision(
+        lambda precision: _learner(cfg, task, raw, hf, in_order, precision_callbacks(precision)), dls.device
+    )
 
 
 def fitting_size(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> int:

@@ -16,7 +16,7 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.training.callbacks.base import ORDER
 
-Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
 
 
 class BFloat16(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -43,7 +43,7 @@ def precision_callbacks(precision: Precision) -> list[Callback]:
 
     Args:
         precision: `fp32`; `tf32` (shorter factors in matrix products, on Ampere GPUs and newer); `bf16` (autocast);
-            `fp16` (autocast with gradient scaling, needs a CUDA device).
+            `fp16` (autocast with gradient scaling, needs a CUDA device); `auto`, until it is resolved, is `fp32`.
 
     Raises:
         InputError: fp16 without a CUDA device.

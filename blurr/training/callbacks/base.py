@@ -29,6 +29,7 @@ ORDER = {
     "LabelThreshold": 62,  # searched once the weights that stay are loaded
     "EarlyStopping": 63,  # cancels the fit, which skips all later callbacks of the event
     "Checkpointing": 1000,  # saves when all others are done with a batch, and restores after all have begun
+    "FirstBatches": 1500,  # times a batch without what other callbacks do before and after it
     "OneStep": 2000,  # ends a fit after a complete step
 }
 
