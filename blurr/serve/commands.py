@@ -22,6 +22,7 @@ from blurr.process.terminal import rest
 WHERE = "the folder of a run, the id of an MLflow run, models:/<name>@<alias>, or any checkpoint's folder or Hub id"
 UNTRAINED = "for a checkpoint that blurr did not train: its task and settings, e.g. task=summarization"
 FORMATS = ("onnx", "transformers", "fastai")
+PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 QUOTES = ("auto", "fields", "text")
 TOKEN = "BLURR_TOKEN"  # in the environment
 HOSTS = "names to answer under, or * (default: localhost and --host; any, if that is a wildcard such as 0.0.0.0)"
@@ -142,7 +143,12 @@ def _add_push(commands: Commands) -> None:
 
 
 def _add_device(parser: Parser) -> None:
+    """Add what decides where and how a model computes."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: an accelerator, else cpu)")
+    said = "fp32, bf16, fp16; auto: bf16 where it is faster and answers alike (default: that of the weights, fp32)"
+    parser.add_argument("--precision", choices=PRECISIONS, help=said)
+    said = "int8: 8-bit weights and arithmetic by ONNX Runtime, on the CPU; says how many answers stay as they were"
+    parser.add_argument("--quantize", choices=("int8",), help=said)
 
 
 def _add_model(parser: Parser, *, needed: str = "") -> None:
@@ -157,7 +163,7 @@ def _add_model(parser: Parser, *, needed: str = "") -> None:
 
 def _predict(arguments: argparse.Namespace) -> int:
     _check_source(arguments)
-    predictor = _predictor(arguments)
+    predictor = _lowered(arguments)
 
     from blurr.data.formats.content import FileOptions
     from blurr.serve.files import predict_file
@@ -216,7 +222,7 @@ def _check_source(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    predictor = _predictor(arguments)
+    predictor = _lowered(arguments)
 
     from blurr.metrics.outcome import Outcome
     from blurr.process.terminal import terminal
@@ -263,7 +269,7 @@ def _limits(arguments: argparse.Namespace, address: str) -> Any:
 
 
 def _answer_requests(arguments: argparse.Namespace, listening: socket.socket, limits: Any) -> None:
-    predictor = _predictor(arguments)
+    predictor = _lowered(arguments)
 
     from blurr.serve.app import make_app
     from blurr.serve.connections import Logged, run
@@ -286,7 +292,8 @@ def _export(arguments: argparse.Namespace) -> int:
     predictor = _predictor(arguments, device="cpu")
 
     from blurr.process.terminal import terminal
-    from blurr.serve.exporting import export, parity
+    from blurr.serve.exporting import export
+    from blurr.serve.parity import parity
 
     with signals.handled():
         export(predictor, arguments.output, form=arguments.format, quantize=arguments.quantize)
@@ -315,8 +322,32 @@ def _push(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
-    """Load the model that a command names, and prepare the process for it."""
+def _lowered(arguments: argparse.Namespace) -> Any:
+    """Load the model that a command names in the precision that it asks for, and say what was chosen."""
+    options = _options(arguments, arguments.device)
+
+    from blurr.serve.lowering import load_lowered
+
+    with signals.handled():  # a folder of graphs is removed
+        made, said = load_lowered(
+            arguments.where, precision=arguments.precision, quantize=arguments.quantize, **options
+        )
+    if said:
+        _say([said])
+    return made
+
+
+def _predictor(arguments: argparse.Namespace, device: str) -> Any:
+    """Load the model that a command names, as it is stored."""
+    options = _options(arguments, device)
+
+    from blurr.serve.predictor import Predictor
+
+    return Predictor.load(arguments.where, **options)
+
+
+def _options(arguments: argparse.Namespace, device: str) -> dict[str, Any]:
+    """Prepare the process for a model, and return the options of `Predictor.load`."""
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: a batch has at least one row.")
     from blurr.config import composing
@@ -328,7 +359,6 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
     from transformers.utils import logging as transformers_logging
 
     from blurr.serve.model_folder import is_model_folder
-    from blurr.serve.predictor import Predictor
 
     datasets_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -338,8 +368,8 @@ def _predictor(arguments: argparse.Namespace, device: str | None = None) -> Any:
             f"{arguments.where} is the model of a run, which knows its task and its settings. Leave out "
             f"{' '.join(arguments.overrides)}."
         )
-    options = {"batch_size": arguments.batch_size, "device": device or arguments.device, "trusted": arguments.trust}
-    return Predictor.load(arguments.where, words=arguments.overrides, **options)
+    options = {"batch_size": arguments.batch_size, "device": device, "trusted": arguments.trust}
+    return {**options, "words": arguments.overrides}
 
 
 def pairs(flag: str, given: Sequence[str]) -> dict[str, str]:

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+import torch
 import transformers
 from datasets import DatasetDict
 from fastai.data.core import DataLoaders
@@ -16,7 +17,7 @@ from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.loading.loader import Loader, fitting
 from blurr.models.devices import device_of
-from blurr.models.objects import HFObjects, load_objects
+from blurr.models.objects import DType, HFObjects, load_objects
 from blurr.models.weights import choose_weights
 from blurr.serve.graphs import MANIFEST, load_graphs
 from blurr.serve.model_folder import check_model, is_model_folder, model_folder
@@ -28,6 +29,9 @@ SETTINGS = ("task", "model", "generation", "metrics")  # the groups that decide 
 ROWS = 32  # in a batch
 TOKENS = 2048  # in a batch on a CPU: more are not faster there, and padding costs as much as words
 OF_8_BITS = 0.05  # share of the largest logit: a quantized graph rounds by the range of the numbers in a batch
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, DType] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+WITHOUT = "Leave out --precision, or name the run that it was exported from."
 NO_ROWS = RawData(DatasetDict(), None, "a saved model")
 
 
@@ -72,6 +76,7 @@ class Predictor:
         words: Sequence[str] = (),
         batch_size: int | None = None,
         device: str | None = None,
+        precision: Precision | None = None,
         trusted: Sequence[str] = (),
     ) -> Self:
         """Load the model of a run, without a network, config files or a pickle; or any checkpoint.
@@ -84,17 +89,24 @@ class Predictor:
                 `["task=summarization", "task.max_length=512"]`.
             batch_size: see `Predictor`.
             device: see `Predictor`.
+            precision: `fp32`, `bf16` or `fp16`: what the weights are converted to, and computed in; `None` keeps them
+                as they are stored, which is fp32 unless `model.dtype` was set.
             trusted: packages of your own that the model's file may name: all that they reach can then be called.
 
         Raises:
-            InputError: there is no such model, or some of its weights are missing.
+            InputError: there is no such model, some of its weights are missing, or the device does not compute in the
+                precision.
         """
+        check_precision(precision, device_of(device))
+        dtype = None if precision is None else DTYPES[precision]
         if task_of(words) is not None and not is_model_folder(where):
-            return cls(*_load_untrained(where, words), batch_size=batch_size, device=device)
+            return cls(*_load_untrained(where, words, dtype), batch_size=batch_size, device=device)
         folder = model_folder(where)
         check_model(folder)
         saved = load_task(folder, trusted=trusted)
         if (folder / MANIFEST).is_file():
+            if precision is not None:
+                raise InputError(f"{where} is an ONNX export, which computes as it was exported. {WITHOUT}")
             hf = load_graphs(folder, saved.task.model_cls)
             # ONNX Runtime's builds for accelerators are other packages
             predictor = cls(saved, hf, batch_size=batch_size, device="cpu", folder=folder)
@@ -102,8 +114,14 @@ class Predictor:
             return predictor
         # complete: transformers would fill in a missing tensor at random; stored: the scores are those of this dtype
         model_cls = getattr(transformers, saved.task.model_cls)
-        hf = load_objects(str(folder), model_cls, saved.task.inputs, dtype="stored", complete=True)
+        hf = load_objects(str(folder), model_cls, saved.task.inputs, dtype=dtype or "stored", complete=True)
         return cls(saved, hf, batch_size=batch_size, device=device, folder=folder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        found: torch.device = next(self.learner.model.parameters()).device
+        return found
 
     @property
     def options(self) -> dict[str, type]:
@@ -191,12 +209,25 @@ def task_of(overrides: Sequence[str]) -> str | None:
     return next((each.partition("=")[2] for each in overrides if each.startswith("task=")), None)
 
 
-def _load_untrained(where: str | Path, overrides: Sequence[str]) -> tuple[SavedTask, HFObjects]:
+def check_precision(precision: Precision | None, device: torch.device) -> None:
+    """Refuse a precision that a device does not compute in.
+
+    Raises:
+        InputError: it does not.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError(f"--precision fp16 needs a GPU, and the device is {device}. Choose bf16 or fp32.")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise InputError(f"--precision bf16: the device {device} does not compute in it. Choose fp16 or fp32.")
+
+
+def _load_untrained(where: str | Path, overrides: Sequence[str], dtype: DType | None) -> tuple[SavedTask, HFObjects]:
     """Load a checkpoint with the head that it has.
 
     Args:
         where: local folder or Hub id.
         overrides: as for `blurr run`: the task, its settings and the model's; others are ignored.
+        dtype: of the weights, in place of the one that the overrides say.
 
     Raises:
         InputError: an override is wrong, there is no such checkpoint, or it has no head for the task.
@@ -207,7 +238,7 @@ def _load_untrained(where: str | Path, overrides: Sequence[str]) -> tuple[SavedT
     cfg = composing.compose(["model=auto", f"++model.name={name!r}", *chosen])
     checks.check(cfg)
     task: Task = build(cfg.task)
-    hf = _loaded(name, task, cfg.model)
+    hf = _loaded(name, task, cfg.model, dtype)
     log.warning("%s has no %s: it is used as it is, untrained by blurr, for task=%s.", name, FILE, task_of(overrides))
     task.target.for_checkpoint(hf)
     task.check(hf)
@@ -215,10 +246,10 @@ def _load_untrained(where: str | Path, overrides: Sequence[str]) -> tuple[SavedT
     return SavedTask(task, {}, {"task": str(task_of(overrides))}, metrics), hf
 
 
-def _loaded(name: str, task: Task, model: DictConfig) -> HFObjects:
+def _loaded(name: str, task: Task, model: DictConfig, dtype: DType | None) -> HFObjects:
     given: Any = OmegaConf.to_container(model, resolve=True)
     at = {} if given["revision"] is None else {"revision": given["revision"]}
     kwargs: dict[str, Any] = {key: {**at, **given[key]} for key in ("config_kwargs", "model_kwargs")}
     kwargs["processor_kwargs"] = {**at, **given["tokenizer_kwargs"]}
     model_cls = getattr(transformers, task.model_cls)
-    return load_objects(name, model_cls, task.inputs, **kwargs, dtype=given["dtype"], complete=True)
+    return load_objects(name, model_cls, task.inputs, **kwargs, dtype=dtype or given["dtype"], complete=True)

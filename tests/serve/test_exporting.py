@@ -17,7 +17,8 @@ from blurr.config import composing
 from blurr.errors import InputError, ResourceError
 from blurr.runs.checksums import SEAL
 from blurr.serve import graphs
-from blurr.serve.exporting import LEARNER, export, parity
+from blurr.serve.exporting import LEARNER, export
+from blurr.serve.parity import parity
 from blurr.serve.predictor import Predictor
 
 # onnxscript's and torch's own, while they trace
