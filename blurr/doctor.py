@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -14,11 +14,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+import psutil  # type: ignore[import-untyped]
 from packaging.requirements import Requirement
 
 import blurr
 from blurr.config import paths
 from blurr.config.store import WHERE, store_uri
+from blurr.process.setup import free_cores, usable_cores
 from blurr.tracking.environment import describe_environment
 
 HUB_SECONDS = 3
@@ -31,6 +33,22 @@ gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.de
 mps = torch.backends.mps.is_available()
 print(json.dumps({"gpus": [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus], "mps": mps}))
 """
+# A step of a layer as in MiniLM, on 16 rows of 64 tokens, with each number of threads in turn, for 2.5 seconds.
+THREADS_PROBE = """
+import json, sys, time, torch
+layer = torch.nn.TransformerEncoderLayer(384, 12, 1536, batch_first=True)
+rows, until, best = torch.randn(16, 64, 384), time.perf_counter() + 2.5, {}
+layer(rows).sum().backward()
+while not best or time.perf_counter() < until:
+    for number in map(int, sys.argv[1:]):
+        torch.set_num_threads(number)
+        started = time.perf_counter()
+        layer(rows).sum().backward()
+        best[number] = min(best.get(number, 1e9), time.perf_counter() - started)
+print(json.dumps(best))
+"""
+FASTER = 1.05  # times as fast that a number of threads has to be to be named; what is below is noise
+BUSY = 0.2  # share of the cores that other processes use; above, what is measured depends on them
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("CPU", f"{facts['cpu']['count']} cores, {facts['memory_gib']} GiB memory")
     yield from packages()
     yield torch()
+    yield threads()
     yield hub()
     yield options()
     yield launch_folder(Path.cwd())
@@ -83,6 +102,40 @@ def torch() -> Finding:
         seen = json.loads(done.stdout.splitlines()[-1])
         return Finding("GPU", "; ".join(seen["gpus"]) or ("Apple MPS" if seen["mps"] else "none, runs use the CPU"))
     return Finding("torch and torchvision", *torch_failure(done.stderr))
+
+
+def threads() -> Finding:
+    """Measure, by the clock, with how many threads a small model trains fastest here: what `threads=` may be."""
+    auto, cores = free_cores(), usable_cores()
+    busy = psutil.cpu_percent(interval=0.2) / 100
+    numbers = sorted({1, auto, cores, *(1 << power for power in range(cores.bit_length()) if 1 << power <= cores)})
+    command = [sys.executable, "-c", THREADS_PROBE, *map(str, numbers)]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as runs have it
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        return Finding("threads", f"threads=auto takes {auto} of {cores} cores; nothing could be measured")
+    seconds = {int(number): taken for number, taken in json.loads(done.stdout).items()}
+    return Finding("threads", threads_found(seconds, auto=auto, busy=busy, cores=cores))
+
+
+def threads_found(seconds: Mapping[int, float], *, auto: int, busy: float, cores: int) -> str:
+    """Return what was measured in words.
+
+    Args:
+        seconds: number of threads to the shortest time of a step.
+        auto: what `threads=auto` takes.
+        busy: share of the machine that other processes used just before.
+        cores: number that this process may use.
+    """
+    best = min(seconds, key=lambda number: seconds[number])
+    times = seconds[auto] / seconds[best]
+    said = f"threads=auto takes {auto} of {cores} cores, the same each time; "
+    if times >= FASTER:
+        said += f"threads={best} is {times:.2f} times as fast on a small model"
+    else:
+        said += f"no other of {sorted(seconds)} is faster on a small model"
+    other = f"; other processes keep {busy:.0%} of the machine busy: look again when it is free"
+    return said + (other if busy > BUSY else "")
 
 
 def torch_failure(error: str) -> tuple[str, str]:

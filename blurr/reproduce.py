@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from blurr.config.building import build
 from blurr.config.destinations import check_destinations
-from blurr.config.trust import TRUST, check_config, check_plain
+from blurr.config.trust import TRUST, check_config, check_plain, key_of
 from blurr.data import checks
 from blurr.errors import InputError
 from blurr.experiment import run_experiment
 from blurr.models.weights import Weights
-from blurr.process.setup import set_threads
+from blurr.process.setup import set_threads, set_threads_as_begun
 from blurr.process.terminal import terminal
 from blurr.runs.folder import CONFIG
 from blurr.runs.jsonlines import flatten
@@ -66,8 +66,11 @@ def reproduce(
         named = [uri] if uri else []
         check_destinations(plain, given=changes, where=f"The config of {run}", command=command, named=named)
         checks.check(cfg)
-        if record.environment.get("threads"):
-            set_threads(record.environment["threads"])
+        begun_with = record.environment.get("threads")
+        if begun_with and not any(key_of(each) == "threads" for each in changes):
+            set_threads_as_begun(begun_with)
+        else:
+            set_threads(cfg.get("threads", "auto"))  # which earlier versions did not record
         raw = build_raw(cfg, build(cfg.task))
         before, scores = list(differences(record, raw.fingerprint)), record.scores
         folder = Path(cfg.output_dir)

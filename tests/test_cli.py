@@ -148,6 +148,9 @@ class TestDoctor:
         assert done.returncode == 0, done.stdout
         for subject in ("blurr", "Python", "platform", "CPU", "GPU", "Hub", "options", "launch folder", "MLflow store"):
             assert re.search(rf"^{subject} ", done.stdout, re.MULTILINE)
+        assert re.search(
+            r"^threads +threads=auto takes \d+ of \d+ cores, the same each time; ", done.stdout, re.MULTILINE
+        )
         assert "HF_HUB_OFFLINE" in done.stdout
 
     @pytest.mark.slow

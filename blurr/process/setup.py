@@ -3,6 +3,7 @@
 import atexit
 import gc
 import getpass
+import logging
 import os
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped]
 
 from blurr.errors import ResourceError
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "OMP_NUM_THREADS"
 
@@ -80,6 +83,18 @@ def set_threads(requested: int | Literal["auto"]) -> None:
         torch.set_num_threads(number)
 
 
+def set_threads_as_begun(number: int) -> None:
+    """Set the number of threads that a run was begun with: its results have the same last digits only with that."""
+    cores = usable_cores()
+    if number > cores and VARIABLE not in os.environ:
+        log.warning(
+            "The run was begun with %d threads, and this process may use %d cores. It goes on with %d threads, for the "
+            "same results to the last digit; threads=%d is faster here.",
+            *(number, cores, number, cores),
+        )
+    set_threads(number)
+
+
 def free_cores() -> int:
     """Return half of the physical cores that this process may use, at least one.
 
@@ -87,9 +102,14 @@ def free_cores() -> int:
     times slower than one, and a small model was slower with two even on idle cores. The number depends on the machine
     and not on its load, because the last digits of a result depend on it: a run needs the same number each time.
     """
+    return max(1, usable_cores() // 2)
+
+
+def usable_cores() -> int:
+    """Return the number of physical cores that this process may use."""
     physical = psutil.cpu_count(logical=False) or 1
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else physical
-    return max(1, min(physical, allowed) // 2)
+    return min(physical, allowed)
 
 
 USUAL = gc.get_threshold()

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from blurr.config.moved import with_current_names
 from blurr.config.trust import MULTIRUN, check_words, key_of, quoted, unquoted
 from blurr.errors import InputError
-from blurr.runs.folder import CONFIG, OVERRIDES, SCORES, has_steps, holds_run, is_alive
+from blurr.runs.folder import CONFIG, ENVIRONMENT, OVERRIDES, SCORES, has_steps, holds_run, is_alive
 from blurr.runs.jsonlines import flatten
 from blurr.runs.record import OUTPUTS, Record, check_links, latest_runs, runs_in
 from blurr.runs.secrets import MASK, mask_config, mask_overrides
@@ -145,6 +145,14 @@ def as_begun(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> DictCon
             with open_dict(node):
                 del node[name]
     return cfg
+
+
+def threads_begun_with(cfg: DictConfig, folder: Path) -> int | None:
+    """Return the number of threads of the run that a config goes on with; None if there is none, or another is set."""
+    if cfg.resume is None or cfg.threads != "auto" or not holds_run(folder) or not (folder / ENVIRONMENT).is_file():
+        return None
+    found: int | None = Record(folder).environment.get("threads")
+    return found
 
 
 def check_same(folder: Path, config: Mapping[str, Any]) -> None:

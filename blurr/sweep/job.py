@@ -14,6 +14,7 @@ from blurr.config import explain
 from blurr.config.trust import quoted
 from blurr.errors import writing
 from blurr.process import setup, terminal
+from blurr.runs.resume import threads_begun_with
 
 
 @explain.job
@@ -24,7 +25,9 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     job = HydraConfig.get()
     cfg.output_dir = job.runtime.output_dir
     checks.check(cfg)
-    setup.set_threads(cfg.threads)  # torch reads the number when it is loaded
+    begun_with = threads_begun_with(cfg, Path(cfg.output_dir))
+    # torch reads the number when it is loaded
+    setup.set_threads(cfg.threads) if begun_with is None else setup.set_threads_as_begun(begun_with)
     terminal.move("Loading libraries")
 
     from blurr.experiment import run_experiment

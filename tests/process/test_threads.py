@@ -1,11 +1,17 @@
 """How many threads a run computes with: by the machine, by the config, or by what the user's shell says."""
 
+import json
 import os
+from pathlib import Path
 
 import psutil
 import pytest
+from omegaconf import OmegaConf
 
-from blurr.process.setup import VARIABLE, free_cores, set_threads
+from blurr import doctor
+from blurr.process import setup
+from blurr.process.setup import VARIABLE, free_cores, set_threads, set_threads_as_begun
+from blurr.runs.resume import threads_begun_with
 from blurr.tracking.environment import describe_environment
 
 
@@ -56,3 +62,40 @@ def test_what_the_users_shell_says_counts_more(shell, monkeypatch):
 
 def test_no_threads_at_all_are_refused_before_anything_loads(answer):
     assert "threads=0: must be a whole number of at least 1 and at most" in answer("threads=0")
+
+
+def test_a_run_goes_on_with_the_number_that_it_was_begun_with(tmp_path: Path) -> None:
+    """Unless the user sets another: the last digits of its results depend on it."""
+    (tmp_path / "run.json").write_text(json.dumps({"identity": "a"}))
+    (tmp_path / "environment.json").write_text(json.dumps({"threads": 3}))
+    asked = [("auto", "auto"), ("auto", 2), (None, "auto")]
+    found = [
+        threads_begun_with(OmegaConf.create({"resume": resume, "threads": threads}), tmp_path)
+        for resume, threads in asked
+    ]
+    assert found == [3, None, None]
+    assert threads_begun_with(OmegaConf.create({"resume": "auto", "threads": "auto"}), tmp_path / "new") is None
+
+
+def test_a_machine_with_fewer_cores_says_so(shell, monkeypatch, caplog):
+    monkeypatch.setattr(setup, "usable_cores", lambda: 2)
+    set_threads_as_begun(2)
+    assert not caplog.records
+    monkeypatch.delenv(VARIABLE)
+    set_threads_as_begun(4)
+    assert os.environ[VARIABLE] == "4"
+    assert "begun with 4 threads, and this process may use 2 cores. It goes on with 4 threads" in caplog.text
+    assert "threads=2 is faster here" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "busy", "said"),
+    [
+        ({1: 1.0, 2: 0.7}, 0.0, "threads=auto takes 1 of 2 cores, the same each time; threads=2 is 1.43 times as fast"),
+        ({1: 1.0, 2: 0.99}, 0.0, "no other of [1, 2] is faster on a small model"),
+        ({1: 1.0, 2: 3.0}, 0.6, "faster on a small model; other processes keep 60% of the machine busy: look again"),
+    ],
+    ids=["two", "one", "busy"],
+)
+def test_the_doctor_says_which_number_is_fastest(seconds, busy, said):
+    assert said in doctor.threads_found(seconds, auto=1, busy=busy, cores=2)
