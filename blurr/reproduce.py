@@ -66,11 +66,7 @@ def reproduce(
         named = [uri] if uri else []
         check_destinations(plain, given=changes, where=f"The config of {run}", command=command, named=named)
         checks.check(cfg)
-        begun_with = record.environment.get("threads")
-        if begun_with and not any(key_of(each) == "threads" for each in changes):
-            set_threads_as_begun(begun_with)
-        else:
-            set_threads(cfg.get("threads", "auto"))  # which earlier versions did not record
+        _set_threads(record, cfg, changes)
         raw = build_raw(cfg, build(cfg.task))
         before, scores = list(differences(record, raw.fingerprint)), record.scores
         folder = Path(cfg.output_dir)
@@ -80,6 +76,15 @@ def reproduce(
         words = [*record.overrides, *changes]
         run_experiment(cfg, folder=folder, overrides=words, choices=choices, tags={"blurr.reproduces": said})
         return before, list(compare(scores, Record(folder).scores))
+
+
+def _set_threads(record: Record, cfg: DictConfig, changes: Sequence[str]) -> None:
+    """Set the number of threads that the record has, unless the user gives another."""
+    begun_with = record.environment.get("threads")
+    if any(key_of(each) == "threads" for each in changes):
+        set_threads(cfg.threads)
+    elif begun_with:
+        set_threads_as_begun(begun_with)
 
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:

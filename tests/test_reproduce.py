@@ -1,6 +1,7 @@
 """Runs that are run again: what is read of them, and what is said to be different."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import yaml
 from mlflow import MlflowClient
 
 from blurr.errors import InputError
-from blurr.reproduce import compare, config_of, differences, reproduce
+from blurr.process.setup import VARIABLE
+from blurr.reproduce import _set_threads, compare, config_of, differences, reproduce
 from blurr.runs.record import Record
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.finding import record_of
@@ -51,6 +53,18 @@ def test_the_weights_are_those_that_were_used_and_the_folder_is_a_new_one(record
     cfg = config_of(record, ["seed=2"])
     assert (cfg.model.weights, cfg.seed) == ("scratch", 2)
     assert "outputs/reproduced-" in cfg.output_dir
+
+
+def test_the_threads_are_those_of_the_record_unless_others_are_given(work, monkeypatch):
+    import torch
+
+    monkeypatch.setenv(VARIABLE, "1")  # so that it is put back
+    before, record = torch.get_num_threads(), leave(work, **{"environment.json": {"threads": 1}})
+    for changes, threads in ((["threads=2"], "2"), ([], "1")):
+        monkeypatch.delenv(VARIABLE)
+        _set_threads(record, config_of(record, changes), changes)
+        assert os.environ[VARIABLE] == threads
+    torch.set_num_threads(before)
 
 
 def test_what_was_hidden_must_be_given(work):

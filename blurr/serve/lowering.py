@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from blurr.errors import InputError
+from blurr.models.devices import HOPELESS, bf16_speed, warn_of_slow_bf16
 from blurr.serve.exporting import export
 from blurr.serve.parity import parity
 from blurr.serve.predictor import Precision, Predictor
@@ -45,7 +46,10 @@ def load_lowered(
             )
         return _quantized(where, {**options, "device": "cpu"})
     if precision != "auto":
-        return Predictor.load(where, precision=precision, **options), ""
+        predictor = Predictor.load(where, precision=precision, **options)
+        if precision == "bf16":
+            warn_of_slow_bf16(predictor.device)
+        return predictor, ""
     return _fastest(where, options)
 
 
@@ -65,6 +69,9 @@ def _fastest(where: str | Path, options: Mapping[str, Any]) -> tuple[Predictor, 
         return plain, f"fp32: auto takes bf16 on a CPU or a CUDA device, not on {device}"
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return plain, f"fp32: {device} does not compute in bf16"
+    speed = bf16_speed() if device.type == "cpu" else 1.0
+    if speed < HOPELESS:
+        return plain, f"fp32: this CPU multiplies matrices {speed:.2g} times as fast in bf16"
     half = Predictor.load(where, precision="bf16", **options)
     if device.type == "cuda":
         return half, f"bf16: {device} computes in it"

@@ -3,17 +3,15 @@
 import json
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from blurr.loading.rows import Inputs
 from blurr.models.wrapper import logits_of
 from blurr.runs.folder import TABLES
+from blurr.serve.predictor import Predictor
 from blurr.training.inference import infer_windows
-
-if TYPE_CHECKING:
-    from blurr.serve.predictor import Predictor
 
 ROWS = 100  # that are compared
 BEGUN = 8  # tokens that a decoder is given, to compare the logits of the next ones
@@ -40,7 +38,7 @@ class Parity:
         return f"{self.rows} {self.kind}: {far}, {self.alike} answers are alike"
 
 
-def parity(predictor: "Predictor", other: "Predictor", rows: int = ROWS) -> Parity:
+def parity(predictor: Predictor, other: Predictor, rows: int = ROWS) -> Parity:
     """Compare the predictions of two forms of one model on rows that its run has kept, else on generated ones."""
     kept = kept_rows(predictor, rows)
     items = kept or predictor.examples(rows)
@@ -51,7 +49,7 @@ def parity(predictor: "Predictor", other: "Predictor", rows: int = ROWS) -> Pari
     return Parity(len(items), difference, alike, "validation rows" if kept else "generated rows")
 
 
-def kept_rows(predictor: "Predictor", most: int) -> list[Any]:
+def kept_rows(predictor: Predictor, most: int) -> list[Any]:
     """Return the first validation rows of the run whose model it is; none if they are not there, or lack a role."""
     file = predictor.folder.parent / TABLES["valid"] if predictor.folder else None
     if file is None or not file.is_file():
@@ -62,7 +60,7 @@ def kept_rows(predictor: "Predictor", most: int) -> list[Any]:
     return [{role: row[role] for role in roles} for row in rows] if all(row.keys() >= {*roles} for row in rows) else []
 
 
-def _logits(predictor: "Predictor", items: list[Any]) -> list[torch.Tensor]:
+def _logits(predictor: Predictor, items: list[Any]) -> list[torch.Tensor]:
     """Return the logits of each window of the items; those per token without the padding."""
     model = predictor.learner.model
 

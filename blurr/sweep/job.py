@@ -14,13 +14,13 @@ from blurr.config import explain
 from blurr.config.trust import quoted
 from blurr.errors import writing
 from blurr.process import setup, terminal
-from blurr.runs.resume import threads_begun_with
 
 
 @explain.job
 def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     """Check a job's config, run it, and return its objectives; `trial` is what a sweep adds for its trials."""
     from blurr.data import checks
+    from blurr.runs.resume import threads_begun_with
 
     job = HydraConfig.get()
     cfg.output_dir = job.runtime.output_dir

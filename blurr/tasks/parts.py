@@ -15,6 +15,7 @@ from blurr.config.objectives import objectives
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.metrics.base import metric_key
+from blurr.models.devices import device_of, warn_of_slow_bf16
 from blurr.models.objects import HFObjects
 from blurr.runs.folder import CHECKPOINTS
 from blurr.tasks.base import Task
@@ -72,6 +73,8 @@ def build_learner(
     """
     check_objectives(cfg, raw.splits)
     check_precision(hf.model.dtype, cfg.precision)
+    if cfg.precision == "bf16":
+        warn_of_slow_bf16(device_of(cfg.device))
     compiling, loader = compile_callbacks(cfg.compile), build(cfg.loader)
     chosen = [*precision_callbacks(cfg.precision), *compiling, *build(cfg.callbacks).values()]
     reporters = [Reporter(objectives(cfg)[0], report)] if report else []

@@ -199,7 +199,11 @@ class Blearner(LeanLearner):
         length = _length(n_epoch, steps)
         if CURRENT.recording is not None:
             CURRENT.recording.begin(self)
-        super().fit(length, *args, **kwargs)
+        try:
+            super().fit(length, *args, **kwargs)
+        finally:  # an error or Ctrl-C amid a batch would leave the whole notebook in autocast
+            for callback in self.cbs.filter(lambda each: isinstance(each, BFloat16)):
+                callback.leave()
 
     def fit_one_cycle(self, n_epoch: int | None = None, *args: Any, steps: int | None = None, **kwargs: Any) -> None:
         """Train as fastai's `fit_one_cycle` does, for a number of epochs or of optimizer steps."""

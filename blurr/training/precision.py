@@ -23,6 +23,7 @@ class BFloat16(Callback):  # type: ignore[misc]  # fastai is not typed
     """Run the model under bfloat16 autocast on any device; the weights stay fp32, and the loss needs no scaling."""
 
     order = ORDER["BFloat16"]
+    context = ExitStack()  # nothing to leave before the first batch
 
     def before_batch(self) -> None:
         device = next(self.model.parameters()).device.type
@@ -33,9 +34,14 @@ class BFloat16(Callback):  # type: ignore[misc]  # fastai is not typed
         self.learn.pred = self.pred.float()
 
     def after_loss(self) -> None:
-        self.context.close()
+        self.leave()
 
-    after_cancel_batch = after_loss
+    def after_cancel_batch(self) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """End autocast, which holds for the whole process; nothing happens if it has ended."""
+        self.context.close()
 
 
 def precision_callbacks(precision: Precision) -> list[Callback]:

@@ -12,6 +12,7 @@ from fastai.learner import Learner
 from filelock import FileLock
 
 from blurr.errors import InputError
+from blurr.models.devices import HOPELESS, bf16_speed
 from blurr.runs.checksums import write_whole
 from blurr.runs.folder import PRECISION
 from blurr.runs.jsonlines import to_json
@@ -59,7 +60,7 @@ class FirstBatches(Callback):  # type: ignore[misc]  # fastai is not typed
     def before_step(self) -> None:
         taken, number = time.thread_time() - self.started, self.learn.iter
         self.seconds[number] = min(taken, self.seconds.get(number, taken))
-        self.losses[number] = float(self.learn.loss)
+        self.losses[number] = float(self.learn.loss.detach())
         raise CancelStepException
 
     def after_batch(self) -> None:
@@ -77,7 +78,9 @@ def choose_precision(learner_of: Callable[[Known], Learner], device: torch.devic
         device: of the training.
     """
     if device.type == "cpu":
-        return _measured(learner_of)
+        speed = bf16_speed()
+        said = f"this CPU multiplies matrices {speed:.2g} times as fast in bf16 ({HOPELESS} at least are asked for)"
+        return _measured(learner_of) if speed >= HOPELESS else Choice("fp32", said)
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return Choice("bf16", "this GPU computes in it")
     return Choice("fp32", f"precision=auto takes bf16 on a CPU or a CUDA device that computes in it, not on {device}")

@@ -5,7 +5,7 @@ import torch
 from running import TINY_BERT, run
 
 from blurr.errors import InputError
-from blurr.models.devices import device_of, devices
+from blurr.models.devices import device_of, devices, warn_of_slow_bf16
 from blurr.runs.record import Record
 from blurr.serve.predictor import Predictor
 
@@ -43,3 +43,12 @@ def test_a_run_trains_on_the_device_and_says_which(work):
     assert next(predictor.learner.model.parameters()).device == torch.device("cpu")
     with pytest.raises(InputError, match=f"device={MORE}"):
         Predictor.load(work / "out", device=MORE)
+
+
+def test_bf16_on_a_cpu_without_it_is_warned_of(monkeypatch, caplog):
+    monkeypatch.setattr("blurr.models.devices.HOPELESS", 0)
+    warn_of_slow_bf16(torch.device("cpu"))
+    assert not caplog.records
+    monkeypatch.setattr("blurr.models.devices.HOPELESS", 1e9)
+    warn_of_slow_bf16(torch.device("cpu"))
+    assert "times as fast in bf16 as in fp32, which it has no instructions for: fp32 is faster here" in caplog.text

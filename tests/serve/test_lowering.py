@@ -47,11 +47,19 @@ def test_bf16_on_a_gpu_without_it_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(("faster", "found"), [(0, torch.bfloat16), (1e9, torch.float32)], ids=["faster", "slower"])
 def test_auto_takes_bf16_where_it_is_faster(saved, monkeypatch: pytest.MonkeyPatch, faster: float, found) -> None:
+    monkeypatch.setattr(lowering, "HOPELESS", 0)
     monkeypatch.setattr(lowering, "FASTER", faster)
     predictor, said = load_lowered(saved(CLASSIFIER)[1], precision="auto", device="cpu")
     alike = int(re.search(r"(\d+) answers are alike", said)[1])
     assert predictor.hf.model.dtype == (found if alike == 100 else torch.float32)
     assert re.match(r"(fp32|bf16): bf16 is [\d.]+ times as fast here", said)
+
+
+def test_auto_stays_where_a_cpu_has_no_bf16(saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lowering, "HOPELESS", 1e9)
+    predictor, said = load_lowered(saved(CLASSIFIER)[1], precision="auto", device="cpu")
+    assert predictor.hf.model.dtype == torch.float32
+    assert re.match(r"fp32: this CPU multiplies matrices [\d.e-]+ times as fast in bf16", said)
 
 
 def test_8_bit_integers_say_how_many_answers_stay(saved, tmp_path: Path) -> None:
@@ -68,11 +76,12 @@ def test_8_bit_integers_say_how_many_answers_stay(saved, tmp_path: Path) -> None
         load_lowered(folder, quantize="int8", device="cuda")
 
 
-def test_an_export_computes_as_it_was_exported(saved, tmp_path: Path) -> None:
+def test_an_export_computes_as_it_was_exported(saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     from blurr.serve.exporting import export
 
     export(Predictor.load(saved(CLASSIFIER)[1], device="cpu"), tmp_path / "onnx", form="onnx")
+    monkeypatch.setattr(lowering, "HOPELESS", 0)
     for precision in ("bf16", "auto"):
         with pytest.raises(InputError, match="is an ONNX export, which computes as it was exported. Leave out"):
             load_lowered(tmp_path / "onnx", precision=precision)

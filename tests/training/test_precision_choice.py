@@ -1,6 +1,7 @@
 """`precision=auto` takes bf16 where it is faster and agrees with fp32, says so, and is decided once."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def test_both_figures_decide_and_nothing_is_changed(
 ) -> None:
     learn = BlearnerForSequenceClassification.from_data(ROWS, str(tiny_bert), dl_kwargs={"bs": 8})
     before, random = {name: value.clone() for name, value in learn.model.state_dict().items()}, random_state()
+    monkeypatch.setattr(precision_choice, "HOPELESS", 0)
     monkeypatch.setattr(precision_choice, "FASTER", faster)
     monkeypatch.setattr(precision_choice, "APART", apart)
     choice = choose_precision(lambda precision: learn.to_bf16() if precision == "bf16" else learn.to_fp32(), CPU)
@@ -45,6 +47,19 @@ def test_both_figures_decide_and_nothing_is_changed(
     assert torch.equal(random_state()["torch"], random["torch"])
 
 
+def test_an_error_amid_a_batch_ends_autocast(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all that a notebook computed from then on was in bf16."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the power is gone")
+
+    learn = BlearnerForSequenceClassification.from_data(ROWS, str(tiny_bert), dl_kwargs={"bs": 8}).to_bf16()
+    monkeypatch.setattr(learn.model, "forward", fail)
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        learn.fit(1)
+    assert not torch.is_autocast_enabled("cpu")
+
+
 def test_a_loss_that_is_no_number_agrees_with_none() -> None:
     assert precision_choice._apart(1.0, float("nan")) == precision_choice._apart(float("inf"), 1.0) == float("inf")
 
@@ -53,6 +68,14 @@ def test_a_device_that_is_not_measured_says_so() -> None:
     assert choose_precision(lambda precision: None, torch.device("mps")) == Choice(
         "fp32", "precision=auto takes bf16 on a CPU or a CUDA device that computes in it, not on mps"
     )
+
+
+def test_a_cpu_without_bf16_is_known_by_a_product_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first batches would take minutes there."""
+    monkeypatch.setattr(precision_choice, "HOPELESS", 1e9)
+    choice = choose_precision(lambda precision: None, CPU)
+    assert choice.precision == "fp32"
+    assert re.match(r"this CPU multiplies matrices [\d.e-]+ times as fast in bf16", choice.why)
 
 
 def test_all_trials_of_a_sweep_have_the_choice_of_the_first(tmp_path: Path) -> None:
@@ -69,6 +92,7 @@ def test_all_trials_of_a_sweep_have_the_choice_of_the_first(tmp_path: Path) -> N
 def test_a_run_with_the_precision_found_equals_one_with_it_given(
     work: Path, store_uri: str, client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(precision_choice, "HOPELESS", 0)
     monkeypatch.setattr(precision_choice, "FASTER", 0)
     run(work / "auto", *WORDS, "precision=auto", f"tracking.uri={store_uri}")
     assert "bf16: bf16 is" in " ".join(capsys.readouterr().out.split())
@@ -84,6 +108,7 @@ def test_a_resumed_run_goes_on_with_the_precision_that_was_found(work: Path, mon
     from stopping import StopAt
 
     words = [*WORDS, "+callbacks.stopper={_target_: stopping.StopAt}", "precision=auto", "tracking=none"]
+    monkeypatch.setattr(precision_choice, "HOPELESS", 0)
     monkeypatch.setattr(precision_choice, "FASTER", 0)
     monkeypatch.setattr(StopAt, "batch", 5)
     with pytest.raises(RuntimeError, match="the power is gone"):
