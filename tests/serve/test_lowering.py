@@ -76,6 +76,7 @@ def test_8_bit_integers_say_how_many_answers_stay(saved, tmp_path: Path) -> None
         load_lowered(folder, quantize="int8", device="cuda")
 
 
+@pytest.mark.slow
 def test_an_export_computes_as_it_was_exported(saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     from blurr.serve.exporting import export
@@ -100,6 +101,7 @@ def test_the_rows_that_the_run_has_kept_are_compared(saved, tmp_path: Path) -> N
     assert kept_rows(predictor, 3) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("--precision", "bf16"), ("--quantize", "int8")], ids=["bf16", "int8"])
 def test_the_command_takes_the_words(saved, blurr, words: tuple[str, str]) -> None:
     folder = str(saved(CLASSIFIER)[1])
