@@ -164,6 +164,7 @@ def by_raw_loop(problem: Problem, *, bf16: bool = False) -> Trained:
         with torch.autocast(DEVICE.type, torch.bfloat16) if bf16 else nullcontext():
             loss = model(**batch).loss
         loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # as Trainer and blurr do
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
