@@ -171,7 +171,7 @@ def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader)
     rehearsal = Rehearsal(blurr_splitter(hf.model))
     build(cfg.schedule)(rehearsal, lr)
     size, together = loader.size(train=True), batches_per_step(build(cfg.callbacks).values())
-    per_epoch = -(-len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0)) // together)
+    per_epoch = max(1, -(-len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0)) // together))
     facts = []
     for i, (length, trained, rates) in enumerate(rehearsal.fits, start=1):
         rate = f"{rates[0]:.3g}" if len(set(rates)) == 1 else f"{rates[0]:.3g} (first group) to {rates[-1]:.3g} (last)"

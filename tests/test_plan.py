@@ -63,6 +63,7 @@ STARS = ("data=files", "data.train=stars.csv", "data.columns.text=review", "data
     [
         ((), "labels have under 5 rows: 3", "callbacks=[class_balance]"),
         (("schedule.epochs=1",), "only 4 steps", "schedule.epochs=13"),
+        (("~schedule.epochs",), "only 16 steps", "train longer, or take smaller batches: loader.batch_size=4"),
         (("schedule.steps=12",), "only 12 steps, and the learning rate rises over the first 3", "schedule.steps=50"),
         (("callbacks=[gradient_accumulation]",), "only 4 steps", "schedule.epochs=52"),
         (
@@ -78,7 +79,17 @@ STARS = ("data=files", "data.train=stars.csv", "data.columns.text=review", "data
             "task.kind=multiclass",
         ),
     ],
-    ids=["rare", "few epochs", "few steps", "few after accumulation", "short rise", "short phase", "cut", "numbers"],
+    ids=[
+        "rare",
+        "few epochs",
+        "no epochs",
+        "few steps",
+        "few after accumulation",
+        "short rise",
+        "short phase",
+        "cut",
+        "numbers",
+    ],
 )
 def test_a_plan_warns_of_what_looks_wrong_with_a_remedy(stars, words, wrong, remedy):
     told = planned(*STARS, "model.weights=scratch", *words)["look at this"]

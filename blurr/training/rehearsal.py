@@ -81,13 +81,14 @@ def doubts_of_steps(rehearsal: Rehearsal, per_epoch: int, settings: Mapping[str,
     if sum(counts) < FEW_STEPS:
         said = f"only {sum(counts)} steps{f', in phases of {counts}' if counts[1:] else ''}"
         rises = f", and the learning rate rises over the first {rising} of {last}" if rising else ""
-        return [(said + rises, f"{_longer(sum(counts), settings)}, or take smaller batches: loader.batch_size=4")]
-    if min(counts) < FEW_OF_PHASE:
+        return [(said + rises, f"{_longer(sum(counts), settings)}or take smaller batches: loader.batch_size=4")]
+    short = min(counts[:-1], default=FEW_OF_PHASE)
+    if short < FEW_OF_PHASE:
         key = "freeze_epochs" if "freeze_epochs" in settings else "epochs"
         remedy = f"give it more: schedule.{key}={-(-FEW_OF_PHASE // per_epoch)}, or take smaller batches"
-        return [(f"a phase has only {min(counts)} of {sum(counts)} steps", remedy)]
-    if 0 < rising < FEW_RISING:
-        key = "warmup" if "warmup" in settings else "pct_start"
+        return [(f"a phase has only {short} of {sum(counts)} steps", remedy)]
+    key = "warmup" if "warmup" in settings else "pct_start"
+    if 0 < rising < FEW_RISING and key in settings:
         said = f"the learning rate rises over only {rising} of {last} steps"
         return [(said, f"let it rise for longer: schedule.{key}={settings[key] * FEW_RISING / rising:.2g}")]
     return []
@@ -95,8 +96,10 @@ def doubts_of_steps(rehearsal: Rehearsal, per_epoch: int, settings: Mapping[str,
 
 def _longer(steps: int, settings: Mapping[str, Any]) -> str:
     if settings.get("steps") is not None:
-        return f"train longer: schedule.steps={settings['steps'] + FEW_STEPS - steps}"
-    return f"train longer: schedule.epochs={settings['epochs'] * -(-FEW_STEPS // max(steps, 1))}"
+        return f"train longer: schedule.steps={settings['steps'] + FEW_STEPS - steps}, "
+    if "epochs" in settings:
+        return f"train longer: schedule.epochs={settings['epochs'] * -(-FEW_STEPS // max(steps, 1))}, "
+    return "train longer, "
 
 
 def _rising(curve: Curve, steps: int) -> int:
