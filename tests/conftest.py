@@ -92,6 +92,14 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT with random weights and more rows in its embedding than any text reads, as a local checkpoint."""
+    from checkpoints import make_wide_bert
+
+    return make_wide_bert(tmp_path_factory.mktemp("wide-bert"))
+
+
+@pytest.fixture(scope="session")
 def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BART of one layer each with random weights, as a local checkpoint."""
     from checkpoints import make_tiny_bart

@@ -51,6 +51,7 @@ class HFObjects:
         positions: The longest inputs that the model has positions for.
         stored: The type of numbers in which the checkpoint has its weights, such as `bfloat16`; `None` where it does
             not say, or the weights are from scratch.
+        compact_embeddings: Train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
     """
 
     arch: str
@@ -60,6 +61,7 @@ class HFObjects:
     weights: str = "pretrained"
     positions: Positions = Positions()
     stored: str | None = None
+    compact_embeddings: bool = True
 
     @property
     def tokenizer(self) -> Any:
@@ -230,6 +232,7 @@ def build_model(
     dtype: DType = "auto",
     allow_missing: Sequence[str] = (),
     attention: Attention | None = None,
+    compact_embeddings: bool = True,
     config_kwargs: Mapping[str, Any] | None = None,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
@@ -254,6 +257,7 @@ def build_model(
             `stored`: as the checkpoint has them.
         allow_missing: regular expressions for tensors that the checkpoint may lack, see `get_hf_objects`.
         attention: see `blurr.models.wrapper.set_attention`; `None` leaves the choice to transformers.
+        compact_embeddings: train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
         config_kwargs: the user's values of the config; they win.
         tokenizer_kwargs: passed to the processor.
         model_kwargs: passed to `from_pretrained`.
@@ -293,7 +297,7 @@ def build_model(
         set_attention(hf.model, attention)
     if hf.model.dtype != torch.float32:
         log.warning("Weights are trained in %s: steps that are small beside a weight are rounded away.", hf.model.dtype)
-    return hf
+    return replace(hf, compact_embeddings=compact_embeddings)
 
 
 # -- from scratch

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 RESUME, OUTPUT = "resume=", "output_dir="
 # Keys that may differ: where a run is recorded, how fast it is, and what has no effect on the weights.
 FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads")
+FREE_OF_MODEL = ("compact_embeddings",)
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
 # Keys that earlier versions did not have, whose absence means what these versions did.
 ADDED = ("optimizer.max_grad_norm", "schedule.steps")
@@ -188,7 +189,8 @@ def _changes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[str | N
 
 def _binding(config: Mapping[str, Any]) -> dict[str, str]:
     kept = {key: value for key, value in config.items() if key not in FREE}
-    kept["loader"] = {key: value for key, value in kept.get("loader", {}).items() if key not in FREE_OF_LOADER}
+    for group, free in (("model", FREE_OF_MODEL), ("loader", FREE_OF_LOADER)):
+        kept[group] = {key: value for key, value in kept.get(group, {}).items() if key not in free}
     return flatten(with_current_names(kept))
 
 

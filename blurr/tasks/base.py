@@ -203,7 +203,12 @@ class Task(ABC):
             opt_func=as_opt_func(optimizer),
             cbs=[EvaluationCallback(target.decode), *target.callbacks(hf), *weighing, *cbs],
             metrics=streamed(metrics, target.scored(hf)),
-            **{"freeze": False, **self.learner_options(hf), **options},
+            **{
+                "freeze": False,
+                "compact_embeddings": hf.compact_embeddings,
+                **self.learner_options(hf),
+                **options,
+            },
         )
 
     def evaluate(self, learner: Learner, raw: RawData, split: str = "valid") -> Evaluation:

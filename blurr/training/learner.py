@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from blurr.models.decoder import decoder_inputs
 from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.callbacks.base import ORDER
+from blurr.training.embeddings import trained_compactly
 from blurr.training.inference import Result, batch_fairly
 from blurr.training.interpretation import Interpretation, Interpreter
 from blurr.training.loop import LeanLearner, Steps
@@ -141,6 +143,8 @@ class Blearner(LeanLearner):
         freeze: train the last parameter group alone until `unfreeze` is called.
         max_grad_norm: gradients are scaled down to this norm before each step; `None` leaves them as they are. A
             `GradientClip` among the callbacks counts instead.
+        compact_embeddings: train only the rows of the input embedding that occur in the training rows, where the
+            weights come out the same; see `blurr.training.embeddings`.
         kwargs: as for fastai's `Learner`.
 
     Raises:
@@ -158,8 +162,10 @@ class Blearner(LeanLearner):
         cbs: Any = None,
         freeze: bool = True,
         max_grad_norm: float | None = 1.0,
+        compact_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
+        self.compact_embeddings = compact_embeddings
         if (hf_model is None) == (model is None):
             raise InputError("Blearner needs one model: give hf_model (or model), not both.")
         if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
@@ -185,6 +191,7 @@ class Blearner(LeanLearner):
     interpreter: Interpreter = staticmethod(interpret)
     origin: Any = None  # what `from_data` made it of
     recording: Recording | None = None  # the run that records it, or did
+    compact_embeddings = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what an export holds: neither rows nor a run."""
@@ -200,7 +207,8 @@ class Blearner(LeanLearner):
         if CURRENT.recording is not None:
             CURRENT.recording.begin(self)
         try:
-            super().fit(length, *args, **kwargs)
+            with trained_compactly(self) if self.compact_embeddings else nullcontext():
+                super().fit(length, *args, **kwargs)
         finally:  # an error or Ctrl-C amid a batch would leave the whole notebook in autocast
             for callback in self.cbs.filter(lambda each: isinstance(each, BFloat16)):
                 callback.leave()

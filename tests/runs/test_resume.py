@@ -94,6 +94,25 @@ def test_a_signal_is_answered_after_the_step_with_a_checkpoint(work: Path, undis
     assert_same(work / "out", undisturbed)
 
 
+WIDE = ("model=auto", "model.weights=pretrained", "data.rows=60", "loader.batch_size=8", "tracking=none")
+
+
+@pytest.mark.parametrize("words", [[], ["callbacks=[ema,save_best]"]], ids=["", "ema and save_best"])
+@pytest.mark.parametrize("switch", [(True, True), (True, False), (False, True)], ids=str)
+def test_a_run_goes_on_with_compact_embeddings_or_without(work: Path, wide_bert: Path, stop, switch, words):
+    common = [*WIDE, f"model.name={wide_bert}", "schedule=gradual_unfreezing", "checkpoint.every_steps=2", *words]
+    begun, resumed = (f"model.compact_embeddings={str(each).lower()}" for each in switch)
+    stop(22)  # in the last of four phases, which trains the embedding
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        run(work / "out", *common, begun)
+    stop(0)
+    run(work / "out", *common, resumed, "resume=auto")
+    run(work / "whole", *common, "model.compact_embeddings=false")
+    a, b = (load_file(work / name / "model" / "model.safetensors") for name in ("out", "whole"))
+    for name, weight in a.items():
+        torch.testing.assert_close(weight, b[name], atol=1e-6, rtol=0)
+
+
 def test_a_resumed_run_is_one_run_in_mlflow_with_every_value_once(work: Path, store_uri: str, client, stop):
     words = [*WORDS, f"tracking.uri={store_uri}", "tracking.experiment=resumed"]
     stop(17)

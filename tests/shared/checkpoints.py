@@ -27,6 +27,7 @@ Habit = Callable[[PreTrainedModel, PreTrainedTokenizerFast], Changed]
 GOOD = ["good", "great", "fine", "superb"]
 BAD = ["bad", "awful", "poor", "dull"]
 WORDS = [*GOOD, *BAD, "the", "film", "was", "and", "a", "plot", "it", "is", ".", "summarize", ":"]
+WIDE = 400  # rows of an embedding
 MARKS = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
 
 
@@ -64,6 +65,15 @@ def make_tiny_bert(folder: Path) -> Path:
         pad_token_id=0,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def make_wide_bert(folder: Path) -> Path:
+    """Save a BERT with random weights and 400 rows in its embedding, of which its tokenizer can reach 20."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertForSequenceClassification(BertConfig(vocab_size=WIDE, pad_token_id=0, **sizes)).save_pretrained(folder)
     word_tokenizer().save_pretrained(folder)
     return folder
 

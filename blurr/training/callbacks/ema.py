@@ -37,8 +37,25 @@ class EMA(TrainingCallback):
 
     def after_step(self) -> None:
         self.taken += 1
-        rest = 1 - min(self.decay, (1 + self.taken) / (10 + self.taken))
-        torch._foreach_lerp_(self.other, [p.detach() for p in self.trained], rest)
+        torch._foreach_lerp_(self.other, [p.detach() for p in self.trained], self.rest)
+
+    @property
+    def rest(self) -> float:
+        """Share of the weights that the last step added to the average."""
+        return 1 - min(self.decay, (1 + self.taken) / (10 + self.taken))
+
+    def average_of(self, weight: torch.nn.Parameter) -> torch.Tensor:
+        """Return the average of a weight that is trained."""
+        return self.other[self._number(weight)]
+
+    def exchange(self, weight: torch.nn.Parameter, average: torch.Tensor) -> torch.Tensor:
+        """Put another tensor in the place of a weight's average, and return what was there."""
+        number = self._number(weight)
+        before, self.other[number] = self.other[number], average
+        return before
+
+    def _number(self, weight: torch.nn.Parameter) -> int:
+        return next(number for number, trained in enumerate(self.trained) if trained is weight)
 
     def before_validate(self) -> None:
         if self.has_trained:
