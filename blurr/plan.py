@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,12 +21,14 @@ from blurr.models.wrapper import blurr_splitter
 from blurr.process.setup import hide_progress_bars
 from blurr.tasks.base import Task
 from blurr.tasks.encoding import encoded_splits
-from blurr.tasks.parts import build_hf, build_raw
+from blurr.tasks.parts import build_hf, build_optimizer, build_raw
 from blurr.text.lengths import length_limit
 from blurr.training import schedules
 from blurr.training.callbacks.gradient_accumulation import batches_per_step
+from blurr.training.embeddings import outlook
 from blurr.training.learning_rate import LR_OF_WEIGHTS, learning_rate
 from blurr.training.loop import Steps
+from blurr.training.optimizers import as_opt_func
 from blurr.training.rehearsal import Rehearsal, doubts_of_steps, steps_of
 
 Facts = list[tuple[str, str]]
@@ -60,7 +63,7 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
         "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
         "tokens": [fact for name, rows in encoded.items() for fact in _lengths(name, rows, task, hf)],
         "labels": _labels(raw, splits, task.schema.classes) + _metrics(cfg) if raw.kind else [],
-        "parameters": _parameters(hf),
+        "parameters": [*_parameters(hf), *_embedding(cfg, encoded["train"], hf)],
         "training": training,
         "look at this": [
             *_doubts_of_labels(raw, task.schema.classes),
@@ -162,6 +165,14 @@ def _parameters(hf: HFObjects) -> Facts:
     names = ["embeddings", *(f"body {i}" for i in range(1, len(groups) - 1)), "last group"][-len(groups) :]
     facts = [(f"{i} {name}", f"{n:,}") for i, (name, n) in enumerate(zip(names, groups, strict=True))]
     return [("weights", f"{hf.weights} {hf.arch}, {sum(groups):,} parameters"), *facts]
+
+
+def _embedding(cfg: DictConfig, rows: EncodedRows, hf: HFObjects) -> Facts:
+    """Say how many rows of the input embedding are trained, unless the config asks for all of them."""
+    if not hf.compact_embeddings:
+        return []
+    optimizer = as_opt_func(build_optimizer(cfg))([[torch.nn.Parameter(torch.zeros(1, 1))]], 1e-3)
+    return [("input embedding", outlook(rows, hf.model, optimizer))]
 
 
 def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> tuple[Facts, Facts]:

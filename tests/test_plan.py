@@ -42,6 +42,18 @@ def test_a_plan_of_a_checkpoint_needs_no_weights(work: Path, tiny_bert: Path):
     assert "found by the learning rate finder" in told["training"]["phase 1"]
 
 
+def test_a_plan_tells_how_many_rows_of_the_embedding_are_trained_or_why_all_of_them(work: Path, wide_bert: Path):
+    words = ("data.rows=60", "model=auto", f"model.name={wide_bert}")
+
+    def told(*more: str) -> str | None:
+        return planned(*words, *more)["parameters"].get("input embedding")
+
+    assert "of 400 rows occur" in told()
+    assert "the optimizer moves rows without gradients" in told("optimizer=adafactor")
+    assert "random tokens" in told("task=masked_lm")
+    assert told("model.compact_embeddings=false") is None
+
+
 def test_texts_beyond_the_limit_are_told(work: Path):
     told = planned("task=summarization", "model.weights=scratch", "data.rows=60", "task.max_length=10")
     assert "100.0% reach the limit of 10" in told["tokens"]["train input_ids"]

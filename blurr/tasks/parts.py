@@ -151,8 +151,14 @@ def _learner(
     cbs: Sequence[Callback],
     **options: Any,
 ) -> Blearner:
+    options["max_grad_norm"] = OmegaConf.select(cfg, "optimizer.max_grad_norm")
+    optimizer = build_optimizer(cfg)
+    return task.learner(dls, hf, raw=raw, metrics=build(cfg.metrics), optimizer=optimizer, cbs=cbs, **options)
+
+
+def build_optimizer(cfg: DictConfig) -> Callable[..., Any]:
+    """Return what makes the optimizer of a run."""
     # the learning rate goes to the schedule, which sets it; the norm, which older records lack, to the learner
     kept = [str(key) for key in cfg.optimizer if key not in ("lr", "max_grad_norm")]
-    optimizer = build(OmegaConf.masked_copy(cfg.optimizer, kept))
-    options["max_grad_norm"] = OmegaConf.select(cfg, "optimizer.max_grad_norm")
-    return task.learner(dls, hf, raw=raw, metrics=build(cfg.metrics), optimizer=optimizer, cbs=cbs, **options)
+    optimizer: Callable[..., Any] = build(OmegaConf.masked_copy(cfg.optimizer, kept))
+    return optimizer
