@@ -136,7 +136,7 @@ class CompactWeight:
     def _catch_up(self) -> None:
         """Apply the noted changes to the rows set aside; that it does so to the others, too, changes nothing."""
         weight, average = self.full.view(-1), self.average.view(-1)
-        for part, its_average in zip(weight.split(BLOCK), average.split(BLOCK), strict=True):
+        for part, its_average in zip(torch.split(weight, BLOCK), torch.split(average, BLOCK), strict=True):
             for change in self.changes:
                 change(part, its_average)
         self.changes.clear()
@@ -144,4 +144,4 @@ class CompactWeight:
 
 def _rows_in_use(values: torch.Tensor) -> torch.Tensor:
     """Return which rows are not all zero."""
-    return torch.cat([(part != 0).any(1) for part in values.split(CHECKED)])
+    return torch.cat([(part != 0).any(1) for part in torch.split(values, CHECKED)])

@@ -138,8 +138,8 @@ class CompactEmbeddings(TrainingCallback):
         for module in compact.modules:
             self.handles += [
                 module.register_forward_pre_hook(self._map),
-                module.register_state_dict_pre_hook(self._restore),
-                module.register_load_state_dict_pre_hook(self._restore),
+                module.register_state_dict_pre_hook(self._restore),  # type: ignore[no-untyped-call]
+                module.register_load_state_dict_pre_hook(self._restore),  # type: ignore[no-untyped-call]
             ]
         self.handles += [
             optimizer.register_step_pre_hook(self._note),

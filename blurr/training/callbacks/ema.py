@@ -29,8 +29,8 @@ class EMA(TrainingCallback):
             self._put(average=False)
         else:
             self.is_in_model, self.taken = False, 0
-            self.trained = [p for p in self.model.parameters() if p.requires_grad]
-            self.other = [
+            self.trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
+            self.other: list[torch.Tensor] = [
                 p.detach().clone() for p in self.trained
             ]  # the average, or the weights while it replaces them
         super().before_train()
@@ -44,17 +44,17 @@ class EMA(TrainingCallback):
         """Share of the weights that the last step added to the average."""
         return 1 - min(self.decay, (1 + self.taken) / (10 + self.taken))
 
-    def average_of(self, weight: torch.nn.Parameter) -> torch.Tensor:
+    def average_of(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the average of a weight that is trained."""
         return self.other[self._number(weight)]
 
-    def exchange(self, weight: torch.nn.Parameter, average: torch.Tensor) -> torch.Tensor:
+    def exchange(self, weight: torch.Tensor, average: torch.Tensor) -> torch.Tensor:
         """Put another tensor in the place of a weight's average, and return what was there."""
         number = self._number(weight)
         before, self.other[number] = self.other[number], average
         return before
 
-    def _number(self, weight: torch.nn.Parameter) -> int:
+    def _number(self, weight: torch.Tensor) -> int:
         return next(number for number, trained in enumerate(self.trained) if trained is weight)
 
     def before_validate(self) -> None:
