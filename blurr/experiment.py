@@ -23,6 +23,7 @@ from blurr.tasks.results import evaluate_and_save
 from blurr.tasks.saved import SavedTask
 from blurr.tracking.sink import DIFFERS, PARENT, SUBJECT
 from blurr.tracking.summary import show_summary
+from blurr.training.default_rates import default_rate
 from blurr.training.precision import seed_everything
 from blurr.training.session import opened
 
@@ -80,12 +81,13 @@ def run_experiment(
         cfg, why = resolved(cfg, task, raw, hf, session)
         phase("Encoding rows")
         learner = build_learner(cfg, task, raw, hf, run, report)
+        schedule = build(cfg.schedule)
         session.train(
             learner,
             raw,
-            build(cfg.schedule),
+            schedule,
             lr=cfg.optimizer.lr,
-            weights=hf.weights,
+            default=default_rate(schedule, weights=hf.weights, config=hf.config).rate,
             checkpoints=build(cfg.checkpoint),
             facts={"batch_size": cfg.loader.batch_size, "precision": cfg.precision},
             at_start=cfg.on_nan == "rollback",

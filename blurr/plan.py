@@ -25,8 +25,9 @@ from blurr.tasks.parts import build_hf, build_optimizer, build_raw
 from blurr.text.lengths import length_limit
 from blurr.training import schedules
 from blurr.training.callbacks.gradient_accumulation import batches_per_step
+from blurr.training.default_rates import default_rate
 from blurr.training.embeddings import outlook
-from blurr.training.learning_rate import LR_OF_WEIGHTS, learning_rate
+from blurr.training.learning_rate import learning_rate
 from blurr.training.loop import Steps
 from blurr.training.optimizers import as_opt_func
 from blurr.training.rehearsal import Rehearsal, doubts_of_steps, steps_of
@@ -177,13 +178,13 @@ def _embedding(cfg: DictConfig, rows: EncodedRows, hf: HFObjects) -> Facts:
 
 def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> tuple[Facts, Facts]:
     """Play the schedule; say what each of its fits would train, and where it has too few steps."""
-    requested = cfg.optimizer.lr
-    lr = learning_rate(requested, weights=hf.weights, find=lambda: LR_OF_WEIGHTS[hf.weights])
+    requested, schedule = cfg.optimizer.lr, build(cfg.schedule)
+    default = default_rate(schedule, weights=hf.weights, config=hf.config)
     rehearsal = Rehearsal(blurr_splitter(hf.model))
-    build(cfg.schedule)(rehearsal, lr)
+    schedule(rehearsal, learning_rate(requested, default=default.rate, find=lambda: default.rate))
     size, together = loader.size(train=True), batches_per_step(build(cfg.callbacks).values())
     per_epoch = max(1, -(-len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0)) // together))
-    facts = []
+    facts = [("default rate", default.reason)] if requested is None else []
     for i, (length, trained, rates) in enumerate(rehearsal.fits, start=1):
         rate = f"{rates[0]:.3g}" if len(set(rates)) == 1 else f"{rates[0]:.3g} (first group) to {rates[-1]:.3g} (last)"
         rate = "found by the learning rate finder" if requested == "auto" else f"up to {rate}"

@@ -26,6 +26,7 @@ from blurr.runs.secrets import MASK, mask_text
 from blurr.tasks.parts import build_raw
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.finding import record_of
+from blurr.training.learning_rate import numbers_in
 from blurr.training.precision_choice import Known
 
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
@@ -88,7 +89,7 @@ def _set_threads(record: Record, cfg: DictConfig, changes: Sequence[str]) -> Non
 
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
-    """Return the config to run: as recorded, in a new folder, with what `auto` became."""
+    """Return the config to run: as recorded, in a new folder, with what `auto` and the default rate became."""
     cfg = OmegaConf.create(record.config)
     weights = record.tags.get("blurr.weights")
     if weights in get_args(Weights) and OmegaConf.select(cfg, "model.weights") == "auto":
@@ -99,6 +100,10 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     precision = record.tags.get("blurr.precision")
     if precision in get_args(Known) and OmegaConf.select(cfg, "precision") == "auto":
         cfg.precision = precision
+    rate = record.tags.get("blurr.lr")
+    optimizer = cfg.get("optimizer", {})
+    if rate and "lr" in optimizer and optimizer.lr is None:  # the default of another version may be another
+        optimizer.lr = numbers_in(rate)
     cfg.resume, cfg.overwrite = None, False
     cfg.device = cfg.get("device", "auto")  # which earlier versions did not record
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())

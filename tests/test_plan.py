@@ -21,7 +21,8 @@ def planned(*words: str) -> dict[str, dict[str, str]]:
 )
 def test_every_phase_of_a_schedule_is_told(work: Path, schedule: str, phases: int):
     told = planned("data.rows=200", "model.weights=scratch", f"schedule={schedule}")
-    assert len(told["training"]) == phases + 1
+    assert len(told["training"]) == phases + 2
+    assert told["training"]["default rate"] == "weights from scratch"
     assert told["rows"] == {"train": "160", "valid": "40", "from": "sample"}
 
 

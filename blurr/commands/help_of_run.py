@@ -26,7 +26,7 @@ KEYS = (
     ("schedule.epochs", "how long to train"),
     (
         "optimizer.lr",
-        "the learning rate: a number, a pair (first and last layers), auto, or null: 5e-5, from scratch 1e-3",
+        "the learning rate: a number, a pair (first and last layers), auto, or null: by schedule and weights",
     ),
     ("loader.batch_size", "rows of a batch, or auto"),
     ("metrics", "as many as you like, e.g. metrics=[accuracy,matthews]"),

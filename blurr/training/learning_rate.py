@@ -1,6 +1,7 @@
-"""Resolve `optimizer.lr`: a number, a pair, `auto`, or the default of the model's weights."""
+"""Resolve `optimizer.lr`: a number, a pair, `auto`, or the default of schedule and weights."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,22 @@ from blurr.errors import InputError
 from blurr.runs.folder import LR_FIND, LR_PLOT
 
 LearningRate = float | slice
-LR_OF_WEIGHTS = {"pretrained": 5e-5, "scratch": 1e-3}  # the usual rate of fine-tuning BERT would not train a new model
 
 
-def learning_rate(requested: Any, *, weights: str, find: Callable[[], float]) -> LearningRate:
+def learning_rate(requested: Any, *, default: LearningRate, find: Callable[[], LearningRate]) -> LearningRate:
     """Return the learning rate that `optimizer.lr` requests.
 
     Args:
         requested: a number; a pair, the rates of the first and the last parameter group, with those in between spread
-            evenly on a log scale; `auto`, which calls `find`; or `None`: 5e-5 for a pretrained checkpoint, 1e-3 for a
-            model from scratch.
-        weights: `pretrained` or `scratch`.
+            evenly on a log scale; `auto`, which calls `find`; or `None`: the default.
+        default: see `blurr.training.default_rates`.
         find: runs the learning rate finder.
 
     Raises:
         InputError: `requested` is none of these.
     """
     if requested is None:
-        return LR_OF_WEIGHTS[weights]
+        return default
     if requested == "auto":
         return find()
     rates = list(requested) if isinstance(requested, Sequence) and not isinstance(requested, str) else [requested]
@@ -48,6 +47,11 @@ def learning_rate(requested: Any, *, weights: str, find: Callable[[], float]) ->
 def as_numbers(lr: LearningRate) -> list[float]:
     """Return the one or two numbers of a learning rate, which `learning_rate` turns back into it."""
     return [lr.start, lr.stop] if isinstance(lr, slice) else [lr]
+
+
+def numbers_in(text: str) -> list[float]:
+    """Return the one or two numbers of a recorded learning rate, such as `slice(1e-05, 0.001, None)`."""
+    return [float(number) for number in re.findall(r"\d[\d.]*(?:e-?\d+)?", text)]
 
 
 def found_rate(learner: Learner, folder: Path) -> float:

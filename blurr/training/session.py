@@ -58,7 +58,7 @@ class Session:
         schedule: Callable[[Learner, LearningRate], object],
         *,
         lr: Any,
-        weights: str,
+        default: LearningRate,
         checkpoints: Checkpoints,
         facts: Mapping[str, Any],
         at_start: bool,
@@ -70,7 +70,7 @@ class Session:
             raw: the rows, which must be those of the checkpoint.
             schedule: calls the learner's `fit`, once or several times.
             lr: the learning rate as `optimizer.lr` has it; a checkpoint knows what it resolved to.
-            weights: `pretrained` or `scratch`: what is trained.
+            default: the learning rate where `lr` is none.
             checkpoints: when to write them, and how many to keep.
             facts: what checkpoints hold besides the state of the training.
             at_start: write one before the first step.
@@ -83,7 +83,7 @@ class Session:
         with TerminalProgress.shown(learner), memory_watched(learner):
             if self.resumed:
                 lr, learner.start = self.resumed.facts["lr"], self.resumed.place
-            rate = learning_rate(lr, weights=weights, find=partial(found_rate, learner, self.run.folder))
+            rate = learning_rate(lr, default=default, find=partial(found_rate, learner, self.run.folder))
             self.run.tag(lr=str(rate))
             learner.fits = 0  # the learning rate finder's does not count
             known = {IDENTITY: self.run.identity, "data": raw.fingerprint, "lr": as_numbers(rate), **facts}

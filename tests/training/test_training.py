@@ -16,11 +16,13 @@ from fastai.losses import MSELossFlat
 from fastai.optimizer import Lamb, ranger
 from omegaconf import ListConfig
 from torch import nn
+from transformers import BartConfig, BertConfig, ResNetConfig
 
 from blurr.config import paths
 from blurr.errors import InputError
 from blurr.training import schedules
-from blurr.training.learning_rate import LR_OF_WEIGHTS, as_numbers, found_rate, learning_rate
+from blurr.training.default_rates import default_rate
+from blurr.training.learning_rate import as_numbers, found_rate, learning_rate
 from blurr.training.optimizers import TorchOptimizer, adamw, as_opt_func
 from blurr.training.precision import precision_callbacks, seed_everything
 
@@ -195,35 +197,71 @@ def test_an_optimizers_state_goes_through_save_and_load(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("wish", "weights", "expected"),
+    ("wish", "expected"),
     [
-        (3e-4, "scratch", 3e-4),
-        ([1e-5, 1e-3], "scratch", slice(1e-5, 1e-3)),
-        (ListConfig([1e-5, 1e-3]), "scratch", slice(1e-5, 1e-3)),
-        (None, "pretrained", 5e-5),
+        (3e-4, 3e-4),
+        ([1e-5, 1e-3], slice(1e-5, 1e-3)),
+        (ListConfig([1e-5, 1e-3]), slice(1e-5, 1e-3)),
+        (None, 7e-5),
     ],
     ids=["number", "pair", "pair of a config", "none"],
 )
-def test_a_learning_rate_is_a_number_a_pair_or_the_weights_own(wish, weights: str, expected):
-    lr = learning_rate(wish, weights=weights, find=pytest.fail)
+def test_a_learning_rate_is_a_number_a_pair_or_the_default(wish, expected):
+    lr = learning_rate(wish, default=7e-5, find=pytest.fail)
     assert lr == expected
-    assert learning_rate(as_numbers(lr), weights=weights, find=pytest.fail) == expected
+    assert learning_rate(as_numbers(lr), default=7e-5, find=pytest.fail) == expected
 
 
-def test_there_is_a_rate_for_each_kind_of_weights():
-    assert set(LR_OF_WEIGHTS) == {"pretrained", "scratch"}
+def my_schedule(learner: Learner, lr: float) -> None:
+    learner.fit(1, lr)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "config", "expected", "why"),
+    [
+        (partial(schedules.one_cycle, epochs=2), BertConfig(), 5e-5, "pretrained weights, 768 wide"),
+        (partial(schedules.constant), BertConfig(hidden_size=384), 1e-4, "384 wide"),
+        (partial(schedules.linear_warmup, freeze=False), BartConfig(d_model=1024), 5e-5, "1024 wide"),
+        (partial(schedules.one_cycle), BertConfig(hidden_size=24), 2e-4, "24 wide"),
+        (my_schedule, ResNetConfig(), 5e-5, "pretrained weights"),
+        (partial(schedules.one_cycle, freeze=True), BertConfig(), 2e-3, "head alone"),
+        (partial(schedules.fine_tune), BertConfig(), 2e-3, "of the head"),
+        (partial(schedules.gradual_unfreezing), BertConfig(), slice(1.25e-5, 2e-3), "from the first group"),
+    ],
+    ids=["base", "small", "large", "tiny", "own schedule, no width", "frozen", "fine_tune", "gradual"],
+)
+def test_the_default_rate_is_that_of_schedule_and_weights(schedule, config, expected, why: str):
+    default = default_rate(schedule, weights="pretrained", config=config)
+    assert default.rate == expected
+    assert why in default.reason
+    scratch = default_rate(schedule, weights="scratch", config=config)
+    assert (scratch.rate, scratch.reason) == (1e-3, "weights from scratch")
+
+
+def test_the_first_step_is_as_long_as_the_learning_rate(tmp_path: Path):
+    """Adam's bias correction: the averages of the first step count as if they were those of many."""
+    learn = learner(tmp_path)
+    learn.create_opt()
+    before = [p.detach().clone() for p in learn.model.parameters()]
+    x, y = learn.dls.one_batch()
+    learn.loss_func(learn.model(x), y).backward()
+    learn.opt.set_hyper("lr", 1e-3)
+    learn.opt.set_hyper("wd", 0.0)
+    learn.opt.step()
+    for old, new in zip(before, learn.model.parameters(), strict=True):
+        assert torch.allclose((new - old).abs(), torch.full_like(new, 1e-3), rtol=1e-2)
 
 
 @pytest.mark.parametrize("wish", ["fast", 0, -1e-3, [1e-3, "x"], [1, 2, 3], True])
 def test_another_learning_rate_is_refused(wish):
     with pytest.raises(InputError, match="optimizer.lr is .*auto"):
-        learning_rate(wish, weights="scratch", find=pytest.fail)
+        learning_rate(wish, default=1e-3, find=pytest.fail)
 
 
 def test_auto_finds_a_rate_leaves_its_curve_and_the_model_as_it_was(tmp_path: Path):
     learn = learner(tmp_path)
     before = [p.clone() for p in learn.model.parameters()]
-    found = learning_rate("auto", weights="scratch", find=partial(found_rate, learn, tmp_path))
+    found = learning_rate("auto", default=1e-3, find=partial(found_rate, learn, tmp_path))
     curve = json.loads((tmp_path / "lr_find.json").read_text())
     assert 1e-7 < found < 10
     assert curve["lr"] == found

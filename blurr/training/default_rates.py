@@ -1,0 +1,56 @@
+"""The learning rate of who asks for none: it belongs to what the schedule trains, and to the weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from transformers import PretrainedConfig
+
+from blurr.training import schedules
+from blurr.training.learning_rate import LearningRate
+
+SCRATCH = 1e-3  # the usual rate of fine-tuning BERT would not train a new model
+BASE, WIDTH = 5e-5, 768  # the usual rate of fine-tuning a BERT, and how wide that is
+MOST = 2e-4  # of the narrowest
+HEAD = 2e-3  # of a new head before a body that stands still, or learns much slower
+
+
+@dataclass(frozen=True)
+class DefaultRate:
+    """A learning rate, and why it is taken where none is asked for."""
+
+    rate: LearningRate
+    reason: str
+
+
+def default_rate(schedule: Callable[..., object], *, weights: str, config: PretrainedConfig) -> DefaultRate:
+    """Return the learning rate for `optimizer.lr=null`.
+
+    Args:
+        schedule: as `conf/schedule` makes it; one that is not blurr's is taken to train all weights.
+        weights: `pretrained` or `scratch`.
+        config: of the model.
+    """
+    if weights == "scratch":
+        return DefaultRate(SCRATCH, "weights from scratch")
+    func, options = (schedule.func, schedule.keywords) if isinstance(schedule, partial) else (schedule, {})
+    body, width = rate_of_body(config)
+    if func is schedules.fine_tune:
+        return DefaultRate(HEAD, "of the head; the body of pretrained weights learns slower, see schedule.lr_mult")
+    if func is schedules.gradual_unfreezing:
+        return DefaultRate(slice(body / 4, HEAD), "from the first group of pretrained weights to a new head")
+    if options.get("freeze"):
+        return DefaultRate(HEAD, "the head alone is trained")
+    return DefaultRate(body, f"pretrained weights, {width} wide" if width else "pretrained weights")
+
+
+def rate_of_body(config: PretrainedConfig) -> tuple[float, int | None]:
+    """Return the rate of pretrained weights, and their width, where the config tells one.
+
+    Adam moves every weight by about the rate, whatever the width: the more weights meet in a sum, the more the sum
+    moves. So a narrower model takes a higher rate (Yang et al. 2022, arXiv:2203.03466); a wider one keeps the usual.
+    """
+    width = config.to_dict().get(config.attribute_map.get("hidden_size", "hidden_size"))
+    if not isinstance(width, int):
+        return BASE, None
+    return float(f"{min(max(BASE * WIDTH / width, BASE), MOST):.3g}"), width
