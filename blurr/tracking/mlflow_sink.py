@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -28,6 +27,7 @@ from blurr.process.next_steps import command
 from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
 from blurr.tracking.logged_models import add_model, delete_weights, log_model
+from blurr.tracking.mlmodel import write_mlmodel
 from blurr.tracking.sink import EMPTY, ERROR_TAG, PARENT, TRIAL, ModelForm, Sink
 from blurr.tracking.spool import Spool
 from blurr.tracking.sqlite import add_history, history_of
@@ -35,15 +35,6 @@ from blurr.tracking.store import SQLITE, STORE_ERRORS, close_stale, connect, req
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
-import shutil
-
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import Array
-
-from blurr import DISTRIBUTION, __version__
-from blurr.process.terminal import quiet
-from blurr.tracking.environment import installed
 
 RETRY_SECONDS = 15.0  # while the training goes on
 # MLflow's limits.
@@ -239,8 +230,6 @@ def prepare(uri: str, experiment: str) -> None:
     if not uri.startswith("http"):
         # MLflow caches the store for later clients of this process, and a fork must not share its connections
         client._tracking_client.store.engine.dispose()
-    with TemporaryDirectory() as folder:  # for its first model, MLflow scans the files of all installed packages
-        write_mlmodel(Path(folder), ModelForm({"text": "a"}, [], {}))
     resolve_tags()  # detects the program it runs under, which loads two hundred modules
 
 
@@ -292,37 +281,3 @@ def _user() -> str:
 
 def _program() -> str:
     return Path(sys.argv[0]).name or "notebook"
-
-
-LOADER = "blurr.serve.pyfunc"  # imported by MLflow when it loads the model; nothing is pickled
-# Listed explicitly, because MLflow would load the model to infer them, which takes longer than a short training.
-REQUIRED = ("torch", "transformers", "fastai", "datasets", "mlflow")
-TYPES = {int: DataType.long, float: DataType.double, str: DataType.string, bool: DataType.boolean}
-
-
-def write_mlmodel(folder: Path, form: ModelForm) -> None:
-    """Write `MLmodel`, its signature, an input example and the requirements into the folder of a model.
-
-    The weights are neither loaded nor copied: `mlflow.pyfunc.load_model` reads the same files.
-    """
-    columns: list[Any] = [ColSpec(_type(value), name) for name, value in form.example.items()]
-    columns += [ColSpec(DataType.string, name, required=False) for name in form.optional]
-    params = ParamSchema([ParamSpec(name, TYPES[kind], None) for name, kind in form.options.items()])
-    # MLflow warns of its own type hints and its use of pandas, and logs each step
-    with TemporaryDirectory() as made, warnings.catch_warnings(), quiet("mlflow.pyfunc"):
-        warnings.simplefilter("ignore")
-        from mlflow.pyfunc import save_model
-
-        save_model(
-            f"{made}/model",
-            loader_module=LOADER,
-            signature=ModelSignature(inputs=Schema(columns), params=params),
-            input_example=pd.DataFrame([dict(form.example)]),
-            pip_requirements=[f"{DISTRIBUTION}=={__version__}", *(f"{name}=={installed(name)}" for name in REQUIRED)],
-        )
-        for file in Path(made, "model").iterdir():
-            shutil.move(file, folder / file.name)
-
-
-def _type(value: Any) -> Any:
-    return Array(DataType.string) if isinstance(value, list) else DataType.string

@@ -10,15 +10,20 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from every_task import TASKS, items_of
 
 from blurr.serve.predictor import Predictor
 from blurr.serve.pyfunc import ServedModel
-from blurr.tracking.mlflow_sink import write_mlmodel
+from blurr.tracking import mlmodel
+from blurr.tracking.mlmodel import write_mlmodel
 from blurr.tracking.sink import ModelForm
 
-# MLflow's own: it checks tables in a way that pandas 3 deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:Operation with range is deprecated")
+# MLflow's own: it checks tables in a way that pandas 3 deprecates, and warns of its agents when it loads a model
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +67,29 @@ def test_the_files_of_the_model_name_what_it_takes_and_needs(served):
     assert all(f"{name}==" in needed for name in ("blurr-transformers", "torch", "transformers"))
     assert json.loads((folder / "input_example.json").read_text())["columns"] == ["text"]
     assert not [file for file in folder.iterdir() if file.suffix in (".pkl", ".pickle", ".py")]
+
+
+def test_the_files_say_what_mlflows_own_function_would_write(served, tmp_path):
+    _, folder = served("question_answering")
+    mlflow.pyfunc.save_model(
+        str(tmp_path / "own"),
+        loader_module=mlmodel.LOADER,
+        signature=mlflow.models.get_model_info(str(folder)).signature,
+        input_example=pd.DataFrame([items_of("question_answering", 1)[0]]),
+        pip_requirements=(folder / "requirements.txt").read_text().splitlines(),
+    )
+    written = {file.name for file in (tmp_path / "own").iterdir()}
+    assert written == {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"} | {
+        "input_example.json",
+        "serving_input_example.json",
+    }
+    for name in sorted(written):
+        ours, own = (yaml.safe_load((each / name).read_text()) for each in (folder, tmp_path / "own"))
+        if name == "MLmodel":
+            for differs in ("model_uuid", "utc_time_created", "model_size_bytes"):
+                assert ours.pop(differs)
+                assert own.pop(differs)
+        assert ours == own
 
 
 def test_a_row_that_cannot_be_predicted_on_is_named(served):

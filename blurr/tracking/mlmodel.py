@@ -1,0 +1,85 @@
+"""Make the folder of a trained model one that MLflow can load and serve.
+
+This module loads MLflow; import it only when a run is opened.
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array
+
+from blurr import DISTRIBUTION, __version__
+from blurr.tracking.environment import installed
+from blurr.tracking.sink import ModelForm
+
+LOADER = "blurr.serve.pyfunc"  # imported by MLflow when it loads the model; nothing is pickled
+REQUIRED = ("torch", "transformers", "fastai", "datasets", "mlflow")
+TYPES = {int: DataType.long, float: DataType.double, str: DataType.string, bool: DataType.boolean}
+# MLflow's names of the files
+MLMODEL, CONDA, PYTHON, REQUIREMENTS = "MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"
+EXAMPLE, SERVED_EXAMPLE = "input_example.json", "serving_input_example.json"
+
+
+def write_mlmodel(folder: Path, form: ModelForm) -> None:
+    """Write `MLmodel`, its signature, an input example and the requirements into the folder of a model.
+
+    The weights are neither loaded nor copied: `mlflow.pyfunc.load_model` reads the same files. MLflow's own function
+    for this searches the files of all installed packages, and loads its agents, which takes a second.
+    """
+    _write_example(folder, form.example)
+    _write_requirements(folder)
+    example = {"type": "dataframe", "pandas_orient": "split", "artifact_path": EXAMPLE}
+    model = Model(
+        signature=_signature(form),
+        saved_input_example_info={**example, "serving_input_path": SERVED_EXAMPLE},
+        model_size_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+    )
+    environment = {"conda": CONDA, "virtualenv": PYTHON}
+    version = platform.python_version()
+    given = {"loader_module": LOADER, "python_version": version, "env": environment, "code": None, "streamable": False}
+    model.add_flavor("python_function", **given).save(folder / MLMODEL)
+
+
+def _signature(form: ModelForm) -> ModelSignature:
+    columns: list[Any] = [ColSpec(_type(value), name) for name, value in form.example.items()]
+    columns += [ColSpec(DataType.string, name, required=False) for name in form.optional]
+    params = ParamSchema([ParamSpec(name, TYPES[kind], None) for name, kind in form.options.items()])
+    return ModelSignature(inputs=Schema(columns), params=params)
+
+
+def _type(value: Any) -> Any:
+    return Array(DataType.string) if isinstance(value, list) else DataType.string
+
+
+def _write_example(folder: Path, example: Mapping[str, Any]) -> None:
+    """Write one row twice: as a table, and as the body of a request."""
+    table = {"columns": list(example), "data": [list(example.values())]}
+    (folder / EXAMPLE).write_text(json.dumps(table), encoding="utf-8")
+    (folder / SERVED_EXAMPLE).write_text(json.dumps({"dataframe_split": table}, indent=2), encoding="utf-8")
+
+
+def _write_requirements(folder: Path) -> None:
+    """Write what the model needs, for each of MLflow's ways to make an environment."""
+    needed = [f"{DISTRIBUTION}=={__version__}", *(f"{name}=={installed(name)}" for name in REQUIRED)]
+    version, pip = platform.python_version(), installed("pip")
+    conda = {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        # conda-forge has a new pip later than PyPI
+        "dependencies": [f"python={version}", f"pip<={pip}" if pip else "pip", {"pip": needed}],
+    }
+    tools = {name: installed(name) for name in ("pip", "setuptools", "wheel")}
+    python = {
+        "python": version,
+        "build_dependencies": [f"{name}=={found}" if found else name for name, found in tools.items()],
+        "dependencies": [f"-r {REQUIREMENTS}"],
+    }
+    (folder / REQUIREMENTS).write_text("\n".join(needed), encoding="utf-8")
+    (folder / CONDA).write_text(yaml.safe_dump(conda), encoding="utf-8")
+    (folder / PYTHON).write_text(yaml.safe_dump(python, sort_keys=False), encoding="utf-8")
