@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional import classification as tmc
 
 from blurr.errors import InputError, nearest
 from blurr.metrics.bootstrap import Draws, Numbers, ratio
@@ -112,8 +111,6 @@ class _Averaged(_Counts):
         InputError: Both a mean over classes and the score of one class are requested.
     """
 
-    functions: ClassVar[tuple[Callable[..., torch.Tensor], ...]]  # for two classes, for more, for several labels
-
     def __init__(self, average: Average = "auto", positive: str | int | bool | None = None) -> None:
         super().__init__()
         # the command line makes numbers and truth values of some labels, which are texts
@@ -147,16 +144,21 @@ class _Averaged(_Counts):
 
     def compute(self) -> torch.Tensor:
         predicted, true = self.seen()
-        binary, multiclass, multilabel = self.functions
         which = self._of_one()
         if which is not None:
-            of_it = (predicted[:, which], true[:, which]) if self.multilabel else (predicted == which, true == which)
-            return binary(*(each.int() for each in of_it))
+            predicted, true = (each[:, which] > 0 if self.multilabel else each == which for each in (predicted, true))
+            counts = (np.array(float(each.sum())) for each in (predicted & true, predicted, true))
+            return torch.tensor(self.score(*counts), dtype=torch.float32)  # as torchmetrics has them
+        multiclass, multilabel = self.functions()
         if self.multilabel:
             average = "micro" if self.average == "auto" else self.average
             return multilabel(predicted.int(), true, num_labels=self.classes, average=average)
         average = "macro" if self.average == "auto" else self.average
         return multiclass(predicted, true, num_classes=self.classes, average=average)
+
+    @abstractmethod
+    def functions(self) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+        """Return torchmetrics' functions, which load half of scipy, for several classes and for several labels."""
 
     def resampled(self, draws: Draws) -> Numbers:
         predicted, true = self.one_hot()
@@ -195,7 +197,10 @@ class _Averaged(_Counts):
 class F1(_Averaged):
     """F1, the harmonic mean of precision and recall."""
 
-    functions = (tmc.binary_f1_score, tmc.multiclass_f1_score, tmc.multilabel_f1_score)
+    def functions(self) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+        from torchmetrics.functional.classification import multiclass_f1_score, multilabel_f1_score
+
+        return multiclass_f1_score, multilabel_f1_score
 
     @staticmethod
     def score(right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:
@@ -205,7 +210,10 @@ class F1(_Averaged):
 class Precision(_Averaged):
     """TP / (TP + FP): the share of predicted positives that are correct."""
 
-    functions = (tmc.binary_precision, tmc.multiclass_precision, tmc.multilabel_precision)
+    def functions(self) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+        from torchmetrics.functional.classification import multiclass_precision, multilabel_precision
+
+        return multiclass_precision, multilabel_precision
 
     @staticmethod
     def score(right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:
@@ -215,7 +223,10 @@ class Precision(_Averaged):
 class Recall(_Averaged):
     """TP / (TP + FN): the share of true positives that are predicted."""
 
-    functions = (tmc.binary_recall, tmc.multiclass_recall, tmc.multilabel_recall)
+    def functions(self) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+        from torchmetrics.functional.classification import multiclass_recall, multilabel_recall
+
+        return multiclass_recall, multilabel_recall
 
     @staticmethod
     def score(right: Numbers, predicted: Numbers, true: Numbers) -> Numbers:

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torchmetrics import functional as tm
 
 from blurr.errors import InputError
 from blurr.metrics.bootstrap import Draws, Numbers, ratio
@@ -76,7 +75,9 @@ class RMSE(_Numbers):
     direction: ClassVar[str] = "minimize"
 
     def compute(self) -> torch.Tensor:
-        return tm.mean_squared_error(*self.seen(), squared=False)
+        predicted, true = self.seen()
+        errors = predicted - true
+        return ((errors * errors).sum() / len(errors)).sqrt()
 
     def resampled(self, draws: Draws) -> Numbers:
         predicted, true = self.seen()

@@ -1,15 +1,14 @@
 """Show metrics to fastai under their names, and refuse at once a metric that this task cannot feed."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastai.learner import Learner
 from fastai.learner import Metric as FastaiMetric
-from torchmetrics import Metric as TorchMetric
 
 from blurr.errors import InputError
-from blurr.metrics.adapted import adapted
 from blurr.metrics.base import Metric, Noted, OfNamedClasses, Reading, Scored
 
 ADVICE = {
@@ -99,8 +98,13 @@ def _shown(name: str, metric: Any, scored: Scored) -> ShownMetric:
         return RowsLater(name, metric)
     if isinstance(metric, FastaiMetric):
         return NamedMetric(name, metric)
-    if isinstance(metric, TorchMetric):
-        return StreamedMetric(name, adapted(name, metric, scored))
+    if "torchmetrics" in sys.modules:  # else the metric is none of torchmetrics', which loads half of scipy
+        from torchmetrics import Metric as TorchMetric
+
+        from blurr.metrics.adapted import adapted
+
+        if isinstance(metric, TorchMetric):
+            return StreamedMetric(name, adapted(name, metric, scored))
     kind = {"labels": "classes"}.get(scored.kind, scored.kind)
     if kind and isinstance(metric, Reading) and metric.reads != kind:
         what = type(metric).__name__.lower()

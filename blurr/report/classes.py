@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
 
 from blurr.data.known_labels import sorted_labels
+from blurr.metrics.bootstrap import ratio
 from blurr.report.parts import COLOURS, GREY, INK, LINE, ORANGE, Part, bars, grid
 from blurr.runs.record import Rows
 
@@ -22,7 +22,7 @@ def class_parts(rows: Rows) -> list[Part]:
     several = isinstance(rows[0]["target"], list)
     parts = [] if several else [_confusion(rows)]
     table = per_class(rows)
-    note = "By scikit-learn; average precision is the area under the curve of precision over recall."
+    note = "Average precision is the area under the curve of precision over recall."
     calibrated = calibration(rows)
     ece = f"Expected calibration error {expected_calibration_error(calibrated):.3f} (Guo et al. 2017, arXiv:1706.04599)"
     return [
@@ -52,12 +52,33 @@ def confused(rows: Rows) -> pd.DataFrame:
 def per_class(rows: Rows) -> pd.DataFrame:
     """Return precision, recall, F1, average precision and the number of true rows for each class."""
     names, true, predicted, scores = _arrays(rows)
-    figures = precision_recall_fscore_support(true, predicted, zero_division=0)
-    frame = pd.DataFrame(dict(zip(("precision", "recall", "f1", "rows"), figures, strict=True)))
-    frame.insert(0, "class", names)
-    areas = [average_precision_score(true[:, i], scores[:, i]) if true[:, i].any() else 0 for i in range(len(names))]
-    frame.insert(4, "average precision", areas)
-    return frame
+    right, of_predicted, of_true = ((true * predicted).sum(0), predicted.sum(0), true.sum(0))
+    areas = [_average_precision(true[:, i], scores[:, i]) if true[:, i].any() else 0.0 for i in range(len(names))]
+    figures = {
+        "precision": ratio(right, of_predicted),
+        "recall": ratio(right, of_true),
+        "f1": ratio(2 * right, of_predicted + of_true),
+        "average precision": areas,
+        "rows": of_true,
+    }
+    return pd.DataFrame({"class": names, **figures})
+
+
+def _precision_recall(true: Any, scores: Any) -> tuple[Any, Any]:
+    """Return precision and recall at every threshold, the lowest first, as scikit-learn's function of that name does.
+
+    That loads half of scipy. The last point is precision 1 at recall 0.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each score
+    right = np.cumsum(true[order])[last]
+    precision, recall = right / (last + 1), right / right[-1]
+    return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0)
+
+
+def _average_precision(true: Any, scores: Any) -> float:
+    precision, recall = _precision_recall(true, scores)
+    return max(0.0, float(-np.sum(np.diff(recall) * precision[:-1])))
 
 
 def curves(rows: Rows) -> pd.DataFrame:
@@ -66,7 +87,7 @@ def curves(rows: Rows) -> pd.DataFrame:
     chosen = np.argsort(-true.sum(0), kind="stable")[:MOST]
     frames = []
     for i in chosen[true[:, chosen].any(0)]:
-        precision, recall, _ = precision_recall_curve(true[:, i], scores[:, i])
+        precision, recall = _precision_recall(true[:, i], scores[:, i])
         keep = np.unique(np.linspace(0, len(recall) - 1, 100).astype(int))
         frames.append(pd.DataFrame({"class": names[i], "recall": recall[keep], "precision": precision[keep]}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["class", "recall", "precision"])

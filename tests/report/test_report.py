@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from blurr.errors import InputError
-from blurr.report.classes import calibration, confused, confusion, expected_calibration_error, per_class
+from blurr.report.classes import calibration, confused, confusion, curves, expected_calibration_error, per_class
 from blurr.report.curves import by_scale, lengths, losses, speed
 from blurr.report.facts import token_figures
 from blurr.report.losses import slices, top_losses
@@ -166,6 +166,28 @@ def test_the_table_of_classes_agrees_with_counting():
     assert table.loc["a", ["precision", "recall", "rows"]].tolist() == [1, 1, 1]
     assert table.loc["b", "recall"] == 0
     assert table.loc["c", "average precision"] == 1
+
+
+def test_the_figures_of_each_class_and_the_curves_are_scikit_learns():
+    from sklearn import metrics as sk
+
+    rng = np.random.default_rng(0)
+    names = ["a", "b", "c", "never true"]
+    probs = rng.choice([0.1, 0.2, 0.5, 0.7], (60, 4))  # with equal ones
+    true = rng.integers(0, 3, 60)
+    rows = [
+        {"target": names[t], "prediction": names[p.argmax()], "probs": dict(zip(names, p.tolist(), strict=True))}
+        for t, p in zip(true, probs, strict=True)
+    ]
+    table, drawn = per_class(rows), curves(rows)
+    expected = sk.precision_recall_fscore_support(true, probs.argmax(1), labels=range(4), zero_division=0)
+    assert table[["precision", "recall", "f1", "rows"]].to_numpy().T.tolist() == [each.tolist() for each in expected]
+    for i, name in enumerate(names[:3]):
+        assert table["average precision"][i] == sk.average_precision_score(true == i, probs[:, i])
+        points = sk.precision_recall_curve(true == i, probs[:, i])[:2]
+        found = drawn[drawn["class"] == name]
+        assert [found["precision"].tolist(), found["recall"].tolist()] == [each.tolist() for each in points]
+    assert table["average precision"][3] == 0
 
 
 def test_the_expected_calibration_error_is_the_weighted_gap():
