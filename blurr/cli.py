@@ -21,6 +21,7 @@ from blurr.errors import InputError, nearest
 from blurr.loading.commands import add_cache
 from blurr.process import setup
 from blurr.process.arguments import RUN, Commands, Parser
+from blurr.process.imports import import_libraries
 from blurr.process.next_steps import command, show_next
 from blurr.report.commands import add_reviewing
 from blurr.serve.commands import add_serving
@@ -158,6 +159,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     composing.prepare_process()
     cfg = composing.compose(arguments.overrides)
     checks.check(cfg)
+    import_libraries()
 
     from blurr.plan import plan
     from blurr.process.terminal import show

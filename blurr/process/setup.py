@@ -16,6 +16,7 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped]
 
 from blurr.errors import ResourceError
+from blurr.process.imports import import_libraries
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ def import_quietly() -> None:
     """Import fastai and tqdm without what they warn of, and leave the filters of warnings as they are."""
     with warnings.catch_warnings():
         ignore_warnings_of_imports()
-        import fastai.layers  # noqa: F401
+        import_libraries()
         import tqdm.auto  # noqa: F401
 
 

@@ -9,9 +9,9 @@ import time
 PARTS = {
     "Hydra and the options": "from blurr.config import composing as c; c.prepare_process(); c.compose([])",
     "torch": "import torch",
-    "transformers": "from transformers import PreTrainedModel, AutoTokenizer",
+    "transformers": "from blurr.process import imports; imports.import_libraries('transformers.modeling_utils')",
     "datasets": "import datasets",
-    "fastai": "import fastai.learner",
+    "fastai": "from blurr.process import imports; imports.import_libraries('fastai.basics', 'fastai.learner')",
     "blurr": "import blurr.experiment",
     "MLflow": "import blurr.tracking.mlflow_sink",
 }

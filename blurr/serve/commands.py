@@ -15,6 +15,7 @@ from typing import Any
 from blurr.errors import InputError, how_to_install
 from blurr.process import signals
 from blurr.process.arguments import Commands, Parser, add_trust
+from blurr.process.imports import import_libraries
 from blurr.process.listening import address_of, bind
 from blurr.process.next_steps import command, show_next, try_it
 from blurr.process.terminal import rest
@@ -354,6 +355,7 @@ def _options(arguments: argparse.Namespace, device: str) -> dict[str, Any]:
     from blurr.process import setup
 
     composing.prepare_process()
+    import_libraries()
 
     from datasets.utils import logging as datasets_logging
     from transformers.utils import logging as transformers_logging

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from blurr.config.store import WHERE
 from blurr.errors import InputError, writing
 from blurr.process.arguments import Commands, add_trust
+from blurr.process.imports import import_libraries
 from blurr.process.next_steps import command, show_next
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
     composing.prepare_process()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import_libraries()
     from blurr.reproduce import reproduce
 
     setup.collect_as_usual()

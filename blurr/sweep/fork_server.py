@@ -26,6 +26,7 @@ from omegaconf import OmegaConf
 from blurr.config import signatures
 from blurr.config.building import build
 from blurr.process.children import die_with
+from blurr.process.imports import import_libraries
 from blurr.process.signals import SIGNALS
 from blurr.sweep.messages import Ended, Job, Started, Stop
 from blurr.sweep.trial import CRASH, Context, be_trial
@@ -104,6 +105,7 @@ def _load(context: Context, threads: int) -> None:
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     import torch
 
+    import_libraries()
     import blurr.experiment  # noqa: F401  # takes ten seconds, which each trial saves
 
     build(context.config.tracking).prepare()

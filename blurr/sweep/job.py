@@ -14,6 +14,7 @@ from blurr.config import explain
 from blurr.config.trust import quoted
 from blurr.errors import writing
 from blurr.process import setup, terminal
+from blurr.process.imports import import_libraries
 
 
 @explain.job
@@ -29,6 +30,7 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     # torch reads the number when it is loaded
     setup.set_threads(cfg.threads) if begun_with is None else setup.set_threads_as_begun(begun_with)
     terminal.move("Loading libraries")
+    import_libraries()
 
     from blurr.experiment import run_experiment
 
