@@ -102,7 +102,7 @@ def _write(record: Record) -> list[Path]:
         folder.mkdir(exist_ok=True)
         for (key, name), figure in figures.items():
             prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
-            FigureCanvasAgg(figure).print_figure(folder / f"{prefix}{name}.png", dpi=100)
+            write_png(figure, folder / f"{prefix}{name}.png")
     write_whole(record.folder / REPORT, page)
     return [record.folder / REPORT, folder]
 
@@ -123,16 +123,22 @@ def templates() -> Environment:
 def svg(figure: Figure, title: str) -> str:
     """Return a figure as SVG in the colours of the page, with its title for those who cannot see it."""
     out = io.StringIO()
-    with mpl.rc_context(LOOKS):
-        FigureCanvasSVG(figure).print_figure(
-            out, format="svg", facecolor="none", metadata={"Date": None, "Creator": None}
-        )
+    figure.set_facecolor("none")
+    with mpl.rc_context(LOOKS):  # not print_figure, which draws everything twice, the first time to see how large it is
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
     text = re.sub(r' (d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)
     named = f'<svg role="img" aria-label="{escape(title)}"'
     text = text.replace("<svg", named, 1)
     return re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure as an image on white."""
+    figure.set_facecolor("white")
+    figure.dpi = 100
+    FigureCanvasAgg(figure).print_png(path)
 
 
 def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage], ...]]:
