@@ -42,6 +42,9 @@ def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):
         time.sleep(float(os.environ.get("SECONDS", 0)) / cfg.schedule.epochs)
         report(step, lr * step)
         (folder / "steps").write_text(str(step))
+    if "WEIGHTS" in os.environ:
+        (folder / "model").mkdir(exist_ok=True)
+        (folder / "model" / "model.safetensors").write_text("w" * 1500)
     value = lr * cfg.schedule.epochs
     (folder / "metrics.json").write_text(json.dumps({"valid/accuracy": value, "valid/loss": -value}))
     if fate == "die late": os.kill(os.getpid(), 9)

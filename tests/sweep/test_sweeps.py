@@ -21,6 +21,19 @@ def test_a_grid_is_run_in_order_and_its_best_trial_is_named(sweeping):
     assert [(trial.state, trial.attempts) for trial in trials] == [("finished", 1)] * 3
 
 
+def test_a_sweep_keeps_the_weights_that_it_is_asked_to_also_once_it_has_ended(sweeping):
+    def kept() -> list[str]:
+        return sorted(file.parts[-3] for file in (sweeping.folder / "multirun" / "a").glob("*/model/*.safetensors"))
+
+    done = sweeping.sweep("optimizer.lr=1,3,2", "sweep.keep=best", WEIGHTS="1")
+    assert "those of trial 1 kept (sweep.keep=best), 3 kB of 2 others freed" in " ".join(done.stdout.split())
+    assert kept() == ["1"]
+    done = sweeping.call("-m", "sweep.resume=a", "sweep.keep=none")
+    assert "none kept (sweep.keep=none), 1.5 kB of 3 others freed" in " ".join(done.stdout.split())
+    assert kept() == []
+    assert [trial.attempts for trial in sweeping.ledger().trials.values()] == [1] * 3  # none was run again
+
+
 @pytest.mark.slow
 def test_what_a_trial_prints_is_in_its_folder_and_not_on_the_terminal(sweeping):
     done = sweeping.sweep("seed=1", "optimizer.lr=1,2", FATE_1="raise")
