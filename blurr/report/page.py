@@ -124,8 +124,9 @@ def svg(figure: Figure, title: str) -> str:
     """Return a figure as SVG in the colours of the page, with its title for those who cannot see it."""
     out = io.StringIO()
     figure.set_facecolor("none")
+    canvas: Any = FigureCanvasSVG(figure)
     with mpl.rc_context(LOOKS):  # not print_figure, which draws everything twice, the first time to see how large it is
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
+        canvas.print_svg(out, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
     text = re.sub(r' (d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)
@@ -138,7 +139,8 @@ def write_png(figure: Figure, path: Path) -> None:
     """Write a figure as an image on white."""
     figure.set_facecolor("white")
     figure.dpi = 100
-    FigureCanvasAgg(figure).print_png(path)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(path)
 
 
 def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage], ...]]:

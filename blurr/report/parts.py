@@ -97,7 +97,8 @@ def fill(figure: Figure) -> None:
     """
     axes, pad = figure.axes[0], 3 / 72 * figure.dpi
     axes.set_position((0.1, 0.15, 0.85, 0.8))  # nearly as it will be, so that the ticks are the same
-    inner, outer = axes.bbox, axes.get_tightbbox(FigureCanvasAgg(figure).get_renderer())  # type: ignore[no-untyped-call]
+    canvas: Any = FigureCanvasAgg(figure)
+    inner, outer = axes.bbox, axes.get_tightbbox(canvas.get_renderer())
     if outer is not None:
         left, bottom = pad + inner.x0 - outer.x0, pad + inner.y0 - outer.y0
         right, top = pad + outer.x1 - inner.x1, pad + outer.y1 - inner.y1
