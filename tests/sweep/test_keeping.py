@@ -1,6 +1,7 @@
 """`sweep.keep=best` leaves the weights of the best trials, and every door says where those of the others went."""
 
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,12 +121,13 @@ def test_a_trial_without_weights_is_told_from_a_broken_one(work, run, door, plac
 
 
 @pytest.mark.parametrize("words", [("predict", "a/2", "--text=x"), ("serve", "a/2"), ("evaluate", "a/2", "--data=x")])
-def test_commands_say_which_trials_were_kept(work, run, capsys, words):
+def test_commands_say_which_trials_were_kept(work, run, capsys, monkeypatch, words):
     ledger = ledger_of(work / "a", LUCKY)
     leave_files(ledger)
     free(ledger, ACCURACY, "none", run)
+    monkeypatch.setattr(sys, "argv", ["blurr", *words])
     with pytest.raises(SystemExit) as ended:
-        raise SystemExit(main(list(words)))
+        main()
     assert ended.value.code == 2
     assert "It has kept none. To train it again: blurr reproduce" in " ".join(capsys.readouterr().err.split())
 
