@@ -105,6 +105,7 @@ def asked_for(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds sst2/train.tsv")
     parser.add_argument("--model", required=True, help="folder or Hub id of a tokenizer")
+    parser.add_argument("--precision", choices=PRECISIONS, action="append", help="both without it; may be repeated")
     parser.add_argument("--repeats", type=int, default=3)
     return parser.parse_args(words)
 
@@ -117,7 +118,8 @@ def main() -> None:
     frame = frame.sample(STEPS * BATCH + 1, random_state=0)
     raw = from_data(SequenceClassification.schema, frame[1:], valid=frame[:1])
     tokenizer = AutoTokenizer.from_pretrained(asked.model)
-    ways = [(v, precision, compact) for v in VOCABULARIES for precision in PRECISIONS for compact in (False, True)]
+    precisions = asked.precision or PRECISIONS
+    ways = [(v, precision, compact) for v in VOCABULARIES for precision in precisions for compact in (False, True)]
     found: dict[Way, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(asked.repeats):
         for way in ways:
