@@ -201,6 +201,12 @@ def weight_to_reduce(learner: Learner) -> CompactWeight | None:
     return CompactWeight(modules, optimizer, is_read, averages[0] if averages else None)
 
 
+def make_whole(learner: Learner) -> None:
+    """Give a learner's model its whole embedding, before any callback looks at the weights of an epoch."""
+    for callback in learner.cbs.filter(lambda each: isinstance(each, CompactEmbeddings)):
+        callback.after_train()
+
+
 @contextmanager
 def trained_compactly(learner: Learner) -> Iterator[None]:
     """Train only the rows of the input embedding that occur, in the fits of the block."""

@@ -24,7 +24,7 @@ from blurr.models.decoder import decoder_inputs
 from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.callbacks.base import ORDER
-from blurr.training.embeddings import trained_compactly
+from blurr.training.embeddings import make_whole, trained_compactly
 from blurr.training.inference import Result, batch_fairly
 from blurr.training.interpretation import Interpretation, Interpreter
 from blurr.training.loop import LeanLearner, Steps
@@ -144,7 +144,8 @@ class Blearner(LeanLearner):
         max_grad_norm: gradients are scaled down to this norm before each step; `None` leaves them as they are. A
             `GradientClip` among the callbacks counts instead.
         compact_embeddings: train only the rows of the input embedding that occur in the training rows, where the
-            weights come out the same; see `blurr.training.embeddings`.
+            weights come out the same; see `blurr.training.embeddings`. Between two steps of an epoch its weight has
+            these rows alone; `state_dict()` gives all.
         kwargs: as for fastai's `Learner`.
 
     Raises:
@@ -212,6 +213,13 @@ class Blearner(LeanLearner):
         finally:  # an error or Ctrl-C amid a batch would leave the whole notebook in autocast
             for callback in self.cbs.filter(lambda each: isinstance(each, BFloat16)):
                 callback.leave()
+
+    def all_batches(self) -> None:
+        """Run the batches of an epoch; whoever looks at the weights afterwards sees the whole embedding."""
+        try:
+            super().all_batches()
+        finally:
+            make_whole(self)
 
     def fit_one_cycle(self, n_epoch: int | None = None, *args: Any, steps: int | None = None, **kwargs: Any) -> None:
         """Train as fastai's `fit_one_cycle` does, for a number of epochs or of optimizer steps."""
