@@ -120,7 +120,9 @@ def test_a_trial_without_weights_is_told_from_a_broken_one(work, run, door, plac
         door(work / "a b" / "2" / place)
 
 
-@pytest.mark.parametrize("words", [("predict", "a/2", "--text=x"), ("serve", "a/2"), ("evaluate", "a/2", "data=sample")])
+@pytest.mark.parametrize(
+    "words", [("predict", "a/2", "--text=x"), ("serve", "a/2"), ("evaluate", "a/2", "data=sample")]
+)
 def test_commands_say_which_trials_were_kept(work, run, capsys, monkeypatch, words):
     ledger = ledger_of(work / "a", LUCKY)
     leave_files(ledger)
