@@ -33,11 +33,11 @@ gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.de
 mps = torch.backends.mps.is_available()
 print(json.dumps({"gpus": [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus], "mps": mps}))
 """
-# A step of a layer as in MiniLM, on 16 rows of 64 tokens, with each number of threads in turn, for 2.5 seconds.
+# A step of a layer as in MiniLM, on 16 rows of 64 tokens, with each number of threads in turn, for 1.5 seconds.
 THREADS_PROBE = """
 import json, sys, time, torch
 layer = torch.nn.TransformerEncoderLayer(384, 12, 1536, batch_first=True)
-rows, until, best = torch.randn(16, 64, 384), time.perf_counter() + 2.5, {}
+rows, until, best = torch.randn(16, 64, 384), time.perf_counter() + 1.5, {}
 layer(rows).sum().backward()
 while not best or time.perf_counter() < until:
     for number in map(int, sys.argv[1:]):
@@ -68,8 +68,10 @@ def examine() -> Iterator[Finding]:
     yield Finding("platform", str(facts["platform"]))
     yield Finding("CPU", f"{facts['cpu']['count']} cores, {facts['memory_gib']} GiB memory")
     yield from packages()
-    yield torch()
-    yield threads()
+    found = torch()
+    yield found
+    if not found.remedy:
+        yield threads()
     yield hub()
     yield options()
     yield launch_folder(Path.cwd())
