@@ -190,6 +190,7 @@ class TestDoctor:
         assert done.returncode == 1
         assert re.search(r"two builds that do not match.*BROKEN", done.stdout)
         assert "pip install torch torchvision" in done.stdout
+        assert not re.search(r"^threads ", done.stdout, re.MULTILINE)  # there is nothing to measure with
 
     def test_a_package_of_somebody_else_with_the_name_of_this_one_is_found(self, blurr, work):
         other = work / "blurr-0.4.1.dist-info"
