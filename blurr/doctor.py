@@ -25,17 +25,13 @@ from blurr.tracking.environment import describe_environment
 
 HUB_SECONDS = 3
 MISMATCH = "operator torchvision::nms does not exist"
-# Runs in another process: a broken torch may crash the interpreter.
+# Runs in another process: a broken torch may crash the interpreter. It names the GPUs, and takes the shortest time of a
+# step of a layer as in MiniLM, on 16 rows of 64 tokens, with each number of threads in turn, for 1.5 seconds.
 TORCH_PROBE = """
-import json, torch, torchvision
+import json, sys, time, torch, torchvision
 cuda = torch.cuda.is_available()
 gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count() if cuda else 0)]
 mps = torch.backends.mps.is_available()
-print(json.dumps({"gpus": [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus], "mps": mps}))
-"""
-# A step of a layer as in MiniLM, on 16 rows of 64 tokens, with each number of threads in turn, for 1.5 seconds.
-THREADS_PROBE = """
-import json, sys, time, torch
 layer = torch.nn.TransformerEncoderLayer(384, 12, 1536, batch_first=True)
 rows, until, best = torch.randn(16, 64, 384), time.perf_counter() + 1.5, {}
 layer(rows).sum().backward()
@@ -45,7 +41,8 @@ while not best or time.perf_counter() < until:
         started = time.perf_counter()
         layer(rows).sum().backward()
         best[number] = min(best.get(number, 1e9), time.perf_counter() - started)
-print(json.dumps(best))
+named = [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus]
+print(json.dumps({"gpus": named, "mps": mps, "seconds": best}))
 """
 FASTER = 1.05  # times as fast that a number of threads has to be to be named; what is below is noise
 BUSY = 0.2  # share of the cores that other processes use; above, what is measured depends on them
@@ -68,10 +65,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("platform", str(facts["platform"]))
     yield Finding("CPU", f"{facts['cpu']['count']} cores, {facts['memory_gib']} GiB memory")
     yield from packages()
-    found = torch()
-    yield found
-    if not found.remedy:
-        yield threads()
+    yield from torch()
     yield hub()
     yield options()
     yield launch_folder(Path.cwd())
@@ -97,27 +91,21 @@ def packages() -> Iterator[Finding]:
         yield Finding(requirement.name, f"{found} ({wanted})", "" if fits else f"pip install '{requirement}'")
 
 
-def torch() -> Finding:
-    """Load torch and torchvision, which must be builds that match, and name the GPUs."""
-    done = subprocess.run([sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        seen = json.loads(done.stdout.splitlines()[-1])
-        return Finding("GPU", "; ".join(seen["gpus"]) or ("Apple MPS" if seen["mps"] else "none, runs use the CPU"))
-    return Finding("torch and torchvision", *torch_failure(done.stderr))
-
-
-def threads() -> Finding:
-    """Measure, by the clock, with how many threads a small model trains fastest here: what `threads=` may be."""
+def torch() -> Iterator[Finding]:
+    """Load torch and torchvision, which must be builds that match, name the GPUs, and measure numbers of threads."""
     auto, cores = free_cores(), usable_cores()
     busy = psutil.cpu_percent(interval=0.2) / 100
-    numbers = sorted({1, auto, cores, *(1 << power for power in range(cores.bit_length()) if 1 << power <= cores)})
-    command = [sys.executable, "-c", THREADS_PROBE, *map(str, numbers)]
+    numbers = sorted({1, auto, cores, *(1 << power for power in range(cores.bit_length()))})
+    command = [sys.executable, "-c", TORCH_PROBE, *map(str, numbers)]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as runs have it
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        return Finding("threads", f"threads=auto takes {auto} of {cores} cores; nothing could be measured")
-    seconds = {int(number): taken for number, taken in json.loads(done.stdout).items()}
-    return Finding("threads", threads_found(seconds, auto=auto, busy=busy, cores=cores))
+        yield Finding("torch and torchvision", *torch_failure(done.stderr))
+        return
+    seen = json.loads(done.stdout.splitlines()[-1])
+    yield Finding("GPU", "; ".join(seen["gpus"]) or ("Apple MPS" if seen["mps"] else "none, runs use the CPU"))
+    seconds = {int(number): taken for number, taken in seen["seconds"].items()}
+    yield Finding("threads", threads_found(seconds, auto=auto, busy=busy, cores=cores))
 
 
 def threads_found(seconds: Mapping[int, float], *, auto: int, busy: float, cores: int) -> str:
