@@ -103,7 +103,8 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     rate = record.tags.get("blurr.lr")
     optimizer = cfg.get("optimizer", {})
     if rate and "lr" in optimizer and optimizer.lr is None:  # the default of another version may be another
-        optimizer.lr = numbers_in(rate)
+        rates = numbers_in(rate)
+        optimizer.lr = rates if len(rates) > 1 else rates[0]
     cfg.resume, cfg.overwrite = None, False
     cfg.device = cfg.get("device", "auto")  # which earlier versions did not record
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())

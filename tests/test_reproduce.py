@@ -69,7 +69,7 @@ def test_the_threads_are_those_of_the_record_unless_others_are_given(work, monke
 
 @pytest.mark.parametrize(
     ("asked", "used", "again"),
-    [(None, "5e-05", [5e-5]), (None, "slice(2.5e-05, 0.002, None)", [2.5e-5, 2e-3]), (3e-4, "0.0003", 3e-4)],
+    [(None, "5e-05", 5e-5), (None, "slice(2.5e-05, 0.002, None)", [2.5e-5, 2e-3]), (3e-4, "0.0003", 3e-4)],
     ids=["default", "default of several groups", "asked for"],
 )
 def test_the_default_rate_is_the_one_that_was_used(work, asked, used: str, again):
