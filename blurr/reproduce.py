@@ -26,7 +26,7 @@ from blurr.runs.secrets import MASK, mask_text
 from blurr.tasks.parts import build_raw
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.finding import record_of
-from blurr.training.learning_rate import numbers_in
+from blurr.training.learning_rate import recorded_rate
 from blurr.training.precision_choice import Known
 
 TOLERANCE = 1e-6  # relative; the same code on the same machine gives the same numbers, but for the last digits
@@ -103,8 +103,7 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     rate = record.tags.get("blurr.lr")
     optimizer = cfg.get("optimizer", {})
     if rate and "lr" in optimizer and optimizer.lr is None:  # the default of another version may be another
-        rates = numbers_in(rate)
-        optimizer.lr = rates if len(rates) > 1 else rates[0]
+        optimizer.lr = recorded_rate(rate)
     cfg.resume, cfg.overwrite = None, False
     cfg.device = cfg.get("device", "auto")  # which earlier versions did not record
     cfg.output_dir = str(Path("outputs", f"reproduced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}").absolute())

@@ -91,7 +91,7 @@ class Part:
 
 
 def fill(figure: Figure) -> None:
-    """Give the axes all of a figure but the room of their labels and legend.
+    """Let the axes take all of a figure but the room of their labels and legend.
 
     matplotlib's own layouts measure all texts several times, and again each time that the figure is drawn.
     """

@@ -202,7 +202,7 @@ def weight_to_reduce(learner: Learner) -> CompactWeight | None:
 
 
 def make_whole(learner: Learner) -> None:
-    """Give a learner's model its whole embedding, before any callback looks at the weights of an epoch."""
+    """Make the embedding of a learner's model whole, before any callback looks at the weights of an epoch."""
     for callback in learner.cbs.filter(lambda each: isinstance(each, CompactEmbeddings)):
         callback.after_train()
 

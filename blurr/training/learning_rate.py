@@ -49,9 +49,10 @@ def as_numbers(lr: LearningRate) -> list[float]:
     return [lr.start, lr.stop] if isinstance(lr, slice) else [lr]
 
 
-def numbers_in(text: str) -> list[float]:
-    """Return the one or two numbers of a recorded learning rate, such as `slice(1e-05, 0.001, None)`."""
-    return [float(number) for number in re.findall(r"\d[\d.]*(?:e-?\d+)?", text)]
+def recorded_rate(text: str) -> float | list[float]:
+    """Return a recorded learning rate, such as `slice(1e-05, 0.001, None)`, as `optimizer.lr` takes it."""
+    numbers = [float(number) for number in re.findall(r"\d[\d.]*(?:e-?\d+)?", text)]
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def found_rate(learner: Learner, folder: Path) -> float:
