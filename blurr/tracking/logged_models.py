@@ -6,6 +6,7 @@ This module loads MLflow; import it only when a run is opened.
 import logging
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow.entities import LoggedModelOutput
@@ -37,10 +38,7 @@ def add_model(client: MlflowClient, run_id: str, folder: Path) -> None:
     if not is_local_uri(artifacts):  # type: ignore[no-untyped-call]
         client.log_artifacts(run_id, str(folder), folder.name)
         return
-    target = _folder(artifacts) / folder.name
-    for file in (file for file in folder.rglob("*") if file.is_file()):
-        to = target / file.relative_to(folder)
-        to.parent.mkdir(parents=True, exist_ok=True)
+    for file, to in _pairs(folder, _folder(artifacts) / folder.name):
         if file.suffix == WEIGHTS:
             link(file, to)
         else:
@@ -114,7 +112,13 @@ def _folder(uri: str) -> Path:
 
 
 def _link(source: Path, target: Path) -> None:
+    for file, to in _pairs(source, target):
+        link(file, to)
+
+
+def _pairs(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the files of a folder and what they are to be in another, where their folders are made."""
     for file in (file for file in source.rglob("*") if file.is_file()):
         to = target / file.relative_to(source)
         to.parent.mkdir(parents=True, exist_ok=True)
-        link(file, to)
+        yield file, to

@@ -7,8 +7,6 @@ decays of the other rows are noted. Whoever asks for weights or optimizer state 
 decays applied by the operations that the optimizer would have used: the bits are the same as without all this.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -120,15 +118,13 @@ class CompactEmbeddings(TrainingCallback):
             rest = compact.ema.rest
             compact.changes.append(lambda weight, average: average.lerp_(weight, rest))
 
-    def after_train(self) -> None:
+    def finish(self) -> None:
         """Make the embedding whole for all that follows: validation, scores, files; remove every hook."""
         if self.compact is not None:
             self.compact.restore()
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
-
-    after_fit = after_cancel_fit = after_cancel_epoch = after_train  # before SaveBest and EMA put other weights there
 
     def _listen(self, compact: CompactWeight) -> None:
         """Map ids, note the decays, and make the embedding whole for who asks for weights or state."""
@@ -204,15 +200,4 @@ def weight_to_reduce(learner: Learner) -> CompactWeight | None:
 def make_whole(learner: Learner) -> None:
     """Make the embedding of a learner's model whole, before any callback looks at the weights of an epoch."""
     for callback in learner.cbs.filter(lambda each: isinstance(each, CompactEmbeddings)):
-        callback.after_train()
-
-
-@contextmanager
-def trained_compactly(learner: Learner) -> Iterator[None]:
-    """Train only the rows of the input embedding that occur, in the fits of the block."""
-    callback = CompactEmbeddings()
-    with learner.added_cbs(callback):
-        try:
-            yield
-        finally:
-            callback.after_train()  # also of a fit that was interrupted
+        callback.finish()

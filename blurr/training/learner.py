@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from blurr.models.decoder import decoder_inputs
 from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
 from blurr.training.callbacks.base import ORDER
-from blurr.training.embeddings import make_whole, trained_compactly
+from blurr.training.embeddings import CompactEmbeddings, make_whole
 from blurr.training.inference import Result, batch_fairly
 from blurr.training.interpretation import Interpretation, Interpreter
 from blurr.training.loop import LeanLearner, Steps
@@ -208,7 +207,7 @@ class Blearner(LeanLearner):
         if CURRENT.recording is not None:
             CURRENT.recording.begin(self)
         try:
-            with trained_compactly(self) if self.compact_embeddings else nullcontext():
+            with self.added_cbs(CompactEmbeddings() if self.compact_embeddings else None):
                 super().fit(length, *args, **kwargs)
         finally:  # an error or Ctrl-C amid a batch would leave the whole notebook in autocast
             for callback in self.cbs.filter(lambda each: isinstance(each, BFloat16)):

@@ -24,7 +24,7 @@ ORDER = {
     "TrackingCallback": 51,  # logs an epoch before a callback of the same event ends the fit
     "Reporter": 52,  # may end the fit once the epoch is logged
     "EMA": 59,  # averages the weights before ParamScheduler (60) ends and SaveBest loads the best
-    "CompactEmbeddings": 60,  # makes the embedding whole after an epoch, before SaveBest saves or loads it
+    "CompactEmbeddings": 60,  # notes the share by which EMA has just averaged
     "TerminalProgress": 60,  # as fastai's ProgressCallback, which it stands for
     "SaveBest": 61,  # saves the average; loads the best weights when a fit ends
     "LabelThreshold": 62,  # searched once the weights that stay are loaded
