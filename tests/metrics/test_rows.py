@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from every_task import loaded
 
 from blurr.data.core import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.metrics.classification import Accuracy
 from blurr.metrics.rows import WorstGroup
-from blurr.models.objects import build_model
-from blurr.text.inputs import TEXT
 from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS = [
@@ -35,16 +34,7 @@ def test_a_column_that_no_row_has_is_named():
 def test_an_extra_column_reaches_the_metric_and_not_the_model(reviews: pd.DataFrame, tiny_bert: Path):
     task = SequenceClassification()
     raw = from_data(task.schema, reviews.assign(domain=["films", "news"] * 20))
-    config = task.target.model_config(raw)
-    hf = build_model(
-        str(tiny_bert),
-        model_cls=task.model_cls,
-        config=config,
-        corpus=tuple,
-        load_weights=True,
-        weights="pretrained",
-        inputs=TEXT,
-    )
+    hf = loaded(task, raw, tiny_bert)
     dls = task.dataloaders(raw, hf, Loader(batch_size=4))
     assert "domain" not in dls.one_batch()[0]
     metrics = {"accuracy": Accuracy(), "worst_group": WorstGroup("domain")}

@@ -63,19 +63,24 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     return [{**row, "is_valid": i >= 10} for i, row in enumerate(rows)]
 
 
-def objects_of(name: str, bert: Path, bart: Path) -> tuple[RawData, HFObjects]:
-    task = TASKS[name]
-    raw = from_data(task.schema, rows_of(name))
-    checkpoint = bart if task.model_cls == "AutoModelForSeq2SeqLM" else bert
-    return raw, build_model(
+def loaded(task: Task, raw: RawData, checkpoint: Path, **config: Any) -> HFObjects:
+    """Load a checkpoint for a task and its rows."""
+    return build_model(
         str(checkpoint),
         model_cls=task.model_cls,
-        config=task.target.model_config(raw),
+        config={**task.target.model_config(raw), **config},
         corpus=tuple,
         load_weights=True,
         weights="pretrained",
         inputs=TEXT,
     )
+
+
+def objects_of(name: str, bert: Path, bart: Path) -> tuple[RawData, HFObjects]:
+    task = TASKS[name]
+    raw = from_data(task.schema, rows_of(name))
+    checkpoint = bart if task.model_cls == "AutoModelForSeq2SeqLM" else bert
+    return raw, loaded(task, raw, checkpoint)
 
 
 def learner_of(name: str, bert: Path, bart: Path, **options: Any) -> tuple[Blearner, RawData]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from every_task import loaded
 from fastai.learner import load_learner
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
@@ -101,15 +102,7 @@ def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def built(task: CausalLM | MaskedLM, folder: Path, rows: list[dict] | None = None) -> tuple[RawData, HFObjects]:
     raw = from_data(task.schema, ROWS if rows is None else rows)
-    hf = build_model(
-        str(folder),
-        model_cls=task.model_cls,
-        config=task.target.model_config(raw),
-        corpus=tuple,
-        load_weights=True,
-        weights="pretrained",
-        inputs=TEXT,
-    )
+    hf = loaded(task, raw, folder)
     return raw, hf
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
+from every_task import loaded
 from fastai.data.all import CategoryBlock, ColReader, ColSplitter, DataBlock
 from fastai.losses import CrossEntropyLossFlat
 
@@ -14,26 +15,16 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.metrics.classification import Accuracy
 from blurr.metrics.outcome import Evaluation
-from blurr.models.objects import HFObjects, build_model
+from blurr.models.objects import HFObjects
 from blurr.tasks.base import Task
 from blurr.text.data.all import TextBlock
-from blurr.text.inputs import TEXT
 from blurr.text.seq2seq.summarization import BlearnerForSummarization, Summarization
 from blurr.text.sequence_classification.task import SequenceClassification
 
 
 def built(task: Task, data, checkpoint: Path) -> tuple[RawData, HFObjects]:
     raw = from_data(task.schema, data)
-    config = task.target.model_config(raw)
-    return raw, build_model(
-        str(checkpoint),
-        model_cls=task.model_cls,
-        config=config,
-        corpus=tuple,
-        load_weights=True,
-        weights="pretrained",
-        inputs=TEXT,
-    )
+    return raw, loaded(task, raw, checkpoint)
 
 
 def learner_of(task: Task, data, checkpoint: Path, **options):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from every_task import loaded
 from fastai.callback.core import Callback, CancelFitException, CancelTrainException
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
@@ -21,8 +22,6 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED
 from blurr.metrics.rows import WorstGroup
-from blurr.models.objects import build_model
-from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import (
     Accuracy,
     Blearner,
@@ -64,15 +63,7 @@ class Rates(Callback):
 def learner_of(task, data, checkpoint: Path, *, bs: int = 4, cbs=(), **options) -> Blearner:
     seed_everything(1)
     raw = from_data(task.schema, data)
-    hf = build_model(
-        str(checkpoint),
-        model_cls=task.model_cls,
-        config={**task.target.model_config(raw), **PLAIN},
-        corpus=tuple,
-        load_weights=True,
-        weights="pretrained",
-        inputs=TEXT,
-    )
+    hf = loaded(task, raw, checkpoint, **PLAIN)
     dls = task.dataloaders(raw, hf, Loader(batch_size=bs, bucket=False))
     sgd = as_opt_func(partial(torch.optim.SGD, momentum=0.9))
     learn = task.learner(dls, hf, raw=raw, **{"metrics": {}, "optimizer": sgd, "cbs": cbs, **options})

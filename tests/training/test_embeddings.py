@@ -11,13 +11,12 @@ import pytest
 import torch
 import transformers
 from checkpoints import WIDE
+from every_task import loaded
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.training import GradientClip
 
 from blurr.data.core import from_data
 from blurr.loading.loader import Loader
-from blurr.models.objects import build_model
-from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import Blearner, SequenceClassification
 from blurr.training.callbacks.ema import EMA
 from blurr.training.callbacks.gradient_accumulation import GradientAccumulation
@@ -66,15 +65,7 @@ def make(reviews: pd.DataFrame, wide_bert: Path, tmp_path: Path) -> Make:
         seed_everything(1)
         task = SequenceClassification()
         raw = from_data(task.schema, rows)
-        hf = build_model(
-            str(wide_bert),
-            model_cls=task.model_cls,
-            config=task.target.model_config(raw),
-            corpus=tuple,
-            load_weights=True,
-            weights="pretrained",
-            inputs=TEXT,
-        )
+        hf = loaded(task, raw, wide_bert)
         dls = task.dataloaders(raw, hf, Loader(batch_size=4))
         own = [each() if isinstance(each, type | partial) else each for each in cbs]
         options = {"metrics": {}, "optimizer": optimizer, "cbs": [Sizes(), *own], "path": tmp_path}

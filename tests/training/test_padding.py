@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from every_task import SHORT, TASKS, items_of, learner_of
+from every_task import SHORT, TASKS, items_of, learner_of, loaded
 from transformers import AutoModelForCausalLM, AutoTokenizer, BartConfig, FNetConfig, FNetForSequenceClassification
 
 from blurr.data.core import from_data
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
-from blurr.models.objects import build_model
-from blurr.text.inputs import TEXT, TextRows
+from blurr.text.inputs import TextRows
 from blurr.text.language_modeling.causal_lm import CausalLM
 from blurr.text.sequence_classification.task import SequenceClassification
 from blurr.training.learner import Blearner
@@ -69,15 +68,7 @@ def rows() -> list[dict]:
 
 def learner(task, given: list[dict], folder) -> Blearner:
     raw = from_data(task.schema, given)
-    hf = build_model(
-        str(folder),
-        model_cls=task.model_cls,
-        config=task.target.model_config(raw),
-        corpus=tuple,
-        load_weights=True,
-        weights="pretrained",
-        inputs=TEXT,
-    )
+    hf = loaded(task, raw, folder)
     learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=16)), hf, raw=raw, metrics={}, path=folder)
     learn.remove_cbs([learn.progress])
     learn.logger = lambda *_: None
