@@ -76,6 +76,37 @@ def run(words: Sequence[str], *, folder: Path, start: Path | None = None) -> Fin
     return Finished(folder, (time.monotonic() - started) / 60, cpu / 60)
 
 
+def seconds_of(words: Sequence[str], *, folder: Path, caches: Path, **variables: str) -> float:
+    """Run `python` with these words in a process of its own, and return the seconds for which it had a processor.
+
+    Args:
+        words: the command line.
+        folder: where it starts.
+        caches: where blurr and datasets keep what they have made of rows.
+        variables: of its environment, besides those that each has.
+
+    Raises:
+        RuntimeError: it failed; the message ends with what it printed last.
+    """
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(ROOT),
+        "BLURR_CACHE": str(caches / "blurr"),
+        "HF_DATASETS_CACHE": str(caches / "datasets"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **variables,
+    }
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-W", "ignore", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with exit code {done.returncode}: {done.stderr.strip()[-2000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Make a Markdown table."""
     return "\n".join(line(cells) for cells in [header, ["---"] * len(header), *rows])

@@ -10,10 +10,7 @@ had a processor. Each round has a seed of its own. Trainer needs the package acc
 
 import argparse
 import json
-import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,7 +22,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
-from benchmarks.commands import ROOT, line, markdown, show
+from benchmarks.commands import line, markdown, seconds_of, show
 from benchmarks.measuring import machine, ratio
 from benchmarks.peers.job import Job, Task, rows_of, tags_in
 from blurr.config.composing import compose
@@ -135,27 +132,9 @@ def blurr_words(job: Job, *options: str) -> list[str]:
 
 
 def run(words: list[str], job: Job, caches: Path) -> float:
-    """Run a command in a process of its own, and return the seconds for which it had a processor."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": str(ROOT),
-        "BLURR_CACHE": str(caches / "blurr"),
-        "HF_DATASETS_CACHE": str(caches / "datasets"),
-        "HF_HUB_OFFLINE": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        **({"MLFLOW_TRACKING_URI": job.store} if job.store else {}),
-    }
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-W", "ignore", *words]
-    done = subprocess.run(
-        command, cwd=Path(job.train).parent, env=environment, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with exit code {done.returncode}: {done.stderr[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    """Run a command beside the job's files, and return the seconds for which it had a processor."""
+    store = {"MLFLOW_TRACKING_URI": job.store} if job.store else {}
+    return seconds_of(words, folder=Path(job.train).parent, caches=caches, HF_HUB_OFFLINE="1", **store)
 
 
 def by_blurr(job: Job, *options: str) -> Seen:

@@ -6,9 +6,6 @@ counts are the seconds for which it had a processor. For Trainer, the package ac
 """
 
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +15,7 @@ from statistics import median
 from fastai.callback.core import Callback
 
 from benchmarks.cache import prepare
-from benchmarks.commands import ROOT, markdown, show
+from benchmarks.commands import markdown, seconds_of, show
 from benchmarks.measuring import alternate, machine, ratio
 
 ROWS, REPEATS = 1000, 3
@@ -64,34 +61,17 @@ class StopAtFirstStep(Callback):  # type: ignore[misc]  # fastai is not typed
         os._exit(0)
 
 
-def seconds_of(words: list[str], folder: Path) -> float:
-    """Run a command in a process of its own, to its end."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": str(ROOT),
-        "BLURR_CACHE": str(folder / "cache"),
-        "HF_DATASETS_CACHE": str(folder / "datasets"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-W", "ignore", *words]
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def ways(folder: Path) -> dict[str, Callable[[], float]]:
     """Give the commands to compare."""
     model, file = str(folder / "model"), str(folder / "rows.csv")
     blurr = ["-m", "blurr.run", "task=sequence_classification", "model=auto", f"model.name={model}", "data=files"]
     blurr += [f"data.train={file}", f"+callbacks.stop._target_={__spec__.name}.{StopAtFirstStep.__name__}"]
+    timed = partial(seconds_of, folder=folder, caches=folder)
     return {
-        "torch and transformers alone": partial(seconds_of, ["-c", RAW, model, file], folder),
-        "datasets and Trainer": partial(seconds_of, ["-c", TRAINER, model, file], folder),
-        "blurr": partial(seconds_of, blurr, folder),
-        "blurr, tracking=none": partial(seconds_of, [*blurr, "tracking=none"], folder),
+        "torch and transformers alone": partial(timed, ["-c", RAW, model, file]),
+        "datasets and Trainer": partial(timed, ["-c", TRAINER, model, file]),
+        "blurr": partial(timed, blurr),
+        "blurr, tracking=none": partial(timed, [*blurr, "tracking=none"]),
     }
 
 
