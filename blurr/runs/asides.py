@@ -97,12 +97,13 @@ def _locked(make: Callable[[], Path]) -> tuple[Path, int | None]:
 
     while True:
         made = make()
-        descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
-        with suppress(OSError):  # some network file systems lock no folders
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if made.exists():  # else another process took it for abandoned before it was locked
-            return made, descriptor
-        os.close(descriptor)
+        with suppress(FileNotFoundError):  # another process took it for abandoned before it was opened
+            descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # some network file systems lock no folders
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if made.exists():  # else it was taken for abandoned before it was locked
+                return made, descriptor
+            os.close(descriptor)
 
 
 def _made(folder: Path) -> Path:

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +50,30 @@ def test_a_folder_of_a_killed_process_goes_and_one_that_is_written_stays(tmp_pat
         assert made.exists()
     with new_aside(tmp_path / "entry") as again:  # the next attempt at the same thing
         assert list(tmp_path.glob(ASIDE)) == [again]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_swept_up_before_it_is_locked_is_made_again(tmp_path: Path):
+    ended = threading.Event()
+
+    def sweep() -> None:
+        while not ended.is_set():
+            delete_abandoned(tmp_path.glob(ASIDE))
+
+    usual = sys.getswitchinterval()
+    sweepers = [threading.Thread(target=sweep) for _ in range(2)]
+    sys.setswitchinterval(1e-5)
+    try:
+        for sweeper in sweepers:
+            sweeper.start()
+        for _ in range(1000):
+            with new_aside(tmp_path / "entry") as made:
+                (made / "half").touch()
+    finally:
+        ended.set()
+        sys.setswitchinterval(usual)
+        for sweeper in sweepers:
+            sweeper.join()
     assert not list(tmp_path.iterdir())
 
 
