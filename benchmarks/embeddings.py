@@ -24,7 +24,8 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import machine, ratio
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
 from blurr.text.inputs import TextRows

@@ -20,7 +20,8 @@ from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTraining
 
 from benchmarks.commands import markdown, show
 from blurr.config.composing import compose
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.data.samples import load_samples
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects

@@ -22,7 +22,8 @@ from benchmarks.commands import markdown, show
 from benchmarks.contestants import BATCH, DEVICE, Problem, Trained, by_blurr, by_raw_loop, by_trainer
 from benchmarks.measuring import alternate, machine, ratio
 from blurr.config.composing import compose
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.data.samples import load_samples
 from blurr.tasks.parts import build_hf
 from blurr.text.sequence_classification.task import SequenceClassification

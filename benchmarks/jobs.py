@@ -26,7 +26,7 @@ from benchmarks.commands import line, markdown, seconds_of, show
 from benchmarks.measuring import machine, ratio
 from benchmarks.peers.job import Job, Task, rows_of, tags_in
 from blurr.config.composing import compose
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.tasks.parts import build_hf
 from blurr.text.seq2seq.summarization import Summarization
 

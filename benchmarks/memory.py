@@ -70,7 +70,7 @@ def evaluate(rows: int) -> float:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    from blurr.data.core import from_data
+    from blurr.data.at_hand import from_data
     from blurr.loading.loader import Loader
     from blurr.models.objects import HFObjects
     from blurr.text.language_modeling.causal_lm import CausalLM

@@ -18,7 +18,8 @@ from fastai.learner import Learner
 
 from benchmarks.commands import markdown, show
 from blurr.config.composing import compose
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.data.samples import load_samples
 from blurr.loading.loader import Loader
 from blurr.tasks.base import Task

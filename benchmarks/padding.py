@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.commands import markdown, show
 from blurr.config.building import build
 from blurr.config.composing import compose
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.loading.bucketing import BatchSize, Buckets, Order
 from blurr.tasks.base import Task
 from blurr.tasks.parts import build_hf

@@ -26,7 +26,8 @@ from benchmarks.commands import line, markdown, show
 from benchmarks.contestants import BATCH, Problem, Trained, by_1x, by_blurr, by_raw_loop, by_trainer, of_device, padded
 from benchmarks.measuring import alternate, machine, ratio
 from blurr.config.composing import compose
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.loading.cache import FOLDER
 from blurr.tasks.base import Task
 from blurr.tasks.parts import build_hf

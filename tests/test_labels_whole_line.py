@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score
 
 from blurr.config import composing
 from blurr.config.objectives import fitted_to_rows
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.plan import plan
 from blurr.report.classes import confusion, per_class

@@ -5,21 +5,27 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import datasets
-import pandas as pd
 from datasets.features.features import require_decoding
 
-from blurr.data.formats.content import FileOptions
-from blurr.data.formats.tables import as_rows, with_values
+from blurr.data.examining import Places, examined
+from blurr.data.formats.tables import with_values
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.limits import Limit, limited
+from blurr.data.media import Broken, hashes, media_columns
 from blurr.data.naming import WEIGHT, Columns, chosen_columns
-from blurr.data.readers import read_files
-from blurr.data.roles import Schema, check_filled, check_texts, label_names, text_columns, under_roles, with_weights
+from blurr.data.roles import (
+    Schema,
+    check_filled,
+    check_texts,
+    label_names,
+    under_roles,
+    with_found_media,
+    with_weights,
+)
 from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
 from blurr.errors import InputError
 
@@ -30,7 +36,6 @@ __all__ = [
     "RawData",
     "Schema",
     "UnknownLabels",
-    "from_data",
     "known_splits",
     "raw_data",
     "with_known_labels",
@@ -55,6 +60,7 @@ class RawData:
         unknown_labels: What to do with rows whose labels cannot be predicted: `refuse` or `drop`.
         sources: Split to where its rows are from, if that differs from `source`.
         columns: Role to column, where a notebook gave the rows.
+        broken: Split to name and mistake of each file of media that was left out with its row.
     """
 
     splits: datasets.DatasetDict
@@ -65,6 +71,7 @@ class RawData:
     unknown_labels: UnknownLabels = "refuse"
     sources: Mapping[str, str] = field(default_factory=dict)
     columns: Columns = field(default_factory=dict)
+    broken: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def train(self) -> datasets.Dataset:
@@ -98,12 +105,16 @@ class RawData:
     def fingerprint(self) -> str:
         """Hash of the contents, 32 hexadecimal digits, the same on every machine.
 
-        Images and sounds count by their bytes, or by their path if they are files of their own.
+        Files of media, such as pictures, count by the hash of their content.
         """
         digest = hashlib.blake2b(json.dumps(self.label_names).encode(), digest_size=16)
         for name in sorted(self.splits):
             digest.update(name.encode())
-            rows, media = self.splits[name], _media(self.splits[name])
+            rows, files = self.splits[name], media_columns(self.splits[name])
+            for column in files:
+                digest.update(json.dumps({column: hashes(rows, column)}).encode())
+            rows = rows.remove_columns(files)
+            media = _media(rows)
             for batch in rows.remove_columns(media).with_format(None).iter(FINGERPRINT_ROWS):
                 digest.update(json.dumps(batch, sort_keys=True, default=repr).encode())
             # as stored: the repr of a decoded image holds an address, another one in each process
@@ -136,6 +147,8 @@ def raw_data(
     limit: Limit = None,
     preprocess: Step | Sequence[Step] | None = None,
     unknown_labels: UnknownLabels = "refuse",
+    broken: Broken = "refuse",
+    places: Mapping[str, Places] | None = None,
     seed: int = 42,
 ) -> RawData:
     """Name the columns by role, check every row, and split; all loaders end here.
@@ -150,6 +163,8 @@ def raw_data(
         limit: Rows per split to keep, drawn at random, with at least one of each label if possible.
         preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
+        broken: `refuse` files of media, such as pictures, that cannot be opened, or `drop` their rows.
+        places: Split to the folders where its relative paths start, see `Places`.
         seed: Decides which rows `limit` keeps.
 
     Returns:
@@ -157,18 +172,21 @@ def raw_data(
 
     Raises:
         InputError: When a column is missing, a split is empty, a row lacks a value, a label cannot be read or is
-            unknown, or validation rows are given and to be taken from the training rows, too.
+            unknown, a file of media is broken, or validation rows are given and to be taken from the training rows,
+            too.
     """
-    chosen = chosen_columns(schema, columns or {})
     if "valid" in rows:
         _check_not_split(splits, source)
     where = {name: f"{(sources or {}).get(name, source)} ({name})" for name in rows}
-    named = {}
+    parts = {}
     for name, given in rows.items():
-        part = preprocessed(given, preprocess, where[name])
-        if not part.num_rows:
+        parts[name] = preprocessed(given, preprocess, where[name])
+        if not parts[name].num_rows:
             raise InputError(f"{where[name]} has no rows. Check the file or the split that was given for it.")
-        named[name] = under_roles(part, schema, chosen, where[name])
+    columns = with_found_media(parts["train"], schema, columns or {})
+    chosen = chosen_columns(schema, columns)
+    named = {name: under_roles(part, schema, chosen, where[name]) for name, part in parts.items()}
+    named, left_out = _with_media(named, schema, where=where, places=places or {}, broken=broken)
     named, labels = _with_labels(named, schema, chosen, where)
     for name, part in named.items():
         check_filled(part, schema, where[name])
@@ -184,12 +202,31 @@ def raw_data(
         learns = labels is not None and labels.names is None and labels.kind != "regression"
         learns = learns and unknown_labels == "refuse"
         named = limited(named, limit, label=schema.label, seed=seed, learns_labels=learns)
-    raw = RawData(datasets.DatasetDict(named), None, source, sources=sources or {})
+    raw = RawData(datasets.DatasetDict(named), None, source, sources=sources or {}, broken=left_out)
     if labels is None:
         return raw
     raw = replace(raw, label_names=labels.names, kind=labels.kind, reason=labels.reason, unknown_labels=unknown_labels)
     is_to_learn = schema.labels is not None and schema.labels.known is None
     return with_known_labels(raw, schema) if is_to_learn else raw
+
+
+def _with_media(
+    parts: dict[str, datasets.Dataset],
+    schema: Schema,
+    *,
+    where: Mapping[str, str],
+    places: Mapping[str, Places],
+    broken: Broken,
+) -> tuple[dict[str, datasets.Dataset], dict[str, list[str]]]:
+    """Examine the files of all splits, and return what was left out of each."""
+    left_out: dict[str, list[str]] = {}
+    for name, rows in parts.items():
+        for role in [role for role in schema.media if role in rows.column_names]:
+            known = places.get(name, {})
+            made = examined(parts[name], role, schema.media[role], where=where[name], places=known, broken=broken)
+            parts = {**parts, name: made.rows}
+            left_out[name] = [*left_out.get(name, []), *made.broken]
+    return parts, {name: names for name, names in left_out.items() if names}
 
 
 def _with_labels(
@@ -233,51 +270,6 @@ def with_known_labels(raw: RawData, schema: Schema) -> RawData:
     return replace(raw, splits=datasets.DatasetDict(splits))
 
 
-def from_data(
-    schema: Schema,
-    data: object,
-    *,
-    columns: Columns | None = None,
-    valid: object | None = None,
-    splits: Splits = DEFAULT_SPLITS,
-    limit: Limit = None,
-    unknown_labels: UnknownLabels = "refuse",
-    other_columns: Mapping[str, Sequence[str]] | None = None,
-) -> RawData:
-    """Load rows that a notebook or script has in memory, or a file.
-
-    Args:
-        schema: What the task wants of its rows.
-        data: A DataFrame, a Dataset, a DatasetDict, a list of dicts, or the path of a file or folder.
-        valid: Validation rows, of any of these kinds but a DatasetDict; None takes them from `data`.
-        columns: See `raw_data`.
-        splits: See `raw_data`.
-        limit: See `raw_data`.
-        unknown_labels: See `raw_data`.
-        other_columns: Role to the columns to look for, where its own is missing.
-
-    Raises:
-        InputError: When the data cannot be read as rows, or `raw_data` refuses them.
-    """
-    others = {role: names for role, names in (other_columns or {}).items() if role != schema.classes}
-    text = text_columns(schema, columns).union(*others.values())
-    source = str(data) if isinstance(data, str | Path) else type(data).__name__
-    parts = known_splits(data, source) if isinstance(data, Mapping) else {"train": _at_hand(data, text)}
-    if valid is not None:
-        parts["valid"] = _at_hand(valid, text)
-    columns = {**(columns or {}), **_found(parts["train"].column_names, columns or {}, other_columns or {})}
-    raw = raw_data(
-        parts, schema, columns=columns, source=source, splits=splits, limit=limit, unknown_labels=unknown_labels
-    )
-    return replace(raw, columns=columns)
-
-
-def _found(there: Sequence[str], columns: Columns, others: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return, for each role whose own column is missing, the first other one that is there."""
-    missing = {role: names for role, names in others.items() if (columns.get(role) or role) not in there}
-    return {role: name for role, names in missing.items() for name in reversed(names) if name in there}
-
-
 def known_splits(parts: Mapping[str, datasets.Dataset], source: str) -> dict[str, datasets.Dataset]:
     """Pick the training, validation and test rows from named splits, whatever the source calls them."""
     known: dict[str, datasets.Dataset] = {}
@@ -288,22 +280,6 @@ def known_splits(parts: Mapping[str, datasets.Dataset], source: str) -> dict[str
     if "train" not in known:
         raise InputError(f"{source} has no split 'train'. It has {sorted(parts)}; name the one to train on.")
     return known
-
-
-def _at_hand(data: object, text: frozenset[str]) -> datasets.Dataset:
-    """Read one split from whatever kind of thing was given."""
-    if isinstance(data, datasets.Dataset):
-        return data
-    if isinstance(data, str | Path):
-        return read_files(data, FileOptions(), text=text)
-    if isinstance(data, pd.DataFrame):
-        return as_rows(data, "The DataFrame")
-    if isinstance(data, list):
-        return as_rows(data, "The list")
-    raise InputError(
-        f"A {type(data).__name__} cannot be read as rows. Give a DataFrame, a datasets.Dataset, a DatasetDict, "
-        "a list of dicts, or the path of a file or folder."
-    )
 
 
 def _check_not_split(splits: Splits, source: str) -> None:

@@ -1,21 +1,26 @@
 """Name columns by a task's roles, keep all others beside them and blurr's own fields, and check every row."""
 
+import logging
 import math
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blurr.data.cells import holds_media
 from blurr.data.formats.printed import with_lists
 from blurr.data.formats.tables import with_values
 from blurr.data.known_labels import NUMBER
 from blurr.data.labels import LabelOptions
+from blurr.data.media import Media
 from blurr.data.naming import WEIGHT, Columns, Roles, chosen_columns, missing_column
 from blurr.errors import InputError
+
+log = logging.getLogger(__name__)
 
 FIELDS = frozenset(
     (
@@ -38,6 +43,7 @@ class Schema(Roles):
         sample_rows: How many generated rows a model from scratch learns the task from.
         writes_labels: Whether the labels are texts that the model writes, not names of classes.
         labels: How labels that are classes or numbers are read; None leaves them as the source has them.
+        media: Role to what its modality knows of the files that it holds, such as pictures.
     """
 
     sample: Callable[[random.Random], dict[str, Any]]
@@ -45,6 +51,7 @@ class Schema(Roles):
     sample_rows: int = 3000
     writes_labels: bool = False
     labels: LabelOptions | None = LabelOptions()
+    media: Mapping[str, Media] = field(default_factory=dict)
 
     @property
     def classes(self) -> str | None:
@@ -66,7 +73,7 @@ class Schema(Roles):
         """The roles that hold a text in each row; a role that the generated row lacks is taken for one."""
         example = self.sample(random.Random(0))
         maybe = (*self.inputs, self.label) if self.writes_labels else self.inputs
-        return frozenset(role for role in maybe if role and isinstance(example.get(role, ""), str))
+        return frozenset(role for role in maybe if role and isinstance(example.get(role, ""), str)) - set(self.media)
 
     @property
     def lists(self) -> frozenset[str]:
@@ -84,6 +91,24 @@ def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
     """Return the source columns that are always text: all with a role except labels that are classes."""
     chosen = chosen_columns(schema, columns or {})
     return frozenset(str(column) for role, column in chosen.items() if role != schema.classes)
+
+
+def with_found_media(rows: datasets.Dataset, schema: Schema, columns: Columns) -> Columns:
+    """Return the columns of roles, with the only column of media for a role whose own one is missing.
+
+    Args:
+        rows: As their source has them.
+        schema: What the task needs.
+        columns: Role to column, as the user names them.
+    """
+    taken = {*map(str, columns.values()), *schema.roles}
+    for role, media in schema.media.items():
+        if columns.get(role) is None and role in schema.required and role not in rows.column_names:
+            names = [name for name in rows.column_names if name not in taken and holds_media(rows, name, media)]
+            if len(names) == 1:
+                log.info("The column %r holds the %ss (data.columns.%s).", names[0], media.kind, role)
+                columns = {**columns, role: names[0]}
+    return columns
 
 
 def under_roles(

@@ -7,8 +7,10 @@ from functools import lru_cache
 import datasets
 
 from blurr.config.annotations import Count, Fraction, SampleRows, Seed
+from blurr.data.cells import packed
 from blurr.data.core import Columns, RawData, Schema, raw_data
 from blurr.data.formats.content import Row
+from blurr.data.media import Media
 from blurr.errors import InputError
 
 # Draws without a new row before the generator counts as exhausted.
@@ -41,7 +43,7 @@ def load_samples(
         InputError: When the generator knows fewer different rows than asked for, or a split would be empty.
     """
     rows = schema.sample_rows if rows is None else rows
-    made = different_rows(schema.sample, rows, seed=seed, label=schema.label)
+    made = different_rows(schema.sample, rows, seed=seed, label=schema.label, media=tuple(schema.media.items()))
     cut = rows - round(rows * valid)
     if cut in (0, rows):
         raise InputError(
@@ -53,13 +55,24 @@ def load_samples(
 
 
 @lru_cache(maxsize=4)  # the trials of a sweep are forked from a process that has made them
-def different_rows(make: Callable[[random.Random], Row], count: int, *, seed: int, label: str | None) -> list[Row]:
-    """Draw rows until `count` of them differ in what the model sees, that is, in all but the label."""
+def different_rows(
+    make: Callable[[random.Random], Row],
+    count: int,
+    *,
+    seed: int,
+    label: str | None,
+    media: tuple[tuple[str, Media], ...] = (),
+) -> list[Row]:
+    """Draw rows until `count` of them differ in what the model sees, that is, in all but the label.
+
+    Objects that are media, such as pictures, are packed into files in memory.
+    """
     rng = random.Random(seed)
     rows: dict[str, Row] = {}
     idle = 0
     while len(rows) < count:
-        row = make(rng)
+        drawn = make(rng)
+        row = {**drawn, **{role: packed(drawn[role], kind) for role, kind in media if role in drawn}}
         key = repr([value for role, value in sorted(row.items()) if role != label])
         idle = idle + 1 if key in rows else 0
         if idle > PATIENCE:

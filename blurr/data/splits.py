@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from blurr.config.annotations import Fraction, Natural, Parts, Seed
+from blurr.data.media import hashes, media_columns
 from blurr.data.sources import FILE_COLUMN
 from blurr.errors import InputError, nearest
 
@@ -224,8 +225,9 @@ def _column(rows: datasets.Dataset, splits: Splits) -> str:
 def _groups(rows: datasets.Dataset, columns: Sequence[str]) -> list[list[int]]:
     """Gather the numbers of the rows that are equal in these columns."""
     groups: dict[str, list[int]] = {}
-    plain = rows.with_format(None)
-    for row, values in enumerate(zip(*(plain[column][:] for column in columns), strict=True)):
+    plain, media = rows.with_format(None), media_columns(rows)
+    cells = [hashes(rows, column) if column in media else plain[column][:] for column in columns]
+    for row, values in enumerate(zip(*cells, strict=True)):
         groups.setdefault(repr(values), []).append(row)
     return list(groups.values())
 

@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blurr.loading.columns import Column, Ragged, as_column
-from blurr.process.setup import home
+from blurr.process.setup import cache_root
 from blurr.runs.asides import ASIDE, delete_abandoned
 from blurr.runs.checksums import replacing, seal, verify
 
 log = logging.getLogger(__name__)
 
-FOLDER = "BLURR_CACHE"
 ABOUT = "about.json"
 
 
@@ -51,12 +50,6 @@ class Entry:
         return f"{self.about}: {self.rows} rows, {self.size / 1e6:.1f} MB, used {when}"
 
 
-def root() -> Path:
-    """Return the folder of the cache: `$BLURR_CACHE`, or `blurr` in the user's folder for caches."""
-    caches = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
-    return Path(os.environ.get(FOLDER) or Path(caches) / "blurr")
-
-
 def key_of(parts: Mapping[str, Any]) -> str:
     """Return the key of rows that are made from these parts; the same in every process and on every machine."""
     text = json.dumps(parts, sort_keys=True, default=repr)
@@ -82,7 +75,7 @@ def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]
         about: A description of the rows, for `blurr cache ls`.
         make: Makes the columns: numbers, or sequences of numbers, one per row.
     """
-    folder = root() / key[:2] / key
+    folder = cache_root() / key[:2] / key
     delete_abandoned(folder.parent.glob(ASIDE))
     found = _read(folder)
     if found is not None:
@@ -91,13 +84,13 @@ def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]
     try:
         _write(folder, about, columns)
     except OSError as error:
-        log.warning("The tokenized rows could not be kept in %s: %s", root(), error)
+        log.warning("The tokenized rows could not be kept in %s: %s", cache_root(), error)
     return columns
 
 
 def entries() -> list[Entry]:
     """List what is on disk, the most recently used first."""
-    found = [_entry(about) for about in root().glob(f"*/*/{ABOUT}") if not about.parent.name.startswith(".")]
+    found = [_entry(about) for about in cache_root().glob(f"*/*/{ABOUT}") if not about.parent.name.startswith(".")]
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -176,4 +169,4 @@ def _entry(file: Path) -> Entry:
 
 
 def _unfinished(*, older_than: float) -> list[Path]:
-    return [folder for folder in root().glob("*/.*") if time.time() - folder.stat().st_mtime > older_than]
+    return [folder for folder in cache_root().glob("*/.*") if time.time() - folder.stat().st_mtime > older_than]

@@ -24,6 +24,7 @@ def add_cache(commands: Commands) -> None:
 
 def _cache(arguments: argparse.Namespace) -> int:
     from blurr.loading import cache
+    from blurr.process.setup import cache_root
     from blurr.process.terminal import show
 
     if arguments.action == "ls":
@@ -31,6 +32,6 @@ def _cache(arguments: argparse.Namespace) -> int:
     else:
         is_all = arguments.action == "clear"
         found = cache.prune(days=0 if is_all else arguments.days, gigabytes=None if is_all else arguments.gigabytes)
-    show(f"{cache.root()}" if arguments.action == "ls" else "deleted", [("", e.key[:12], str(e)) for e in found])
+    show(f"{cache_root()}" if arguments.action == "ls" else "deleted", [("", e.key[:12], str(e)) for e in found])
     show_next({"delete the old": command("cache", "prune")} if found and arguments.action == "ls" else {})
     return 0

@@ -69,6 +69,12 @@ def home() -> Path:
     return made
 
 
+def cache_root() -> Path:
+    """Return the folder of the cache: `$BLURR_CACHE`, or `blurr` in the user's folder for caches."""
+    caches = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
+    return Path(os.environ.get("BLURR_CACHE") or Path(caches) / "blurr")
+
+
 def set_threads(requested: int | Literal["auto"]) -> None:
     """Set the number of threads that torch computes with, unless the user's environment sets it.
 

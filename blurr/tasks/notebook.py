@@ -19,7 +19,7 @@ from blurr.config.building import build
 from blurr.config.moved import current_name
 from blurr.config.objectives import DEFAULTS
 from blurr.config.wording import in_words_of_notebook
-from blurr.data import core as data
+from blurr.data import at_hand
 from blurr.data.core import RawData, UnknownLabels
 from blurr.data.naming import WEIGHT
 from blurr.data.splits import split_by
@@ -83,7 +83,7 @@ def from_data(
     with in_words_of_notebook():
         train, valid = (rows, None) if dblock_splitter is None else split_by(rows, dblock_splitter)
         named: dict[str, Any] = {"columns": columns, "other_columns": other_columns, "unknown_labels": unknown_labels}
-        raw = task.prepare(data.from_data(task.row_schema(), train, valid=valid, **named))
+        raw = task.prepare(at_hand.from_data(task.row_schema(), train, valid=valid, **named))
         checkpoint, asked = str(pretrained_model_name_or_path), dict(hf_kwargs or {})
         if hf_tok_kwargs:
             asked["tokenizer_kwargs"] = {**asked.get("tokenizer_kwargs", {}), **hf_tok_kwargs}

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.data.files import load_files
 from blurr.text.sequence_classification.task import SequenceClassification
 from tests.bad_input.case import HANDLED, Case

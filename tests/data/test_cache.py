@@ -18,7 +18,7 @@ COLUMNS = {"input_ids": [[1, 2, 3], [], [4]], "label": [0, 1, 2], "scores": [[0.
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setenv("BLURR_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -131,7 +131,7 @@ def test_a_broken_entry_is_listed_and_can_be_cleared(folder: Path):
 
 def test_the_command_lists_and_clears(blurr, folder: Path):
     cache.cached("ab" * 16, "Task bert, train of rows.csv", lambda: COLUMNS)
-    environment = {cache.FOLDER: str(folder)}
+    environment = {"BLURR_CACHE": str(folder)}
     assert "Task bert, train of rows.csv: 3 rows" in blurr("cache", "ls", **environment).stdout
     assert blurr("cache", "prune", "--days", "1", **environment).returncode == 0
     assert len(cache.entries()) == 1

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from blurr.data.core import Schema, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import Schema
 from blurr.data.files import load_files
 from blurr.data.formats.conll import parse_conll
 from blurr.data.formats.content import FileOptions

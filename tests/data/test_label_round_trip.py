@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from transformers import BertConfig
 
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.models.objects import HFObjects
 from blurr.targets.labels import encode_labels
 from blurr.text.sequence_classification.task import SequenceClassification

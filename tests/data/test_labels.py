@@ -6,7 +6,8 @@ from typing import Any
 import datasets
 import pytest
 
-from blurr.data.core import RawData, from_data, with_known_labels
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData, with_known_labels
 from blurr.data.known_labels import label_ids, sorted_labels
 from blurr.data.labels import LabelOptions
 from blurr.data.spelling import spell

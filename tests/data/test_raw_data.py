@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from blurr.data.core import RawData, Schema, from_data, raw_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData, Schema, raw_data
 from blurr.data.files import load_files, named
 from blurr.data.splits import Splits
 from blurr.errors import InputError

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from every_task import loaded
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.metrics.classification import Accuracy

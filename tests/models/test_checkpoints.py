@@ -14,7 +14,7 @@ from checkpoints import HABITS, reversed_labels, stored_in, with_habit, without_
 from every_task import TASKS, items_of, objects_of, rows_of
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.heads import check_order, fit_head, label_parameters

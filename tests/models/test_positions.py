@@ -11,7 +11,7 @@ from checkpoints import SIZES, word_tokenizer
 from every_task import TASKS, objects_of, rows_of
 from transformers import BertConfig, PretrainedConfig, ReformerConfig
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader, fitting
 from blurr.models.inputs import Positions, positions_of

@@ -12,7 +12,7 @@ from browser import NARROW, WIDE, chromium, faults, opened
 from every_task import TASKS, TEXTS, save_model
 from playwright.sync_api import Browser, Page, expect
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.loading.loader import Loader
 from blurr.models.objects import build_model
 from blurr.text.inputs import TEXT

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task

@@ -6,7 +6,7 @@ from every_task import TASKS, rows_of
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.chrf import CHRF
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.loading.loader import Loader
 from blurr.metrics.bleu import ChrF
 from blurr.metrics.rouge import Rouge

@@ -9,7 +9,8 @@ from fastai.learner import load_learner
 from sklearn.metrics import f1_score
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig
 
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.targets.labels import around_threshold, best_threshold, threshold_of
 from blurr.text.sequence_classification.task import BlearnerForSequenceClassification, SequenceClassification

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForSequenceClassification
 
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.loading import cache
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects
@@ -18,7 +19,7 @@ ROWS = [{"text": f"a {label} film{' and' * i}", "label": label} for i in range(5
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setenv("BLURR_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadMode
 from blurr.config import checks
 from blurr.config.building import build
 from blurr.config.composing import compose
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.data.samples import load_samples
 from blurr.errors import InputError
 from blurr.loading.loader import Loader

@@ -7,7 +7,7 @@ import torch
 from every_task import TASKS, rows_of
 from transformers import XLNetConfig, XLNetForQuestionAnswering
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.models.wrapper import logits_of
 from blurr.text.modeling.all import BaseModelWrapper, BlearnerForQuestionAnswering, QuestionAnswering

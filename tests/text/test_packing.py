@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED

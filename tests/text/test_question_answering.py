@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.data.files import load_files
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL

@@ -10,7 +10,8 @@ from every_task import loaded
 from fastai.data.all import CategoryBlock, ColReader, ColSplitter, DataBlock
 from fastai.losses import CrossEntropyLossFlat
 
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.metrics.classification import Accuracy

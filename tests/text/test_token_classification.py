@@ -22,8 +22,8 @@ from transformers import (
     XLNetTokenizer,
 )
 
+from blurr.data.at_hand import from_data as rows_of
 from blurr.data.core import RawData
-from blurr.data.core import from_data as rows_of
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED

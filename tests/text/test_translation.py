@@ -18,7 +18,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from blurr.data.core import RawData, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.metrics.bleu import Bleu, ChrF

@@ -17,7 +17,7 @@ from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from torch import nn
 from torchmetrics.classification import BinaryHammingDistance, BinaryNegativePredictiveValue
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import IGNORED

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from stopping import StopAt
 
 from blurr.config import composing
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.losses import PreCalculatedCrossEntropyLoss

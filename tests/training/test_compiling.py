@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.objects import build_model

@@ -15,7 +15,7 @@ from every_task import loaded
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.training import GradientClip
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.loading.loader import Loader
 from blurr.text.modeling.all import Blearner, SequenceClassification
 from blurr.training.callbacks.ema import EMA

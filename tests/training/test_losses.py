@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import log_loss
 from torch import nn
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.losses import CustomLoss

@@ -5,7 +5,7 @@ import torch
 from every_task import SHORT, TASKS, items_of, learner_of, loaded
 from transformers import AutoModelForCausalLM, AutoTokenizer, BartConfig, FNetConfig, FNetForSequenceClassification
 
-from blurr.data.core import from_data
+from blurr.data.at_hand import from_data
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.text.inputs import TextRows

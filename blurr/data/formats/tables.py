@@ -70,11 +70,17 @@ def _dataset(table: pa.Table, features: datasets.Features | None = None) -> data
 
 def with_values(rows: datasets.Dataset, column: str, values: list[Any], feature: Any = None) -> datasets.Dataset:
     """Put other values into a column, which keeps its place among the columns."""
-    # as a table: the time of `datasets` grows with the square of the number of columns
-    table, kinds = rows.with_format("arrow")[:], None if feature is None else datasets.Features({column: feature})
+    kinds = None if feature is None else datasets.Features({column: feature})
     made = datasets.Dataset.from_dict({column: values}, kinds)
-    table = table.set_column(table.column_names.index(column), column, made.data.column(0))
-    return _dataset(table, datasets.Features({**rows.features, **made.features}))
+    return with_array(rows, column, made.data.column(0), made.features[column])
+
+
+def with_array(rows: datasets.Dataset, column: str, values: pa.ChunkedArray, feature: Any) -> datasets.Dataset:
+    """Put an array of Arrow into a column, which keeps its place among the columns."""
+    # as a table: the time of `datasets` grows with the square of the number of columns
+    table = rows.with_format("arrow")[:]
+    table = table.set_column(table.column_names.index(column), column, values)
+    return _dataset(table, datasets.Features({**rows.features, column: feature}))
 
 
 def _of_frame(frame: pd.DataFrame, where: str) -> pa.Table:

@@ -3,7 +3,8 @@
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
 from fastai.data.transforms import ColReader, ColSplitter, IndexSplitter, ItemGetter, RandomSplitter
 
-from blurr.data.core import RawData, Schema, from_data
+from blurr.data.at_hand import from_data
+from blurr.data.core import RawData, Schema
 from blurr.loading.dataloader import RowsDL as TextDL
 from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects

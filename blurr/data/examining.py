@@ -1,0 +1,162 @@
+"""Examine the files of a column of media before training: measure them, and refuse or leave out the broken ones."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import xxhash
+
+from blurr.data.cells import Cell, Cells, holds_arrays, is_readable, packed_arrays
+from blurr.data.formats.content import chunks
+from blurr.data.formats.tables import with_array
+from blurr.data.media import Broken, Media, feature_of
+from blurr.data.sources import FILE_COLUMN
+from blurr.data.verdicts import Verdict, Verdicts, opened
+from blurr.errors import InputError, shortened
+from blurr.process.setup import usable_cores
+from blurr.process.terminal import advance, phase
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 256  # files whose verdicts are kept together
+SILENT = 2.0  # seconds before the terminal says what takes so long
+FEW = 5  # broken files that are named
+Places = Mapping[str, Path]
+"""The folder of each file that rows were read from, by its path in the column `file`."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Rows whose media can be opened.
+
+    Attributes:
+        rows: With the column of media as a struct.
+        broken: Name and mistake of each file that was left out.
+    """
+
+    rows: datasets.Dataset
+    broken: list[str] = field(default_factory=list)
+
+
+def examined(
+    rows: datasets.Dataset, role: str, media: Media, *, where: str, places: Places, broken: Broken
+) -> Examined:
+    """Turn a column of media into structs, and examine each of its files.
+
+    Args:
+        rows: Under the task's roles.
+        role: The column.
+        media: What it holds.
+        where: Where the rows are from, for messages.
+        places: Where relative paths start; the current folder is tried after these.
+        broken: What to do with rows whose file cannot be opened.
+
+    Raises:
+        InputError: The column holds something else, or files cannot be opened.
+    """
+    column = _column(rows, role)
+    if holds_arrays(column.type):
+        column = packed_arrays(column, media)
+    if not is_readable(column.type):
+        raise InputError(
+            f"{where} has no {media.kind}s for {role!r} but values of type {column.type}. Give paths, bytes, or name "
+            f"another column: data.columns.{role}=<column>."
+        )
+    cells = Cells(column, _folders(rows, places))
+    verdicts = list(_verdicts(cells, media))
+    wrong = [f"{_name(cells, row)} {each.mistake}" for row, each in enumerate(verdicts) if each.mistake]
+    made = with_array(rows, role, _structs(cells, verdicts, media), feature_of(media))
+    if not wrong:
+        return Examined(made)
+    said = f"{where}: {len(wrong)} of {rows.num_rows} {media.kind}s cannot be used: {_few(wrong)}."
+    if broken == "refuse" or len(wrong) == rows.num_rows:
+        remedy = "Mend these files" if broken == "drop" else "Mend these files, or leave them out by data.broken=drop"
+        raise InputError(f"{said} {remedy}.")
+    log.warning("%s Their rows are left out (data.broken=drop).", said)
+    return Examined(made.select([row for row, each in enumerate(verdicts) if not each.mistake]), wrong)
+
+
+def _column(rows: datasets.Dataset, role: str) -> pa.ChunkedArray:
+    feature = rows.info.features[role]
+    if isinstance(feature, datasets.Image | datasets.Audio):
+        rows = rows.cast_column(role, type(feature)(decode=False))
+    return rows.select_columns([role]).with_format("arrow")[:].column(role)
+
+
+def _folders(rows: datasets.Dataset, places: Places) -> list[list[Path]]:
+    """Return, for each row, where a relative path is looked for: beside its file, and in the current folder."""
+    here, beside = Path.cwd(), list(dict.fromkeys(places.values()))
+    if len(beside) < 2 or FILE_COLUMN not in rows.column_names:
+        return [[*beside, here]] * rows.num_rows
+    known = {place: [folder, here] for place, folder in places.items()}
+    return [known.get(file, [*beside, here]) for file in rows.with_format(None)[FILE_COLUMN][:]]
+
+
+def _verdicts(cells: Cells, media: Media) -> Iterator[Verdict]:
+    """Yield the verdict on each cell; one thread for each core reads and decodes, which needs no lock of Python."""
+    started, is_said = time.monotonic(), False
+    with opened(media, media.version) as known, ThreadPoolExecutor(usable_cores()) as pool:
+        for rows in chunks(range(len(cells)), AT_ONCE):
+            found = list(pool.map(partial(_verdict, cells, media, known), rows))
+            known.keep(verdict for verdict, is_new in found if is_new)
+            if not is_said and time.monotonic() - started > SILENT:
+                phase(f"Examining {len(cells):,} {media.kind}s")
+                is_said = True
+            advance(rows[-1] + 1, len(cells))
+            yield from (verdict for verdict, _ in found)
+
+
+def _verdict(cells: Cells, media: Media, known: Verdicts, row: int) -> tuple[Verdict, bool]:
+    """Return the verdict on a cell, and whether it is worth keeping."""
+    cell, digest = cells[row], ""
+    try:
+        content = cell.read()
+        digest = hash_of(cell, content)
+        found = known.find(digest)
+        if found is None:
+            return Verdict(digest, media.examine(content)), True
+    except InputError as error:
+        return Verdict(digest, mistake=str(error)), bool(digest)
+    return found, False
+
+
+def hash_of(cell: Cell, content: bytes) -> str:
+    """Return the hash of what a cell holds, 32 hexadecimal digits."""
+    return cell.hash or xxhash.xxh3_128_hexdigest(content)
+
+
+def _structs(cells: Cells, verdicts: Sequence[Verdict], media: Media) -> pa.ChunkedArray:
+    """Return path, bytes, hash and measures of each row; bytes stay where Arrow has them."""
+    kinds = datasets.Features(feature_of(media)).arrow_schema
+    contents = cells.contents
+    sizes = [len(verdicts)] if contents is None else [len(chunk) for chunk in contents.chunks]
+    made, start = [], 0
+    for size, chunk in zip(sizes, [None] if contents is None else contents.chunks, strict=True):
+        rows = range(start, start + size)
+        columns = [
+            pa.array([cells.path_of(row) for row in rows], pa.string()),
+            pa.nulls(size, pa.binary()) if chunk is None else chunk.cast(pa.binary()),
+            pa.array([verdicts[row].hash for row in rows], pa.string()),
+            *(
+                pa.array([verdicts[row].measures.get(name) for row in rows], kinds.field(name).type)
+                for name in media.measures
+            ),
+        ]
+        made.append(pa.StructArray.from_arrays(columns, fields=list(kinds)))
+        start += size
+    return pa.chunked_array(made, pa.struct(list(kinds)))
+
+
+def _name(cells: Cells, row: int) -> str:
+    path = cells.path_of(row)
+    return shortened(path) if path else f"row {row + 1} (counted from 1)"
+
+
+def _few(wrong: Sequence[str]) -> str:
+    return "; ".join(wrong[:FEW]) + ("; …" if len(wrong) > FEW else "")

@@ -1,0 +1,88 @@
+"""What a modality knows of files such as pictures, and the columns of rows that hold them."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import datasets
+
+Broken = Literal["refuse", "drop"]
+"""What to do with rows whose file cannot be opened."""
+
+OWN = ("path", "bytes", "hash")  # the fields of every kind of media, before its measures
+
+
+class Media(Protocol):
+    """What a modality knows of the files that a role holds."""
+
+    @property
+    def kind(self) -> str:
+        """A word for one of them, such as `picture`, for messages."""
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """How their names end, in lower case, with the dot."""
+
+    @property
+    def measures(self) -> Mapping[str, str]:
+        """What is measured of each, as names of fields and of their types."""
+
+    @property
+    def version(self) -> str:
+        """The libraries that decode them; another version may judge otherwise of what is broken."""
+
+    def examine(self, content: bytes) -> Mapping[str, float]:
+        """Decode one, and return its measures.
+
+        Raises:
+            InputError: It cannot be decoded; the message goes on after its name, as `is broken` does.
+        """
+
+    def pack(self, value: Any) -> tuple[bytes, str] | None:
+        """Return an object in memory as the content of a file, and a hash; None for what is not of this kind.
+
+        Raises:
+            InputError: It is broken; the message goes on after its name.
+        """
+
+
+def feature_of(media: Media) -> dict[str, datasets.Value]:
+    """Return the type of a column of media."""
+    own = {"path": "string", "bytes": "binary", "hash": "string"}
+    return {name: datasets.Value(kind) for name, kind in {**own, **media.measures}.items()}
+
+
+def media_columns(rows: datasets.Dataset) -> list[str]:
+    """Name the columns that hold media as blurr has them."""
+    features = rows.info.features or {}
+    return [name for name, feature in features.items() if isinstance(feature, dict) and {*OWN} <= set(feature)]
+
+
+def hashes(rows: datasets.Dataset, column: str) -> list[str]:
+    """Return the hashes of a column of media, whose bytes are not read."""
+    part = rows.with_format(None).select_columns([column]).flatten()
+    return list(part.select_columns([f"{column}.hash"])[f"{column}.hash"][:])
+
+
+def shown(cell: Mapping[str, Any]) -> str:
+    """Return what stands for a file where rows are written down: its path or name, else the beginning of its hash."""
+    return str(cell["path"] or f"without a name, {cell['hash'][:12]}")
+
+
+def shown_rows(rows: datasets.Dataset) -> list[dict[str, Any]]:
+    """Return rows as they are written down, without the bytes of media."""
+    media = media_columns(rows)
+    if not media:
+        return list(rows.to_list())
+    names = {name: [*map(shown, _named(rows, name))] for name in media}
+    plain = rows.remove_columns(media).to_list() or [{} for _ in range(rows.num_rows)]
+    return [
+        {name: names[name][row] if name in names else values[name] for name in rows.column_names}
+        for row, values in enumerate(plain)
+    ]
+
+
+def _named(rows: datasets.Dataset, column: str) -> list[dict[str, Any]]:
+    """Return path and hash of a column's files."""
+    part = rows.with_format(None).select_columns([column]).flatten()
+    part = part.select_columns([f"{column}.path", f"{column}.hash"])
+    return [{"path": row[f"{column}.path"], "hash": row[f"{column}.hash"]} for row in part.to_list()]

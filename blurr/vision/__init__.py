@@ -1,0 +1,1 @@
+"""Pictures: what vision models read, and the tasks that read it."""
