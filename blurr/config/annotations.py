@@ -89,6 +89,13 @@ Smoothing = Annotated[float, Ge(0), Lt(1)]
 """The share of the target that label smoothing spreads over all classes or tokens."""
 
 
+Degrees = Annotated[float, Ge(0), Le(180)]
+"""An angle to either side."""
+
+Zoom = Annotated[float, Ge(1), Le(10)]
+"""A factor by which something grows, and one over it by which it shrinks."""
+
+
 @dataclass(frozen=True)
 class SettingsOf:
     """Marks a mapping whose keys are the attributes of a class of another library.

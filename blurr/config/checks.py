@@ -30,7 +30,14 @@ from blurr.config.annotations import (
     Size,
     Threads,
 )
-from blurr.config.combinations import check_batch_size, check_device, check_metrics, check_model
+from blurr.config.combinations import (
+    check_augment,
+    check_batch_size,
+    check_device,
+    check_metrics,
+    check_mixing,
+    check_model,
+)
 from blurr.config.destinations import check_borrowed
 from blurr.config.moved import with_current_names
 from blurr.errors import InputError, nearest, shortened
@@ -89,6 +96,8 @@ Combination = tuple[tuple[str, ...], Callable[[Mapping[str, Any]], None]]
 COMBINATIONS: tuple[Combination, ...] = (
     (("task", "metrics"), check_metrics),
     (("task", "model"), check_model),
+    (("task", "augment"), check_augment),
+    (("callbacks",), check_mixing),
     (("loader",), check_batch_size),
     (("device",), check_device),
 )

@@ -16,6 +16,8 @@ from blurr.config.places import check_regular, expanded, kind_of
 from blurr.errors import InputError, shortened
 
 Config = Mapping[str, Any]
+MIXING = ("mixup", "cutmix")
+MIXED_TWICE = "callbacks=[mixup,cutmix] would mix rows twice, and their losses only once. Choose one of them."
 DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu|hpu|npu)(:\d+)?")
 
 
@@ -56,6 +58,29 @@ def check_batch_size(config: Config) -> None:
     if loader.get("batch_size") == "auto" and loader.get("max_tokens") is not None:
         raise InputError(
             "loader.batch_size=auto and loader.max_tokens both say how much makes a batch; leave one of them out."
+        )
+
+
+def check_mixing(config: Config) -> None:
+    """Refuse two callbacks that each mix the rows of a batch."""
+    if all(name in (config.get("callbacks") or {}) for name in MIXING):
+        raise InputError(MIXED_TWICE)
+
+
+def check_augment(config: Config) -> None:
+    """Refuse an augmentation of another modality than the task reads."""
+    augment, task = str((config.get("augment") or {}).get("_target_")), str(config["task"]["_target_"])
+    if not (signatures.is_ours(augment) and signatures.is_ours(task)):
+        return
+    of_augment, of_task = (target.split(".")[1] for target in (augment, task))
+    if of_augment != of_task:
+        there = [
+            name for name, file in paths.options("augment").items() if f"blurr.{of_task}." in file.read_text("utf-8")
+        ]
+        fitting = f"These fit: {', '.join(there)}." if there else "No option fits; leave it out, or augment=none."
+        raise InputError(
+            f"augment={augment.split('.')[-1]} is for the modality {of_augment}, and {task.split('.')[-1]} is of "
+            f"{of_task}. {fitting}"
         )
 
 

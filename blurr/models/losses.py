@@ -173,6 +173,57 @@ class RowWeightedLoss(Reduced):
         return torch.as_tensor(self.func.decodes(out))
 
 
+class MixedLoss(Reduced):
+    """The loss of a batch whose rows are mixed in pairs: the mean of the losses of both targets, by their shares.
+
+    Args:
+        func: The loss of rows as they are.
+
+    Attributes:
+        partners: Numbers of the rows that each row of the batch is mixed with, `(batch,)`; None leaves the loss alone.
+        share: Of each row's own target in its loss; the partner's has the rest.
+    """
+
+    def __init__(self, func: Any) -> None:
+        self.func = func
+        self.partners: torch.Tensor | None = None
+        self.share: torch.Tensor | None = None
+
+    @property
+    def weights(self) -> torch.Tensor | None:
+        """Weights of the rows, where the loss has some."""
+        weights: torch.Tensor | None = self.func.weights
+        return weights
+
+    @weights.setter
+    def weights(self, value: torch.Tensor | None) -> None:
+        self.func.weights = value
+
+    def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
+        own = torch.as_tensor(self.func(inp, targ))
+        if self.partners is None or self.share is None:
+            return own
+        return torch.lerp(self._of_partners(inp, targ, self.partners), own, self.share.to(own.dtype))
+
+    def _of_partners(self, inp: torch.Tensor, targ: torch.Tensor, partners: torch.Tensor) -> torch.Tensor:
+        if not isinstance(self.func, RowWeightedLoss) or self.func.weights is None:
+            return torch.as_tensor(self.func(inp, targ[partners]))
+        before = self.func.weights
+        self.func.weights = before[partners]  # a weight is of its target
+        try:
+            return self.func(inp, targ[partners])
+        finally:
+            self.func.weights = before
+
+    def activation(self, out: torch.Tensor) -> torch.Tensor:
+        """Return what the loss makes of logits."""
+        return torch.as_tensor(self.func.activation(out))
+
+    def decodes(self, out: torch.Tensor) -> torch.Tensor:
+        """Return predictions, as the loss does."""
+        return torch.as_tensor(self.func.decodes(out))
+
+
 class WeighRows(Callback):  # type: ignore[misc]
     """Gives a `RowWeightedLoss` the weights of the rows of each training batch."""
 
@@ -185,7 +236,7 @@ class WeighRows(Callback):  # type: ignore[misc]
 
 def base_loss(loss_func: Any) -> Any:
     """Return the loss of blurr or fastai that says how logits become predictions, whatever stands around it."""
-    while isinstance(loss_func, CustomLoss | RowWeightedLoss):
+    while isinstance(loss_func, CustomLoss | RowWeightedLoss | MixedLoss):
         loss_func = loss_func.like if isinstance(loss_func, CustomLoss) else loss_func.func
     return loss_func
 

@@ -24,7 +24,7 @@ FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", 
 FREE_OF_MODEL = ("compact_embeddings",)
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
 # Keys that earlier versions did not have, whose absence means what these versions did.
-ADDED = ("optimizer.max_grad_norm", "schedule.steps")
+ADDED = ("optimizer.max_grad_norm", "schedule.steps", "augment")
 SAY_IT = (
     "A record runs no code of its own, because others may have written it. If you want this, give the override "
     "yourself on this command line."
@@ -141,8 +141,8 @@ def as_begun(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> DictCon
     given, before, cfg = {key_of(each) for each in overrides}, OmegaConf.create(Record(folder).config), cfg.copy()
     for key in ADDED:
         group, _, name = key.rpartition(".")
-        node = cfg[group]
-        if name in node and name not in before.get(group, {}) and key not in given:
+        node, had = (cfg[group], before.get(group, {})) if group else (cfg, before)
+        if name in node and name not in had and key not in given:
             with open_dict(node):
                 del node[name]
     return cfg

@@ -230,6 +230,19 @@ def test_every_task_predicts_what_its_own_metrics_compare(task, work):
     checks.check(composing.compose([f"task={task}"]))
 
 
+@pytest.mark.parametrize("option", ["light", "standard", "trivial"])
+def test_an_augmentation_of_another_modality_is_refused(answer, option):
+    said = answer("task=sequence_classification", f"augment={option}")
+    assert f"augment={option} is for the modality vision, and SequenceClassification is of text." in said
+    assert "No option fits; leave it out, or augment=none." in said
+
+
+def test_an_augmentation_of_ones_own_is_left_to_the_run(work):
+    (work / "augment").mkdir()
+    (work / "augment" / "mine.yaml").write_text("_target_: my_module.change\n", encoding="utf-8")
+    checks.check(composing.compose(["augment=mine"]))
+
+
 class TestSeveralMistakes:
     """All mistakes of a config are shown at once, a line each."""
 

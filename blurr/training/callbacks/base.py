@@ -15,6 +15,7 @@ ORDER = {
     "Guard": -100,  # before any callback uses a loss that is not finite
     # fastai's TrainEvalCallback, -10: sets train or eval mode and the device
     "BaseModelCallback": -5,  # prepares the inputs, and turns `pred` into logits, before any callback reads them
+    "Mixing": -1,  # mixes inputs that are complete, before CacheFrozenFeatures reads them
     "CacheFrozenFeatures": 0,  # after the inputs are complete, before autocast begins
     "GradientAccumulation": 6,  # scales a loss and its gradients before MixedPrecision (10) and GradientClip (11) do
     "BFloat16": 10,  # as fastai's MixedPrecision, which it stands for

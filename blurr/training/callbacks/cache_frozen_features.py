@@ -20,6 +20,7 @@ from blurr.models.decoder import decoder_inputs
 from blurr.models.frozen_body import FrozenBody, body_of, fields_read, keys_of, real_tokens
 from blurr.models.wrapper import logits_of
 from blurr.training.callbacks.base import ORDER, TrainingCallback
+from blurr.training.callbacks.mixup import Mixing
 from blurr.training.inference import batch_fairly
 from blurr.training.loop import LeanLearner
 from blurr.training.state import random_state, set_random_state
@@ -67,7 +68,7 @@ class CacheFrozenFeatures(TrainingCallback):
         if not any(p.requires_grad for p in body.parameters()):
             train = self.dls.train
             self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30), train.dataset.names), True
-            self.frozen.varies = inputs_vary(train)
+            self.frozen.varies = _changes_rows(self.learn) or inputs_vary(train)
         elif _has_skipped_fits(self.learn):
             self.has_kept = True  # before the run was broken off
         elif not self.has_kept:
@@ -175,6 +176,11 @@ class CacheFrozenFeatures(TrainingCallback):
 def _has_skipped_fits(learner: Learner) -> bool:
     """Does a resumed training begin after its first fits?"""
     return isinstance(learner, LeanLearner) and learner.start.fit > 0
+
+
+def _changes_rows(learner: Learner) -> bool:
+    """Has a training row other inputs in each epoch, drawn for it?"""
+    return any(isinstance(callback, Mixing) for callback in learner.cbs)
 
 
 def inputs_vary(dl: RowsDL) -> bool:

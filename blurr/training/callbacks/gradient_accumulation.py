@@ -12,7 +12,7 @@ from torch import nn
 from blurr.config.annotations import Count
 from blurr.errors import InputError
 from blurr.loading.rows import IGNORED
-from blurr.models.losses import CustomLoss, RowWeightedLoss
+from blurr.models.losses import CustomLoss, MixedLoss, RowWeightedLoss
 from blurr.training.callbacks.base import ORDER
 
 
@@ -102,6 +102,8 @@ def count_targets(loss_func: Any, targets: torch.Tensor) -> torch.Tensor:
         targets: class ids of any shape, where -100 is ignored and each counts by the weight of its class if the loss
             has weights; or floats, which all count.
     """
+    if isinstance(loss_func, MixedLoss):
+        loss_func = loss_func.func
     if isinstance(loss_func, RowWeightedLoss) and loss_func.weights is not None:
         return loss_func.weights.sum()
     if targets.is_floating_point():
