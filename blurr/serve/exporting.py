@@ -45,8 +45,9 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
 
 def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> None:
     if form == "onnx":
-        export_graphs(predictor.hf.model, _two_rows(predictor), folder, quantize=quantize)
-        predictor.hf.tokenizer.save_pretrained(folder)
+        one_size = not predictor.saved.task.inputs.rows_cls.names.mask
+        export_graphs(predictor.hf.model, _two_rows(predictor), folder, quantize=quantize, one_size=one_size)
+        predictor.hf.processor.save_pretrained(folder)
         save_task(folder, predictor.saved)
     elif form == "transformers":
         save_model(folder, predictor.saved, predictor.hf)
@@ -55,9 +56,11 @@ def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> 
 
 
 def _two_rows(predictor: Predictor) -> Inputs:
-    """Return the inputs of two rows without padding, `(2, sequence)`, cut to the shorter one."""
-    learner = predictor.learner
+    """Return the inputs of two rows without padding, `(2, …)`, cut to the shorter one where they have lengths."""
+    learner, mask = predictor.learner, predictor.saved.task.inputs.rows_cls.names.mask
     batch = next(iter(learner.dls.test_dl(predictor.examples(2), bs=2)))[0]
-    length = int(batch["attention_mask"].sum(1).min())
-    known = {name: values for name, values in batch.items() if name in learner.model.known and name != "labels"}
-    return {name: values[:2, :length] if values.ndim > 1 else values[:2] for name, values in known.items()}
+    known = {name: values[:2] for name, values in batch.items() if name in learner.model.known and name != "labels"}
+    if not mask:
+        return known
+    length = int(batch[mask].sum(1).min())
+    return {name: values[:, :length] if values.ndim > 1 else values for name, values in known.items()}

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers import AutoConfig, GenerationConfig, PreTrainedModel
 
 from blurr.errors import InputError, how_to_install, resource_error
 from blurr.loading.rows import Inputs
 from blurr.models.generation import generation_config
+from blurr.models.inputs import ModalityInputs
 from blurr.models.objects import UNREADABLE, HFObjects
 from blurr.process.terminal import quiet
 
@@ -35,7 +36,9 @@ def require_onnx() -> None:
 # -- out
 
 
-def export_graphs(model: PreTrainedModel, inputs: Inputs, folder: Path, *, quantize: bool = False) -> None:
+def export_graphs(
+    model: PreTrainedModel, inputs: Inputs, folder: Path, *, quantize: bool = False, one_size: bool = False
+) -> None:
     """Write the graphs of a model, for any batch size and length, with transformers' own exporter.
 
     A model that generates text becomes two or three graphs: the encoder if it has one, the first step, and a further
@@ -43,9 +46,10 @@ def export_graphs(model: PreTrainedModel, inputs: Inputs, folder: Path, *, quant
 
     Args:
         model: the model, on the CPU.
-        inputs: an example of its inputs, two rows of several tokens.
+        inputs: an example of its inputs, two rows; of texts, with several tokens.
         folder: gets the graphs, their weights and the config.
         quantize: store weights as 8-bit integers and compute with them (ONNX Runtime's dynamic quantization).
+        one_size: the inputs of all rows have the size of the example's, such as pictures; only batches differ.
 
     Raises:
         InputError: the architecture cannot be exported.
@@ -57,7 +61,9 @@ def export_graphs(model: PreTrainedModel, inputs: Inputs, folder: Path, *, quant
     from transformers.exporters.quantizers.quantizer_onnxruntime import OnnxRuntimeDynamicConfig, OnnxRuntimeQuantizer
 
     quantizer = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig()) if quantize else None
-    config = OnnxConfig(dynamic=True, quantizer=quantizer)
+    # a search for what else may differ takes a minute for some models
+    shapes = {name: {0: torch.export.Dim.DYNAMIC} for name in inputs} if one_size else None
+    config = OnnxConfig(dynamic=True, dynamic_shapes=shapes, quantizer=quantizer)
     parts = {}
     try:
         with _quiet():
@@ -101,7 +107,7 @@ def _quiet() -> Iterator[None]:
 # -- in
 
 
-def load_graphs(folder: Path, model_cls: str) -> HFObjects:
+def load_graphs(folder: Path, model_cls: str, inputs: ModalityInputs) -> HFObjects:
     """Load a model whose forward pass runs its graphs; it cannot be trained.
 
     It has the architecture's own class, with weights that are never used. So generation works as with the weights.
@@ -109,6 +115,7 @@ def load_graphs(folder: Path, model_cls: str) -> HFObjects:
     Args:
         folder: written by `export_graphs`.
         model_cls: name of a transformers auto class.
+        inputs: loads the processor.
 
     Raises:
         InputError: the folder is broken, or a library is missing.
@@ -116,7 +123,7 @@ def load_graphs(folder: Path, model_cls: str) -> HFObjects:
     require_onnx()
     try:
         runners = _runners(folder)
-        config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        config, processor = AutoConfig.from_pretrained(folder), inputs.load(str(folder))
         with torch.device("meta"):
             model = getattr(transformers, model_cls).from_config(config)
         if model.can_generate():
@@ -129,7 +136,7 @@ def load_graphs(folder: Path, model_cls: str) -> HFObjects:
         _answer_in_steps(model, runners)
     else:
         model.forward = _answering(model.forward, runners["model"])
-    return HFObjects(str(config.model_type), config, tokenizer, model)
+    return HFObjects(str(config.model_type), config, processor, model)
 
 
 def _runners(folder: Path) -> Mapping[str, Callable[..., Any]]:

@@ -62,12 +62,15 @@ def kept_rows(predictor: Predictor, most: int) -> list[Any]:
 
 def _logits(predictor: Predictor, items: list[Any]) -> list[torch.Tensor]:
     """Return the logits of each window of the items; those per token without the padding."""
-    model = predictor.learner.model
+    model, names = predictor.learner.model, predictor.saved.task.inputs.rows_cls.names
 
     def step(x: Inputs) -> list[torch.Tensor]:
         if predictor.hf.config.is_encoder_decoder and predictor.hf.model.can_generate():
-            x = {**x, "decoder_input_ids": x["input_ids"][:, :BEGUN]}
-        logits, mask = logits_of(model(x)), x["attention_mask"].bool()
+            x = {**x, "decoder_input_ids": x[names.main][:, :BEGUN]}
+        logits = logits_of(model(x))
+        if not names.mask:
+            return list(logits)
+        mask = x[names.mask].bool()
         per_token = logits.ndim == 3 and logits.shape[1] == mask.shape[1]
         return [row[real] if per_token else row for row, real in zip(logits, mask, strict=True)]
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config import checks, composing
 from blurr.config.building import build
 from blurr.data.core import RawData
+from blurr.data.media import Media
 from blurr.errors import InputError, nearest
 from blurr.loading.loader import Loader, fitting
 from blurr.models.devices import device_of
@@ -43,7 +44,8 @@ class Predictor:
     Args:
         saved: the task, as its training resolved it.
         hf: processor, config and model.
-        batch_size: rows, or windows of rows, in a batch; `None`: 32, and on a CPU as many as make 2048 tokens.
+        batch_size: rows, or windows of rows, in a batch; `None`: 32, and of texts on a CPU as many as make 2048
+            tokens.
         device: see `device_of`.
         folder: the model's folder; `None` for a checkpoint that blurr did not train.
     """
@@ -60,7 +62,9 @@ class Predictor:
         self.saved, self.hf, self.batch_size, self.folder = saved, hf, batch_size or ROWS, folder
         task = saved.task
         target = device_of(device)
-        tokens = TOKENS if batch_size is None and target.type == "cpu" else None
+        # files become inputs of one size, or of lengths that are not counted in tokens
+        counts_tokens = batch_size is None and target.type == "cpu" and not task.schema.media
+        tokens = TOKENS if counts_tokens else None
         loader = Loader(batch_size=self.batch_size, eval_batch_size=self.batch_size, max_tokens=tokens)
         dl = task.loader(task.inputs.rows_cls({}, task.target.vocab(hf)), hf, fitting(loader, hf.config), train=False)
         dls = DataLoaders(dl, dl, device=target)
@@ -107,7 +111,7 @@ class Predictor:
         if (folder / MANIFEST).is_file():
             if precision is not None:
                 raise InputError(f"{where} is an ONNX export, which computes as it was exported. {WITHOUT}")
-            hf = load_graphs(folder, saved.task.model_cls)
+            hf = load_graphs(folder, saved.task.model_cls, saved.task.inputs)
             # ONNX Runtime's builds for accelerators are other packages
             predictor = cls(saved, hf, batch_size=batch_size, device="cpu", folder=folder)
             predictor.learner.model.rounding = OF_8_BITS
@@ -134,6 +138,11 @@ class Predictor:
         return self.saved.task.schema.inputs
 
     @property
+    def media(self) -> Mapping[str, Media]:
+        """The fields of an item that are files, such as `image`."""
+        return self.saved.task.schema.media
+
+    @property
     def example(self) -> dict[str, Any]:
         """A sample item."""
         return self.saved.task.example(self.hf)
@@ -146,7 +155,8 @@ class Predictor:
         """Predict one item or many.
 
         Args:
-            items: a text, a dict by role, or another item of the task; or a list, DataFrame, Series, Dataset of them.
+            items: a text, a picture, a dict by role, or another item of the task; or a list, DataFrame, Series, Dataset
+                of them.
             bs: rows in a batch; `None` takes the Predictor's batch size.
             options: see `options`.
 

@@ -34,8 +34,6 @@ EXCEPTIONS = {
     "models/generation.py": "what is generated are tokens, and a prompt consists of them",
     "metrics/meaning.py": "BERTScore reads texts with a model of its own",
     "serve/graphs.py": "the inputs of ONNX graphs have names",
-    "serve/exporting.py": "makes an example of the graphs' inputs",
-    "serve/parity.py": "compares the forms of a model, input by input",
 }
 FILES = {file.relative_to(paths.PACKAGE).as_posix(): file for file in sorted(paths.PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
