@@ -200,6 +200,16 @@ def packed(value: Any, media: Media) -> dict[str, Any]:
     return {**EMPTY, "bytes": made[0], "hash": made[1]}
 
 
+def content_of(value: Any, media: Media) -> bytes:
+    """Return the content of one that is in memory: bytes, a struct of them, or an object.
+
+    Raises:
+        InputError: It is of another kind, or broken; the message goes on after its name.
+    """
+    cell = packed(value, media) or {}
+    return Cell(content=cell.get("bytes"), mistake=cell.get(MISTAKE) or "").read()
+
+
 def with_packed(data: Any, media: Sequence[Media]) -> Any:
     """Return a DataFrame, or a list of dicts, with its objects that are media packed, so that a table can hold them."""
     if isinstance(data, pd.DataFrame):

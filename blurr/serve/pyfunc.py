@@ -20,7 +20,7 @@ class ServedModel:
         """Predict on the rows of a table.
 
         Args:
-            model_input: a column for each role, see `Predictor.roles`.
+            model_input: a column for each role, see `Predictor.roles`; files, such as pictures, are bytes.
             params: see `Predictor.options`; `None` keeps the model's own value.
 
         Returns:
@@ -32,6 +32,8 @@ class ServedModel:
         """
         options = {name: value for name, value in (params or {}).items() if value is not None}
         rows = [{str(k): _plain(v) for k, v in row.items()} for row in model_input.to_dict("records")]
+        for number, row in enumerate(rows, start=1):
+            self._check_files(row, number)
         results = self.predictor.predict_each(rows, **options)
         for number, result in enumerate(results, start=1):
             if isinstance(result, InputError):
@@ -39,6 +41,19 @@ class ServedModel:
             if is_failure(result):
                 raise result
         return results
+
+    def _check_files(self, row: Mapping[str, Any], number: int) -> None:
+        """Refuse paths: whoever may ask MLflow's server may not read its machine.
+
+        Raises:
+            InputError: a file is not given as bytes.
+        """
+        for role, media in self.predictor.media.items():
+            if not isinstance(row.get(role), bytes | bytearray | None):
+                raise InputError(
+                    f"Row {number}: the column {role!r} holds {row[role]!r:.40}, and takes the bytes of a "
+                    f"{media.kind}, as `open(path, 'rb').read()` returns them; JSON has them as base64 text."
+                )
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastai.learner import Learner
 
+from blurr.data.cells import content_of
 from blurr.data.core import RawData
 from blurr.errors import ResourceError
 from blurr.metrics.outcome import Outcome
@@ -66,7 +67,12 @@ def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
     except ResourceError as error:
         elsewhere = _saved_elsewhere(saved, hf, run)
         raise ResourceError(f"{error} {elsewhere}" if elsewhere else str(error)) from error
-    required = {role: value for role, value in task.example(hf).items() if role in task.schema.required}
+    media = task.schema.media
+    required = {
+        role: content_of(value, media[role]) if role in media else value
+        for role, value in task.example(hf).items()
+        if role in task.schema.required
+    }
     optional = [role for role in task.schema.inputs if role not in required]
     run.model(folder, ModelForm(required, optional, task.target.options))
 

@@ -5,6 +5,7 @@ This module loads MLflow; import it only when a run is opened.
 
 import json
 import platform
+from base64 import encodebytes
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,15 @@ def _signature(form: ModelForm) -> ModelSignature:
 
 
 def _type(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return DataType.binary
     return Array(DataType.string) if isinstance(value, list) else DataType.string
 
 
 def _write_example(folder: Path, example: Mapping[str, Any]) -> None:
-    """Write one row twice: as a table, and as the body of a request."""
-    table = {"columns": list(example), "data": [list(example.values())]}
+    """Write one row twice: as a table, and as the body of a request, with base64 for bytes as MLflow reads them."""
+    values = [encodebytes(value).decode() if isinstance(value, bytes) else value for value in example.values()]
+    table = {"columns": list(example), "data": [values]}
     (folder / EXAMPLE).write_text(json.dumps(table), encoding="utf-8")
     (folder / SERVED_EXAMPLE).write_text(json.dumps({"dataframe_split": table}, indent=2), encoding="utf-8")
 

@@ -31,7 +31,7 @@ class ModelForm:
     """The inputs and options of a model's predictions, from which its signature is made.
 
     Attributes:
-        example: a sample input: a text, or a list of words, for each required column.
+        example: a sample input: a text, a list of words, or the bytes of a file, for each required column.
         optional: text columns that an input may have in addition.
         options: options of a prediction: name to `int`, `float`, `str` or `bool`.
     """

@@ -26,6 +26,7 @@ def show_summary(
     notes: Mapping[str, str] = EMPTY,
     intervals: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     roles: Sequence[str] = (),
+    files: bool = False,
 ) -> None:
     """Print the closing table of a run.
 
@@ -36,6 +37,7 @@ def show_summary(
         notes: remarks on scores by name, such as the class that an F1 is for.
         intervals: the ends of the 95 % intervals of scores, by name.
         roles: what the model reads, for the command that tries it.
+        files: whether it reads files, such as pictures.
     """
     console = terminal()
     console.print()
@@ -43,7 +45,7 @@ def show_summary(
     page = run.folder / REPORT
     lines = {**facts, "report": paths.from_here(page)} if page.is_file() else facts
     trial = PARENT in run.tags  # whose sweep says what is next
-    show_place(run, lines, {} if trial else try_it(paths.from_here(run.folder), roles))
+    show_place(run, lines, {} if trial else try_it(paths.from_here(run.folder), roles, files=files))
 
 
 def show_place(run: Run, facts: Mapping[str, str], steps: Mapping[str, str]) -> None:
