@@ -105,6 +105,7 @@ def run_experiment(
         intervals=outcome.intervals,
         facts=facts,
         roles=task.schema.needed,
+        files=bool(task.schema.media),
     )
     scores = [outcome.scores[name] for name in objectives(cfg)]
     return scores[0] if isinstance(cfg.objective, str) else scores

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 TEXT = "a text of yours"
+FOLDER = "a folder of yours"
 
 
 def command(*words: object) -> str:
@@ -12,15 +13,16 @@ def command(*words: object) -> str:
     return shlex.join(["blurr", *map(str, words)])
 
 
-def try_it(model: object, roles: Sequence[str] = ()) -> dict[str, str]:
+def try_it(model: object, roles: Sequence[str] = (), *, files: bool = False) -> dict[str, str]:
     """Return the commands that try a model.
 
     Args:
         model: its folder or name.
         roles: the fields that it reads.
+        files: whether they are files, such as pictures.
     """
     texts = [f"{role}={TEXT}" for role in roles] if len(roles) > 1 else [TEXT]
-    words = [word for text in texts for word in ("--text", text)]
+    words = ["--input", FOLDER] if files else [word for text in texts for word in ("--text", text)]
     return {"predict": command("predict", model, *words), "serve": command("serve", model)}
 
 

@@ -118,6 +118,7 @@ PIPELINES = {
     "translation": "translation",
     "causal_lm": "text-generation",
     "masked_lm": "fill-mask",
+    "image_classification": "image-classification",
 }
 SETTINGS = ("optimizer", "schedule", "loader", "seed", "precision")
 LIMITS = """- It has learned from the rows it was trained on, and may fail on other languages, domains and times.

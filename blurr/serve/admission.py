@@ -16,6 +16,9 @@ from blurr.errors import InputError
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 OPEN = ("/", "/docs", "/openapi.json", "/health", "/ready")  # need no token: probes, and how to call the rest
+OF_TEXTS, OF_FILES = 1_000_000, 32_000_000  # bytes of a request
+FORM = "multipart/form-data"
+JSON = re.compile(r"application/([^;]+\+)?json")
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # buckets of the histogram of batch sizes
 
 
@@ -25,19 +28,28 @@ class Limits:
 
     Args:
         items: number of items in a request.
-        bytes: size of a request.
+        bytes: size of a request; `None` is a million, and 32 million where the model reads files.
         seconds: time for a request to arrive, for its answer to be found, and for its client to read it, each.
         waiting: number of items that may wait before requests are refused.
         hosts: names under which the server may be called; `None` lets any pass.
         token: what a request has to present; `None` asks for none.
+        files: whether a request may be a form with files.
+        held: bytes of all requests that are being answered.
     """
 
     items: int = 256
-    bytes: int = 1_000_000
+    bytes: int | None = None
     seconds: float = 30.0
     waiting: int = 2048
     hosts: frozenset[str] | None = None
     token: str | None = field(default=None, repr=False)
+    files: bool = False
+    held: int = 2**30
+
+    @property
+    def most_bytes(self) -> int:
+        """Size of a request."""
+        return self.bytes or (OF_FILES if self.files else OF_TEXTS)
 
 
 class Numbers:
@@ -62,7 +74,7 @@ class Admission:
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, numbers: Numbers) -> None:
-        self.app, self.limits, self.numbers = app, limits, numbers
+        self.app, self.limits, self.numbers, self.held = app, limits, numbers, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,6 +85,7 @@ class Admission:
         scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         if scope["path"] != "/predict":
             return await app(scope, receive, send)
+        size = 0 if refusal else max(_size(Headers(scope=scope)), 0)
         started, status = time.perf_counter(), 500
 
         async def seen(message: Message) -> None:
@@ -80,7 +93,11 @@ class Admission:
             status = message.get("status", status)
             await send(message)
 
-        await app(scope, receive, seen)
+        self.held += size
+        try:
+            await app(scope, receive, seen)
+        finally:
+            self.held -= size
         self.numbers.requests.labels(status).inc()
         self.numbers.seconds.observe(time.perf_counter() - started)
         return None
@@ -109,14 +126,31 @@ class Admission:
         return refuse(401, said, **{"WWW-Authenticate": "Bearer" + ' error="invalid_token"' * bool(given)})
 
     def _of_body(self, headers: Headers) -> Response | None:
-        size, kind = headers.get("content-length"), headers.get("content-type", "")
-        if size is None or not size.isdecimal():
+        size, kind = _size(headers), headers.get("content-type", "")
+        if size < 0:
             return refuse(411, "A request needs a Content-Length.")
-        if int(size) > self.limits.bytes:
-            return refuse(413, f"A request has at most {self.limits.bytes} bytes; this one has {size}.")
-        if not re.fullmatch(r"application/([^;]+\+)?json", kind.partition(";")[0].strip().lower()):
-            return refuse(415, f"A request is JSON: send it as `Content-Type: application/json`, not {kind!r}.")
+        if size > self.limits.most_bytes:
+            return refuse(413, f"A request has at most {self.limits.most_bytes} bytes; this one has {size}.")
+        if self.held + size > max(self.limits.held, self.limits.most_bytes):
+            return refuse(503, "Too many bytes wait already.", **{"Retry-After": "1"})
+        return self._of_type(kind, headers)
+
+    def _of_type(self, kind: str, headers: Headers) -> Response | None:
+        known = kind.partition(";")[0].strip().lower()
+        if JSON.fullmatch(known):
+            return None
+        if not self.limits.files or known != FORM:
+            form = f", or a form with files as `{FORM}`" if self.limits.files else ""
+            return refuse(415, f"A request is JSON: send it as `Content-Type: application/json`{form}, not {kind!r}.")
+        if headers.get("sec-fetch-site") == "cross-site":  # a browser asks nobody before it sends a form
+            return refuse(403, "A page of another site may not send forms.")
         return None
+
+
+def _size(headers: Headers) -> int:
+    """Return the bytes of a request, -1 where it does not say how many."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() else -1
 
 
 def refuse(status: int, detail: str, **headers: str) -> JSONResponse:

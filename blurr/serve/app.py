@@ -3,28 +3,27 @@
 import asyncio
 import json
 import logging
-from codecs import BOM_UTF8
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field, create_model
-from pydantic_core import from_json
+from pydantic import BaseModel
 
 from blurr.errors import InputError
-from blurr.serve.admission import Admission, Limits, Numbers
+from blurr.serve.admission import FORM, Admission, Limits, Numbers
 from blurr.serve.batching import Batcher, Overloaded
 from blurr.serve.pages import docs_page, task_name, task_words, try_page
 from blurr.serve.predictor import Predictor
+from blurr.serve.requests import StrictRoute, form_schema, request_type
+from blurr.serve.uploads import Form
 
 log = logging.getLogger(__name__)
-MOST_OF_A_NUMBER = 1024  # of an integer option, such as new tokens, so that no request keeps the model for hours
 
 
 class Refusal(BaseModel):
@@ -49,10 +48,11 @@ class Mistakes(BaseModel):
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": Refusal, "description": "There is no token, or a wrong one."},
+    403: {"model": Refusal, "description": "The form comes from a page of another site."},
     408: {"description": "The request did not arrive in time."},
     411: {"model": Refusal, "description": "The request does not say how long it is."},
     413: {"model": Refusal, "description": "The request is too large."},
-    415: {"model": Refusal, "description": "The request is not JSON."},
+    415: {"model": Refusal, "description": "The request is of another type."},
     421: {"model": Refusal, "description": "The server does not answer under this name."},
     422: {"model": Mistakes, "description": "The request, or an item, cannot be right."},
     500: {"model": Refusal, "description": "The model failed on an item."},
@@ -61,38 +61,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class StrictRequest(Request):
-    """A request whose body is JSON by the standard: in UTF-8, without NaN, Infinity, or half of a surrogate pair."""
-
-    async def json(self) -> Any:
-        """Parse the body.
-
-        Raises:
-            HTTPException: it is not JSON.
-        """
-        body = (await self.body()).removeprefix(BOM_UTF8)
-        try:
-            return from_json(body, allow_inf_nan=False)
-        except ValueError as error:
-            mistake = {"type": "json_invalid", "loc": ("body",), "msg": f"The body is not JSON: {error}"}
-            raise HTTPException(422, [mistake]) from error
-
-
-class StrictRoute(APIRoute):
-    """A route that reads its requests as `StrictRequest`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def strictly(request: Request) -> Response:
-            return await handle(StrictRequest(request.scope, request.receive))
-
-        return strictly
-
-
 def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     """Make the application: /predict, /health, /ready, /metrics, /docs, and a page to try the model at /."""
-    limits, numbers = limits or Limits(), Numbers()
+    limits, numbers = replace(limits or Limits(), files=bool(predictor.media)), Numbers()
     batcher = Batcher(predictor, most=predictor.batch_size, limit=limits.waiting, seen=numbers.batches.observe)
 
     @asynccontextmanager
@@ -108,6 +79,7 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     # FastAPI's own pages load their scripts from other machines
     app = FastAPI(title="blurr", description=said, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.ready = False
+    app.state.form = Form(tuple(predictor.media), predictor.roles, predictor.options, limits.items)
     app.router.route_class = StrictRoute
     app.add_middleware(Admission, limits=limits, numbers=numbers)
     _add_predict(app, predictor, batcher, limits)
@@ -115,45 +87,21 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     return app
 
 
-def _body(predictor: Predictor, limits: Limits) -> type[BaseModel]:
-    """Make the type of a request from the roles and options of the task."""
-    required = predictor.saved.task.schema.required
-    closed = ConfigDict(extra="forbid", allow_inf_nan=False)
-    example = predictor.example
-    has_lists = any(isinstance(value, list) for value in example.values())
-    read: Any = str | list[str] if has_lists else str
-    roles: Any = {role: (read, ...) if role in required else (read | None, None) for role in predictor.roles}
-    bounds: dict[type, Any] = {int: {"ge": 1, "le": MOST_OF_A_NUMBER}}
-    # strict: what JSON has as false or "1" is not a number
-    options: Any = {
-        name: (Annotated[kind, Field(strict=True, **bounds.get(kind, {}))] | None, None)
-        for name, kind in predictor.options.items()
-    }
-    asked: Any = create_model("Options", __config__=closed, **options)
-    item: Any = create_model("Item", __config__=closed, **roles)
-    made: type[BaseModel] = create_model(
-        "Request",
-        __config__=ConfigDict(extra="forbid", json_schema_extra={"example": {"inputs": [example]}}),
-        inputs=(Annotated[list[item | str], Field(min_length=1, max_length=limits.items)], ...),
-        options=(asked | None, None),
-    )
-    return made
-
-
 def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: Limits) -> None:
-    body = _body(predictor, limits)
+    body = request_type(predictor, limits.items)
     secured = [] if limits.token is None else [Security(HTTPBearer(auto_error=False))]  # for the schema alone
 
-    @app.post("/predict", response_model=dict[str, list[Any]], responses=REFUSALS, dependencies=secured)
+    about: dict[str, Any] = {"response_model": dict[str, list[Any]], "responses": REFUSALS, "dependencies": secured}
+
+    @app.post("/predict", description=_described(predictor), openapi_extra=form_schema(predictor), **about)
     async def predict(asked: body, request: Request) -> Response:  # type: ignore[valid-type]
-        """Predict on each of the inputs; the results have the fields of `learn.predict`."""
         given = asked.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         try:
             answer = batcher.predict(given["inputs"], given.get("options", {}))
         except Overloaded:
             raise HTTPException(503, "Too many requests wait already.", {"Retry-After": "1"}) from None
         await _wait(answer, request, limits.seconds)
-        return _answered(answer.result())
+        return _answered(answer.result(), [_name_of(item, predictor.media) for item in given["inputs"]])
 
     @app.exception_handler(RequestValidationError)
     async def refuse(request: Request, error: RequestValidationError) -> Response:
@@ -177,20 +125,39 @@ async def _wait(answer: asyncio.Future[Any], request: Request, seconds: float) -
         gone.cancel()
 
 
-def _answered(results: list[Any]) -> Response:
+def _described(predictor: Predictor) -> str:
+    said = "Predict on each of the inputs; the results have the fields of `learn.predict`."
+    if not predictor.media:
+        return said
+    roles = " and ".join(f"`{role}`" for role in predictor.media)
+    return (
+        f"{said} {roles} holds a file: as base64 text or a `data:` URL in JSON, or uploaded in a form "
+        f"(`{FORM}`), where several files under one name are several inputs and the answer has their names, "
+        "`files`, beside the predictions."
+    )
+
+
+def _name_of(item: Any, media: Collection[str]) -> str | None:
+    """Return the name of an item's file, if its owner gave one."""
+    return next((item[role]["path"] for role in media if item.get(role, {}).get("path")), None)
+
+
+def _answered(results: list[Any], names: Sequence[str | None]) -> Response:
     """Return the answer to a request, or say which item has none.
 
     Raises:
         HTTPException: 422 for an item that is a mistake, 500 for one that the model failed on.
     """
-    for index, result in enumerate(results):
+    for index, (result, name) in enumerate(zip(results, names, strict=True)):
+        where = f"inputs[{index}]" if name is None else f"inputs[{index}] ({name})"
         if isinstance(result, InputError):
-            raise HTTPException(422, f"inputs[{index}]: {result}")
+            raise HTTPException(422, f"{where}: {result}")
         if isinstance(result, Exception):
-            said = f"inputs[{index}]: the model failed ({type(result).__name__}); the server's log says where."
+            said = f"{where}: the model failed ({type(result).__name__}); the server's log says where."
             raise HTTPException(500, said)
+    found = {"predictions": results, **({"files": names} if any(names) else {})}
     try:
-        return JSONResponse({"predictions": results})  # FastAPI would copy and check every number of another type
+        return JSONResponse(found)  # FastAPI would copy and check every number of another type
     except ValueError:
         index = next(index for index, result in enumerate(results) if not _is_json(result))
         said = f"inputs[{index}]: the model's answer holds NaN or an infinity, which JSON cannot hold."

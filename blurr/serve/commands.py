@@ -27,7 +27,8 @@ PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 QUOTES = ("auto", "fields", "text")
 TOKEN = "BLURR_TOKEN"  # in the environment
 HOSTS = "names to answer under, or * (default: localhost and --host; any, if that is a wildcard such as 0.0.0.0)"
-BATCH = "rows (default: 32; on a CPU as many as make 2048 tokens)"
+BATCH = "rows (default: 32; of texts on a CPU, as many as make 2048 tokens)"
+BYTES = "size of a request (default: 1,000,000; where the model reads files, 32,000,000)"
 STDIN = "-"
 SOME_FAILED = 1  # exit code
 PART = "to use a trained model"
@@ -45,13 +46,14 @@ def add_serving(commands: Commands) -> None:
 def _add_predict(commands: Commands) -> None:
     predict = commands.add(
         "predict",
-        "predict on a text, or on the rows of a file: csv, tsv, jsonl, parquet …",
+        "predict on a text, on pictures, or on the rows of a file: csv, tsv, jsonl, parquet …",
         _predict,
         about="Rows of a file keep their columns and get a prediction; one that cannot be predicted on gets an error.",
         examples=[
             "blurr predict outputs/mine --text 'a film to remember'",
             "blurr predict outputs/qa --text 'question=Who came?' --text 'context=Ann came.'",
             "blurr predict outputs/mine --input reviews.csv --output predictions.csv",
+            "blurr predict outputs/photos --input folder --output labels.csv",
             "cat texts.txt | blurr predict outputs/mine - > predictions.jsonl",
         ],
         part=PART,
@@ -61,7 +63,10 @@ def _add_predict(commands: Commands) -> None:
     add = predict.add_argument
     said = "a text to predict on; ROLE=TEXT where the model reads several, once for each; the answer goes to stdout"
     add("--text", metavar="TEXT", action="append", default=[], help=said)
-    said = "the file with the rows, a folder, a pattern in quotes, or - for stdin: JSON lines, or a text on each line"
+    said = (
+        "the file with the rows, a picture, a folder of either, a pattern in quotes, or - for stdin: JSON lines, or a "
+        "text on each line"
+    )
     add("--input", metavar="FILE", help=said)
     said = "the file to write; its suffix says the format (default: JSON lines on stdout)"
     add("--output", metavar="FILE", type=Path, help=said)
@@ -110,7 +115,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--allowed-hosts", metavar="A,B", help=HOSTS)
     serve.add_argument("--token", help=f"what requests must present; better in the environment, as {TOKEN}")
     serve.add_argument("--log", action="store_true", help="write a line for each request")
-    serve.add_argument("--max-bytes", metavar="N", type=int, default=1_000_000, help="size of a request")
+    serve.add_argument("--max-bytes", metavar="N", type=int, help=BYTES)
 
 
 def _add_export(commands: Commands) -> None:
@@ -247,10 +252,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
+    missing = [
+        name for name in ("fastapi", "uvicorn", "prometheus_client", "python_multipart") if find_spec(name) is None
+    ]
     if missing:
         raise InputError(f"blurr serve needs {', '.join(missing)}. Install them: {how_to_install('serve')}")
-    if not 0 < arguments.timeout < inf or arguments.max_bytes <= 0:
+    if not 0 < arguments.timeout < inf or (arguments.max_bytes is not None and arguments.max_bytes <= 0):
         raise InputError("--timeout and --max-bytes must be above 0, else no request is answered.")
     with bind(arguments.host, arguments.port) as listening:  # before the model is loaded, which takes long
         _answer_requests(arguments, listening, _limits(arguments, listening.getsockname()[0]))
@@ -302,7 +309,7 @@ def _export(arguments: argparse.Namespace) -> int:
         terminal().print(str(parity(predictor, type(predictor).load(arguments.output, trusted=arguments.trust))))
     terminal().print(f"outputs  {arguments.output}", soft_wrap=True)
     if arguments.format == "onnx":
-        show_next(try_it(arguments.output, predictor.saved.task.schema.needed))
+        show_next(try_it(arguments.output, predictor.saved.task.schema.needed, files=bool(predictor.media)))
     else:
         show_next({"push": command("push", arguments.output, "OWNER/NAME", "--private")})
     return 0

@@ -29,11 +29,34 @@ const block = (parent, title, text) => {
     }
   };
 };
+const HEADERS = 'headers={"Authorization": f"Bearer {os.environ[\'BLURR_TOKEN\']}"},';
+const texts = (part, {address, token, example, isSecured}) => {
+  const quoted = example.replaceAll("'", "'\\''");
+  block(part, "for the command line", `curl ${address} -H 'Content-Type: application/json'${token} -d '${quoted}'`);
+  block(part, "for Python", `${isSecured ? "import os\n\n" : ""}import requests\n\nanswer = requests.post(\n` +
+    `    "${address}",\n    json=${example},\n${isSecured ? `    ${HEADERS}\n` : ""})\nprint(answer.json()["predictions"])`);
+};
+/* JSON has a file as base64 text, which may be longer than a command line. */
+const files = (part, {address, token, form, isSecured}) => {
+  const isFile = name => form.properties[name].type === "array";
+  const uploads = form.required.filter(isFile), others = form.required.filter(name => !isFile(name));
+  block(part, "for the command line", `curl ${address}${token}` +
+    uploads.map(name => ` -F ${name}=@FILE`).join("") + others.map(name => ` -F ${name}=TEXT`).join(""));
+  const opened = uploads.map(name => `("${name}", open("FILE", "rb"))`).join(", ");
+  const data = others.length ? `    data={${others.map(name => `"${name}": "TEXT"`).join(", ")}},\n` : "";
+  block(part, "for Python", `${isSecured ? "import os\n\n" : ""}import requests\n\nanswer = requests.post(\n` +
+    `    "${address}",\n    files=[${opened}],\n${data}${isSecured ? `    ${HEADERS}\n` : ""})\n` +
+    'print(answer.json()["predictions"])');
+  if (form.required.length === 1) block(part, "for JSON",
+    `(printf '{"inputs": ["'; base64 < FILE | tr -d '\\n'; printf '"]}') |\n` +
+    `  curl ${address} -H 'Content-Type: application/json'${token} -d @-`);
+};
 const show = api => {
   const schemas = api.components.schemas;
   const named = part => part.$ref ? schemas[part.$ref.split("/").pop()] : part;
   const kind = part => part.$ref ? part.$ref.split("/").pop()
     : part.anyOf ? part.anyOf.map(kind).filter(each => each !== "null").join(" or ")
+    : part.contentEncoding ? `text of ${part.contentEncoding}`
     : part.type === "array" ? `list of ${kind(part.items)}`
     : part.type + (part.minimum ? ` from ${part.minimum} to ${part.maximum}` : "");
   const table = (parent, name, schema) => {
@@ -56,12 +79,8 @@ const show = api => {
     if (!body) continue;
     const address = new URL(path.slice(1), location).href, example = JSON.stringify(body.example);
     const token = call.security ? ' -H "Authorization: Bearer $BLURR_TOKEN"' : "";
-    const quoted = example.replaceAll("'", "'\\''");
-    block(part, "for the command line",
-      `curl ${address} -H 'Content-Type: application/json'${token} -d '${quoted}'`);
-    const headers = call.security ? ',\n    headers={"Authorization": f"Bearer {os.environ[\'BLURR_TOKEN\']}"}' : "";
-    block(part, "for Python", `${call.security ? "import os\n\n" : ""}import requests\n\nanswer = requests.post(\n` +
-      `    "${address}",\n    json=${example}${headers},\n)\nprint(answer.json()["predictions"])`);
+    const form = call.requestBody.content["multipart/form-data"]?.schema;
+    (form ? files : texts)(part, {address, token, example, form, isSecured: Boolean(call.security)});
     if (call.security) at("metrics").hidden = true; // a link sends no token
     table(part, "Request", body);
     for (const name of ["Item", "Options"]) if (schemas[name]) table(part, name, schemas[name]);

@@ -4,6 +4,8 @@ const known = JSON.parse(document.getElementById("known").textContent);
 const at = id => document.getElementById(id);
 const MOST = 10; // bars that are shown at once
 const DARKEST = 6; // colours of entities
+const AT_ONCE = 4; // files that are sent at a time
+const reads = known.fields.find(({kind}) => kind); // the field of a task that reads files
 
 /* -- small parts */
 
@@ -22,8 +24,9 @@ const written = (parent, tag, text, kind) => {  // by a user or a model: the tex
 const percent = share => share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
 const number = value => Number(value.toPrecision(5)).toString();
 const named = name => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+let stage = at("answer"); // where an answer is put: of several files, each has its own
 const card = (title = "") => {
-  const made = put(at("answer"), "div", "", "card");
+  const made = put(stage, "div", "", "card");
   if (title) put(made, "h2", title);
   return made;
 };
@@ -132,7 +135,7 @@ const texts = (answer, item) => {
     }
     return true;
   }
-  const pair = put(at("answer"), "div", "", "pair");
+  const pair = put(stage, "div", "", "pair");
   for (const [name, text] of [[named(known.fields[0].role), source], ...all.map(text => [title, text || "(empty)"])]) {
     const shown = put(pair, "div", "", "card");
     put(shown, "h2", name);
@@ -147,62 +150,130 @@ const unknown = () => {
 };
 const KINDS = [entities, classes, value, found, filled, texts, unknown];
 
+/* -- files */
+
+let files = [];
+const addresses = new Map(); // what the browser lends to show a file by
+const preview = (parent, file) => {
+  const shown = put(parent, "figure"), isPicture = reads.kind === "picture";
+  const made = put(shown, isPicture ? "img" : "audio");
+  if (!addresses.has(file)) addresses.set(file, URL.createObjectURL(file));
+  made.src = addresses.get(file);
+  if (isPicture) {
+    made.alt = file.name;
+    made.onerror = () => made.remove(); // TIFF, or no picture at all: its name stays
+  } else { made.controls = true; made.setAttribute("aria-label", file.name); }
+  written(shown, "figcaption", file.name);
+};
+const choose = list => {
+  if (!list.length) return;
+  for (const address of addresses.values()) URL.revokeObjectURL(address);
+  addresses.clear();
+  files = [...list];
+  const names = files.length > 1 ? `${files.length} files` : files[0].name;
+  at("chosen").textContent = `Chosen: ${names}.`;
+  if (known.fields.every(({role, kind, required}) => kind || !required || at(role).value.trim())) ask();
+};
+const fileOf = (text, name) => new File([Uint8Array.from(atob(text), letter => letter.charCodeAt(0))], name);
+
 /* -- asking */
 
 const explain = (status, body) => {
   const detail = body?.detail;
   if (status === 401) return `${detail} Type it into the field “Token of this server”.`;
-  if (typeof detail === "string") return detail.replace(/^inputs\[0\]: /, "");
+  if (typeof detail === "string") return detail.replace(/^inputs\[0\](?: \(.*?\))?: /, "");
   if (Array.isArray(detail)) return detail.map(each => {
     const where = each.loc.filter(part => !["body", "inputs", "options", 0, "Item", "str"].includes(part)).join(" ");
     return `${where ? `${named(where)}: ` : ""}${each.msg}.`;
   }).join(" ");
   return `The server answered with status ${status}, and did not say why.`;
 };
+const wrong = sentence => put(card(), "p", sentence, "wrong").setAttribute("role", "alert");
 const fail = (sentence, field = null) => {
-  at("answer").replaceChildren();
+  stage = at("answer");
+  stage.replaceChildren();
   at("json").textContent = "";
   reveal();
-  put(card(), "p", sentence, "wrong").setAttribute("role", "alert");
+  wrong(sentence);
   field?.setAttribute("aria-invalid", "true");
   field?.focus();
 };
 const reveal = () => { at("json").hidden = !at("raw").checked || !at("json").textContent; };
 const item = () => Object.fromEntries(
-  known.fields.map(({role}) => [role, at(role).value]).filter(([, text]) => text.trim()));
+  known.fields.filter(({kind}) => !kind).map(({role}) => [role, at(role).value]).filter(([, text]) => text.trim()));
 const options = () => Object.fromEntries(Object.entries(known.options).flatMap(([name, {type}]) => {
   const text = at(`option-${name}`).value.trim();
   if (!text) return [];
   const isNumber = ["int", "float"].includes(type) && !Number.isNaN(Number(text));
   return [[name, type === "bool" ? text === "true" : isNumber ? Number(text) : text]];  // the server says what is wrong
 }));
+const form = (given, file) => {
+  const made = new FormData();
+  for (const [name, value] of Object.entries({...given, ...options()})) made.append(name, value);
+  made.append(reads.role, file, file.name);
+  return made;
+};
+/* Ask the server; returns what it answered, or a sentence that says why it did not. */
+const request = async body => {
+  const headers = typeof body === "string" ? {"Content-Type": "application/json"} : {};
+  if (known.token) headers.Authorization = `Bearer ${at("token").value}`;
+  let answer, read = null;
+  try {
+    answer = await fetch("predict", {method: "POST", headers, body});
+    read = await answer.json().catch(() => null);
+  } catch {
+    return {why: "The server does not answer. See whether `blurr serve` is still running."};
+  }
+  return answer.ok && read ? {read} : {why: explain(answer.status, read), status: answer.status};
+};
 let asked = 0;  // of several requests the last one counts
 
 const ask = async () => {
   const mine = ++asked, given = item();
   document.querySelectorAll("[aria-invalid]").forEach(field => field.removeAttribute("aria-invalid"));
-  const empty = known.fields.find(({role, required}) => required && !(role in given));
+  const empty = known.fields.find(({role, kind, required}) => required && !(kind ? files.length : role in given));
+  if (empty?.kind) return fail(`Choose a ${empty.kind} first.`, at(empty.role));
   if (empty) return fail(`Write something into the field “${empty.label}” first.`, at(empty.role));
   if (known.token && !at("token").value) return fail("This server needs a token. Type it in below.", at("token"));
-  const headers = {"Content-Type": "application/json"};
-  if (known.token) headers.Authorization = `Bearer ${at("token").value}`;
-  const body = {inputs: [given], ...Object.keys(options()).length && {options: options()}};
   at("answer").setAttribute("aria-busy", "true");
-  let answer, read = null;
-  try {
-    answer = await fetch("predict", {method: "POST", headers, body: JSON.stringify(body)});
-    read = await answer.json().catch(() => null);
-  } catch {
-    answer = null;
-  }
-  if (mine !== asked) return;
-  at("answer").setAttribute("aria-busy", "false");
-  if (!answer) return fail("The server does not answer. See whether `blurr serve` is still running.");
-  if (!answer.ok || !read) return fail(explain(answer.status, read), answer.status === 401 ? at("token") : null);
-  at("answer").replaceChildren();
-  const [prediction] = read.predictions;
-  KINDS.some(show => show(prediction, given));
+  await (reads ? askOfFiles(given, () => mine === asked) : askOnce(given, () => mine === asked));
+  if (mine === asked) at("answer").setAttribute("aria-busy", "false");
+};
+const askOnce = async (given, counts) => {
+  const {read, why, status} = await request(JSON.stringify(
+    {inputs: [given], ...Object.keys(options()).length && {options: options()}}));
+  if (!counts()) return;
+  if (why) return fail(why, status === 401 ? at("token") : null);
+  stage = at("answer");
+  stage.replaceChildren();
+  KINDS.some(show => show(read.predictions[0], given));
   at("json").textContent = JSON.stringify(read, null, 2);
+  reveal();
+};
+/* Ask for each file by itself, so that one that is broken has no others fail. */
+const askOfFiles = async (given, counts) => {
+  at("answer").replaceChildren();
+  const sent = files.map(file => {
+    const row = put(at("answer"), "div", "", "shot");
+    preview(row, file);
+    return {file, place: put(row, "div")};
+  });
+  const waiting = [...sent];
+  const next = async () => {
+    for (let each = waiting.shift(); each && counts(); each = waiting.shift()) {
+      const {read, why, status} = await request(form(given, each.file));
+      if (!counts()) return;
+      stage = each.place;
+      each.read = read;
+      if (why) wrong(why); else KINDS.some(show => show(read.predictions[0], given));
+      if (status === 401) at("token").focus();
+    }
+  };
+  await Promise.all(Array.from({length: AT_ONCE}, next));
+  if (!counts()) return;
+  const read = sent.flatMap(each => each.read ?? []);
+  const all = {predictions: read.flatMap(each => each.predictions), files: read.flatMap(each => each.files)};
+  at("json").textContent = read.length ? JSON.stringify(all, null, 2) : "";
   reveal();
 };
 
@@ -214,7 +285,28 @@ const add = (where, id, label, tag = "textarea") => {
   made.id = id;
   return made;
 };
-for (const {role, label, shown, rows} of known.fields) {
+const addFile = ({role, label, kind, accept}) => {
+  const zone = put(at("fields"), "div", "", "drop");
+  const field = add(zone, role, label, "input");
+  field.type = "file"; field.multiple = true; field.accept = accept;
+  field.setAttribute("aria-describedby", "chosen");
+  put(zone, "p", `Drop ${kind}s anywhere on this page, paste one, or choose them here.`, "dim");
+  const chosen = put(zone, "p", "", "dim");
+  chosen.id = "chosen";
+  chosen.setAttribute("role", "status");
+  field.onchange = () => { choose(field.files); field.value = ""; };
+  const light = event => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault(); // a browser would leave the page for the file
+    zone.classList.toggle("over", event.type === "dragover");
+    if (event.type === "drop") choose(event.dataTransfer.files);
+  };
+  for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, light);
+  document.addEventListener("paste", event => choose(event.clipboardData.files));
+};
+for (const given of known.fields) {
+  const {role, label, kind, shown, rows} = given;
+  if (kind) { addFile(given); continue; }
   const field = add(shown ? at("fields") : at("more"), role, label);
   field.dir = "auto"; field.rows = rows; field.spellcheck = false;
   if (!shown) at("more").hidden = false;
@@ -228,13 +320,24 @@ for (const [name, {type, value: set}] of Object.entries(known.options)) {
   field.value = set ?? "";
   at("options").hidden = false;
 }
-for (const example of known.examples) {
-  const button = written(at("examples"), "button", example[known.fields[0].role]);
+const fill = (example, name) => {
+  for (const {role, kind} of known.fields) if (!kind) at(role).value = example[role] ?? "";
+  if (reads) choose([fileOf(example[reads.role], name)]); // which asks
+};
+for (const [index, example] of known.examples.entries()) {
+  const name = `Example ${index + 1}`;
+  const button = written(at("examples"), "button", reads ? "" : example[known.fields[0].role]);
   button.type = "button";
-  button.onclick = () => {
-    for (const {role} of known.fields) at(role).value = example[role] ?? "";
-    ask();
-  };
+  if (reads) {
+    button.className = reads.kind;
+    if (reads.kind === "picture") {
+      const shown = put(button, "img");
+      shown.src = URL.createObjectURL(fileOf(example[reads.role], name));
+      shown.alt = "";
+      button.setAttribute("aria-label", name);
+    } else button.textContent = name;
+  }
+  button.onclick = () => { fill(example, name); if (!reads) ask(); };
 }
 at("access").hidden = !known.token;
 at("raw").onchange = reveal;
@@ -242,5 +345,5 @@ at("form").onsubmit = event => { event.preventDefault(); ask(); };
 at("form").onkeydown = event => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); ask(); }
 };
-if (known.examples.length) for (const {role} of known.fields) at(role).value = known.examples[0][role] ?? "";
-if (location.hash === "#try" && !known.token) ask();
+if (known.examples.length && !reads) fill(known.examples[0]);
+if (location.hash === "#try" && !known.token) reads ? at("examples").firstChild.click() : ask();

@@ -10,12 +10,20 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from blurr.serve.predictor import Predictor
+from blurr.serve.uploads import as_json
 
 HERE = Path(__file__).parent
 EXAMPLES = 3
 LONG = 80  # characters from which a text gets a higher field
 CANDIDATES = {"n_preds": 5}  # options that the page sets: one candidate for a mask is no choice
-POLICY = ("default-src 'none'", "connect-src 'self'", "img-src data:", "base-uri 'none'", "form-action 'none'")
+POLICY = (
+    "default-src 'none'",
+    "connect-src 'self'",
+    "img-src data: blob:",
+    "media-src blob:",
+    "base-uri 'none'",
+    "form-action 'none'",
+)
 ANSWERS = {"top_k": 3}  # of a question; elsewhere that is the name of another option
 
 
@@ -55,7 +63,10 @@ def _digest(text: str) -> str:
 def _known(predictor: Predictor, *, has_token: bool) -> dict[str, Any]:
     """Return what the page is made of: names of fields and options, examples."""
     predicts = predictor.saved.task.target.predicts
-    examples = [{role: _text(value) for role, value in each.items()} for each in predictor.examples(EXAMPLES)]
+    examples = [
+        {role: _text(value) for role, value in as_json(each, predictor.media).items()}
+        for each in predictor.examples(EXAMPLES)
+    ]
     preset = CANDIDATES | (ANSWERS if "answers" in predicts else {})
     return {
         "task": task_words(predictor),
@@ -64,7 +75,7 @@ def _known(predictor: Predictor, *, has_token: bool) -> dict[str, Any]:
         "examples": [dict(each) for each in dict.fromkeys(tuple(each.items()) for each in examples)],
         "options": {name: {"type": is_.__name__, "value": preset.get(name)} for name, is_ in predictor.options.items()},
         "continues": "tokens" in predicts,
-        "mask": predictor.hf.tokenizer.mask_token,
+        "mask": None if predictor.media else predictor.hf.processor.mask_token,
         "token": has_token,
     }
 
@@ -72,13 +83,16 @@ def _known(predictor: Predictor, *, has_token: bool) -> dict[str, Any]:
 def _field(predictor: Predictor, role: str, example: Any) -> dict[str, Any]:
     is_required = role in predictor.saved.task.schema.required
     name = "text" if isinstance(example, list) else role  # words are typed as the text that they make
-    return {
+    field = {
         "role": role,
         "label": name.replace("_", " ").capitalize(),
         "required": is_required,
         "shown": is_required or bool(predictor.saved.columns.get(role)),
-        "rows": 4 if len(_text(example)) > LONG else 2,
     }
+    if role in predictor.media:
+        media = predictor.media[role]
+        return {**field, "kind": media.kind, "accept": ",".join(sorted(media.suffixes))}
+    return {**field, "rows": 4 if len(_text(example)) > LONG else 2}
 
 
 def _text(value: Any) -> str:

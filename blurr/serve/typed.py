@@ -31,6 +31,9 @@ def items_of(texts: Sequence[str], predictor: Predictor) -> list[dict[str, Any]]
         InputError: a role is missing, or given twice.
     """
     roles, needed = predictor.roles, predictor.saved.task.schema.needed
+    files = [f"{media.kind}s" for media in predictor.media.values()]
+    if files:
+        raise InputError(f"This model reads {' and '.join(files)}, not texts. Give a file or a folder: --input FOLDER")
     parts = [text.partition("=") for text in texts]
     named = [(role, text) for role, mark, text in parts if mark and role in roles]
     if not named:
