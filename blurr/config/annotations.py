@@ -61,6 +61,9 @@ Multiple = Annotated[int, Ge(1), Le(8192)]
 Size = Annotated[int, Ge(0), Le(10_000_000)]
 """A size of a model, such as its layers or the width of one."""
 
+Side = Annotated[int, Ge(1), Le(16_384)]
+"""Height or width of a picture in pixels."""
+
 Parts = Annotated[int, Ge(2)]
 """A number of parts of which one is held out."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blurr.loading.columns import Column, Ragged, as_column
+from blurr.loading.columns import Column, Made, Ragged, as_column
 from blurr.process.setup import cache_root
 from blurr.runs.asides import ASIDE, delete_abandoned
 from blurr.runs.checksums import replacing, seal, verify
@@ -129,6 +129,8 @@ def _write(folder: Path, about: str, columns: Mapping[str, Column]) -> None:
 
 
 def _parts(column: Column) -> dict[str, NDArray[Any]]:
+    if isinstance(column, Made):
+        column = np.stack(list(column))
     return {"flat": column.flat, "offsets": column.offsets} if isinstance(column, Ragged) else {"values": column}
 
 

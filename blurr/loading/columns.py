@@ -1,7 +1,8 @@
-"""Columns of encoded rows: flat arrays, which take little memory and map from disk."""
+"""Columns of encoded rows: flat arrays, which take little memory and map from disk, or values made when read."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +35,32 @@ class Ragged:
         return np.diff(self.offsets)
 
 
-Column = Ragged | NDArray[Any]
+class Made(ABC):
+    """A column whose values are made when they are read, such as the pixels of picture files."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[i] for i in range(len(self)))
+
+    @abstractmethod
+    def take(self, numbers: Sequence[int]) -> Self:
+        """Return the values with these numbers, in this order."""
 
 
-def as_column(values: Sequence[Any]) -> Column:
+Column = Ragged | Made | NDArray[Any]
+
+
+def as_column(values: Sequence[Any] | Column) -> Column:
     """Convert values to flat arrays: sequences of integers to `Ragged`, numbers and vectors of floats to NumPy.
 
     Numbers keep 64 bits: they may be targets, which are scored exactly as the data has them.
     """
-    if isinstance(values, Ragged | np.ndarray):
+    if isinstance(values, (Ragged, Made, np.ndarray)):
         return values
     if len(values) and isinstance(values[0], list | np.ndarray) and not any(isinstance(v, float) for v in values[0]):
         return Ragged.of(values)
@@ -57,4 +75,6 @@ def chosen(column: Column, numbers: Sequence[int]) -> Column:
     """Return the values of a column at these numbers."""
     if isinstance(column, Ragged):
         return Ragged.of([column[i].tolist() for i in numbers])
+    if isinstance(column, Made):
+        return column.take(numbers)
     return column[list(numbers)]

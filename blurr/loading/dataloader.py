@@ -1,5 +1,6 @@
 """Batch encoded rows for fastai, in an order that seed and epoch decide, and show what is in a batch."""
 
+import html
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from fastcore.imports import in_notebook
 from numpy.typing import NDArray
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
-from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
+from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table, row_seeds
+from blurr.loading.shown import Cell
 from blurr.process.children import die_with
 from blurr.process.terminal import terminal
 
@@ -99,7 +101,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return lengths if lengths.ndim == 1 else lengths[:, 0]
 
     def _plan(self) -> list[Order]:
-        size = BatchSize(self.bs, self.max_tokens)
+        size = BatchSize(self.bs, self.max_tokens if self.dataset.names.mask else None)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
         if self.dataset.is_picked and not self.shuffle:
             batches = np.split(rows, range(1, self.n) if self.by_length else range(self.bs, self.n, self.bs))
@@ -150,7 +152,14 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return (b for i, b in enumerate(self.batches()[self.first :]) if i % self.num_workers == self.offs)
 
     def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
-        return (self.do_batch([self.dataset[i] for i in batch]) for batch in samps)
+        return (self.do_batch(self._rows(batch)) for batch in samps)
+
+    def _rows(self, batch: Order) -> list[dict[str, Any]]:
+        rows = [self.dataset[i] for i in batch]
+        if self.shuffle and self.dataset.is_drawn:
+            seeds = row_seeds(self.seed, self.epoch, batch)
+            rows = [{**row, "seeds": seed} for row, seed in zip(rows, seeds, strict=True)]
+        return rows
 
     def wif(self) -> None:
         """Begin as a worker, which a killed run must not leave behind, nor Ctrl-C end before the run has ended."""
@@ -225,11 +234,17 @@ def show_table(table: Table) -> None:
         terminal().print(pd.DataFrame(table).to_string(), soft_wrap=True)
 
 
+def _cell(value: Any) -> Any:
+    """Return what stands in the cell of a table: a number, or HTML."""
+    if isinstance(value, Cell):
+        return value.html
+    return value if isinstance(value, float) else html.escape(str(value))
+
+
 def html_of(table: Table) -> str:
     """Return the rows of a table as HTML, aligned on the left, where long texts are read from."""
     left: Any = {"selector": "th, td", "props": "text-align: left; vertical-align: top"}
-    # of other values, pandas does not escape the text
-    frame = pd.DataFrame(table).map(lambda value: value if isinstance(value, float) else str(value))
-    styled = frame.style.format(escape="html", precision=4).format_index(escape="html", axis="columns")
-    html: str = styled.set_table_styles([left]).to_html()
-    return html
+    frame = pd.DataFrame(table).map(_cell)
+    styled = frame.style.format(precision=4).format_index(escape="html", axis="columns")
+    text: str = styled.set_table_styles([left]).to_html()
+    return text

@@ -4,11 +4,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from transformers import PretrainedConfig
 
-from blurr.config.annotations import BatchRows, Count, Multiple, Seed, Workers
+from blurr.config.annotations import BatchRows, Count, Multiple, NonNegative, Seed, Workers
 from blurr.errors import InputError
 from blurr.loading.bucketing import BatchSize
+from blurr.loading.rows import EncodedRows
+from blurr.process.setup import usable_cores
+
+WORTH_WORKERS = 5.0  # seconds of a pass from which processes of its own are started for decoding
 
 
 @dataclass(frozen=True)
@@ -19,23 +24,27 @@ class Loader:
         batch_size: Rows in a training batch; `auto` finds the largest that fits, see `blurr.training.batch_size`.
         eval_batch_size: Rows in a validation or test batch; None means twice `batch_size`.
         max_tokens: Tokens of a batch, padding included, instead of a number of rows; null counts rows.
-        num_workers: Processes that collate; 0 is the fastest for encoded text.
+        num_workers: Processes that make batches. `auto` is none, which is the fastest for encoded text, and for
+            pictures and sounds the cores that do not train, as long as decoding takes a pass more than a few seconds.
         pin_memory: Collate into page-locked memory, from which a GPU copies without waiting.
         pad_to_multiple_of: Round the padded length up to a multiple of this, for tensor cores.
         bucket: Put rows of similar length together; `False` makes plain random batches.
         seed: Seed of the order of the batches.
         cache: Keep the encoded rows for the next run on the same data; see `blurr.loading.cache`.
+        cache_gb: Most gigabytes of decoded pictures or sounds to keep for the next epoch and the next run; what does
+            not fit is decoded anew in each epoch.
     """
 
     batch_size: BatchRows | Literal["auto"] = 16
     eval_batch_size: BatchRows | None = None
     max_tokens: Count | None = None
-    num_workers: Workers = 0
+    num_workers: Workers | Literal["auto"] = "auto"
     pin_memory: bool = False
     pad_to_multiple_of: Multiple | None = None
     bucket: bool = True
     seed: Seed = 42
     cache: bool = True
+    cache_gb: NonNegative = 4.0
 
     def size(self, *, train: bool) -> BatchSize:
         """Return the size of a batch in training or evaluation.
@@ -47,6 +56,12 @@ class Loader:
             raise InputError("batch_size=auto works only in the training of `blurr run`; give a number here.")
         rows = self.batch_size if train else self.eval_batch_size or 2 * self.batch_size
         return BatchSize(rows, self.max_tokens)
+
+    def workers(self, rows: EncodedRows) -> int:
+        """Return how many processes make the batches of these rows."""
+        if self.num_workers != "auto":
+            return self.num_workers
+        return max(1, usable_cores() - torch.get_num_threads()) if rows.seconds_to_make > WORTH_WORKERS else 0
 
 
 def fitting(loader: Loader, config: PretrainedConfig) -> Loader:

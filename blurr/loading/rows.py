@@ -9,7 +9,7 @@ import torch
 from fastai.data.transforms import CategoryMap
 from numpy.typing import NDArray
 
-from blurr.loading.columns import Ragged, as_column, chosen
+from blurr.loading.columns import Column, Ragged, as_column, chosen
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 ROW_WEIGHT = "row_weight"  # the column of encoded rows that says how much each counts in the loss
@@ -43,8 +43,8 @@ class InputNames(NamedTuple):
     """What a modality calls the inputs of its models.
 
     Attributes:
-        main: The input whose length is the length of a row; empty if rows have no length.
-        mask: The input that tells real positions from padding; empty if there is none.
+        main: The input that the model is about; where there is a mask, its length is the length of a row.
+        mask: The input that tells real positions from padding; empty if rows have no length, as pictures.
     """
 
     main: str = ""
@@ -61,13 +61,15 @@ class EncodedRows:
     Attributes:
         names: What the inputs are called; each modality has a subclass with its own.
         is_picked: They are some of others, in an order that somebody asked for.
+        is_drawn: A training batch has the column `seeds`, see `row_seeds`, from which rows are changed at random.
     """
 
     is_picked = False
+    is_drawn: ClassVar[bool] = False
     n_inp = 1  # fastai: of a batch `(inputs, targets)` the first element is input
     names: ClassVar[InputNames] = InputNames()
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]], vocab: list[str] | None = None) -> None:
+    def __init__(self, columns: Mapping[str, Sequence[Any] | Column], vocab: list[str] | None = None) -> None:
         self.columns = {name: as_column(values) for name, values in columns.items()}
         # a list would be one vocabulary for each target to fastai
         self.vocab = CategoryMap(vocab, sort=False) if isinstance(vocab, list) else vocab
@@ -89,15 +91,45 @@ class EncodedRows:
     def lengths(self) -> NDArray[np.int64]:
         """Length of each row, `(rows,)`; `(rows, 2)` if targets are padded separately from the sources."""
         main, target = self.columns.get(self.names.main), self.columns.get("labels")
-        if not isinstance(main, Ragged):
-            return np.zeros(len(self), dtype=np.int64)
+        if not isinstance(main, Ragged):  # all are as long
+            return np.ones(len(self), dtype=np.int64)
         if not isinstance(target, Ragged) or np.array_equal(target.offsets, main.offsets):
             return main.lengths
         return np.stack([main.lengths, target.lengths], axis=1)
 
+    @property
+    def gigabytes(self) -> float:
+        """What `keep` takes on the disk."""
+        return 0.0
+
+    def keep(self) -> None:
+        """Keep on disk what is costly to make of the rows, from the first time that it is made."""
+        return
+
+    @property
+    def seconds_to_make(self) -> float:
+        """Seconds of one processor that a pass over the rows takes to make them, as far as they are not kept."""
+        return 0.0
+
     def new_empty(self) -> "EncodedRows":
         """Return rows of the same kind with nothing in them, as fastai's `export` asks for."""
         return type(self)({}, self.vocab)
+
+
+def row_seeds(seed: int, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for each row, `(rows,)`, that seed, epoch and row alone decide, to draw from.
+
+    Source: SplitMix64, Steele et al. 2014, doi:10.1145/2660193.2660195.
+    """
+    mixed: NDArray[np.uint64] = np.full(len(rows), seed % 2**64, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for part in (np.uint64(epoch), rows.astype(np.uint64)):
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + part + np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed = mixed ^ (mixed >> np.uint64(31))
+    drawn: NDArray[np.int64] = (mixed >> np.uint64(1)).astype(np.int64)
+    return drawn
 
 
 def in_order(order: Sequence[int], values: Sequence[Any]) -> list[Any]:

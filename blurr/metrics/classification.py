@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blurr.config.annotations import Count
 from blurr.errors import InputError, nearest
 from blurr.metrics.bootstrap import Draws, Numbers, ratio
 
@@ -263,3 +264,32 @@ class Matthews(_Counts):
             of_true, of_predicted = draws.sums(true), draws.sums(predicted)
         spread = (rows**2 - (of_true**2).sum(1)) * (rows**2 - (of_predicted**2).sum(1))
         return ratio(right * rows - (of_true * of_predicted).sum(1), np.sqrt(spread.clip(min=0)))
+
+
+class TopK(_Counts):
+    """The share of rows whose class is among the `k` likeliest; with fewer classes than that, all of them count.
+
+    Args:
+        k: How many.
+    """
+
+    def __init__(self, k: Count = 5) -> None:
+        self.k = k
+        super().__init__()
+
+    def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+        super().update(predictions, targets)
+        if self.multilabel:
+            raise InputError(
+                f"top{self.k} is the share of rows whose one class is among the likeliest {self.k}, but these rows "
+                "have several labels. Choose metrics=[f1]."
+            )
+        likeliest = predictions.topk(min(self.k, predictions.shape[1])).indices
+        self.predicted[-1] = (likeliest == targets[:, None]).any(1).cpu()
+        self.true[-1] = torch.ones_like(self.predicted[-1])
+
+    def compute(self) -> torch.Tensor:
+        return torch.cat(self.predicted).double().mean()
+
+    def resampled(self, draws: Draws) -> Numbers:
+        return draws.means(torch.cat(self.predicted).numpy())

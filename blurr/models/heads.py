@@ -13,7 +13,10 @@ from blurr.errors import InputError
 
 log = logging.getLogger(__name__)
 
-HEAD = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering|MultipleChoice)(Simple)?$")
+HEAD = re.compile(
+    r"For(SequenceClassification|TokenClassification|QuestionAnswering|MultipleChoice|ImageClassification"
+    r"|SemanticSegmentation|ObjectDetection|AudioClassification)(Simple)?$"
+)
 UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls the labels of a config that names none
 MOST_SHOWN = 8
 
@@ -181,7 +184,9 @@ def body_names(model: PreTrainedModel) -> set[str]:
     """Return the names of the parameters that the architecture has without a head."""
     names = [name for name, _ in model.named_parameters()]
     if model.base_model is not model:
-        return {name for name in names if name.startswith(f"{model.base_model_prefix}.")}
+        inside = {name for name in names if name.startswith(f"{model.base_model_prefix}.")}
+        # timm's models, which transformers wraps, have their heads within
+        return inside - label_parameters(model) if len(inside) == len(names) else inside
     with torch.device("meta"):
         bare: Any = AutoModel.from_config(model.config)  # type: ignore[no-untyped-call]
     known = {name for name, _ in bare.named_parameters()}

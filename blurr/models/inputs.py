@@ -95,3 +95,7 @@ class ModalityInputs(Protocol):
     def collator(self, processor: Any, pad_to_multiple_of: int | None) -> Callable[..., Batch]:
         """Return what makes a batch `(inputs, targets)` of encoded rows."""
         ...
+
+    def after_batch(self, processor: Any, augment: Any) -> list[Callable[..., Any]]:
+        """Return the transforms of a batch on its device; `augment` changes those of training at random."""
+        ...

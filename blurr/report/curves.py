@@ -123,7 +123,7 @@ def _metrics(axes: Axes, frame: pd.DataFrame) -> None:
 
 def length_parts(record: Record) -> list[Part]:
     """Return the parts that show the tokens of a run's splits."""
-    if "tokens" not in record.facts:
+    if not record.facts.get("tokens"):
         return []
     note = "Of the source, if targets are separate."
     return [

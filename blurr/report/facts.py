@@ -1,6 +1,6 @@
 """Gather facts of a run that its other files do not tell: weights, labels, sizes, and the tokens of each split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +23,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
     """Return the facts of a run: its options, weights, model and rows, and what is needed to read its scores."""
     settings = asdict(saved.task)
     loaders = zip(raw.ordered_splits, learner.dls.loaders, strict=True)
-    limit = length_limit(hf.tokenizer, min((settings[k] for k in LONGEST if settings.get(k)), default=None))
+    has_lengths = bool(saved.task.inputs.rows_cls.names.mask)
     return {
         "choices": dict(saved.choices),
         "predicts": saved.task.target.scored(hf).kind,
@@ -38,8 +38,16 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "notes": outcome.notes,
         "doubts": outcome.doubts,
         "labels": saved.task.target.vocab(hf),
-        "tokens": {split: token_figures(dl.dataset.lengths, dl.batches(), limit) for split, dl in loaders},
+        "tokens": {
+            split: token_figures(dl.dataset.lengths, dl.batches(), _limit(settings, hf))
+            for split, dl in (loaders if has_lengths else ())
+        },
     }
+
+
+def _limit(settings: Mapping[str, Any], hf: HFObjects) -> int | None:
+    """Return the tokens at which rows are cut."""
+    return length_limit(hf.tokenizer, min((settings[k] for k in LONGEST if settings.get(k)), default=None))
 
 
 def token_figures(

@@ -144,7 +144,9 @@ class Task(ABC):
         check_unicode(columns)
         return self.make_rows(self.encode_items(columns, hf), columns, hf)
 
-    def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader, *, device: str = "auto") -> DataLoaders:
+    def dataloaders(
+        self, raw: RawData, hf: HFObjects, loader: Loader, *, device: str = "auto", augment: Any = None
+    ) -> DataLoaders:
         """Encode every split once, and make a loader of each, in the order of `raw.ordered_splits`.
 
         Args:
@@ -152,17 +154,19 @@ class Task(ABC):
             hf: Processor and model.
             loader: How batches are made.
             device: That batches and model go to, see `device_of`.
+            augment: Changes the batches of training at random, as the modality of the task does it.
         """
         self.check(hf)
         fits = fitting(loader, hf.config)
         splits = encoding.encoded_splits(self, raw, hf, cache=loader.cache)
-        loaders = [self.loader(rows, hf, fits, train=name == "train") for name, rows in splits.items()]
+        encoding.keep(splits.values(), loader)
+        loaders = [self.loader(rows, hf, fits, train=name == "train", augment=augment) for name, rows in splits.items()]
         target = device_of(device)
         dls = DataLoaders(*loaders, device=target)
         dls.to(target)
         return dls
 
-    def loader(self, rows: EncodedRows, hf: HFObjects, loader: Loader, *, train: bool) -> RowsDL:
+    def loader(self, rows: EncodedRows, hf: HFObjects, loader: Loader, *, train: bool, augment: Any = None) -> RowsDL:
         """Make the loader of encoded rows; its `test_dl` takes raw items, too."""
         return RowsDL(
             rows,
@@ -171,9 +175,10 @@ class Task(ABC):
             show_rows=type(self).show_rows,
             encode=partial(self.encoded_items, without_model(hf)),
             create_batch=self.collator(hf, loader, train=train),
+            after_batch=self.inputs.after_batch(hf.processor, augment if train else None),
             seed=loader.seed,
             bucket=loader.bucket,
-            num_workers=loader.num_workers,
+            num_workers=loader.workers(rows),
             pin_memory=loader.pin_memory,
             bs=loader.size(train=train).rows,
             max_tokens=loader.max_tokens,

@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +18,12 @@ import blurr.loading
 from blurr.data.core import RawData
 from blurr.data.naming import WEIGHT
 from blurr.loading.cache import cached, hash_of_code, key_of
+from blurr.loading.loader import Loader
 from blurr.loading.rows import ROW_WEIGHT, EncodedRows
 from blurr.models.inputs import ModalityInputs
 from blurr.models.objects import HFObjects
+
+log = logging.getLogger(__name__)
 
 
 class Encoder(Protocol):
@@ -46,7 +50,8 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
         if name not in self.rows.column_names:
             raise KeyError(name)  # as `get` wants it
         if name not in self.read:
-            self.read[name] = self.rows[name][:]
+            is_file = isinstance(self.rows.features[name], dict)  # too large to have in memory, and read one by one
+            self.read[name] = self.rows.select_columns([name])[name] if is_file else self.rows[name][:]
         return self.read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -111,6 +116,20 @@ def encoded_splits(task: Encoder, raw: RawData, hf: HFObjects, *, cache: bool) -
     """
     ingredients = ingredients_of(task, raw, hf) if cache else None
     return {split: encoded_rows(task, raw, split, hf, ingredients=ingredients) for split in raw.ordered_splits}
+
+
+def keep(splits: Iterable[EncodedRows], loader: Loader) -> None:
+    """Keep what is decoded of the rows on disk, if all of it fits."""
+    splits = list(splits)
+    needed = sum(rows.gigabytes for rows in splits)
+    if needed <= loader.cache_gb and loader.cache:
+        for rows in splits:
+            rows.keep()
+    elif loader.cache:
+        log.warning(
+            "Each epoch decodes all rows anew: decoded, they take %.1f GB, and loader.cache_gb=%g allows less.",
+            *(needed, loader.cache_gb),
+        )
 
 
 @lru_cache(maxsize=16)

@@ -73,7 +73,12 @@ def interpret(target: Target, learner: Learner, dl: RowsDL) -> Table:
 
 
 def with_token_counts(rows: Table, encoded: EncodedRows) -> Table:
-    """Add to each row its `token_count`, of all its windows together, and that of a target apart from the source."""
+    """Add to each row its `token_count`, of all its windows together, and that of a target apart from the source.
+
+    Rows that have no lengths, such as pictures, are returned as they are.
+    """
+    if not encoded.names.mask:
+        return rows
     lengths = encoded.lengths.reshape(len(encoded), -1)
     if len(lengths) != len(rows):
         lengths = np.bincount(np.asarray(encoded.columns["row"]), lengths[:, 0], len(rows))[:, None]

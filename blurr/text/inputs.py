@@ -113,6 +113,9 @@ class TextInputs:
     def collator(self, processor: PreTrainedTokenizerBase, pad_to_multiple_of: int | None) -> Callable[..., Batch]:
         return TextCollator.of(processor, pad_to_multiple_of=pad_to_multiple_of)
 
+    def after_batch(self, processor: PreTrainedTokenizerBase, augment: Any) -> list[Callable[..., Any]]:
+        return []
+
 
 TEXT = TextInputs()
 

@@ -1,5 +1,6 @@
 """The learning rate of who asks for none: it belongs to what the schedule trains, and to the weights."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,10 @@ from blurr.training import schedules
 from blurr.training.learning_rate import LearningRate
 
 SCRATCH = 1e-3  # the usual rate of fine-tuning BERT would not train a new model
+# Convolutional networks normalize what passes through every layer, and take higher rates than transformers.
+OF_CONVOLUTIONS = {"scratch": 3e-3, "pretrained": 1e-3}
+CONVOLUTIONAL = frozenset({"hidden_sizes", "depth_multiplier", "width_coefficient", "architecture"})  # keys of configs
+OF_TRANSFORMERS = re.compile(r"vit|deit|beit|eva|cait|mixer|swin")  # in timm's names of architectures
 BASE, WIDTH = 5e-5, 768  # the usual rate of fine-tuning a BERT, and how wide that is
 MOST = 2e-4  # of the narrowest
 HEAD = 2e-3  # of a new head before a body that stands still, or learns much slower
@@ -31,17 +36,25 @@ def default_rate(schedule: Callable[..., object], *, weights: str, config: Pretr
         weights: `pretrained` or `scratch`.
         config: of the model.
     """
-    if weights == "scratch":
+    body, width = rate_of_body(config)
+    is_convolutional = width is None and _is_convolutional(config)
+    if weights == "scratch" and not is_convolutional:
         return DefaultRate(SCRATCH, "weights from scratch")
     func, options = (schedule.func, schedule.keywords) if isinstance(schedule, partial) else (schedule, {})
-    body, width = rate_of_body(config)
     if func is schedules.fine_tune:
         return DefaultRate(HEAD, "of the head; the body of pretrained weights learns slower, see schedule.lr_mult")
     if func is schedules.gradual_unfreezing:
         return DefaultRate(slice(body / 4, HEAD), "from the first group of pretrained weights to a new head")
     if options.get("freeze"):
         return DefaultRate(HEAD, "the head alone is trained")
+    if is_convolutional:
+        return DefaultRate(OF_CONVOLUTIONS[weights], f"{weights} weights of a convolutional network")
     return DefaultRate(body, f"pretrained weights, {width} wide" if width else "pretrained weights")
+
+
+def _is_convolutional(config: PretrainedConfig) -> bool:
+    values = config.to_dict()
+    return bool(CONVOLUTIONAL & set(values)) and not OF_TRANSFORMERS.search(str(values.get("architecture", "")))
 
 
 def rate_of_body(config: PretrainedConfig) -> tuple[float, int | None]:
