@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table, row_seeds
-from blurr.loading.shown import Cell
+from blurr.loading.shown import TableCell
 from blurr.process.children import die_with
 from blurr.process.terminal import terminal
 
@@ -236,7 +236,7 @@ def show_table(table: Table) -> None:
 
 def _cell(value: Any) -> Any:
     """Return what stands in the cell of a table: a number, or HTML."""
-    if isinstance(value, Cell):
+    if isinstance(value, TableCell):
         return value.html
     return value if isinstance(value, float) else html.escape(str(value))
 

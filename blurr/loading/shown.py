@@ -11,7 +11,7 @@ LEAST = 96  # pixels of the longer side of a picture in a page: smaller ones are
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A cell of a table.
 
     Attributes:
@@ -31,12 +31,12 @@ class Cell:
         return self.html
 
 
-def shown_picture(picture: Image.Image, *, least: int = LEAST) -> Cell:
+def shown_picture(picture: Image.Image, *, least: int = LEAST) -> TableCell:
     """Return a picture as a cell of a table; a small one is shown enlarged, with its pixels as squares."""
     width, height = picture.size
     factor = max(1, round(least / max(width, height)))
     style = f"width:{width * factor}px;image-rendering:pixelated" if factor > 1 else "max-width:224px"
-    return Cell(f'<img alt="" style="{style}" src="{data_url(picture)}">', f"{width} x {height} pixels", picture)
+    return TableCell(f'<img alt="" style="{style}" src="{data_url(picture)}">', f"{width} x {height} pixels", picture)
 
 
 def data_url(picture: Image.Image) -> str:
