@@ -21,7 +21,7 @@ from blurr.models.wrapper import blurr_splitter
 from blurr.process.setup import hide_progress_bars
 from blurr.tasks.base import Task
 from blurr.tasks.encoding import encoded_splits
-from blurr.tasks.parts import build_hf, build_optimizer, build_raw
+from blurr.tasks.parts import build_augment, build_hf, build_optimizer, build_raw
 from blurr.text.lengths import length_limit
 from blurr.training import schedules
 from blurr.training.callbacks.gradient_accumulation import batches_per_step
@@ -184,7 +184,9 @@ def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader)
     schedule(rehearsal, learning_rate(requested, default=default.rate, find=lambda: default.rate))
     size, together = loader.size(train=True), batches_per_step(build(cfg.callbacks).values())
     per_epoch = max(1, -(-len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0)) // together))
-    facts = [("default rate", default.reason)] if requested is None else []
+    augment = build_augment(cfg)
+    facts = [("augmentation", str(augment))] if augment else []
+    facts += [("default rate", default.reason)] if requested is None else []
     for i, (length, trained, rates) in enumerate(rehearsal.fits, start=1):
         rate = f"{rates[0]:.3g}" if len(set(rates)) == 1 else f"{rates[0]:.3g} (first group) to {rates[-1]:.3g} (last)"
         rate = "found by the learning rate finder" if requested == "auto" else f"up to {rate}"

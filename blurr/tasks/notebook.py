@@ -55,6 +55,7 @@ def from_data(
     loss_func: Callable[..., Any] | None = None,
     weight_attr: str | None = None,
     max_grad_norm: float | None = 1.0,
+    augment: Callable[..., Any] | None = None,
 ) -> Blearner:
     """Make a learner with a frozen body.
 
@@ -75,6 +76,7 @@ def from_data(
         loss_func: A loss of fastai, torch or your own, see `CustomLoss`; `None` takes the task's.
         weight_attr: Column of the weights of training rows in the loss; for tasks with a target for each row.
         max_grad_norm: What gradients are clipped to, as for `Blearner`; `None` leaves them as they are.
+        augment: Changes training rows at random, such as `standard(flip=True)` of `blurr.vision.augment`.
     """
     options = {"max_grad_norm": max_grad_norm, **(learner_kwargs or {})}
     loss = options.pop("loss_func", loss_func)
@@ -90,7 +92,7 @@ def from_data(
         hf = _loaded(checkpoint, task, raw, asked)
         task = task if fit is None else fit(task, hf)
         loader = Loader(**{OF_LOADER.get(k, k): v for k, v in (dl_kwargs or {}).items()})
-        return _learner(task, raw, hf, checkpoint, loader, **options)
+        return _learner(task, raw, hf, checkpoint, loader, augment=augment, **options)
 
 
 def _loaded(checkpoint: str, task: Task, raw: RawData, asked: Mapping[str, Any]) -> HFObjects:
@@ -103,10 +105,18 @@ def _loaded(checkpoint: str, task: Task, raw: RawData, asked: Mapping[str, Any])
 
 
 def _learner(
-    task: Task, raw: RawData, hf: HFObjects, checkpoint: str, loader: Loader, *, metrics: Any = None, **options: Any
+    task: Task,
+    raw: RawData,
+    hf: HFObjects,
+    checkpoint: str,
+    loader: Loader,
+    *,
+    augment: Callable[..., Any] | None = None,
+    metrics: Any = None,
+    **options: Any,
 ) -> Blearner:
     """Make the learner, with the task's default metrics or the given ones."""
-    dls = task.dataloaders(raw, hf, loader)
+    dls = task.dataloaders(raw, hf, loader, augment=augment)
     default = default_metrics(task, raw) if metrics is None else OmegaConf.create()
     learner = task.learner(dls, hf, raw=raw, metrics=build(default), **{"freeze": True, **options})
     learner.metrics = learner.metrics if metrics is None else metrics

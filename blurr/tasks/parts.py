@@ -23,6 +23,7 @@ from blurr.tasks.evaluating import described
 from blurr.tracking.run import Run
 from blurr.tracking.sink import PARENT
 from blurr.training.batch_size import find_batch_size
+from blurr.training.callbacks.mixup import Mixing
 from blurr.training.guard import Guard
 from blurr.training.last_validation import LastValidation
 from blurr.training.learner import Blearner
@@ -80,7 +81,8 @@ def build_learner(
     reporters = [Reporter(objectives(cfg)[0], report)] if report else []
     kept = LastValidation(partial(described, task.target))
     cbs = [Guard(cfg.on_nan), kept, TrackingCallback(run), *chosen, *reporters]
-    dls = task.dataloaders(raw, hf, for_compiling(loader) if compiling else loader, device=cfg.device)
+    fitted = for_compiling(loader) if compiling else loader
+    dls = task.dataloaders(raw, hf, fitted, device=cfg.device, augment=build_augment(cfg))
     return _learner(cfg, task, raw, hf, dls, cbs, path=run.folder, model_dir=CHECKPOINTS)
 
 
@@ -136,7 +138,8 @@ def fitting_size(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> in
 
     def learner_of(size: int) -> Blearner:
         longest_first = DataLoaders(dls.train.new(bs=size, shuffle=False), dls.valid, device=dls.device)
-        cbs = [*precision_callbacks(cfg.precision), *build(cfg.callbacks).values()]
+        chosen = [each for each in build(cfg.callbacks).values() if not isinstance(each, Mixing)]
+        cbs = [*precision_callbacks(cfg.precision), *chosen]  # rows in one order have no seeds to mix them by
         return _learner(cfg, task, raw, hf, longest_first, cbs)
 
     return find_batch_size(learner_of, len(dls.train.dataset))
@@ -154,6 +157,13 @@ def _learner(
     options["max_grad_norm"] = OmegaConf.select(cfg, "optimizer.max_grad_norm")
     optimizer = build_optimizer(cfg)
     return task.learner(dls, hf, raw=raw, metrics=build(cfg.metrics), optimizer=optimizer, cbs=cbs, **options)
+
+
+def build_augment(cfg: DictConfig) -> Callable[..., Any] | None:
+    """Return what changes training rows at random; None if they stay as they are."""
+    chosen = OmegaConf.select(cfg, "augment")  # which older records lack
+    made: Callable[..., Any] | None = build(chosen) if chosen else None
+    return made
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[..., Any]:
