@@ -145,10 +145,9 @@ def _ls(arguments: argparse.Namespace) -> int:
                 for name, file in paths.options(group).items()
             ],
         )
-    chosen = (
-        "task=summarization" if arguments.group is None else f"{arguments.group}={next(iter(paths.options(group)))}"
-    )
-    show_next({"plan": command("plan", chosen), "run": command("run", chosen)})
+    option, file = next(iter(paths.options(group).items()))
+    words = ["task=summarization"] if arguments.group is None else paths.example(file) or [f"{group}={option}"]
+    show_next({"plan": command("plan", *words), "run": command("run", *words)})
     return 0
 
 

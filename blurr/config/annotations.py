@@ -92,6 +92,9 @@ Smoothing = Annotated[float, Ge(0), Lt(1)]
 """The share of the target that label smoothing spreads over all classes or tokens."""
 
 
+Copies = Annotated[int, Ge(0), Le(100)]
+"""Changed copies of a picture that are predicted with it."""
+
 Degrees = Annotated[float, Ge(0), Le(180)]
 """An angle to either side."""
 

@@ -79,6 +79,13 @@ def headline(file: Path) -> str:
     return ""
 
 
+def example(file: Path) -> list[str]:
+    """Return the words of the command in an option's first comments, `blurr run …`; none if there is no command."""
+    start = "# blurr run "
+    commands = [line.removeprefix(start) for line in _opening_comments(file) if line.startswith(start)]
+    return commands[0].split() if commands else []
+
+
 def _opening_comments(file: Path) -> Iterator[str]:
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):

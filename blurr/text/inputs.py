@@ -114,6 +114,8 @@ class TextInputs:
         return TextCollator.of(processor, pad_to_multiple_of=pad_to_multiple_of)
 
     def after_batch(self, processor: PreTrainedTokenizerBase, augment: Any) -> list[Callable[..., Any]]:
+        if augment is not None:
+            raise InputError(f"Rows of text are not augmented, and augment={augment!r} was given. Leave it out.")
         return []
 
 

@@ -1,11 +1,14 @@
 """Image classification: one class, several labels or a number for a picture."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from blurr.config.annotations import NonNegative, OpenFraction, Side, Smoothing
+from fastai.data.core import DataLoaders
+
+from blurr.config.annotations import Copies, NonNegative, OpenFraction, Side, Smoothing
 from blurr.data.core import Schema
 from blurr.data.labels import LabelsAre
 from blurr.loading.rows import EncodedRows
@@ -20,6 +23,9 @@ from blurr.vision import samples
 from blurr.vision.images import PICTURES
 from blurr.vision.inputs import PIXELS, PixelInputs, pixel_rows, show_pictures
 from blurr.vision.sizes import fit_size, options_of_size
+from blurr.vision.tta import AveragingWrapper
+
+log = logging.getLogger(__name__)
 
 
 class BlearnerForImageClassification(Blearner):
@@ -39,6 +45,7 @@ class BlearnerForImageClassification(Blearner):
         label_names: Sequence[str] | None = None,
         label_separator: str | None = None,
         threshold: float | Literal["auto"] = DEFAULT,
+        tta: int = 0,
         **options: Any,
     ) -> Blearner:
         """Make a learner with a frozen body; see `blurr.tasks.notebook.from_data` for `data` and `options`.
@@ -46,6 +53,7 @@ class BlearnerForImageClassification(Blearner):
         - `data`: Also a folder of pictures, with a folder for each class.
         - `image_attr`: Column of the pictures: paths, bytes, PIL pictures or arrays.
         - `label_attr`: Column of the label; a list of 0/1 columns for several labels.
+        - `tta`: See `ImageClassification`.
         - `size`: Height and width in pixels; `None` takes the checkpoint's.
         - `kind`: See `targets.classes.Classes`, also for the settings that follow.
         """
@@ -56,6 +64,7 @@ class BlearnerForImageClassification(Blearner):
             label_names=None if label_names is None else list(label_names),
             label_separator=label_separator,
             threshold=threshold,
+            tta=tta,
         )
         columns = {"image": image_attr, "label": label_attr}
         return from_data(task, data, pretrained_model_name_or_path, columns=columns, **options)
@@ -67,6 +76,7 @@ class ImageClassification(Task):
 
     Args:
         size: Height and width in pixels; `None` takes those of the checkpoint's image processor.
+        tta: Changed copies of each picture over which its prediction is a mean, see `blurr.vision.tta`; 0 for none.
     """
 
     schema: ClassVar[Schema] = Schema(
@@ -91,9 +101,19 @@ class ImageClassification(Task):
     class_weights: Literal["balanced"] | list[NonNegative] | dict[str, NonNegative] | None = None
     label_smoothing: Smoothing = 0.0
     threshold: OpenFraction | Literal["auto"] = DEFAULT
+    tta: Copies = 0
 
     def check(self, hf: HFObjects) -> None:
         fit_size(hf.processor, self.size)
+
+    def learner(self, dls: DataLoaders, hf: HFObjects, **options: Any) -> Blearner:
+        made = super().learner(dls, hf, **options)
+        if self.tta:
+            log.info(
+                "task.tta=%d: a prediction is the mean over a picture and copies changed by augment=light.", self.tta
+            )
+            made.model = AveragingWrapper(hf.model, hf.processor, self.tta)
+        return made
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         return {**super().learner_options(hf), **options_of_size(hf)}

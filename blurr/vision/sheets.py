@@ -2,9 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders
 from PIL import Image, ImageDraw
 
 from blurr.errors import InputError
+from blurr.loading.draws import SEEDS
+from blurr.loading.rows import row_seeds
+from blurr.targets.labels import label_name
+from blurr.vision.inputs import NAMES, pictures_of
 
 CELL, MARGIN, LINE = 96, 4, 14  # pixels: shorter side of a small picture at least, between pictures, of a caption
 MOST = 320  # pixels: longer side of a large picture
@@ -39,6 +46,27 @@ def sheet(pictures: Sequence[Image.Image], captions: Sequence[str] | None = None
         if captions:
             draw.text((x, y + picture.height + 1), _cut(captions[i], wide - MARGIN, draw), fill=BLACK)
     return made
+
+
+def augmented_sheet(dls: DataLoaders, *, rows: int = 4, copies: int = 5) -> Image.Image:
+    """Show the first training pictures, each beside what the model sees of it in the first epochs.
+
+    Args:
+        dls: Loaders of pictures.
+        rows: Pictures, each of which begins a row.
+        copies: Epochs.
+    """
+    dl = dls.train
+    numbers = np.arange(min(rows, dl.n))
+    inputs, targets = dl.create_batch([dl.dataset[i] for i in numbers])
+    seen = [inputs] + [
+        {**inputs, SEEDS: torch.from_numpy(row_seeds(dl.seed, epoch, numbers))} for epoch in range(copies)
+    ]
+    shown = [pictures_of(dl.tokenizer, dl.after_batch((batch, targets))[0][NAMES.main]) for batch in seen]
+    names = [label_name(target, dl.vocab) for target in targets]
+    pictures = [pictures[i] for i in range(len(numbers)) for pictures in shown]
+    later = [f"epoch {epoch}" for epoch in range(copies)]
+    return sheet(pictures, [text for name in names for text in (str(name), *later)], columns=copies + 1)
 
 
 def _scaled(picture: Image.Image) -> Image.Image:

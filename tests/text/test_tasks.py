@@ -37,6 +37,13 @@ def learner_of(task: Task, data, checkpoint: Path, **options):
     return learn, raw
 
 
+def test_texts_are_not_augmented(reviews: pd.DataFrame, tiny_bert: Path):
+    task = SequenceClassification()
+    raw, hf = built(task, reviews, tiny_bert)
+    with pytest.raises(InputError, match="Rows of text are not augmented, and augment='twice' was given"):
+        task.dataloaders(raw, hf, Loader(), augment="twice")
+
+
 # -- labels
 
 
