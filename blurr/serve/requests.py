@@ -79,7 +79,7 @@ def request_type(predictor: Predictor, most: int) -> type[BaseModel]:
         most: Largest number of items.
     """
     shown = as_json(predictor.example, predictor.media)
-    item = _item(predictor)
+    item: Any = _item(predictor)  # what it is comes from the task
     items: Any = Annotated[list[item], Field(min_length=1, max_length=most)]
     made: type[BaseModel] = create_model(
         "Request",
