@@ -53,9 +53,10 @@ class BaseModelWrapper(nn.Module):
 
     def forward(self, x: Mapping[str, Any]) -> ModelOutput:
         """Call the model; the batch is not changed."""
-        output: ModelOutput = self.hf_model(
-            **{k: v for k, v in x.items() if k in self.known}, **self.options, return_dict=True
-        )
+        given, main = {k: v for k, v in x.items() if k in self.known}, self.hf_model.main_input_name
+        if main in given and given[main].is_floating_point():  # pixels and waves, for weights of 16 bits
+            given[main] = given[main].to(self.hf_model.dtype)
+        output: ModelOutput = self.hf_model(**given, **self.options, return_dict=True)
         return output
 
 

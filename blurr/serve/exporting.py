@@ -46,7 +46,8 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
 def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> None:
     if form == "onnx":
         one_size = not predictor.saved.task.inputs.rows_cls.names.mask
-        export_graphs(predictor.hf.model, _two_rows(predictor), folder, quantize=quantize, one_size=one_size)
+        options = {"quantize": quantize, "one_size": one_size, "constants": predictor.learner.model.options}
+        export_graphs(predictor.hf.model, _two_rows(predictor), folder, **options)
         predictor.hf.processor.save_pretrained(folder)
         save_task(folder, predictor.saved)
     elif form == "transformers":

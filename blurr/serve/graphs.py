@@ -4,9 +4,10 @@ import contextlib
 import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -37,7 +38,13 @@ def require_onnx() -> None:
 
 
 def export_graphs(
-    model: PreTrainedModel, inputs: Inputs, folder: Path, *, quantize: bool = False, one_size: bool = False
+    model: PreTrainedModel,
+    inputs: Inputs,
+    folder: Path,
+    *,
+    quantize: bool = False,
+    one_size: bool = False,
+    constants: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write the graphs of a model, for any batch size and length, with transformers' own exporter.
 
@@ -50,6 +57,7 @@ def export_graphs(
         folder: gets the graphs, their weights and the config.
         quantize: store weights as 8-bit integers and compute with them (ONNX Runtime's dynamic quantization).
         one_size: the inputs of all rows have the size of the example's, such as pictures; only batches differ.
+        constants: further arguments of every call of the model.
 
     Raises:
         InputError: the architecture cannot be exported.
@@ -66,7 +74,7 @@ def export_graphs(
     config = OnnxConfig(dynamic=True, dynamic_shapes=shapes, quantizer=quantizer)
     parts = {}
     try:
-        with _quiet():
+        with _quiet(), _called_with(model, constants):
             exporter = OnnxExporter()  # type: ignore[no-untyped-call]
             for name, (part, given) in _parts(model, inputs).items():
                 parts[name] = exporter.export(part, given, config).components["model"]
@@ -94,6 +102,20 @@ def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[
     parts = decompose_for_generation(model, {**given, **begun}, generation_config=generation_config(model, PLAIN))
     encoder = {ENCODER: (model.get_encoder(), given)} if begun else {}
     return {**encoder, **parts}
+
+
+@contextlib.contextmanager
+def _called_with(model: Any, constants: Mapping[str, Any]) -> Iterator[None]:
+    """Call a model with further arguments, of which its graph knows nothing."""
+    if not constants:
+        yield
+        return
+    forward = model.forward
+    model.forward = partial(forward, **constants)
+    try:
+        yield
+    finally:
+        model.forward = forward
 
 
 @contextlib.contextmanager

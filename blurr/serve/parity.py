@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,14 +51,24 @@ def parity(predictor: Predictor, other: Predictor, rows: int = ROWS) -> Parity:
 
 
 def kept_rows(predictor: Predictor, most: int) -> list[Any]:
-    """Return the first validation rows of the run whose model it is; none if they are not there, or lack a role."""
+    """Return the first validation rows of the run whose model it is; none if they lack a role or a file."""
     file = predictor.folder.parent / TABLES["valid"] if predictor.folder else None
     if file is None or not file.is_file():
         return []
     with file.open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in islice(lines, most)]
     roles = predictor.saved.task.schema.needed
-    return [{role: row[role] for role in roles} for row in rows] if all(row.keys() >= {*roles} for row in rows) else []
+    kept = [{role: row[role] for role in roles} for row in rows if row.keys() >= {*roles}]
+    return kept if len(kept) == len(rows) and all(map(_is_there, _files(kept, predictor))) else []
+
+
+def _files(rows: list[dict[str, Any]], predictor: Predictor) -> list[str]:
+    return [row[role] for row in rows for role in predictor.media if role in row]
+
+
+def _is_there(name: str) -> bool:
+    """Return whether a row was written down with a file of its own that is still there, and not with a name alone."""
+    return Path(name).is_absolute() and Path(name).is_file()
 
 
 def _logits(predictor: Predictor, items: list[Any]) -> list[torch.Tensor]:
