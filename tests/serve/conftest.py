@@ -1,5 +1,6 @@
 """Trained models of every task, as folders."""
 
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,10 +12,17 @@ import pytest
 import uvicorn
 from every_task import TASKS, learner_of, save_model
 
+from blurr.data.at_hand import from_data
+from blurr.loading.loader import Loader
+from blurr.models.objects import build_model
 from blurr.serve.admission import Limits
 from blurr.serve.app import make_app
 from blurr.serve.connections import config_of
 from blurr.serve.predictor import Predictor
+from blurr.tasks.saved import SavedTask
+from blurr.tasks.saved import save_model as save_model_of
+from blurr.vision import samples
+from blurr.vision.image_classification import ImageClassification
 
 Serve = Callable[..., str]
 Saved = Callable[[str], tuple[Any, Path]]
@@ -35,6 +43,32 @@ def saved(tiny_bert: Path, tiny_bart: Path, tmp_path_factory) -> Saved:
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> tuple[Any, Path]:
+    """Give a learner of image classification that has learnt nothing, and the folder of its model."""
+
+    rng = random.Random(0)
+    task, rows = ImageClassification(), [{**samples.shapes(rng), "is_valid": i % 4 == 0} for i in range(40)]
+    raw = from_data(task.schema, rows)
+    sizes = {"image_size": 32, "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    hf = build_model(
+        "none",
+        model_cls=task.model_cls,
+        inputs=task.inputs,
+        config=task.target.model_config(raw),
+        corpus=tuple,
+        load_weights=True,
+        arch="resnet",
+        weights="scratch",
+        scratch=sizes,
+    )
+    learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=8, cache=False)), hf, raw=raw, metrics={})
+    folder = tmp_path_factory.mktemp("pictures") / "model"
+    folder.mkdir()
+    save_model_of(folder, SavedTask(task.resolved(learn), choices={"task": "image_classification"}), hf)
+    return learn, folder
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from browser import NARROW, WIDE, chromium, faults, opened
 from every_task import TASKS, TEXTS, save_model
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from blurr.data.at_hand import from_data
@@ -102,6 +103,83 @@ def test_an_example_is_answered_for_a_person_to_read(kind: str, address, browser
         page.emulate_media(color_scheme="dark")
         assert faults(page) == []
         page.set_viewport_size(NARROW)
+        assert faults(page) == []
+
+
+@pytest.fixture(scope="module")
+def of_pictures(serve, pictures) -> str:
+    return serve(pictures[1])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Give two pictures, and a file that is none."""
+    made = [tmp_path / name for name in ("wide.png", "small.jpg", "notes.png")]
+    Image.new("RGB", (640, 200), "teal").save(made[0])
+    Image.new("RGB", (20, 20), "red").save(made[1])
+    made[2].write_text("no picture")
+    return made
+
+
+def test_pictures_are_shown_beside_their_answers(of_pictures: str, files: list[Path], browser: Browser):
+    with opened(browser, of_pictures) as page:
+        with page.expect_response("**/predict"):
+            page.get_by_label("Image", exact=True).set_input_files(files[:2])
+        shots = page.locator(".shot")
+        expect(shots.locator(".said")).to_have_count(2)
+        expect(page.get_by_text("Chosen: 2 files.")).to_be_visible()
+        for shot, name in zip(shots.all(), ("wide.png", "small.jpg"), strict=True):
+            assert shot.locator("img").evaluate("each => each.complete && each.naturalWidth > 0")
+            assert shot.get_by_text(name).is_visible()
+            expect(shot.locator(".bars li")).to_have_count(5)
+        page.get_by_role("switch", name="Raw JSON").check()
+        assert json.loads(page.locator("#json").inner_text())["files"] == ["wide.png", "small.jpg"]
+        for scheme, size in (("light", WIDE), ("dark", WIDE), ("light", NARROW)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size(size)
+            assert faults(page) == []
+
+
+def test_an_example_picture_is_answered_and_the_keyboard_reaches_all(of_pictures: str, browser: Browser):
+    with opened(browser, of_pictures) as page:
+        page.get_by_role("button", name="Predict").click()
+        expect(page.get_by_role("alert")).to_have_text("Choose a picture first.")
+        expect(page.get_by_label("Image", exact=True)).to_be_focused()
+        page.get_by_role("button", name="Example 2").focus()
+        with page.expect_response("**/predict") as caught:
+            page.keyboard.press("Enter")
+        assert caught.value.json()["files"] == ["Example 2"]
+        expect(page.locator(".shot .said")).to_have_text(caught.value.json()["predictions"][0]["label"])
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        expect(page.get_by_label("Image", exact=True)).to_be_focused()
+        assert faults(page) == []
+
+
+DROP = """content => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([Uint8Array.from(content)], "dropped.png"));
+  for (const name of ["dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(name, {dataTransfer: carried, bubbles: true, cancelable: true}));
+  }
+}"""
+
+
+def test_a_dropped_picture_is_answered(of_pictures: str, files: list[Path], browser: Browser):
+    with opened(browser, of_pictures) as page:
+        with page.expect_response("**/predict") as caught:
+            page.evaluate(DROP, list(files[0].read_bytes()))
+        assert caught.value.json()["files"] == ["dropped.png"]
+        expect(page.locator(".shot")).to_contain_text("dropped.png")
+
+
+def test_a_broken_picture_has_no_others_fail(of_pictures: str, files: list[Path], browser: Browser):
+    with browser.new_context(viewport=WIDE) as context:
+        page = context.new_page()
+        page.goto(of_pictures)
+        page.get_by_label("Image", exact=True).set_input_files(files)
+        expect(page.locator(".said")).to_have_count(2)
+        expect(page.get_by_role("alert")).to_have_text("The picture notes.png is not a picture that Pillow can read.")
         assert faults(page) == []
 
 

@@ -41,7 +41,7 @@ NAMELESS = """() => [...document.querySelectorAll("svg, img, button, a, input, s
   .filter(each => each.checkVisibility())
   .filter(each => each.tagName.toLowerCase() === "svg"
     ? !(each.getAttribute("role") === "img" && each.getAttribute("aria-label"))
-    : !(each.innerText?.trim() || each.getAttribute("aria-label") || each.labels?.length))
+    : !(each.innerText?.trim() || each.getAttribute("aria-label") || each.hasAttribute("alt") || each.labels?.length))
   .map(each => each.outerHTML.slice(0, 100))"""
 SIDEWAYS = """() => document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll("body *")].filter(each => each.getBoundingClientRect().right > innerWidth)
