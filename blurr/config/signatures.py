@@ -149,6 +149,16 @@ def class_arguments(target: str, name: str) -> dict[str, Any]:
     return {}
 
 
+def class_argument_keys(target: str, name: str, argument: str) -> tuple[str, ...]:
+    """Return the keys of a dict that is an argument of the call that a class or one of its bases sets."""
+    for _, value in _class_values(target, name):
+        if isinstance(value, ast.Call):
+            found = next((each.value for each in value.keywords if each.arg == argument), None)
+            keys = found.keys if isinstance(found, ast.Dict) else []
+            return tuple(str(key.value) for key in keys if isinstance(key, ast.Constant))
+    return ()
+
+
 def _is_literal(value: ast.expr) -> bool:
     if isinstance(value, ast.Tuple | ast.List):
         return all(map(_is_literal, value.elts))

@@ -9,11 +9,13 @@ import pandas as pd
 
 from blurr.data.cells import with_packed
 from blurr.data.core import Columns, Limit, RawData, Schema, UnknownLabels, known_splits, raw_data
+from blurr.data.examining import Places, places_of
 from blurr.data.formats.content import FileOptions
 from blurr.data.formats.tables import as_rows
-from blurr.data.media import Broken, Media
-from blurr.data.readers import read_files
+from blurr.data.media import Broken
+from blurr.data.readers import read_sources
 from blurr.data.roles import text_columns, with_found_media
+from blurr.data.sources import find_files
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 from blurr.errors import InputError
 
@@ -47,11 +49,13 @@ def from_data(
         InputError: When the data cannot be read as rows, or `raw_data` refuses them.
     """
     others = {role: names for role, names in (other_columns or {}).items() if role != schema.classes}
-    text, media = text_columns(schema, columns).union(*others.values()), schema.media
+    text = text_columns(schema, columns).union(*others.values())
     source = str(data) if isinstance(data, str | Path) else type(data).__name__
-    parts = known_splits(data, source) if isinstance(data, Mapping) else {"train": _at_hand(data, text, media)}
-    if valid is not None:
-        parts["valid"] = _at_hand(valid, text, media)
+    parts = known_splits(data, source) if isinstance(data, Mapping) else {}
+    given = {} if isinstance(data, Mapping) else {"train": data}
+    places: dict[str, Places] = {}
+    for split, rows in {**given, **({} if valid is None else {"valid": valid})}.items():
+        parts[split], places[split] = _at_hand(rows, text, schema)
     columns = {**(columns or {}), **_found(parts["train"].column_names, columns or {}, other_columns or {})}
     columns = with_found_media(parts["train"], schema, columns)
     raw = raw_data(
@@ -63,7 +67,7 @@ def from_data(
         limit=limit,
         unknown_labels=unknown_labels,
         broken=broken,
-        places=None,
+        places=places,
     )
     return replace(raw, columns=columns)
 
@@ -74,16 +78,21 @@ def _found(there: Sequence[str], columns: Columns, others: Mapping[str, Sequence
     return {role: name for role, names in missing.items() for name in reversed(names) if name in there}
 
 
-def _at_hand(data: object, text: frozenset[str], media: Mapping[str, Media]) -> datasets.Dataset:
-    """Read one split from whatever kind of thing was given."""
+def _at_hand(data: object, text: frozenset[str], schema: Schema) -> tuple[datasets.Dataset, Places]:
+    """Read one split from whatever kind of thing was given, with the folders where its relative paths start."""
+    if isinstance(data, str | Path):
+        sources = find_files(data, FileOptions(), text=text, media=schema.suffixes)
+        return read_sources(sources, str(data)), places_of(sources)
+    return _in_memory(data, schema), {}
+
+
+def _in_memory(data: object, schema: Schema) -> datasets.Dataset:
     if isinstance(data, datasets.Dataset):
         return data
-    if isinstance(data, str | Path):
-        return read_files(data, FileOptions(), text=text)
     if isinstance(data, pd.DataFrame):
-        return as_rows(with_packed(data, [*media.values()]), "The DataFrame")
+        return as_rows(with_packed(data, [*schema.media.values()]), "The DataFrame")
     if isinstance(data, list):
-        return as_rows(with_packed(data, [*media.values()]), "The list")
+        return as_rows(with_packed(data, [*schema.media.values()]), "The list")
     raise InputError(
         f"A {type(data).__name__} cannot be read as rows. Give a DataFrame, a datasets.Dataset, a DatasetDict, "
         "a list of dicts, or the path of a file or folder."

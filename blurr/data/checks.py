@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 from blurr.config import checks, signatures
 from blurr.config.combinations import path_of
 from blurr.config.places import check_regular, kind_of
-from blurr.data.formats.content import FileOptions, SourceFile
+from blurr.data.formats.content import FileOptions, SourceFile, suffix_of
 from blurr.data.headers import headers
 from blurr.data.naming import Roles, chosen_columns, missing_column
-from blurr.data.sources import WILDCARDS, find_files, named
+from blurr.data.sources import FORMATS, WILDCARDS, find_files, named
 from blurr.errors import InputError, nearest
 
 LOAD_FILES = "blurr.data.files.load_files"
@@ -32,7 +32,7 @@ def check(cfg: DictConfig) -> None:
 
 def check_files(config: Config) -> None:
     """Refuse files that are missing, empty or not readable."""
-    data = config["data"]
+    data, media = config["data"], media_roles(config)
     for split in SPLITS if data["_target_"] == LOAD_FILES else ():
         given = data.get(split)
         if given == []:
@@ -40,11 +40,19 @@ def check_files(config: Config) -> None:
         for text in [given] if isinstance(given, str) else given or ():
             path = path_of(f"data.{split}", text)
             if not WILDCARDS.search(text):  # a pattern is resolved where it is used
-                _check_file(f"data.{split}", path, _options(data))
+                _check_file(f"data.{split}", path, _options(data), is_media=bool(media))
 
 
-def _check_file(key: str, path: Path, options: FileOptions) -> None:
+def media_roles(config: Config) -> tuple[str, ...]:
+    """Return the roles of the task that hold files, such as pictures."""
+    task = str(config.get("task", {}).get("_target_", ""))
+    return signatures.class_argument_keys(task, "schema", "media") if signatures.is_ours(task) else ()
+
+
+def _check_file(key: str, path: Path, options: FileOptions, *, is_media: bool) -> None:
     kind = kind_of(path)
+    if kind == "folder" and is_media:  # only its modality knows which files it reads
+        return
     if kind == "folder":
         try:
             find_files(path, options)
@@ -80,14 +88,16 @@ def check_columns(config: Config) -> None:
     if not schema:
         return
     roles = Roles(tuple(schema["required"]), tuple(schema["optional"]), schema["label"])
-    chosen = chosen_columns(roles, data.get("columns") or {})
+    named_by_user = data.get("columns") or {}
+    found_later = {role for role in media_roles(config) if named_by_user.get(role) is None}
+    chosen = {r: names for r, names in chosen_columns(roles, named_by_user).items() if r not in found_later}
     mistakes: dict[str, str] = {}  # by role: a column that all files lack is reported once
     try:
         check_files(config)
     except InputError:
         return  # which is reported by itself
     for split in SPLITS:
-        if data.get(split):
+        if data.get(split) and not (media_roles(config) and _may_be_media(data[split])):
             sources = find_files(data[split], _options(data))
             for role, said in _missing(sources, roles, chosen, f"{named(data[split])} ({split})"):
                 mistakes.setdefault(role, said)
@@ -106,6 +116,12 @@ def _missing(
             is_needed = role in roles.required or column != role
             if is_needed and not any(header.may_have(column) for header in found or ()):
                 yield role, missing_column(names, role, column, where)
+
+
+def _may_be_media(paths: str | list[str]) -> bool:
+    """Return whether paths name other things than tables: only a modality knows their columns."""
+    given = [paths] if isinstance(paths, str) else paths
+    return any(suffix_of(Path(path)) not in FORMATS for path in given)
 
 
 def _options(data: Config) -> FileOptions:

@@ -16,7 +16,7 @@ from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.limits import Limit, limited
 from blurr.data.media import Broken, hashes, media_columns
-from blurr.data.naming import WEIGHT, Columns, chosen_columns
+from blurr.data.naming import WEIGHT, Columns, chosen_columns, split_name
 from blurr.data.roles import (
     Schema,
     check_filled,
@@ -26,7 +26,7 @@ from blurr.data.roles import (
     with_found_media,
     with_weights,
 )
-from blurr.data.splits import DEFAULT_SPLITS, Splits, split_name, split_rows
+from blurr.data.splits import DEFAULT_SPLITS, Splits, split_rows
 from blurr.errors import InputError
 
 __all__ = [

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
 import xxhash
 
-from blurr.data.cells import Cell, Cells, holds_arrays, is_readable, packed_arrays
-from blurr.data.formats.content import chunks
+from blurr.data.cells import MISTAKE, Cell, Cells, found, holds_arrays, is_readable, packed, packed_arrays
+from blurr.data.formats.content import SourceFile, chunks
 from blurr.data.formats.tables import with_array
 from blurr.data.media import Broken, Media, feature_of
 from blurr.data.sources import FILE_COLUMN
@@ -29,6 +30,11 @@ SILENT = 2.0  # seconds before the terminal says what takes so long
 FEW = 5  # broken files that are named
 Places = Mapping[str, Path]
 """The folder of each file that rows were read from, by its path in the column `file`."""
+
+
+def places_of(sources: Sequence[SourceFile]) -> Places:
+    """Return the folders in which files lie."""
+    return {source.place: source.path.parent.absolute() for source in sources}
 
 
 @dataclass(frozen=True)
@@ -91,11 +97,17 @@ def _column(rows: datasets.Dataset, role: str) -> pa.ChunkedArray:
 
 def _folders(rows: datasets.Dataset, places: Places) -> list[list[Path]]:
     """Return, for each row, where a relative path is looked for: beside its file, and in the current folder."""
-    here, beside = Path.cwd(), list(dict.fromkeys(places.values()))
-    if len(beside) < 2 or FILE_COLUMN not in rows.column_names:
-        return [[*beside, here]] * rows.num_rows
-    known = {place: [folder, here] for place, folder in places.items()}
-    return [known.get(file, [*beside, here]) for file in rows.with_format(None)[FILE_COLUMN][:]]
+    if len(set(places.values())) < 2 or FILE_COLUMN not in rows.column_names:
+        return [folders_of(None, places)] * rows.num_rows
+    files = rows.with_format(None)[FILE_COLUMN][:]
+    known = {file: folders_of(file, places) for file in set(files)}
+    return [known[file] for file in files]
+
+
+def folders_of(file: str | None, places: Places) -> list[Path]:
+    """Return where relative paths in rows of a file are looked for: beside it, and in the current folder."""
+    beside = [places[file]] if file is not None and file in places else dict.fromkeys(places.values())
+    return [*beside, Path.cwd()]
 
 
 def _verdicts(cells: Cells, media: Media) -> Iterator[Verdict]:
@@ -103,13 +115,13 @@ def _verdicts(cells: Cells, media: Media) -> Iterator[Verdict]:
     started, is_said = time.monotonic(), False
     with opened(media, media.version) as known, ThreadPoolExecutor(usable_cores()) as pool:
         for rows in chunks(range(len(cells)), AT_ONCE):
-            found = list(pool.map(partial(_verdict, cells, media, known), rows))
-            known.keep(verdict for verdict, is_new in found if is_new)
+            judged = list(pool.map(partial(_verdict, cells, media, known), rows))
+            known.keep(verdict for verdict, is_new in judged if is_new)
             if not is_said and time.monotonic() - started > SILENT:
                 phase(f"Examining {len(cells):,} {media.kind}s")
                 is_said = True
             advance(rows[-1] + 1, len(cells))
-            yield from (verdict for verdict, _ in found)
+            yield from (verdict for verdict, _ in judged)
 
 
 def _verdict(cells: Cells, media: Media, known: Verdicts, row: int) -> tuple[Verdict, bool]:
@@ -118,12 +130,37 @@ def _verdict(cells: Cells, media: Media, known: Verdicts, row: int) -> tuple[Ver
     try:
         content = cell.read()
         digest = hash_of(cell, content)
-        found = known.find(digest)
-        if found is None:
+        verdict = known.find(digest)
+        if verdict is None:
             return Verdict(digest, media.examine(content)), True
     except InputError as error:
         return Verdict(digest, mistake=str(error)), bool(digest)
-    return found, False
+    return verdict, False
+
+
+def read_item(value: Any, media: Media) -> dict[str, Any]:
+    """Return an item to predict on as the struct that columns of media hold.
+
+    Args:
+        value: A path, bytes, an object in memory, or a dict with `path` or `bytes`; one that was read stays as it is.
+        media: What it is.
+
+    Raises:
+        InputError: It cannot be opened.
+    """
+    if isinstance(value, Mapping) and value.get("hash") and {"path", "bytes", *media.measures} <= value.keys():
+        return dict(value)
+    given = packed(value, media)
+    name = f"The {media.kind} {shortened(given['path'])}" if given["path"] else f"The {media.kind}"
+    try:
+        path = given["path"]
+        if path and given["bytes"] is None:
+            path = found(path, [Path.cwd()])
+        cell = Cell(path, given["bytes"], given["hash"], given[MISTAKE] or "")
+        content = cell.read()
+        return {"path": path, "bytes": cell.content, "hash": hash_of(cell, content), **media.examine(content)}
+    except InputError as error:
+        raise InputError(f"{name} {error}.") from error
 
 
 def hash_of(cell: Cell, content: bytes) -> str:

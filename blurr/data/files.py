@@ -1,4 +1,4 @@
-"""Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, conll, folders of text."""
+"""Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, conll, folders of text or pictures."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,12 +7,14 @@ import datasets
 
 from blurr.config.annotations import Natural
 from blurr.data.core import Limit, RawData, Step, raw_data
+from blurr.data.examining import places_of
 from blurr.data.formats.content import FileOptions, Format
 from blurr.data.known_labels import UnknownLabels
+from blurr.data.media import Broken
 from blurr.data.naming import Columns
-from blurr.data.readers import read_files
+from blurr.data.readers import read_sources
 from blurr.data.roles import Schema, text_columns
-from blurr.data.sources import Paths, named
+from blurr.data.sources import Paths, find_files, named
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 
 
@@ -27,6 +29,7 @@ def load_files(
     limit: Limit = None,
     preprocess: Step | Sequence[Step] | None = None,
     unknown_labels: UnknownLabels = "refuse",
+    broken: Broken = "refuse",
     format: Format = "auto",
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
@@ -45,6 +48,7 @@ def load_files(
         limit: Rows per split to keep, drawn at random: a number, or one for each split.
         preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
+        broken: `refuse` files of media, such as pictures, that cannot be opened, or `drop` their rows.
         format: See `FileOptions`, as for all that follow.
         encoding: Encoding of text files.
         delimiter: What stands between columns.
@@ -56,11 +60,13 @@ def load_files(
     """
     options = FileOptions(format=format, encoding=encoding, delimiter=delimiter, quotes=quotes, sheet=sheet)
     given = {"train": train, "valid": valid, "test": test}
-    rows: dict[str, datasets.Dataset] = {
-        name: read_files(paths, options, text=text_columns(schema, columns))
-        for name, paths in given.items()
-        if paths is not None
-    }
+    text, places = text_columns(schema, columns), {}
+    rows: dict[str, datasets.Dataset] = {}
+    for name, paths in given.items():
+        if paths is not None:
+            sources = find_files(paths, options, text=text, media=schema.suffixes)
+            rows[name] = read_sources(sources, str(paths))
+            places[name] = places_of(sources)
     return raw_data(
         rows,
         schema,
@@ -71,4 +77,6 @@ def load_files(
         limit=limit,
         preprocess=preprocess,
         unknown_labels=unknown_labels,
+        broken=broken,
+        places=places,
     )

@@ -11,6 +11,7 @@ from datasets.exceptions import DatasetsError
 
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, known_splits, raw_data
 from blurr.data.known_labels import UnknownLabels
+from blurr.data.media import Broken
 from blurr.data.naming import chosen_columns
 from blurr.data.splits import DEFAULT_SPLITS, Splits
 from blurr.errors import InputError, ResourceError, chain, is_no_answer, nearest, resource_error
@@ -34,6 +35,7 @@ def load_hub(
     limit: Limit = None,
     preprocess: Step | Sequence[Step] | None = None,
     unknown_labels: UnknownLabels = "refuse",
+    broken: Broken = "refuse",
 ) -> RawData:
     """Load a data set by `datasets.load_dataset`.
 
@@ -51,6 +53,7 @@ def load_hub(
         limit: Rows per split to keep, drawn at random: a number, or one for each split.
         preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
+        broken: `refuse` files of media, such as pictures, that cannot be opened, or `drop` their rows.
 
     Raises:
         InputError: There is no such data set or split, or its rows are not what the task needs.
@@ -76,6 +79,7 @@ def load_hub(
         limit=limit,
         preprocess=preprocess,
         unknown_labels=unknown_labels,
+        broken=broken,
     )
 
 

@@ -13,6 +13,14 @@ WEIGHT = "weight"
 """The role of the column that says how much a row counts in training; only a column that is named for it has it."""
 
 
+MEANINGS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "val", "dev", "development"),
+    "test": ("test", "testing"),
+}
+"""Split to the names that sources have for it."""
+
+
 @dataclass(frozen=True)
 class Roles:
     """The roles that columns play in a task.
@@ -81,3 +89,8 @@ def missing_column(names: Sequence[str], role: str, column: str, where: str) -> 
     if set(names) <= {"text", "file", "label"}:
         message += " If it is not plain text, set data.format to its format, for example data.format=conll."
     return message
+
+
+def split_name(name: str) -> str | None:
+    """Say which split a name means: `validation`, `val` and `dev` are all `valid`; None when it means no split."""
+    return next((meaning for meaning, names in MEANINGS.items() if name.lower() in names), None)

@@ -7,7 +7,7 @@ import datasets
 import pyarrow as pa
 
 from blurr.data.formats.conll import parse_conll
-from blurr.data.formats.content import FileOptions, Row, SourceFile
+from blurr.data.formats.content import MEDIA, FileOptions, Row, SourceFile
 from blurr.data.formats.delimited import read_csv, read_tsv, stream_csv, stream_tsv
 from blurr.data.formats.json_rows import read_json, stream_json_lines
 from blurr.data.formats.tables import (
@@ -19,8 +19,8 @@ from blurr.data.formats.tables import (
     records,
     stream_parquet,
 )
+from blurr.data.naming import split_name
 from blurr.data.sources import FILE_COLUMN, Paths, find_files
-from blurr.data.splits import split_name
 from blurr.errors import InputError
 
 
@@ -40,7 +40,18 @@ def read_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
     Raises:
         InputError: A file is missing, or is not of its format.
     """
-    sources = find_files(paths, options, text=text)
+    return read_sources(find_files(paths, options, text=text), str(paths))
+
+
+def read_sources(sources: Sequence[SourceFile], where: str) -> datasets.Dataset:
+    """Read files that were found; see `read_files`.
+
+    Args:
+        sources: What `find_files` returned.
+        where: Where they are, for messages.
+    """
+    if sources[0].format == MEDIA:
+        return as_rows(records(map(_media_row, sources), where), where)
     tables = [_table(source) for source in sources]
     for table, source in zip(tables, sources, strict=True):
         check_names(table.column_names, str(source))
@@ -50,9 +61,9 @@ def read_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
         table = pa.concat_tables(alike(tables), promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(
-            f"The files of {paths} do not fit together: {error}. Give columns the same type in all."
+            f"The files of {where} do not fit together: {error}. Give columns the same type in all."
         ) from error
-    return as_rows(table, str(paths))
+    return as_rows(table, where)
 
 
 def stream_files(sources: Sequence[SourceFile]) -> Iterator[Row | InputError]:
@@ -97,11 +108,18 @@ def _read_conll(source: SourceFile) -> pa.Table:
 
 def _read_text(source: SourceFile) -> pa.Table:
     """Read a whole file as one row; the folder it lies in, unless that is a split, is its label."""
-    row = {"text": source.read_text(), FILE_COLUMN: source.place}
+    return records([{"text": source.read_text(), **_place_and_label(source)}], source.place)
+
+
+def _place_and_label(source: SourceFile) -> Row:
     folders = Path(source.place).parts[:-1]
-    if folders and split_name(folders[-1]) is None:
-        row["label"] = folders[-1]
-    return records([row], source.place)
+    has_label = bool(folders) and split_name(folders[-1]) is None
+    return {FILE_COLUMN: source.place, **({"label": folders[-1]} if has_label else {})}
+
+
+def _media_row(source: SourceFile) -> Row:
+    """Return a file of media, such as a picture, as one row; its folder, unless that is a split, is its label."""
+    return {source.role: str(source.path.absolute()), **_place_and_label(source)}
 
 
 def _stream_lines(source: SourceFile) -> Iterator[Row]:
@@ -115,6 +133,7 @@ STREAMS: dict[str, Callable[[SourceFile], Iterator[Row | InputError]]] = {
     "jsonl": stream_json_lines,
     "parquet": stream_parquet,
     "lines": _stream_lines,
+    MEDIA: lambda source: iter([_media_row(source)]),
 }
 TABLES: dict[str, Callable[[SourceFile], pa.Table]] = {
     "csv": read_csv,  # as a whole in a tenth of the time

@@ -76,6 +76,11 @@ class Schema(Roles):
         return frozenset(role for role in maybe if role and isinstance(example.get(role, ""), str)) - set(self.media)
 
     @property
+    def suffixes(self) -> dict[str, frozenset[str]]:
+        """The suffixes of files by the roles that hold media."""
+        return {role: media.suffixes for role, media in self.media.items()}
+
+    @property
     def lists(self) -> frozenset[str]:
         """The roles that hold a list in each row, such as words and their tags."""
         example = self.sample(random.Random(0))

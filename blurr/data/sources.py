@@ -2,14 +2,18 @@
 
 import fnmatch
 import glob
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 from blurr.config.places import expanded, kind_of, walk
-from blurr.data.formats.content import FileOptions, Format, SourceFile, suffix_of
+from blurr.data.formats.content import MEDIA, FileOptions, Format, SourceFile, suffix_of
+from blurr.data.naming import split_name
 from blurr.errors import InputError, nearest
+
+log = logging.getLogger(__name__)
 
 Paths = str | Path | Sequence[str | Path]
 """A file, a folder, a glob pattern, or a list of these."""
@@ -26,20 +30,39 @@ FORMATS = {
     ".txt": "text",
 }
 PACKED = (".7z", ".bz2", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
+NOTHING: Mapping[str, frozenset[str]] = {}
 KINDS = frozenset(get_args(Format)) - {"auto"}
 FILE_COLUMN = "file"  # that rows of several files get
 FEW = 3  # files that are all named
 WILDCARDS = re.compile(r"[*?\[]")
 
 
-def find_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = frozenset()) -> list[SourceFile]:
+Suffixes = Mapping[str, frozenset[str]]
+"""Role to the suffixes of the files that it holds, where that is media such as pictures."""
+
+METADATA = "metadata"  # the name, before its suffix, of a table about the files of media beside it
+
+
+def find_files(
+    paths: Paths, options: FileOptions, *, text: frozenset[str] = frozenset(), media: Suffixes = NOTHING
+) -> list[SourceFile]:
     """Return the files of a path, a folder, a pattern, or a list of these.
+
+    Args:
+        paths: Where they are. In a folder of media, tables named metadata are read, as on the Hub; where there is
+            none, each file of media is a row.
+        options: How to read them.
+        text: Columns that stay text.
+        media: Suffixes of the first role that holds media; a file with one of them has the format `media`.
 
     Raises:
         InputError: There is none, or they are of several formats.
     """
-    found = _found(paths, options)
-    sources = [SourceFile(path, place, _format(path, options), options, text) for path, place in found]
+    role, suffixes = next(iter(media.items()), ("", frozenset[str]()))
+    found = _found(paths, options, suffixes)
+    sources = [SourceFile(path, place, _format(path, options, suffixes), options, text) for path, place in found]
+    for source in sources:
+        source.role = role
     formats = sorted({source.format for source in sources})
     if len(formats) > 1:
         raise InputError(
@@ -49,18 +72,18 @@ def find_files(paths: Paths, options: FileOptions, *, text: frozenset[str] = fro
     return sources
 
 
-def _found(paths: Paths, options: FileOptions) -> list[tuple[Path, str]]:
+def _found(paths: Paths, options: FileOptions, media: frozenset[str]) -> list[tuple[Path, str]]:
     """Return each file, and its path below the folder or the pattern."""
     if not isinstance(paths, str | Path):
         if not paths:
             raise InputError("A list without files has no rows. Name a file, a folder or a pattern.")
-        return [found for path in paths for found in _found(path, options)]
+        return [found for path in paths for found in _found(path, options, media)]
     path = expanded(str(paths))
     kind = kind_of(path)
     root, files, hint = path.parent, [path] if kind else [], ""
     if kind == "folder":
-        root, files = path, _files_below(path, options)
-        nothing = f"The folder {paths} holds no file of a known format ({sorted(FORMATS)})"
+        root, files = path, _files_below(path, options, media)
+        nothing = f"The folder {paths} holds no file of a known format ({sorted({*FORMATS, *media})})"
     elif WILDCARDS.search(str(path)) and not files:
         root, files = Path(*_before_wildcard(path)), _matching(path)
         nothing = f"No file fits the pattern {paths}"
@@ -72,7 +95,9 @@ def _found(paths: Paths, options: FileOptions) -> list[tuple[Path, str]]:
     return [(file, file.relative_to(root).as_posix()) for file in files]
 
 
-def _format(path: Path, options: FileOptions) -> str:
+def _format(path: Path, options: FileOptions, media: frozenset[str]) -> str:
+    if options.format == "auto" and path.suffix.lower() in media:
+        return MEDIA
     if options.format == "auto" and path.suffix.lower() in PACKED:
         raise InputError(f"{path} is packed, and of packed files only .gz is read. Unpack it, and give what is in it.")
     kind = options.format if options.format != "auto" else FORMATS.get(suffix_of(path))
@@ -84,10 +109,36 @@ def _format(path: Path, options: FileOptions) -> str:
     return kind
 
 
-def _files_below(folder: Path, options: FileOptions) -> list[Path]:
-    files = sorted(walk(folder))
+def _files_below(folder: Path, options: FileOptions, media: frozenset[str]) -> list[Path]:
+    files = sorted(walk(folder, follows_links=bool(media)))
     seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
-    return [file for file in seen if options.format != "auto" or suffix_of(file) in FORMATS]
+    if options.format != "auto":
+        return seen
+    tables = [file for file in seen if suffix_of(file) in FORMATS]
+    return _media_or_tables(folder, seen, tables, media) if media else tables
+
+
+def _media_or_tables(folder: Path, seen: list[Path], tables: list[Path], media: frozenset[str]) -> list[Path]:
+    """Return the tables named metadata of a folder, or else its files of media, or else its tables."""
+    metadata = [file for file in tables if file.stem == METADATA]
+    files = [file for file in seen if file.suffix.lower() in media]
+    if metadata or not files:
+        return metadata or tables
+    others = [file.relative_to(folder).as_posix() for file in seen if file.suffix.lower() not in media]
+    if others:
+        remedy = f" To read a table, name it: data.train={folder / tables[0].relative_to(folder)}." if tables else ""
+        log.warning("%s: %d files of other kinds are passed over: %s.%s", folder, len(others), named(others), remedy)
+    parents = {parent for file in files for parent in file.parents}
+    empty = [each.name for each in class_folders(folder) if each not in parents]
+    if empty:
+        log.warning("%s: folders without any file to learn from make no class: %s.", folder, named(sorted(empty)))
+    return files
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, or in its folders train, valid and test."""
+    inner = [each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    return [one for each in inner for one in (class_folders(each) if split_name(each.name) else [each])]
 
 
 def _matching(pattern: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -12,16 +12,12 @@ import pandas as pd
 
 from blurr.config.annotations import Fraction, Natural, Parts, Seed
 from blurr.data.media import hashes, media_columns
+from blurr.data.naming import MEANINGS, split_name
 from blurr.data.sources import FILE_COLUMN
 from blurr.errors import InputError, nearest
 
 VALID_COLUMN = "is_valid"
 
-MEANINGS = {
-    "train": ("train", "training"),
-    "valid": ("valid", "validation", "val", "dev", "development"),
-    "test": ("test", "testing"),
-}
 TRUE = ("true", "1", "1.0", "yes")
 FALSE = ("false", "0", "0.0", "no")
 
@@ -61,11 +57,6 @@ Names = list[str | None]
 """One entry per row: `train`, `valid`, `test`, or None for a row that is in no split."""
 
 
-def split_name(name: str) -> str | None:
-    """Say which split a name means: `validation`, `val` and `dev` are all `valid`; None when it means no split."""
-    return next((meaning for meaning, names in MEANINGS.items() if name.lower() in names), None)
-
-
 def split_rows(
     rows: datasets.Dataset, splits: Splits, *, label: str | None, inputs: Sequence[str]
 ) -> dict[str, datasets.Dataset]:
@@ -83,6 +74,8 @@ def split_rows(
     Raises:
         InputError: When the way needs what is not there, or a split would be empty.
     """
+    if splits.by == "auto" and _has_test_folder(rows):
+        return _beside_test_folder(rows, splits, label=label, inputs=inputs)
     by = _chosen_way(rows) if splits.by == "auto" else splits.by
     if by not in WAYS:
         raise InputError(f"data.splits.by={by} is not a way to split.{nearest(by, WAYS)} There are {sorted(WAYS)}.")
@@ -107,6 +100,23 @@ def _why_empty(rows: datasets.Dataset, by: str, columns: Sequence[str]) -> str:
         return ""
     what = ", ".join(map(repr, columns))
     return f" Only {count} of them differ in {what}, and rows that are equal in it are never parted."
+
+
+def _has_test_folder(rows: datasets.Dataset) -> bool:
+    """Return whether files of media lie in folders named train and test, and in no other."""
+    if not media_columns(rows) or VALID_COLUMN in rows.column_names or FILE_COLUMN not in rows.column_names:
+        return False
+    return set(_folder_names(rows)) == {"train", "test"}
+
+
+def _beside_test_folder(
+    rows: datasets.Dataset, splits: Splits, *, label: str | None, inputs: Sequence[str]
+) -> dict[str, datasets.Dataset]:
+    """Take validation rows from the folder named train, and leave the one named test alone."""
+    names = _folder_names(rows)
+    train, test = ([row for row, name in enumerate(names) if name == part] for part in ("train", "test"))
+    drawn = replace(splits, by="random", test=0.0)
+    return {**split_rows(rows.select(train), drawn, label=label, inputs=inputs), "test": rows.select(test)}
 
 
 def _chosen_way(rows: datasets.Dataset) -> str:

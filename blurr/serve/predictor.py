@@ -177,7 +177,11 @@ class Predictor:
         """
         results: list[Any] = [None] * len(items)
         alike: dict[frozenset[str], dict[int, Any]] = {}
-        for index, item in enumerate(items):
+        for index, given in enumerate(items):
+            item = self._read(given)
+            if isinstance(item, InputError):
+                results[index] = item
+                continue
             # in a table, a row that lacks a role has None there
             filled = {k: v for k, v in item.items() if v is not None} if isinstance(item, Mapping) else item
             roles = filled.keys() & set(self.roles) if isinstance(filled, dict) else set(self.roles[:1])
@@ -189,6 +193,14 @@ class Predictor:
         if failures:
             log.error("%d of %d items failed, the first as follows", len(failures), len(items), exc_info=failures[0])
         return results
+
+    def _read(self, item: Any) -> Any:
+        """Open the files of an item, or return what is wrong with it: the others would be read again to find it."""
+        task = self.saved.task
+        try:
+            return task.row_of(item) if task.schema.media else item
+        except InputError as error:
+            return error
 
     def _bisected(self, items: list[Any], options: dict[str, Any]) -> list[Any]:
         try:

@@ -13,6 +13,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
 from blurr.data.core import RawData, Schema
+from blurr.data.examining import read_item
 from blurr.data.naming import WEIGHT
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
@@ -93,15 +94,17 @@ class Task(ABC):
 
     def row_of(self, item: Any) -> dict[str, Any]:
         """Return an item to predict on as a row under the task's roles."""
-        first = self.schema.required[0]
-        row = dict(item) if isinstance(item, Mapping) else {first: item}
+        first, words = self.schema.required[0], {role: each.kind for role, each in self.schema.media.items()}
+        is_row = isinstance(item, Mapping) and not (self.schema.media and {"path", "bytes"} & item.keys())
+        row = dict(item) if is_row else {first: item}
         if first not in row or (first in self.schema.texts and not isinstance(row[first], str)):
-            kind = "a text" if first in self.schema.texts else "a value"
-            raise InputError(f"An item to predict on needs {kind} under {first!r}; this one is {item!r}.")
+            kind = "a text" if first in self.schema.texts else f"a {words.get(first, 'value')}"
+            said = f"{item!r:.200}" if words else f"{item!r}"
+            raise InputError(f"An item to predict on needs {kind} under {first!r}; this one is {said}.")
         for role in self.schema.texts.intersection(row):
             if row[role] is not None and not isinstance(row[role], str):
                 raise InputError(f"An item to predict on needs a text under {role!r}; this one is {item!r}.")
-        return row
+        return {**row, **{role: read_item(row[role], kind) for role, kind in self.schema.media.items() if role in row}}
 
     def example(self, hf: HFObjects, seed: int = 0) -> dict[str, Any]:
         """Return a sample item to predict on; different seeds give different samples."""

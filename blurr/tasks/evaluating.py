@@ -10,6 +10,7 @@ from fastai.learner import Learner
 from numpy.typing import NDArray
 
 from blurr.data.core import RawData
+from blurr.data.media import shown_rows
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import EncodedRows, Table, by_row, in_order
 from blurr.metrics.bootstrap import intervals
@@ -35,7 +36,7 @@ def evaluate(target: Target, learner: Learner, raw: RawData, split: str, roles: 
     dl = learner.dls[list(raw.ordered_splits).index(split)].in_one_order()
     found = validated(learner, dl) or _stream(target, learner, dl, partial(described, target))
     windows, values = in_order(dl.get_idxs(), found.rows), [_number(value) for value in found.values]
-    described_rows = target.per_row(raw.splits[split].to_list(), dl.dataset, windows, roles)
+    described_rows = target.per_row(shown_rows(raw.splits[split]), dl.dataset, windows, roles)
     rows = with_token_counts(described_rows, dl.dataset)
     scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
     scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}

@@ -21,6 +21,7 @@ from blurr.config.objectives import DEFAULTS
 from blurr.config.wording import in_words_of_notebook
 from blurr.data import at_hand
 from blurr.data.core import RawData, UnknownLabels
+from blurr.data.media import Broken
 from blurr.data.naming import WEIGHT
 from blurr.data.splits import split_by
 from blurr.errors import InputError
@@ -48,6 +49,7 @@ def from_data(
     fit: Callable[[Task, HFObjects], Task] | None = None,
     dblock_splitter: Callable[[Any], Any] | None = None,
     unknown_labels: UnknownLabels = "refuse",
+    broken: Broken = "refuse",
     hf_kwargs: Mapping[str, Any] | None = None,
     hf_tok_kwargs: Mapping[str, Any] | None = None,
     dl_kwargs: Mapping[str, Any] | None = None,
@@ -61,14 +63,15 @@ def from_data(
 
     Args:
         task: What to learn.
-        rows: A DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file; a column `is_valid` marks the
-            validation rows.
+        rows: A DataFrame, Dataset, DatasetDict, list of dicts, or the path of a file or folder; a column `is_valid`
+            marks the validation rows.
         pretrained_model_name_or_path: Hub id or local folder.
         columns: Role to column.
         other_columns: Role to the columns to look for, where its own is missing.
         fit: Fits the task to the model.
         dblock_splitter: A fastai splitter, called with the rows; `None` goes by a column `is_valid`, or at random.
         unknown_labels: `refuse` validation rows with labels that no training row has, or `drop` them.
+        broken: `refuse` files of media, such as pictures, that cannot be opened, or `drop` their rows.
         hf_kwargs: As for `get_hf_objects`.
         hf_tok_kwargs: Its `tokenizer_kwargs`, under their name in blurr 1.x.
         dl_kwargs: As for `Loader`; `bs` stands for `batch_size`, `val_bs` for `eval_batch_size`.
@@ -85,6 +88,7 @@ def from_data(
     with in_words_of_notebook():
         train, valid = (rows, None) if dblock_splitter is None else split_by(rows, dblock_splitter)
         named: dict[str, Any] = {"columns": columns, "other_columns": other_columns, "unknown_labels": unknown_labels}
+        named["broken"] = broken
         raw = task.prepare(at_hand.from_data(task.row_schema(), train, valid=valid, **named))
         checkpoint, asked = str(pretrained_model_name_or_path), dict(hf_kwargs or {})
         if hf_tok_kwargs:

@@ -25,12 +25,13 @@ WATCHER: ContextVar[Callable[[float], None]] = ContextVar("WATCHER", default=lam
 def as_items(items: Any) -> list[Any]:
     """Return a list of items: of one item or many, a DataFrame, a Series, a Dataset.
 
-    A string, a tuple (a sentence pair) and a dict are one item each.
+    A string, a tuple (a sentence pair), a dict, bytes and an array of numbers (a picture) are one item each.
 
     Raises:
         InputError: an item is null or a number.
     """
-    if isinstance(items, str | tuple | Mapping) or not isinstance(items, Iterable):
+    is_array = isinstance(items, np.ndarray) and items.ndim > 0 and items.dtype.kind in "biuf"
+    if is_array or isinstance(items, str | bytes | tuple | Mapping) or not isinstance(items, Iterable):
         items = [items]
     elif isinstance(items, pd.DataFrame):
         items = items.to_dict("records")
@@ -39,7 +40,9 @@ def as_items(items: Any) -> list[Any]:
     rows: list[Any] = items
     for i, item in enumerate(rows):
         if item is None or isinstance(item, Number):
-            raise InputError(f"Item {i} is {item!r}; an item is a text, a pair of texts, or a dict of the columns.")
+            raise InputError(
+                f"Item {i} is {item!r}; an item is a text, a pair of texts, a file, or a dict of the columns."
+            )
     return rows
 
 

@@ -7,8 +7,9 @@ import datasets
 import pytest
 
 from blurr.data.formats.content import FileOptions
+from blurr.data.naming import split_name
 from blurr.data.readers import read_files
-from blurr.data.splits import Splits, split_name, split_rows
+from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
 
 SIZE = 100

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 T = TypeVar("T")
 Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "conll", "text", "lines"]
 
+MEDIA = "media"  # the format of a file that is a row itself, such as a picture
 GZIP = ".gz"
 ROWS = 1000  # that are in memory at a time, as dicts
 MARK = "\ufeff"  # the byte-order mark, in whatever encoding
@@ -58,6 +59,7 @@ class SourceFile:
         format: Its format, which is not `auto`.
         options: How to read it.
         text: Columns of an xlsx file that are text even where they look like numbers.
+        role: The role that holds the file itself, if it is media.
         done: Share of the file that has been read, 0 to 1.
     """
 
@@ -66,6 +68,7 @@ class SourceFile:
     format: str
     options: FileOptions
     text: frozenset[str] = frozenset()
+    role: str = ""
     done: float = 0.0
 
     def __str__(self) -> str:
