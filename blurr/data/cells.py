@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,39 @@ def found(text: str, folders: Folders) -> str:
         looked = " nor in ".join(dict.fromkeys(map(str, folders)))
         raise InputError("is missing" + ("" if os.path.isabs(text) else f": it is not in {looked}"))
     return os.path.abspath(there)
+
+
+def located(value: Any, folders: Folders) -> Any:
+    """Return a path as one that starts at the root; whatever else it is stays, and so does a path to nothing."""
+    if not isinstance(value, str):
+        return value
+    with suppress(InputError):
+        return found(value, folders)
+    return value
+
+
+def without_bytes(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as it is written down: a file within it as the name that it had, or as its size."""
+    return {name: _named(value) for name, value in row.items()}
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    is_file = isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes)
+    return (value.get("path") or _named(value["bytes"])) if is_file else value
+
+
+def column_of_media(row: Mapping[str, Any], media: Media) -> str | None:
+    """Return the only column of a row that holds media, or names such a file; None where there is none, or several."""
+    names = [
+        name
+        for name, value in row.items()
+        if isinstance(value, bytes)
+        or (isinstance(value, Mapping) and "bytes" in value)
+        or (isinstance(value, str) and Path(value).suffix.lower() in media.suffixes)
+    ]
+    return names[0] if len(names) == 1 else None
 
 
 def is_readable(kind: pa.DataType) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import xxhash
 
 from blurr.data.cells import MISTAKE, Cell, Cells, found, holds_arrays, is_readable, packed, packed_arrays
-from blurr.data.formats.content import SourceFile, chunks
+from blurr.data.formats.content import MEDIA, SourceFile, chunks
 from blurr.data.formats.tables import with_array
 from blurr.data.media import Broken, Media, feature_of
 from blurr.data.sources import FILE_COLUMN
@@ -33,8 +33,8 @@ Places = Mapping[str, Path]
 
 
 def places_of(sources: Sequence[SourceFile]) -> Places:
-    """Return the folders in which files lie."""
-    return {source.place: source.path.parent.absolute() for source in sources}
+    """Return the folders in which tables lie."""
+    return {source.place: source.path.parent.absolute() for source in sources if source.format != MEDIA}
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _structs(cells: Cells, verdicts: Sequence[Verdict], media: Media) -> pa.Chun
 
 
 def _name(cells: Cells, row: int) -> str:
-    path = cells.path_of(row)
+    path = cells.paths[row]
     return shortened(path) if path else f"row {row + 1} (counted from 1)"
 
 

@@ -119,7 +119,7 @@ def _place_and_label(source: SourceFile) -> Row:
 
 def _media_row(source: SourceFile) -> Row:
     """Return a file of media, such as a picture, as one row; its folder, unless that is a split, is its label."""
-    return {source.role: str(source.path.absolute()), **_place_and_label(source)}
+    return {source.role: str(source.path), **_place_and_label(source)}
 
 
 def _stream_lines(source: SourceFile) -> Iterator[Row]:
@@ -133,7 +133,7 @@ STREAMS: dict[str, Callable[[SourceFile], Iterator[Row | InputError]]] = {
     "jsonl": stream_json_lines,
     "parquet": stream_parquet,
     "lines": _stream_lines,
-    MEDIA: lambda source: iter([_media_row(source)]),
+    MEDIA: lambda source: iter([{FILE_COLUMN: str(source.path)}]),
 }
 TABLES: dict[str, Callable[[SourceFile], pa.Table]] = {
     "csv": read_csv,  # as a whole in a tenth of the time

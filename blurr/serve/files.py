@@ -17,11 +17,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from blurr.data.formats.content import ROWS, FileOptions, Row, SourceFile, chunks
+from blurr.data.cells import column_of_media, located, without_bytes
+from blurr.data.examining import Places, folders_of, places_of
+from blurr.data.formats.content import MEDIA, ROWS, FileOptions, Row, SourceFile, chunks
 from blurr.data.formats.printed import NotPrintedError, looks_printed, read_printed
 from blurr.data.readers import stream_files
-from blurr.data.roles import names_apart
-from blurr.data.sources import Paths, find_files
+from blurr.data.roles import Schema, names_apart
+from blurr.data.sources import FILE_COLUMN, Paths, find_files
 from blurr.errors import BlurrError, InputError, nearest, resource_error, writing
 from blurr.process.terminal import rest
 from blurr.runs.jsonlines import to_json
@@ -31,6 +33,7 @@ from blurr.training.inference import watched
 AS_USUAL = FileOptions()
 PREDICTION, ERROR = "prediction", "error"  # the columns that are added
 POOL = 32  # batches in memory; rows of similar length are put together within them
+POOL_OF_MEDIA = 2  # whose batches are large, and of one size
 SMALL = 8 * 2**20  # bytes of files whose rows are counted first
 MOST_NAMED = 10  # failed rows that are reported
 # half of a surrogate pair, which UTF-8 cannot hold, becomes the escape that JSON has for it
@@ -109,20 +112,24 @@ def predict_file(
     predictor.check_options(dict(options or {}))
     trained_on = {role: column for role, column in predictor.saved.columns.items() if isinstance(column, str)}
     named = {**trained_on, **(columns or {})}
-    sources = find_files(source, reading, text=frozenset({*named.values(), *predictor.roles}))
+    schema = predictor.saved.task.schema
+    sources = find_files(source, reading, text=frozenset({*named.values(), *predictor.roles}), media=schema.suffixes)
     _check_apart(target, [each.path for each in sources])
     tally, part = Tally(), target.with_name(f"{target.name}.part")
     started = time.monotonic()
     found: dict[str, str] = {}
+    places = places_of(sources)
     total = _count(sources)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo, writing(target), part.open("w", **ENCODED) as file, Bar(total) as bar:
         undo.callback(part.unlink)
-        for chunk in chunks(stream_files(sources), predictor.batch_size * POOL):
+        size = predictor.batch_size * (POOL_OF_MEDIA if schema.media else POOL)
+        for chunk in chunks(stream_files(sources), size):
             found = found or _found(chunk, predictor, named, str(source))
             with bar.part(tally.rows, len(chunk), read=sum(each.done for each in sources) / len(sources)):
-                rows = _predicted(chunk, predictor, found, options or {}, tally)
+                items = _items(chunk, schema, found, places)
+                rows = _predicted(chunk, items, predictor, options or {}, tally)
                 file.writelines(f"{to_json(row)}\n" for row in rows)
         undo.pop_all()
     convert(part, target, escape_formulas=escape_formulas)
@@ -134,10 +141,13 @@ def _found(
     chunk: list[Row | InputError], predictor: Predictor, columns: Mapping[str, str], source: str
 ) -> dict[str, str]:
     """Return the column of each role, as far as the first readable row has it."""
-    there = next((list(row) for row in chunk if isinstance(row, dict)), [])
+    first: Row = next((row for row in chunk if isinstance(row, dict)), {})
+    there = list(first)
     found_for = {}
     for role in predictor.roles:
         found = next((column for column in (columns.get(role), role) if column in there), None)
+        if found is None and role in predictor.media:
+            found = column_of_media(first, predictor.media[role])
         if found is not None:
             found_for[role] = found
         elif there and role in predictor.saved.task.schema.required:
@@ -149,20 +159,31 @@ def _found(
     return found_for
 
 
+def _items(
+    chunk: list[Row | InputError], schema: Schema, columns: Mapping[str, str], places: Places
+) -> list[dict[str, Any]]:
+    """Return the items of the readable rows; a relative path starts beside its table, or at the current folder."""
+    items = []
+    for row in chunk:
+        if isinstance(row, dict):
+            item = {role: _value(row.get(column), role in schema.lists) for role, column in columns.items()}
+            for role in schema.media.keys() & item.keys():
+                item[role] = located(item[role], folders_of(row.get(FILE_COLUMN), places))
+            items.append(item)
+    return items
+
+
 def _predicted(
     chunk: list[Row | InputError],
+    items: list[dict[str, Any]],
     predictor: Predictor,
-    columns: Mapping[str, str],
     options: Mapping[str, Any],
     tally: Tally,
 ) -> Iterator[Row]:
-    readable = [row for row in chunk if isinstance(row, dict)]
-    lists = predictor.saved.task.schema.lists
-    items = [{r: _value(row.get(column), r in lists) for r, column in columns.items()} for row in readable]
     results = iter(predictor.predict_each(items, **options))
     for row in chunk:
         if isinstance(row, dict):
-            yield {**_apart(row), **tally.add(next(results))}
+            yield {**_apart(without_bytes(row)), **tally.add(next(results))}
         else:
             yield tally.add(row)
 
@@ -237,6 +258,8 @@ class Bar:
 
 def _count(sources: Sequence[SourceFile]) -> int | None:
     """Return the number of rows of small files; None for large ones, which are not read twice."""
+    if sources[0].format == MEDIA:
+        return len(sources)
     if sum(each.path.stat().st_size for each in sources) > SMALL:
         return None
     copies = [replace(each) for each in sources]  # each says how far it has been read

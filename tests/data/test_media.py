@@ -1,6 +1,7 @@
 """Columns of media: whatever a source has becomes one struct, every file examined."""
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from blurr.data import verdicts
 from blurr.data.at_hand import from_data
 from blurr.data.core import RawData
+from blurr.data.files import load_files
+from blurr.data.hub import load_hub
+from blurr.data.media import shown_rows
 from blurr.data.roles import Schema
 from blurr.data.samples import load_samples
+from blurr.data.splits import Splits
+from blurr.errors import InputError
 from blurr.vision.images import PICTURES, open_picture
 
 
@@ -96,3 +103,191 @@ def test_equal_pictures_stay_in_one_split(work: Path):
     raw = from_data(SCHEMA, labelled(cells))
     hashes = [{cell["hash"] for cell in part["image"][:]} for part in (raw.train, raw.valid)]
     assert not hashes[0] & hashes[1]
+
+
+def write(folder: Path, name: str, shade: int = 0, **options: Any) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture(shade).save(path, **options)
+    return path
+
+
+def load(**options: Any) -> RawData:
+    return load_files(SCHEMA, **options)
+
+
+def classes(folder: Path, *, of: str = "") -> None:
+    """Lay out a folder for each of two classes, with ten different pictures in all."""
+    shade = {"": 0, "train": 0, "valid": 10, "test": 20}[of]
+    for number in range(10):
+        write(folder, f"{of or '.'}/{'cats' if number % 2 else 'dogs'}/{number}.png", shade + number)
+
+
+@pytest.mark.parametrize("parts", [(), ("train", "valid"), ("train", "test"), ("train", "valid", "test")], ids=str)
+def test_a_folder_for_each_class_is_read_with_its_splits(work: Path, parts: tuple[str, ...]):
+    for part in parts or ("",):
+        classes(work / "photos", of=part)
+    raw = load(train="photos")
+    sizes = {name: len(rows) for name, rows in raw.splits.items()}
+    if "valid" in parts:
+        assert sizes == dict.fromkeys(parts, 10)
+    else:
+        assert sizes == {"train": 8, "valid": 2, **({"test": 10} if parts else {})}
+    assert {*raw.train["label"][:]} == {"cats", "dogs"}
+    if "test" in parts:
+        assert raw.test is not None
+        shades = [open_picture(cell).getpixel((0, 0))[0] for cell in raw.test["image"][:]]  # type: ignore[index]
+        assert min(shades) >= 20
+
+
+def test_links_hidden_files_and_large_letters_are_what_users_take_them_for(work: Path):
+    classes(work / "real")
+    (work / "photos").mkdir()
+    (work / "photos" / "cats").symlink_to(work / "real" / "cats")
+    write(work / "photos", "dogs/1.PNG", 99)
+    write(work / "photos", "dogs/.hidden.png", 100)
+    assert len(load(train="photos", splits=Splits(by="index", index=[0])).train) == 5
+
+
+def test_files_of_other_kinds_and_empty_folders_are_said_once(work: Path, caplog: pytest.LogCaptureFixture):
+    classes(work / "photos")
+    for name in ("Thumbs.db", "readme.txt", "labels.csv"):
+        (work / "photos" / name).write_text("a,b\n1,2\n")
+    (work / "photos" / "birds").mkdir()
+    load(train="photos")
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [
+        "photos: 3 files of other kinds are passed over: Thumbs.db, labels.csv, readme.txt. To read a table, name it: "
+        "data.train=photos/labels.csv.",
+        "photos: folders without any file to learn from make no class: birds.",
+    ]
+
+
+def table(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
+    frame, path = pd.DataFrame(rows), folder / name
+    match path.suffix:
+        case ".csv":
+            frame.to_csv(path, index=False)
+        case ".tsv":
+            frame.to_csv(path, index=False, sep="\t")
+        case ".jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case ".xlsx":
+            frame.to_excel(path, index=False)
+        case _:
+            frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "xlsx", "parquet"])
+def test_paths_in_a_table_start_beside_it_or_here(work: Path, suffix: str):
+    paths = files(work / "data" / "pictures")
+    (work / "here").mkdir()
+    paths[9].rename(work / "here" / "9.png")
+    cells = [f"pictures/{number}.png" for number in range(9)] + ["here/9.png"]
+    table(work / "data", f"rows.{suffix}", labelled(cells))
+    assert red(load(train=f"data/rows.{suffix}")) == list(range(10))
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "metadata.parquet"])
+def test_a_folder_as_on_the_hub_is_read_by_its_metadata(work: Path, name: str):
+    for part, shade in (("train", 0), ("valid", 10)):
+        for number in range(10):
+            write(work / "photos" / part, f"{number}.png", shade + number)
+        rows = labelled([f"{number}.png" for number in range(10)], "file_name")
+        table(work / "photos" / part, name, rows)
+    raw = load(train="photos")
+    assert (len(raw.train), len(raw.valid)) == (10, 10)
+    assert red(raw) == list(range(20))
+
+
+def test_bytes_and_structs_in_parquet_stay_what_they_are(work: Path):
+    paths = files(work / "pictures")
+    structs = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+    table(work, "structs.parquet", labelled(structs, "photo"))
+    table(work, "bytes.parquet", labelled([path.read_bytes() for path in paths], "photo"))
+    raw = load(train="structs.parquet")
+    assert raw.fingerprint != load(train="bytes.parquet", splits=Splits(seed=1)).fingerprint
+    assert {row["image"] for row in shown_rows(raw.train)} <= {path.name for path in paths}
+    assert red(raw) == red(load(train="bytes.parquet", columns={"image": "photo"})) == list(range(10))
+
+
+def test_a_column_of_datasets_is_never_decoded_by_it(work: Path):
+    rows = datasets.Dataset.from_list(labelled([str(path) for path in files(work / "pictures")]))
+    rows.cast_column("image", datasets.Image()).to_parquet("rows.parquet")
+    (work / "hub").mkdir()
+    (work / "rows.parquet").rename(work / "hub" / "train.parquet")
+    raw = load_hub(SCHEMA, name="hub")
+    assert red(raw) == list(range(10))
+
+
+def test_arrays_of_datasets_are_pictures(work: Path):
+    features = datasets.Features(image=datasets.Array3D((6, 8, 3), "uint8"), label=datasets.Value("string"))
+    cells = [np.asarray(picture(number)) for number in range(10)]
+    raw = from_data(SCHEMA, datasets.Dataset.from_list(labelled(cells), features=features))
+    assert red(raw) == list(range(10))
+
+
+def broken(folder: Path) -> Path:
+    """Write ten pictures, three of which cannot be opened, and a table with them and one that is missing."""
+    paths = files(folder / "pictures")
+    paths[1].write_bytes(b"")
+    paths[2].write_bytes(paths[3].read_bytes()[:45])
+    paths[4].write_text("no picture")
+    return table(folder, "rows.csv", labelled([f"pictures/{path.name}" for path in paths] + ["gone.png"]))
+
+
+WRONG = re.escape(
+    "rows.csv (train): 4 of 11 pictures cannot be used: pictures/1.png is empty; pictures/2.png is broken: "
+) + (
+    r".*; pictures/4.png is not a picture that Pillow can read; gone.png is missing: it is not in .*. Mend these "
+    r"files, or leave them out by data.broken=drop\."
+)
+
+
+def test_broken_files_are_refused_in_one_message(work: Path):
+    broken(work)
+    with pytest.raises(InputError, match=WRONG):
+        load(train="rows.csv")
+
+
+def test_broken_files_are_left_out_with_a_count(work: Path, caplog: pytest.LogCaptureFixture):
+    broken(work)
+    raw = load(train="rows.csv", broken="drop")
+    assert red(raw) == [0, 3, 5, 6, 7, 8, 9]
+    assert [name.split()[0] for name in raw.broken["train"]] == [
+        *("pictures/1.png", "pictures/2.png", "pictures/4.png", "gone.png")
+    ]
+    assert "4 of 11 pictures cannot be used" in caplog.text
+    assert "Their rows are left out (data.broken=drop)" in caplog.text
+
+
+def test_nothing_but_broken_files_is_a_mistake(work: Path):
+    write(work, "a/1.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"1 of 1 pictures cannot be used: .*a/1.png is empty. Mend these files\."):
+        load(train=".", broken="drop")
+
+
+def test_a_verdict_is_kept_and_a_damaged_store_is_begun_anew(work: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BLURR_CACHE", str(work / "cache"))
+    classes(work / "photos")
+    first = load(train="photos")
+    judged: list[int] = []
+    monkeypatch.setattr(type(PICTURES), "examine", lambda self, content: judged.append(1) or {"width": 1, "height": 1})
+    assert load(train="photos").fingerprint == first.fingerprint
+    assert not judged
+    (work / "cache" / verdicts.NAME).write_bytes(b"not a database" * 100)
+    assert load(train="photos").train[0]["image"]["width"] == 1
+    assert len(judged) == 10
+
+
+def test_a_store_that_cannot_be_written_stops_nothing(work: Path, monkeypatch: pytest.MonkeyPatch):
+    (work / "cache").write_text("a file")
+    monkeypatch.setenv("BLURR_CACHE", str(work / "cache"))
+    classes(work / "photos")
+    assert len(load(train="photos").train) == 8
+
+
+def test_a_column_of_numbers_holds_no_pictures(work: Path):
+    with pytest.raises(InputError, match=r"has no pictures for 'image' but values of type int64"):
+        from_data(SCHEMA, [{"image": number, "label": "a"} for number in range(10)])
