@@ -39,7 +39,7 @@ SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 # what Pillow raises for files that are broken, beside its own error for what is not a picture
 BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error),
-    *(ArithmeticError, MemoryError, NotImplementedError, AttributeError),
+    *(ArithmeticError, MemoryError, RuntimeError, AttributeError),
 )
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 OTHERS = (  # how files begin that users take for pictures, and what to do with them
@@ -74,10 +74,10 @@ class Pictures:
         """
         with _opened(BytesIO(content), content[:64]) as picture:
             size = picture.size
-            if picture.draft(picture.mode, (size[0] // SMALLEST_DRAFT, size[1] // SMALLEST_DRAFT)) is None:
-                size = (0, 0)
+            smallest = (max(1, size[0] // SMALLEST_DRAFT), max(1, size[1] // SMALLEST_DRAFT))
+            is_smaller = picture.draft(picture.mode, smallest) is not None
             _load(picture)
-            width, height = size if size[0] else picture.size
+            width, height = size if is_smaller else picture.size  # TIFF is turned while it is decoded
             if _orientation(picture) in LYING:
                 width, height = height, width
         return {"width": width, "height": height}
