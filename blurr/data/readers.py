@@ -1,6 +1,6 @@
 """Read files: whole as a table to train on, or row by row to predict on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import datasets
@@ -82,12 +82,20 @@ def stream_files(sources: Sequence[SourceFile]) -> Iterator[Row | InputError]:
         InputError: A file is not of its format.
     """
     for source in sources:
-        is_stream = source.format in STREAMS
-        for row in STREAMS[source.format](source) if is_stream else _table(source).to_pylist():
+        for row in _streamed(source):
             if len(sources) > 1 and isinstance(row, dict):
                 row.setdefault(FILE_COLUMN, source.place)
             yield row
         source.done = 1.0
+
+
+def _streamed(source: SourceFile) -> Iterable[Row | InputError]:
+    if source.format == MEDIA:
+        return [{FILE_COLUMN: str(source.path)}]
+    if source.format in STREAMS:
+        return STREAMS[source.format](source)
+    rows: list[Row] = _table(source).to_pylist()
+    return rows
 
 
 def _table(source: SourceFile) -> pa.Table:
@@ -133,7 +141,6 @@ STREAMS: dict[str, Callable[[SourceFile], Iterator[Row | InputError]]] = {
     "jsonl": stream_json_lines,
     "parquet": stream_parquet,
     "lines": _stream_lines,
-    MEDIA: lambda source: iter([{FILE_COLUMN: str(source.path)}]),
 }
 TABLES: dict[str, Callable[[SourceFile], pa.Table]] = {
     "csv": read_csv,  # as a whole in a tenth of the time

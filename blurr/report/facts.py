@@ -16,6 +16,7 @@ from blurr.text.lengths import length_limit
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 BINS = 30
+MOST_BROKEN = 1000  # names of files that were left out
 LONGEST = ("max_length", "block_size")  # the fields by which tasks limit the length of a row
 
 
@@ -33,6 +34,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "parameters": sum(p.numel() for p in hf.model.parameters()),
         "source": raw.source,
         "fingerprint": raw.fingerprint,
+        "broken": {split: names[:MOST_BROKEN] for split, names in raw.broken.items()},
         "rows": {split: len(rows) for split, rows in raw.splits.items()},
         "directions": outcome.directions,
         "notes": outcome.notes,

@@ -125,6 +125,7 @@ class Facts(BaseModel):
     parameters: Whole = 0
     source: str = ""
     fingerprint: str = ""
+    broken: dict[str, list[str]] = {}
     rows: dict[str, Whole] = {}
     directions: dict[str, Literal["minimize", "maximize"] | None] = {}
     notes: dict[str, str] = {}
