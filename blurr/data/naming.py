@@ -86,7 +86,9 @@ def missing_column(names: Sequence[str], role: str, column: str, where: str) -> 
     )
     if len(names) == 1 and any(sign in names[0] for sign in ";\t|,"):
         message += " If its one column should be several, set data.delimiter, for example data.delimiter=';'."
-    if set(names) <= {"text", "file", "label"}:
+    if role == column == "label" and "file" in names and len(names) == 2:  # a folder without folders in it
+        message += " Files that lie in a folder for each class, named as it, have their label by that."
+    elif set(names) <= {"text", "file", "label"}:
         message += " If it is not plain text, set data.format to its format, for example data.format=conll."
     return message
 

@@ -108,7 +108,7 @@ def with_found_media(rows: datasets.Dataset, schema: Schema, columns: Columns) -
     """
     taken = {*map(str, columns.values()), *schema.roles}
     for role, media in schema.media.items():
-        if columns.get(role) is None and role in schema.required and role not in rows.column_names:
+        if columns.get(role) in (None, role) and role in schema.required and role not in rows.column_names:
             names = [name for name in rows.column_names if name not in taken and holds_media(rows, name, media)]
             if len(names) == 1:
                 log.info("The column %r holds the %ss (data.columns.%s).", names[0], media.kind, role)

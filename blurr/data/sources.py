@@ -127,7 +127,7 @@ def _media_or_tables(folder: Path, seen: list[Path], tables: list[Path], media: 
     others = [file.relative_to(folder).as_posix() for file in seen if file.suffix.lower() not in media]
     if others:
         remedy = f" To read a table, name it: data.train={folder / tables[0].relative_to(folder)}." if tables else ""
-        log.warning("%s: %d files of other kinds are passed over: %s.%s", folder, len(others), named(others), remedy)
+        log.warning("%s: passed over, as files of another kind (%d): %s.%s", folder, len(others), named(others), remedy)
     parents = {parent for file in files for parent in file.parents}
     empty = [each.name for each in class_folders(folder) if each not in parents]
     if empty:

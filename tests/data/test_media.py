@@ -30,7 +30,7 @@ def draw(rng: random.Random) -> dict[str, Any]:
 
 
 SCHEMA = Schema(
-    required=("image",), optional=("label", "weight"), label="label", sample=draw, media={"image": PICTURES}
+    required=("image", "label"), optional=("weight",), label="label", sample=draw, media={"image": PICTURES}
 )
 
 
@@ -157,8 +157,8 @@ def test_files_of_other_kinds_and_empty_folders_are_said_once(work: Path, caplog
     load(train="photos")
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == [
-        "photos: 3 files of other kinds are passed over: Thumbs.db, labels.csv, readme.txt. To read a table, name it: "
-        "data.train=photos/labels.csv.",
+        "photos: passed over, as files of another kind (3): Thumbs.db, labels.csv, readme.txt. To read a table, "
+        "name it: data.train=photos/labels.csv.",
         "photos: folders without any file to learn from make no class: birds.",
     ]
 
@@ -286,6 +286,12 @@ def test_a_store_that_cannot_be_written_stops_nothing(work: Path, monkeypatch: p
     monkeypatch.setenv("BLURR_CACHE", str(work / "cache"))
     classes(work / "photos")
     assert len(load(train="photos").train) == 8
+
+
+def test_a_folder_without_classes_has_no_labels(work: Path):
+    files(work / "photos")
+    with pytest.raises(InputError, match=r"has no column 'label'.*Files that lie in a folder for each class"):
+        load(train="photos")
 
 
 def test_a_column_of_numbers_holds_no_pictures(work: Path):
