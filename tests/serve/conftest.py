@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import uvicorn
+import yaml
 from every_task import TASKS, learner_of, save_model
 
+from blurr.config import paths
 from blurr.data.at_hand import from_data
 from blurr.loading.loader import Loader
 from blurr.models.objects import build_model
@@ -45,14 +47,11 @@ def saved(tiny_bert: Path, tiny_bart: Path, tmp_path_factory) -> Saved:
     return get
 
 
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> tuple[Any, Path]:
+def model_of_pictures(folder: Path, arch: str, sizes: dict[str, Any]) -> tuple[Any, Path]:
     """Give a learner of image classification that has learnt nothing, and the folder of its model."""
-
     rng = random.Random(0)
     task, rows = ImageClassification(), [{**samples.shapes(rng), "is_valid": i % 4 == 0} for i in range(40)]
     raw = from_data(task.schema, rows)
-    sizes = {"image_size": 32, "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
     hf = build_model(
         "none",
         model_cls=task.model_cls,
@@ -60,15 +59,31 @@ def pictures(tmp_path_factory) -> tuple[Any, Path]:
         config=task.target.model_config(raw),
         corpus=tuple,
         load_weights=True,
-        arch="resnet",
+        arch=arch,
         weights="scratch",
         scratch=sizes,
     )
     learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=8, cache=False)), hf, raw=raw, metrics={})
-    folder = tmp_path_factory.mktemp("pictures") / "model"
-    folder.mkdir()
     save_model_of(folder, SavedTask(task.resolved(learn), choices={"task": "image_classification"}), hf)
     return learn, folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> tuple[Any, Path]:
+    """Give a learner of image classification with a tiny ResNet, and the folder of its model."""
+    sizes = {"image_size": 32, "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    return model_of_pictures(tmp_path_factory.mktemp("pictures") / "model", "resnet", sizes)
+
+
+@pytest.fixture(scope="session")
+def family_of_pictures(tmp_path_factory) -> Saved:
+    """Give the same for the model from scratch of an option of the group `model`."""
+
+    def get(name: str) -> tuple[Any, Path]:
+        node = yaml.safe_load(paths.options("model")[name].read_text(encoding="utf-8"))
+        return model_of_pictures(tmp_path_factory.mktemp(name) / "model", node["arch"], node["scratch"])
+
+    return get
 
 
 @pytest.fixture(scope="module")

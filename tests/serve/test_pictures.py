@@ -119,12 +119,26 @@ class TestExports:
 
 @pytest.mark.parametrize("side", [32, 80])
 def test_the_pipeline_of_transformers_has_the_same_answers(side: int, pictures):
-    given = shapes(6, side)
-    found = pipeline("image-classification", model=str(pictures[1]), device="cpu")(given, top_k=None)
-    for row, answer in zip(found, Predictor.load(pictures[1], device="cpu").predict(given), strict=True):
+    check_pipeline(pictures[1], shapes(6, side))
+
+
+def check_pipeline(folder: Path, given: list[Image.Image]) -> None:
+    found = pipeline("image-classification", model=str(folder), device="cpu")(given, top_k=None)
+    for row, answer in zip(found, Predictor.load(folder, device="cpu").predict(given), strict=True):
         scores = {each["label"]: each["score"] for each in row}
         assert [scores[name] for name in answer["class_labels"]] == pytest.approx(answer["probs"], abs=1e-4)
-        assert row[0]["label"] == answer["label"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vit", "convnext", "swin", "dinov2", "mobilenet_v2", "efficientnet", "timm"])
+def test_every_family_is_exported_and_read_by_transformers(name: str, family_of_pictures, tmp_path: Path):
+    _, folder = family_of_pictures(name)
+    check_pipeline(folder, shapes(4))
+    predictor = Predictor.load(folder, device="cpu")
+    export(predictor, tmp_path / "onnx", form="onnx")
+    other = Predictor.load(tmp_path / "onnx")
+    assert parity(predictor, other).difference < 1e-3
+    assert of(other.predict(shapes(3))) == probs(predictor.predict(shapes(3)))
 
 
 class TestMLflow:
