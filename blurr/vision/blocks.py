@@ -7,7 +7,6 @@ from fastai.data.block import TransformBlock
 from fastai.data.transforms import IntToFloatTensor, ToTensor
 from fastai.vision.core import PILImage, TensorImage
 from fasttransform import ItemTransform, Transform
-from PIL import Image
 from transformers import PretrainedConfig, PreTrainedModel
 
 from blurr.vision.inputs import NAMES, moments
@@ -30,7 +29,7 @@ class ProcessorResize(Transform):  # type: ignore[misc]  # fasttransform is not 
         self.sizing = Sizing(processor)
 
     def encodes(self, x: PILImage) -> PILImage:
-        pixels = self.sizing(Image.fromarray(x.__array__()).convert("RGB"))
+        pixels = self.sizing(x.convert("RGB"))
         return PILImage.create(pixels.transpose(1, 2, 0))
 
 

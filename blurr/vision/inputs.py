@@ -159,13 +159,16 @@ PIXELS = PixelInputs()
 
 
 def moments(processor: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation of the channels by which pixels in [0, 1] are normalized."""
-    values = processor.to_dict()
-    mean, std = torch.zeros(3), torch.ones(3)
-    if values.get("do_normalize", True) and values.get("image_mean") is not None:
-        mean, std = torch.tensor(values["image_mean"]).float(), torch.tensor(values["image_std"]).float()
-    scale = 255 * values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 255.0
-    return mean / scale, std / scale
+    """Return mean and standard deviation of the channels by which pixels in [0, 1] are normalized.
+
+    They are what the processor makes of black and of white, since some normalize twice (EfficientNet's), or shift.
+    """
+    black, white = (
+        torch.as_tensor(np.asarray(processor(images=[Image.new("RGB", (64, 64), shade)])[NAMES.main][0])[:, 0, 0])
+        for shade in ("black", "white")
+    )
+    std = 1 / (white.double() - black.double())
+    return (-black.double() * std).float(), std.float()
 
 
 def pictures_of(processor: Any, pixels: torch.Tensor) -> list[Image.Image]:

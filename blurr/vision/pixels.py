@@ -29,9 +29,15 @@ class Sizing:
 
     processor: Any
 
+    @cached_property
+    def raw(self) -> dict[str, bool]:
+        """The options with which the processor resizes, and does not normalize."""
+        second = {"include_top": False} if "include_top" in self.processor.to_dict() else {}  # normalizes again
+        return {"do_rescale": False, "do_normalize": False, **second}
+
     def __call__(self, picture: Image.Image) -> NDArray[np.uint8]:
         """Return the pixels of a picture `(channels, height, width)`, resized and cropped, as bytes."""
-        made = self.processor(images=[picture], do_rescale=False, do_normalize=False, return_tensors="np")
+        made = self.processor(images=[picture], return_tensors="np", **self.raw)
         pixels: NDArray[np.uint8] = np.asarray(made["pixel_values"][0]).round().clip(0, 255).astype(np.uint8)
         return pixels
 

@@ -1,6 +1,7 @@
 """The size of the pixels that a model reads: of its image processor, or another that it can take."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ def options_of_size(hf: HFObjects) -> dict[str, Any]:
     if problem is not None:
         height, width = Sizing(hf.processor).shape[1:]
         raise InputError(
-            f"{type(hf.model).__name__} cannot read pictures of {height} x {width} pixels: {problem} Set task.size to "
+            f"{type(hf.model).__name__} cannot read pictures of {height} x {width} pixels: {problem}. Set task.size to "
             "what it was made for; a model from scratch has its own by model.scratch.image_size=…"
         )
     return {"base_model_cb": BaseModelCallback({"hf_model_kwargs": options})} if options else {}
@@ -64,11 +65,7 @@ def must_stretch(hf: HFObjects) -> bool:
     """Is the processor's size another than the one that the model has learned positions for?"""
     side = hf.config.to_dict().get("image_size")
     sides = tuple(side) if isinstance(side, list | tuple) else (side, side)
-    return side is not None and sides != Sizing(hf.processor).shape[1:] and STRETCH in _parameters(hf.model)
-
-
-def _parameters(model: PreTrainedModel) -> frozenset[str]:
-    return frozenset(model.forward.__code__.co_varnames)
+    return side is not None and sides != Sizing(hf.processor).shape[1:] and STRETCH in signature(hf.model.forward).parameters
 
 
 def _problem(model: PreTrainedModel, shape: tuple[int, int, int], options: Mapping[str, Any]) -> str | None:
@@ -79,7 +76,7 @@ def _problem(model: PreTrainedModel, shape: tuple[int, int, int], options: Mappi
         with torch.inference_mode():
             model(pixel_values=torch.zeros(1, *shape, device=model.device, dtype=model.dtype), **options)
     except (ValueError, RuntimeError, AssertionError) as error:
-        return str(error).strip().partition("\n")[0] or type(error).__name__
+        return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     finally:
         model.train(was_training)
     return None

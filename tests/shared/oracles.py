@@ -291,6 +291,9 @@ def recomputed(task: str, rows: Rows) -> dict[str, float]:
             names = sorted({*true, *predicted})
             f1 = averaged(sk.f1_score, true, predicted, average="binary", pos_label=names[1])
             return {"accuracy": accuracy(true, predicted), "f1": f1}
+        case "image_classification":
+            f1 = averaged(sk.f1_score, true, predicted, average="macro")
+            return {"accuracy": accuracy(true, predicted), "f1": f1}
         case "token_classification":
             return {s: entities(s, true, predicted) for s in ("precision", "recall", "f1", "accuracy")}
         case "question_answering":
