@@ -46,13 +46,14 @@ class ToInputs(ItemTransform):  # type: ignore[misc]  # fasttransform is not typ
         super().__init__()
         self.mean, self.std = (each.view(-1, 1, 1) for each in moments(processor))
 
-    def encodes(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+    # without annotations, to which fasttransform would convert a batch
+    def encodes(self, batch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         pixels = batch[0].as_subclass(torch.Tensor)
         inputs = {NAMES.main: (pixels - self.mean.to(pixels.device)) / self.std.to(pixels.device)}
         labels = {"labels": batch[1].as_subclass(torch.Tensor)} if len(batch) > 1 else {}
         return ({**inputs, **labels}, *batch[1:])
 
-    def decodes(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+    def decodes(self, batch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         pixels = batch[0][NAMES.main].cpu()
         return (TensorImage((pixels * self.std + self.mean).clamp(0, 1)), *batch[1:])
 

@@ -94,11 +94,11 @@ def test_a_processor_without_one_size_is_refused_unless_a_size_is_set():
 
 
 def test_a_learner_learns_predicts_and_shows(learner, work: Path):
-    before = learner.validate()[0]
+    before = learner.validate(0)[0]
     learner.unfreeze()
     with learner.no_bar():
         learner.fit(8, 3e-3)
-    assert learner.validate()[0] < before
+    assert learner.validate(0)[0] < before
     items = [row["image"] for row in picture_rows(6, seed=1)]
     results = learner.predict(items)
     assert [result["class_labels"] for result in results] == [["circle", "square"]] * 6
