@@ -270,6 +270,8 @@ def _packed_values(values: list[Any], media: Sequence[Media]) -> list[Any] | Non
 
 
 def _knows(media: Media, value: Any) -> bool:
+    if isinstance(value, list) and not (value and isinstance(value[0], list | np.ndarray)):
+        return False  # a list of labels, or of words
     try:
         return media.pack(value) is not None
     except InputError:

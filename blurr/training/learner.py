@@ -173,8 +173,9 @@ class Blearner(LeanLearner):
                 f"max_grad_norm={max_grad_norm}: must be a number above 0, or None for gradients as they are."
             )
         wanted = hf_model if hf_model is not None else model
-        wrapped = BaseModelWrapper(wanted) if isinstance(wanted, PreTrainedModel) else wanted
         callback = base_model_cb() if isinstance(base_model_cb, type) else base_model_cb
+        is_bare = isinstance(wanted, PreTrainedModel)
+        wrapped = BaseModelWrapper(wanted, **callback.base_model_wrapper_kwargs) if is_bare else wanted
         given = [cbs] if isinstance(cbs, Callback | type) else list(cbs or [])
         options = {"opt_func": adamw, "splitter": blurr_splitter, "train_bn": False, **kwargs}
         super().__init__(
@@ -183,7 +184,7 @@ class Blearner(LeanLearner):
         self.max_grad_norm = max_grad_norm
         self.recorder.loss = losses.LossPerTarget()
         vocab = list(getattr(dls, "vocab", None) or [])
-        if isinstance(wanted, PreTrainedModel) and all(isinstance(name, str) for name in vocab):
+        if is_bare and all(isinstance(name, str) for name in vocab):
             check_order(vocab, wanted.config)
         if freeze:
             self.freeze()

@@ -112,7 +112,7 @@ class ImageClassification(Task):
             log.info(
                 "task.tta=%d: a prediction is the mean over a picture and copies changed by augment=light.", self.tta
             )
-            made.model = AveragingWrapper(hf.model, hf.processor, self.tta)
+            made.model = AveragingWrapper(hf.model, hf.processor, self.tta, hf_model_kwargs=made.model.options)
         return made
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:

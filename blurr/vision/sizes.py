@@ -65,7 +65,11 @@ def must_stretch(hf: HFObjects) -> bool:
     """Is the processor's size another than the one that the model has learned positions for?"""
     side = hf.config.to_dict().get("image_size")
     sides = tuple(side) if isinstance(side, list | tuple) else (side, side)
-    return side is not None and sides != Sizing(hf.processor).shape[1:] and STRETCH in signature(hf.model.forward).parameters
+    return (
+        side is not None
+        and sides != Sizing(hf.processor).shape[1:]
+        and STRETCH in signature(hf.model.forward).parameters
+    )
 
 
 def _problem(model: PreTrainedModel, shape: tuple[int, int, int], options: Mapping[str, Any]) -> str | None:

@@ -22,10 +22,11 @@ class AveragingWrapper(BaseModelWrapper):
         hf_model: The model.
         processor: Has mean and standard deviation of the channels.
         copies: Of each picture, besides itself.
+        options: As for `BaseModelWrapper`.
     """
 
-    def __init__(self, hf_model: PreTrainedModel, processor: Any, copies: int) -> None:
-        super().__init__(hf_model)
+    def __init__(self, hf_model: PreTrainedModel, processor: Any, copies: int, **options: Any) -> None:
+        super().__init__(hf_model, **options)
         self.copies, self.change = copies, light()
         self.mean, self.std = moments(processor)
 

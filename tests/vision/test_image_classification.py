@@ -10,8 +10,8 @@ import transformers
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader, ColSplitter
 from fastai.vision.augment import aug_transforms
-from PIL import Image
 from pictures import SIDE, make_vision_checkpoint, photo, picture_rows
+from PIL import Image
 from sklearn.metrics import top_k_accuracy_score
 
 from blurr.data.at_hand import from_data
@@ -93,6 +93,7 @@ def test_a_processor_without_one_size_is_refused_unless_a_size_is_set():
     assert Sizing(processor).shape == (3, 24, 24)
 
 
+@pytest.mark.filterwarnings("ignore:load_learner:UserWarning")
 def test_a_learner_learns_predicts_and_shows(learner, work: Path):
     before = learner.validate(0)[0]
     learner.unfreeze()
@@ -146,7 +147,9 @@ def test_a_transformer_reads_pictures_of_another_size_than_it_learned_positions_
 
 
 def test_a_size_that_a_model_cannot_read_is_refused(vit: Path):
-    with pytest.raises(InputError, match=r"ViTForImageClassification cannot read pictures of 4 x 4 pixels: .*\. Set size to what"):
+    with pytest.raises(
+        InputError, match=r"ViTForImageClassification cannot read pictures of 4 x 4 pixels: .*\. Set size to what"
+    ):
         BlearnerForImageClassification.from_data(picture_rows(20), vit, size=4)
 
 
@@ -216,6 +219,7 @@ def test_top_k_is_scikit_learns():
         TopK(3).update(logits, torch.ones(60, 8))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of fastai's pictures
 def test_pictures_go_through_a_data_block_with_fastais_own_transforms(resnet: Path):
     hf = get_vision_objects(resnet, config_kwargs={"num_labels": 2})
     rows = pd.DataFrame(picture_rows(24)).assign(is_valid=[i >= 16 for i in range(24)])
