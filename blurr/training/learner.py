@@ -172,7 +172,7 @@ class Blearner(LeanLearner):
             raise InputError(
                 f"max_grad_norm={max_grad_norm}: must be a number above 0, or None for gradients as they are."
             )
-        wanted = hf_model if hf_model is not None else model
+        wanted: Any = hf_model if hf_model is not None else model
         callback = base_model_cb() if isinstance(base_model_cb, type) else base_model_cb
         is_bare = isinstance(wanted, PreTrainedModel)
         wrapped = BaseModelWrapper(wanted, **callback.base_model_wrapper_kwargs) if is_bare else wanted
