@@ -1,14 +1,30 @@
 """What a modality knows of files such as pictures, and the columns of rows that hold them."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import datasets
+import numpy as np
+from numpy.typing import NDArray
 
 Broken = Literal["refuse", "drop"]
 """What to do with rows whose file cannot be opened."""
 
 OWN = ("path", "bytes", "hash")  # the fields of every kind of media, before its measures
+
+
+class Look(NamedTuple):
+    """What a file looks or sounds like.
+
+    Attributes:
+        bits: A hash of 64 bits, `(64,)`, that files nearly the same have in common but for a few bits.
+        sketch: The file in few values, `(values,)`; as many for every file.
+        measures: Names and numbers, as users read them, that rows are compared by.
+    """
+
+    bits: NDArray[np.bool_]
+    sketch: NDArray[np.float32]
+    measures: Mapping[str, float]
 
 
 class Media(Protocol):
@@ -42,6 +58,20 @@ class Media(Protocol):
 
         Raises:
             InputError: It is broken; the message goes on after its name.
+        """
+
+    def look(self, source: Mapping[str, Any]) -> Look:
+        """Return what one looks like, by its cell of the rows.
+
+        Raises:
+            InputError: It cannot be opened any more.
+        """
+
+    def preview(self, source: Mapping[str, Any]) -> str:
+        """Return a small version of one for a page, as a `data:` URL of a few kB, by its cell of the rows.
+
+        Raises:
+            InputError: It cannot be opened any more.
         """
 
 

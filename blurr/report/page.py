@@ -19,10 +19,12 @@ from blurr.errors import writing
 from blurr.report.baselines import baselines
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts, length_parts
+from blurr.report.losses import SHOWN as SHOWN_LOSSES
 from blurr.report.losses import loss_parts
 from blurr.report.numbers import number_parts, perplexity_parts
 from blurr.report.overview import address, command, overview
 from blurr.report.parts import INK, LINE, Part, Passage
+from blurr.report.previews import Shown, file_parts, sheet_part
 from blurr.report.rows import checked
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
@@ -52,8 +54,18 @@ SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
 def sections(record: Record) -> dict[str, list[Part]]:
     """Return the parts of a run's report, by the keys of `HEADINGS`."""
     made = {"training": curve_parts(record), "tokens": length_parts(record)}
-    made |= {split: parts_of(rows, record.predicts) for split, rows in record.tables.items()}
+    made |= {split: _split_parts(record, split) for split in record.tables}
     return {key: parts for key, parts in made.items() if parts}
+
+
+def _split_parts(record: Record, split: str) -> list[Part]:
+    rows, kind = checked(record.tables[split], record.predicts)
+    files = file_parts(record, split, rows, kind or "")
+    parts = parts_of(rows, record.predicts)
+    if not files:
+        return parts
+    top = sheet_part(rows, record.previews[split], SHOWN_LOSSES)
+    return [top if part.name == top.name else part for part in parts] + files
 
 
 def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
@@ -143,7 +155,7 @@ def write_png(figure: Figure, path: Path) -> None:
     canvas.print_png(path)
 
 
-def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage], ...]]:
+def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage | Shown], ...]]:
     """Yield the rows of a table, the header first; a cell is the CSS class and the text."""
     named = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
     columns = []
@@ -154,9 +166,9 @@ def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage], ...]
     return zip(*columns, strict=True)
 
 
-def _cell(value: Any) -> tuple[str, str | Passage]:
-    if isinstance(value, Passage):
-        return "long", value
+def _cell(value: Any) -> tuple[str, str | Passage | Shown]:
+    if isinstance(value, Passage | Shown):
+        return "files" if isinstance(value, Shown) else "long", value
     text = "" if value is None or value != value else str(value)  # NaN: this row lacks the field
     return "long" if len(text) > LONG else "", text
 

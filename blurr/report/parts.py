@@ -62,6 +62,7 @@ class Part:
         note: how to read it, and the source of a formula.
         draw: draws the frame; None shows the frame as a table.
         size: width and height of the plot in inches.
+        is_sheet: each row of the frame is shown as a card: its first cell, files such as pictures, above the others.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Part:
     note: str = ""
     draw: Draw | None = None
     size: tuple[float, float] = (6.0, 3.2)
+    is_sheet: bool = False
 
     @property
     def is_table(self) -> bool:

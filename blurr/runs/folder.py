@@ -31,6 +31,7 @@ CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 ENVIRONMENT, DIFF = "environment.json", "git.diff"
 FACTS, ERROR, LOG = "facts.json", "error.txt", "blurr.log"
 TABLES = {"valid": "predictions.jsonl", "test": "predictions_test.jsonl"}
+PREVIEWS = "previews.jsonl"  # of rows that hold files, such as pictures
 CHECKPOINTS, CHECKPOINT = "checkpoints", "step-*"
 MODEL, CARD = "model", "README.md"
 LR_FIND, LR_PLOT = "lr_find.json", "lr_find.png"  # what the search for a learning rate saw
@@ -53,7 +54,8 @@ OF_SPLIT = (
     *("perplexity", "losses_of_rows", "overlap", "lengths_written"),
 )
 FILES = (
-    *(METRICS, SCORES, INTERVALS, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, *TABLES.values(), REPORT),
+    *(METRICS, SCORES, INTERVALS, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, REPORT),
+    *(*TABLES.values(), PREVIEWS),
     *(f"{split}_entities.txt" for split in TABLES),
     *(LR_FIND, LR_PLOT),
     *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),

@@ -19,6 +19,7 @@ from blurr.runs.folder import (
     INTERVALS,
     METRICS,
     OVERRIDES,
+    PREVIEWS,
     RECORD,
     SCORES,
     TABLES,
@@ -29,7 +30,7 @@ from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import REMEDY, read_lines, read_whole
 from blurr.runs.naming import differences, subject_of, title_of
 from blurr.runs.parsing import parse_json, parse_yaml
-from blurr.runs.shapes import Config, Environment, Facts, Intervals, Line, Scores
+from blurr.runs.shapes import Config, Environment, Facts, Intervals, Line, Preview, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,6 +125,14 @@ class Record:
     def tables(self) -> dict[str, Rows]:
         """The described rows of each split."""
         return {split: rows for split, name in TABLES.items() if (rows := self._lines(name, dict[str, Any]))}
+
+    @cached_property
+    def previews(self) -> dict[str, dict[int, dict[str, Any]]]:
+        """What there is to show of the files of rows: split to number of the row to the line of `Preview`."""
+        found: dict[str, dict[int, dict[str, Any]]] = {}
+        for line in self._lines(PREVIEWS, Preview):
+            found.setdefault(line["split"], {})[line["row"]] = line
+        return found
 
     @cached_property
     def texts(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from blurr.runs.parsing import Number, Time, Whole
 
@@ -112,6 +112,30 @@ class TokenFigures(BaseModel):
         if not set(self.quantiles) >= QUANTILES:
             raise ValueError(f"of the quantiles there are {sorted(self.quantiles)}")
         return self
+
+
+class NearDuplicate(BaseModel):
+    """The row of another split whose file is nearly the same."""
+
+    split: str
+    row: Whole
+    likeness: Number
+
+
+DATA_URL = r"^data:(image/(png|jpeg|webp)|audio/[a-z]+);base64,[A-Za-z0-9+/=]+$"
+
+
+class Preview(BaseModel):
+    """A line of previews.jsonl, see `blurr.tasks.previews`."""
+
+    role: str
+    split: str
+    row: Whole
+    name: str = ""
+    label: Any = None
+    measures: dict[str, Number] = {}
+    near: NearDuplicate | None = None
+    url: Annotated[str, Field(pattern=DATA_URL)] | None = None
 
 
 class Facts(BaseModel):

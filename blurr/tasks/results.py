@@ -19,6 +19,7 @@ from blurr.runs.checksums import put, seal
 from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, TABLES
 from blurr.runs.journal import writing
 from blurr.runs.not_kept import NOT_KEPT
+from blurr.tasks.previews import previews_of
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.tracking.run import Run
 from blurr.tracking.sink import ModelForm
@@ -30,19 +31,22 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
     Returns:
         The scores, and what is to be said of them.
     """
-    outcome = Outcome()
+    outcome, described = Outcome(), {}
     outcome.ask(directed(learner.metrics))
     for split, table in TABLES.items():
         if split in raw.splits:
             phase(f"Evaluating {split}")
             result = saved.task.evaluate(learner, raw, split)
             outcome.add(split, result)
+            described[split] = result.rows
             run.table(Path(table).stem, result.rows)
             for name, text in saved.task.target.text_reports(result.rows).items():
                 report = run.folder / f"{split}_{name}"
                 with writing(report):
                     report.write_text(text, encoding="utf-8")
                 run.artifact(report)
+    if saved.task.schema.media:
+        run.write_previews(previews_of(saved.task.schema.media, raw, described))
     phase("Saving the model")
     _save(saved, hf, run)
     for path in filter(Path.exists, (run.folder / LR_FIND, run.folder / LR_PLOT)):

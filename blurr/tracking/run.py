@@ -151,6 +151,10 @@ class Run:
         self._journal.write(self.folder)
         self._sink.table(name, rows)
 
+    def write_previews(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write previews.jsonl: what a report shows of the files of rows, such as pictures."""
+        self._write(files.PREVIEWS, "".join(to_json(line) + "\n" for line in lines))
+
     def write_facts(self, values: Mapping[str, Any]) -> None:
         """Write facts.json: what the other files do not tell."""
         self._write(files.FACTS, to_json(values, indent=2) + "\n")

@@ -11,7 +11,9 @@ import PIL
 import xxhash
 from PIL import Image, UnidentifiedImageError
 
+from blurr.data.media import Look
 from blurr.errors import InputError
+from blurr.vision.looks import SKETCH, SMALL, look_of, preview_of
 
 MOST_PIXELS = 89_478_485  # beyond, Pillow warns of a file that is made to fill a memory: 268 MB as RGB
 ORIENTATION = 0x0112  # the tag of EXIF
@@ -104,6 +106,15 @@ class Pictures:
         picture, made = _upright(_rgb(value), _orientation(value)), BytesIO()
         picture.save(made, "PNG", compress_level=1)
         return made.getvalue(), xxhash.xxh3_128_hexdigest(f"{picture.size}".encode() + picture.tobytes())
+
+    def look(self, source: Mapping[str, Any]) -> Look:
+        """Return hash, sketch, size, aspect ratio and brightness of a picture."""
+        picture = open_picture(source, at_least=(2 * SKETCH, 2 * SKETCH))
+        return look_of(picture, width=source["width"], height=source["height"])
+
+    def preview(self, source: Mapping[str, Any]) -> str:
+        """Return a small picture, as PNG or JPEG."""
+        return preview_of(open_picture(source, at_least=(SMALL, SMALL)))
 
 
 PICTURES = Pictures()

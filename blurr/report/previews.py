@@ -1,0 +1,217 @@
+"""Show rows by the files that they hold, such as pictures: what is confused, near-duplicates, slices by measures."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from blurr.report.parts import Part
+from blurr.runs.record import Record, Rows
+
+EACH = 4  # pictures of a pair of classes
+MOST = 24  # pairs of classes, and near-duplicates
+SUSPECTS = 20  # rows whose label may be wrong
+FEWEST = 5  # rows in a slice
+GONE = "no preview"
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Files as a page shows them, side by side; one without a preview by its name.
+
+    Attributes:
+        lines: Of previews.jsonl, see `runs.shapes.Preview`.
+        labels: What is said of each to those who cannot see it.
+    """
+
+    lines: Sequence[Line]
+    labels: Sequence[str]
+
+    def __str__(self) -> str:
+        return ", ".join(name_of(line) for line in self.lines)
+
+    def __html__(self) -> str:
+        """Return the elements of a page."""
+        return "".join(map(_element, self.lines, self.labels))
+
+
+def _element(line: Line, label: str) -> str:
+    name, said, url = (html.escape(text) for text in (str(line.get("name", "")), label, line.get("url") or ""))
+    if not url:
+        return f'<span class="dim" title="{name}">{GONE}: {html.escape(name_of(line))}</span>'
+    if url.startswith("data:audio/"):
+        return f'<audio controls src="{url}" title="{name}" aria-label="{said}"></audio>'
+    return f'<img src="{url}" alt="{said}" title="{name}">'
+
+
+def name_of(line: Line) -> str:
+    """Return how a file is called for short: the end of its path, or the number of its row."""
+    name = str(line.get("name", ""))
+    if not name or name.startswith("without a name"):
+        return f"row {line['row']} of {line['split']}"
+    return "/".join(PurePath(name).parts[-2:])
+
+
+def with_previews(rows: Rows, previews: Mapping[int, Line]) -> Rows:
+    """Return described rows whose files are shown, where there is a preview."""
+    return [_with_preview(row, previews.get(number)) for number, row in enumerate(rows)]
+
+
+def _with_preview(row: dict[str, Any], line: Line | None) -> dict[str, Any]:
+    if line is None or not line.get("url"):
+        return row
+    said = f"true {row['target']}, predicted {row['prediction']}: {name_of(line)}"
+    return {**row, line["role"]: Shown([line], [said])}
+
+
+def file_parts(record: Record, split: str, rows: Rows, kind: str) -> list[Part]:
+    """Return the parts that show the files of a split; none if its rows hold none.
+
+    Args:
+        record: of the run.
+        split: one of its tables.
+        rows: those of the table, checked.
+        kind: what was predicted, see `blurr.report.rows.predicted`.
+    """
+    previews = record.previews.get(split)
+    if not previews:
+        return []
+    parts = [measured_part(rows, previews)]
+    if kind == "classes":
+        parts += [confused_part(rows, previews), suspects_part(rows, previews)]
+    return [part for part in (*parts, near_part(record, split, rows)) if len(part.frame)]
+
+
+def confused_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
+    """Return the part that shows what was confused: the most frequent pairs of classes first."""
+    pairs: dict[tuple[str, str], list[int]] = {}
+    for number, row in enumerate(rows):
+        if row["target"] != row["prediction"]:
+            pairs.setdefault((str(row["target"]), str(row["prediction"])), []).append(number)
+    found = []
+    for (true, predicted), numbers in sorted(pairs.items(), key=lambda pair: -len(pair[1]))[:MOST]:
+        worst = sorted(numbers, key=lambda i: -float(rows[i]["loss"]))
+        lines = [previews[i] for i in worst if i in previews and previews[i].get("url")][:EACH]
+        said = [f"true {true}, predicted {predicted}: {name_of(line)}" for line in lines]
+        found.append({"true": true, "predicted": predicted, "rows": len(numbers), "files": Shown(lines, said)})
+    note = f"The most frequent first; of each, up to {EACH} with the highest loss."
+    if len(pairs) > MOST:
+        note += f" {MOST} of {len(pairs)} pairs of classes."
+    return Part("confused", "What was confused", pd.DataFrame(found), note)
+
+
+def suspects_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
+    """Return the part that shows rows whose label may be wrong."""
+    numbers = suspects(rows)
+    found = [{**_told(rows, number, previews), "loss": float(rows[number]["loss"])} for number in numbers[:SUSPECTS]]
+    note = (
+        f"{len(numbers)} rows whose prediction is another class, with at least the probability that rows of that class "
+        "have on average; the most certain first. After Northcutt et al. 2021, Confident Learning (arXiv:1911.00068). "
+        "Look at them: either the label is wrong, or the model is."
+    )
+    return Part("label_errors", "Labels to check", pd.DataFrame(found), note, is_sheet=True)
+
+
+def suspects(rows: Rows) -> list[int]:
+    """Return the numbers of rows that are confidently predicted to be of another class, the most certain first.
+
+    Source: Northcutt et al. 2021, Confident Learning (arXiv:1911.00068), equation 1.
+    """
+    of_class: dict[str, list[float]] = {}
+    for row in rows:
+        of_class.setdefault(str(row["target"]), []).append(row["probs"].get(str(row["target"]), 0.0))
+    usual = {name: float(np.mean(values)) for name, values in of_class.items()}
+    certain = {}
+    for number, row in enumerate(rows):
+        predicted = str(row["prediction"])
+        probability = row["probs"].get(predicted, 0.0)
+        if predicted != str(row["target"]) and probability >= usual.get(predicted, math.inf):
+            certain[number] = probability
+    return sorted(certain, key=lambda number: -certain[number])
+
+
+def _told(rows: Rows, number: int, previews: Mapping[int, Line]) -> dict[str, Any]:
+    """Return the cells of a sheet for a row: its file, both labels, the probability of the predicted one."""
+    row, line = rows[number], previews.get(number, {"row": number, "split": "", "name": ""})
+    said = f"true {row['target']}, predicted {row['prediction']}"
+    told = {"file": Shown([line], [said]), "name": name_of(line), "true": row["target"], "predicted": row["prediction"]}
+    probability = row.get("probs", {}).get(str(row["prediction"])) if isinstance(row["prediction"], str) else None
+    return told if probability is None else {**told, "probability": probability}
+
+
+def sheet_part(rows: Rows, previews: Mapping[int, Line], k: int) -> Part:
+    """Return the rows with the highest losses as a sheet."""
+    worst = sorted(range(len(rows)), key=lambda number: -float(rows[number]["loss"]))[:k]
+    found = [{**_told(rows, number, previews), "loss": float(rows[number]["loss"])} for number in worst]
+    return Part("top_losses", "Top losses", pd.DataFrame(found), is_sheet=True)
+
+
+def near_part(record: Record, split: str, rows: Rows) -> Part:
+    """Return the part that shows files that are nearly the same as one of another split."""
+    lines = [line for line in record.previews[split].values() if line.get("near")]
+    found = []
+    for line in sorted(lines, key=lambda line: -line["near"]["likeness"]):
+        near = line["near"]
+        other = record.previews.get(near["split"], {}).get(near["row"])
+        if other and other.get("url") and line.get("url") and len(found) < MOST:
+            names = {line["split"]: name_of(line), other["split"]: name_of(other)}
+            labels = {f"true in {each['split']}": str(each["label"]) for each in (line, other) if each.get("label")}
+            said = [f"in {each['split']}: {name_of(each)}" for each in (line, other)]
+            found.append({"files": Shown([line, other], said), **names, **labels, "likeness": near["likeness"]})
+    note = (
+        f"{len(lines)} of {len(rows)} rows are nearly the same as a row that the model has learnt from or an earlier "
+        "split holds (difference hash, then the correlation of the sketches): scores on them say little."
+    )
+    return Part("near_duplicates", "Near-duplicates in other splits", pd.DataFrame(found), note, is_sheet=True)
+
+
+def measured_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
+    """Return the part that compares quarters of the rows by what is measured of their files."""
+    note = f"Quarters of the rows, of at least {FEWEST}, with the 95 % interval of the accuracy (Wilson 1927)."
+    return Part("measures", "By what is measured of the files", by_measure(rows, previews), note)
+
+
+def by_measure(rows: Rows, previews: Mapping[int, Line]) -> pd.DataFrame:
+    """Return the mean loss of quarters of the rows by each measure, such as `brightness`.
+
+    Returns:
+        `measure`, `from`, `to`, `rows`, `loss`, and where a row is either right or wrong `accuracy` and the ends of its
+        interval, `low` and `high`.
+    """
+    numbers = [number for number in range(len(rows)) if previews.get(number, {}).get("measures")]
+    has_classes = all(type(row["target"]) is str and "probs" in row for row in rows)
+    found = []
+    for name in previews[numbers[0]]["measures"] if numbers else ():
+        values = pd.Series([previews[number]["measures"].get(name, math.nan) for number in numbers], dtype=float)
+        if values.nunique() < 2:
+            continue
+        for _, part in values.groupby(pd.qcut(values, 4, duplicates="drop"), observed=True):
+            chosen = [rows[numbers[i]] for i in part.index]
+            if len(chosen) >= FEWEST:
+                loss = float(np.mean([float(row["loss"]) for row in chosen]))
+                ends = {"measure": name, "from": part.min(), "to": part.max(), "rows": len(chosen), "loss": loss}
+                found.append({**ends, **(_accuracy(chosen) if has_classes else {})})
+    return pd.DataFrame(found)
+
+
+def _accuracy(rows: Rows) -> dict[str, float]:
+    right = sum(row["target"] == row["prediction"] for row in rows)
+    low, high = wilson(right, len(rows))
+    return {"accuracy": right / len(rows), "low": low, "high": high}
+
+
+def wilson(right: int, rows: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a share.
+
+    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference (JASA 22:158).
+    """
+    share = right / rows
+    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
