@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from fastai.data.core import DataLoaders
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -98,4 +99,12 @@ class ModalityInputs(Protocol):
 
     def after_batch(self, processor: Any, augment: Any) -> list[Callable[..., Any]]:
         """Return the transforms of a batch on its device; `augment` changes those of training at random."""
+        ...
+
+    def summary(self, processor: Any) -> dict[str, str]:
+        """Return what the card of a model says of how rows are prepared: names and values, such as `size`."""
+        ...
+
+    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
+        """Return a PNG of training rows beside what augmentation makes of them; None where nothing does."""
         ...

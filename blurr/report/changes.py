@@ -59,7 +59,7 @@ def _described(row: "pd.Series[str]") -> Table:
     grid.add_column(overflow="fold")
     for name in row.index:
         if name not in ("row", "loss"):
-            label = f"row {row['row']}" if name == "text" else "true" if name == "target" else str(name).strip()
+            label = f"row {row['row']}" if name == row.index[1] else "true" if name == "target" else str(name).strip()
             value = f"{row[name]:+.3g}" if isinstance(row[name], float) else str(row[name])
             cut = f"{value[:CHARACTERS]} …" if len(value) > CHARACTERS else value
             grid.add_row(label, Text(" ".join(cut.split())))

@@ -11,6 +11,7 @@ from blurr.errors import InputError
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
 from blurr.report.leaderboard import Directions, better_of, directions_of
+from blurr.report.previews import Line, Shown, name_of, previews_of_either
 from blurr.report.rows import checked
 from blurr.report.spans import entities_named
 from blurr.report.texts import source_of, word_f1
@@ -56,8 +57,8 @@ def changed_predictions(first: Record, second: Record, split: str = "valid") -> 
     """Return the rows of a split that two runs predict differently, sorted by how much the loss rose.
 
     Returns:
-        `row`, `text`, `target`, the prediction of each run, and how much the score of the row (see `row_scores`) and
-        its `loss` rose from the first run to the second.
+        `row`, `text` (or the role that holds files, such as `image`), `target`, the prediction of each run, and how
+        much the score of the row (see `row_scores`) and its `loss` rose from the first run to the second.
 
     Raises:
         InputError: the runs were not evaluated on the same rows.
@@ -65,10 +66,11 @@ def changed_predictions(first: Record, second: Record, split: str = "valid") -> 
     a, b, kind = paired(first, second, split)
     name, one = row_scores(a, kind)
     _, other = row_scores(b, kind)
+    previews = previews_of_either(first, second, split)
     found = [
         {
             "row": i,
-            "text": text_of(x, kind),
+            **_what_is_read(x, kind, previews.get(i)),
             "target": shown(x, "target", kind),
             f"{first.name}": shown(x, "prediction", kind),
             f"{second.name} ": shown(y, "prediction", kind),
@@ -89,6 +91,12 @@ def row_scores(rows: Rows, kind: str) -> tuple[str, list[float]]:
     scores = measures(rows, kind)
     name = next(name for name in ("right", "exact_match", "token_accuracy", "rougeL") if name in scores)
     return name, scores[name]
+
+
+def _what_is_read(row: dict[str, Any], kind: str, preview: Line | None) -> dict[str, Any]:
+    if preview is None:
+        return {"text": text_of(row, kind)}
+    return {preview["role"]: Shown([preview], [f"{shown(row, 'target', kind)}: {name_of(preview)}"])}
 
 
 def text_of(row: dict[str, Any], kind: str) -> str:

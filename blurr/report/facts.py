@@ -40,6 +40,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "notes": outcome.notes,
         "doubts": outcome.doubts,
         "labels": saved.task.target.vocab(hf),
+        "processor": saved.task.inputs.summary(hf.processor),
         "tokens": {
             split: token_figures(dl.dataset.lengths, dl.batches(), _limit(settings, hf))
             for split, dl in (loaders if has_lengths else ())

@@ -65,6 +65,7 @@ def run_facts(record: Record) -> dict[str, str]:
         "data from": facts.get("source", ""),
         "rows": ", ".join(f"{split} {n:,}" for split, n in facts.get("rows", {}).items()),
         "labels": ", ".join(facts.get("labels") or []),
+        **facts.get("processor", {}),
         "seed": str(config.get("seed", "")),
         **_training(record),
     }
@@ -119,9 +120,12 @@ PIPELINES = {
     "causal_lm": "text-generation",
     "masked_lm": "fill-mask",
     "image_classification": "image-classification",
+    "semantic_segmentation": "image-segmentation",
+    "object_detection": "object-detection",
 }
+OF_PICTURES = ("image-classification", "image-segmentation", "object-detection")
 SETTINGS = ("optimizer", "schedule", "loader", "seed", "precision")
-LIMITS = """- It has learned from the rows it was trained on, and may fail on other languages, domains and times.
+LIMITS = """- It has learned from the rows it was trained on, and may fail on other {others}.
 - The metrics above were measured on the split that each names; on other data it may do worse.
 - It may repeat biases of its training data or of the weights it started from. Read the report of the run, with its
   slices and worst rows, before you rely on it."""
@@ -151,7 +155,8 @@ def card(record: Record) -> str:
         "What it is": _list(run_facts(record)),
         "How well it does": _scores(record),
         "How it was trained": f"{block(command(record), 'bash')}\n\n{_list(flatten(settings))}",
-        "Limits": LIMITS,
+        "How to use it": _usage(record),
+        "Limits": LIMITS.format(others=_others(record)),
         "Licence": LICENCE,
         "Versions": _list(environment(record)),
     }
@@ -159,10 +164,28 @@ def card(record: Record) -> str:
     return f"---\n{_header(record)}\n---\n\n# {plain(record.title)}\n\n{body}\n"
 
 
+def _pipeline(record: Record) -> str:
+    return PIPELINES.get(record.facts.get("choices", {}).get("task", ""), "")
+
+
+def _others(record: Record) -> str:
+    """Name what may differ from the rows of training."""
+    pictures = _pipeline(record) in OF_PICTURES
+    return "cameras, lights, sizes and places" if pictures else "languages, domains and times"
+
+
+def _usage(record: Record) -> str:
+    """Return how to predict: by blurr, and for pictures by a pipeline of transformers."""
+    folder = "path/to/this/folder"
+    if _pipeline(record) not in OF_PICTURES:
+        return block(f"blurr predict {folder} --input rows.csv", "bash")
+    called = f'from transformers import pipeline\n\npipeline("{_pipeline(record)}", model="{folder}")("picture.jpg")'
+    return f"{block(called, 'python')}\n\n{block(f'blurr predict {folder} --input pictures', 'bash')}"
+
+
 def _header(record: Record) -> str:
-    choices = record.facts.get("choices", {})
     values: dict[str, Any] = {"license": "unknown", "library_name": "transformers", "tags": ["blurr", "fastai"]}
-    values["pipeline_tag"] = PIPELINES.get(choices.get("task", ""))
+    values["pipeline_tag"] = _pipeline(record) or None
     if record.facts.get("weights") == "pretrained":
         values["base_model"] = " ".join(str(record.config["model"]["name"]).split())
     values["metrics"] = sorted({metric_name(name) for name in record.scores} - {"loss"})

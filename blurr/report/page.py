@@ -19,12 +19,11 @@ from blurr.errors import writing
 from blurr.report.baselines import baselines
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts, length_parts
-from blurr.report.losses import SHOWN as SHOWN_LOSSES
 from blurr.report.losses import loss_parts
 from blurr.report.numbers import number_parts, perplexity_parts
 from blurr.report.overview import address, command, overview
 from blurr.report.parts import INK, LINE, Part, Passage
-from blurr.report.previews import Shown, file_parts, sheet_part
+from blurr.report.previews import Shown, augmented_parts, file_parts, write_sheet
 from blurr.report.rows import checked
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
@@ -53,19 +52,18 @@ SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
 
 def sections(record: Record) -> dict[str, list[Part]]:
     """Return the parts of a run's report, by the keys of `HEADINGS`."""
-    made = {"training": curve_parts(record), "tokens": length_parts(record)}
+    made = {"training": [*curve_parts(record), *augmented_parts(record)], "tokens": length_parts(record)}
     made |= {split: _split_parts(record, split) for split in record.tables}
     return {key: parts for key, parts in made.items() if parts}
 
 
 def _split_parts(record: Record, split: str) -> list[Part]:
     rows, kind = checked(record.tables[split], record.predicts)
-    files = file_parts(record, split, rows, kind or "")
-    parts = parts_of(rows, record.predicts)
-    if not files:
-        return parts
-    top = sheet_part(rows, record.previews[split], SHOWN_LOSSES)
-    return [top if part.name == top.name else part for part in parts] + files
+    if kind is None:
+        return []
+    files = file_parts(record, split, rows, kind)
+    shown_by_files = {part.name for part in files}
+    return [part for part in _parts(rows, kind) if part.name not in shown_by_files] + files
 
 
 def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
@@ -76,8 +74,10 @@ def parts_of(rows: Rows, recorded: str = "") -> list[Part]:
         recorded: what the run says that its task predicts, see `blurr.report.rows.predicted`.
     """
     rows, kind = checked(rows, recorded)
-    if kind is None:
-        return []
+    return [] if kind is None else _parts(rows, kind)
+
+
+def _parts(rows: Rows, kind: str) -> list[Part]:
     return [*(SHOWN[kind](rows) if kind else []), *loss_parts(rows, kind)]
 
 
@@ -115,6 +115,9 @@ def _write(record: Record) -> list[Path]:
         for (key, name), figure in figures.items():
             prefix = f"{HEADINGS[key].lower()}_" if key in TABLES else ""
             write_png(figure, folder / f"{prefix}{name}.png")
+        for key in made.keys() & TABLES:
+            for part in (part for part in made[key] if part.is_sheet):
+                write_sheet(part, folder / f"{HEADINGS[key].lower()}_{part.name}.png")
     write_whole(record.folder / REPORT, page)
     return [record.folder / REPORT, folder]
 

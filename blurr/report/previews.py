@@ -1,23 +1,31 @@
 """Show rows by the files that they hold, such as pictures: what is confused, near-duplicates, slices by measures."""
 
+import base64
 import html
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from blurr.report.parts import Part
+from blurr.runs.folder import AUGMENTED
 from blurr.runs.record import Record, Rows
 
 EACH = 4  # pictures of a pair of classes
 MOST = 24  # pairs of classes, and near-duplicates
+LOSSES = 20  # rows with the highest losses
 SUSPECTS = 20  # rows whose label may be wrong
 FEWEST = 5  # rows in a slice
 GONE = "no preview"
+COLUMNS = 8  # pictures side by side in a file
+WIDE, QUALITY = 1120, 85  # pixels of the longer side of a sheet in a page, and its quality as JPEG
+FILES = "files"  # the first column of a sheet
 Line = Mapping[str, Any]
 
 
@@ -28,17 +36,62 @@ class Shown:
     Attributes:
         lines: Of previews.jsonl, see `runs.shapes.Preview`.
         labels: What is said of each to those who cannot see it.
+        is_wide: It is a sheet by itself.
     """
 
     lines: Sequence[Line]
     labels: Sequence[str]
+    is_wide: bool = False
 
     def __str__(self) -> str:
         return ", ".join(name_of(line) for line in self.lines)
 
     def __html__(self) -> str:
         """Return the elements of a page."""
-        return "".join(map(_element, self.lines, self.labels))
+        made = "".join(map(_element, self.lines, self.labels))
+        return made.replace("<img ", '<img class="wide" ') if self.is_wide else made
+
+    def pictures(self) -> list[Image.Image]:
+        """Return those that are pictures, decoded."""
+        urls = [str(line.get("url") or "") for line in self.lines]
+        return [_decoded(url) for url in urls if url.startswith("data:image/")]
+
+
+def _decoded(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+
+
+def write_sheet(part: Part, path: Path) -> bool:
+    """Write the pictures of a part as one picture; return whether there are any."""
+    from blurr.vision.sheets import sheet  # runs of texts do without it
+
+    pictures: list[Image.Image] = []
+    captions: list[str] = []
+    for row in part.frame.to_dict("records"):
+        made = row[FILES].pictures()
+        names = [f"{row['true']} → {row['predicted']}"] * len(made) if "true" in row else _splits(row[FILES])
+        pictures, captions = [*pictures, *made], [*captions, *names[: len(made)]]
+    if pictures:
+        sheet(pictures, captions, columns=COLUMNS).save(path)
+    return bool(pictures)
+
+
+def _splits(files: Shown) -> list[str]:
+    return [str(line["split"]) for line in files.lines]
+
+
+def augmented_parts(record: Record) -> list[Part]:
+    """Return the part that shows augmented training rows, if the run has left a sheet of them."""
+    file = record.file(AUGMENTED)
+    if file is None:
+        return []
+    picture, stream = Image.open(file).convert("RGB"), io.BytesIO()
+    picture.thumbnail((WIDE, WIDE))
+    picture.save(stream, "JPEG", quality=QUALITY)
+    url = f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    said = "Training rows, each beside what augmentation makes of it in the first epochs"
+    shown = Shown([{"url": url, "name": AUGMENTED}], [said], is_wide=True)
+    return [Part("augmented", "Augmented rows", pd.DataFrame({FILES: [shown]}), f"{said}.", is_sheet=True)]
 
 
 def _element(line: Line, label: str) -> str:
@@ -52,22 +105,19 @@ def _element(line: Line, label: str) -> str:
 
 def name_of(line: Line) -> str:
     """Return how a file is called for short: the end of its path, or the number of its row."""
-    name = str(line.get("name", ""))
+    name = str(line.get("name") or "")
     if not name or name.startswith("without a name"):
         return f"row {line['row']} of {line['split']}"
     return "/".join(PurePath(name).parts[-2:])
 
 
-def with_previews(rows: Rows, previews: Mapping[int, Line]) -> Rows:
-    """Return described rows whose files are shown, where there is a preview."""
-    return [_with_preview(row, previews.get(number)) for number, row in enumerate(rows)]
-
-
-def _with_preview(row: dict[str, Any], line: Line | None) -> dict[str, Any]:
-    if line is None or not line.get("url"):
-        return row
-    said = f"true {row['target']}, predicted {row['prediction']}: {name_of(line)}"
-    return {**row, line["role"]: Shown([line], [said])}
+def previews_of_either(first: Record, second: Record, split: str) -> dict[int, Line]:
+    """Return what two runs on the same rows have to show of a split: of each row what has a preview, if one has."""
+    found = {**first.previews.get(split, {})}
+    for number, line in second.previews.get(split, {}).items():
+        if number not in found or not found[number].get("url"):
+            found[number] = line
+    return found
 
 
 def file_parts(record: Record, split: str, rows: Rows, kind: str) -> list[Part]:
@@ -82,10 +132,11 @@ def file_parts(record: Record, split: str, rows: Rows, kind: str) -> list[Part]:
     previews = record.previews.get(split)
     if not previews:
         return []
-    parts = [measured_part(rows, previews)]
-    if kind == "classes":
-        parts += [confused_part(rows, previews), suspects_part(rows, previews)]
-    return [part for part in (*parts, near_part(record, split, rows)) if len(part.frame)]
+    parts = [confused_part(rows, previews)] if kind == "classes" else []
+    parts.append(top_losses_part(rows, previews))
+    parts += [suspects_part(rows, previews)] if kind == "classes" else []
+    parts += [near_part(record, split, rows), measured_part(rows, previews)]
+    return [part for part in parts if len(part.frame)]
 
 
 def confused_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
@@ -98,12 +149,12 @@ def confused_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
     for (true, predicted), numbers in sorted(pairs.items(), key=lambda pair: -len(pair[1]))[:MOST]:
         worst = sorted(numbers, key=lambda i: -float(rows[i]["loss"]))
         lines = [previews[i] for i in worst if i in previews and previews[i].get("url")][:EACH]
-        said = [f"true {true}, predicted {predicted}: {name_of(line)}" for line in lines]
-        found.append({"true": true, "predicted": predicted, "rows": len(numbers), "files": Shown(lines, said)})
+        said = [f"{true} predicted as {predicted}: {name_of(line)}" for line in lines]
+        found.append({FILES: Shown(lines, said), "true": true, "predicted": predicted, "rows": len(numbers)})
     note = f"The most frequent first; of each, up to {EACH} with the highest loss."
     if len(pairs) > MOST:
         note += f" {MOST} of {len(pairs)} pairs of classes."
-    return Part("confused", "What was confused", pd.DataFrame(found), note)
+    return Part("confused", "What was confused", pd.DataFrame(found), note, is_sheet=True)
 
 
 def suspects_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
@@ -139,15 +190,23 @@ def suspects(rows: Rows) -> list[int]:
 def _told(rows: Rows, number: int, previews: Mapping[int, Line]) -> dict[str, Any]:
     """Return the cells of a sheet for a row: its file, both labels, the probability of the predicted one."""
     row, line = rows[number], previews.get(number, {"row": number, "split": "", "name": ""})
-    said = f"true {row['target']}, predicted {row['prediction']}"
-    told = {"file": Shown([line], [said]), "name": name_of(line), "true": row["target"], "predicted": row["prediction"]}
+    true, predicted = text_of(row["target"]), text_of(row["prediction"])
+    said = f"{true} predicted as {predicted}: {name_of(line)}"
+    told = {FILES: Shown([line], [said]), "true": true, "predicted": predicted, "file": name_of(line)}
     probability = row.get("probs", {}).get(str(row["prediction"])) if isinstance(row["prediction"], str) else None
     return told if probability is None else {**told, "probability": probability}
 
 
-def sheet_part(rows: Rows, previews: Mapping[int, Line], k: int) -> Part:
-    """Return the rows with the highest losses as a sheet."""
-    worst = sorted(range(len(rows)), key=lambda number: -float(rows[number]["loss"]))[:k]
+def text_of(value: Any) -> str:
+    """Return a target or a prediction as a text."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def top_losses_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
+    """Return the part that shows the rows with the highest losses."""
+    worst = sorted(range(len(rows)), key=lambda number: -float(rows[number]["loss"]))[:LOSSES]
     found = [{**_told(rows, number, previews), "loss": float(rows[number]["loss"])} for number in worst]
     return Part("top_losses", "Top losses", pd.DataFrame(found), is_sheet=True)
 
@@ -155,7 +214,7 @@ def sheet_part(rows: Rows, previews: Mapping[int, Line], k: int) -> Part:
 def near_part(record: Record, split: str, rows: Rows) -> Part:
     """Return the part that shows files that are nearly the same as one of another split."""
     lines = [line for line in record.previews[split].values() if line.get("near")]
-    found = []
+    found: list[dict[str, Any]] = []
     for line in sorted(lines, key=lambda line: -line["near"]["likeness"]):
         near = line["near"]
         other = record.previews.get(near["split"], {}).get(near["row"])
@@ -163,10 +222,10 @@ def near_part(record: Record, split: str, rows: Rows) -> Part:
             names = {line["split"]: name_of(line), other["split"]: name_of(other)}
             labels = {f"true in {each['split']}": str(each["label"]) for each in (line, other) if each.get("label")}
             said = [f"in {each['split']}: {name_of(each)}" for each in (line, other)]
-            found.append({"files": Shown([line, other], said), **names, **labels, "likeness": near["likeness"]})
+            found.append({FILES: Shown([line, other], said), **names, **labels, "likeness": near["likeness"]})
     note = (
-        f"{len(lines)} of {len(rows)} rows are nearly the same as a row that the model has learnt from or an earlier "
-        "split holds (difference hash, then the correlation of the sketches): scores on them say little."
+        f"{len(lines)} of {len(rows)} rows hold nearly the same as a row of a split before (train, valid, test), by a "
+        "difference hash and the correlation of small copies. Scores on them say little of new rows."
     )
     return Part("near_duplicates", "Near-duplicates in other splits", pd.DataFrame(found), note, is_sheet=True)
 

@@ -36,6 +36,7 @@ CHECKPOINTS, CHECKPOINT = "checkpoints", "step-*"
 MODEL, CARD = "model", "README.md"
 LR_FIND, LR_PLOT = "lr_find.json", "lr_find.png"  # what the search for a learning rate saw
 REPORT, PLOTS = "report.html", "plots"
+AUGMENTED = f"{PLOTS}/augmented.png"  # a sheet of training rows
 LOCK = "run.lock"  # held while the run is alive
 LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
 PRECISION = "precision.json"  # of a sweep: what precision=auto is for all of its trials
@@ -52,12 +53,13 @@ OF_TRAINING = ("loss", "learning_rate", "metrics", "metrics_[0-9]", "token_lengt
 OF_SPLIT = (
     *("outcomes", "precision_recall", "calibration", "confusion", "entities", "slices", "predicted", "errors"),
     *("perplexity", "losses_of_rows", "overlap", "lengths_written"),
+    *("confused", "top_losses", "label_errors", "near_duplicates"),
 )
 FILES = (
     *(METRICS, SCORES, INTERVALS, CONFIG, OVERRIDES, ENVIRONMENT, DIFF, FACTS, ERROR, REPORT),
     *(*TABLES.values(), PREVIEWS),
     *(f"{split}_entities.txt" for split in TABLES),
-    *(LR_FIND, LR_PLOT),
+    *(LR_FIND, LR_PLOT, AUGMENTED),
     *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),
     *(f"{PLOTS}/{split}_{name}.png" for split in ("validation", "test") for name in OF_SPLIT),
     *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", "best.pth*", "last.pth*")),

@@ -155,4 +155,5 @@ class Facts(BaseModel):
     notes: dict[str, str] = {}
     doubts: list[str] = []
     labels: list[str] | None = None
+    processor: dict[str, str] = {}
     tokens: dict[str, TokenFigures] = {}

@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from blurr.data.core import RawData
+from blurr.data.core import RawData, Schema
 from blurr.data.media import Look, Media, shown
 from blurr.errors import InputError
 from blurr.loading.rows import Table
@@ -46,11 +46,11 @@ class Near(NamedTuple):
     likeness: float
 
 
-def previews_of(media: Mapping[str, Media], raw: RawData, described: Mapping[str, Table]) -> Table:
+def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Table]) -> Table:
     """Return what a report shows of the files of rows: a dict for each described row, and for what is like one.
 
     Args:
-        media: Of the task's roles; the first is shown.
+        schema: Of the task; the first role of media is shown.
         raw: The raw rows.
         described: Split to its rows, with `target`, `prediction` and `loss`.
 
@@ -58,7 +58,7 @@ def previews_of(media: Mapping[str, Media], raw: RawData, described: Mapping[str
         `role`, `split`, `row` (its number), `name` and `label`; `measures` and `near` of described rows; `url`, a
         preview, of some.
     """
-    role, files = next(iter(media.items()))
+    role, files = next(iter(schema.media.items()))
     splits = [split for split in SPLITS if split in raw.splits]
     total, done = sum(min(MOST, len(raw.splits[split])) for split in splits), 0
     phase(f"Looking at {total:,} {files.kind}s")
@@ -76,9 +76,7 @@ def previews_of(media: Mapping[str, Media], raw: RawData, described: Mapping[str
         chosen = [(split, row) for row in (*_telling(described[split]), *best)]
         for place in dict.fromkeys([*chosen, *((near[row].split, near[row].row) for row in best)]):
             found.setdefault(place, {})["url"] = None
-    return [
-        {"role": role, "split": split, "row": row, **line} for (split, row), line in _named(found, role, files, raw)
-    ]
+    return [{"role": role, "split": split, "row": row, **line} for (split, row), line in _named(found, schema, raw)]
 
 
 def _advance(before: int, total: int, done: int) -> None:
@@ -92,15 +90,17 @@ def _telling(rows: Table) -> list[int]:
 
 
 def _named(
-    found: Mapping[tuple[str, int], dict[str, Any]], role: str, media: Media, raw: RawData
+    found: Mapping[tuple[str, int], dict[str, Any]], schema: Schema, raw: RawData
 ) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
     """Add names, labels and previews to what is shown."""
+    role, files = next(iter(schema.media.items()))
     for place, line in sorted(found.items()):
         if "url" in line:
             split, row = place
             whole = raw.splits[split].with_format(None)[row]
-            line = {"name": shown(whole[role]), "label": whole.get("label"), **line}
-            line["url"] = _tried(media.preview, whole[role])
+            label = whole.get(schema.label) if schema.label else None
+            known = {"label": label} if isinstance(label, str | int | float) else {}
+            line = {"name": shown(whole[role]), **known, **line, "url": _tried(files.preview, whole[role])}
         yield place, line
 
 
@@ -151,7 +151,8 @@ def _near(split: str, looks: Mapping[str, Looks]) -> dict[int, Near]:
         best, likeness = _nearest(looks[split].bits[part], looks[split].sketches[part], bits, sketches)
         for row, index, value in zip(looks[split].rows[part].tolist(), best.tolist(), likeness.tolist(), strict=True):
             if value >= ALIKE:
-                found[row] = Near(*places[index], round(min(1.0, value), 4))
+                other, number = places[index]
+                found[row] = Near(other, number, round(min(1.0, value), 4))
     return found
 
 

@@ -16,7 +16,7 @@ from blurr.process.setup import home
 from blurr.process.terminal import phase
 from blurr.runs.asides import new_aside, usual_tempdir
 from blurr.runs.checksums import put, seal
-from blurr.runs.folder import LR_FIND, LR_PLOT, MODEL, TABLES
+from blurr.runs.folder import AUGMENTED, LR_FIND, LR_PLOT, MODEL, TABLES
 from blurr.runs.journal import writing
 from blurr.runs.not_kept import NOT_KEPT
 from blurr.tasks.previews import previews_of
@@ -46,7 +46,8 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
                     report.write_text(text, encoding="utf-8")
                 run.artifact(report)
     if saved.task.schema.media:
-        run.write_previews(previews_of(saved.task.schema.media, raw, described))
+        _write_augmented(saved, learner, run)
+        run.write_previews(previews_of(saved.task.schema, raw, described))
     phase("Saving the model")
     _save(saved, hf, run)
     for path in filter(Path.exists, (run.folder / LR_FIND, run.folder / LR_PLOT)):
@@ -54,6 +55,15 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
     run.tag(**outcome.tags())
     run.finish(outcome.scores, outcome.intervals)
     return outcome
+
+
+def _write_augmented(saved: SavedTask, learner: Learner, run: Run) -> None:
+    """Leave a sheet of augmented training rows among the plots, where there are any."""
+    sheet = saved.task.inputs.augmented_sheet(learner.dls)
+    if sheet is not None:
+        with writing(run.folder / AUGMENTED):
+            (run.folder / AUGMENTED).parent.mkdir(exist_ok=True)
+            (run.folder / AUGMENTED).write_bytes(sheet)
 
 
 def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, ClassVar, Self
 
 import torch
+from fastai.data.core import DataLoaders
 from torch import nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -117,6 +118,12 @@ class TextInputs:
         if augment is not None:
             raise InputError(f"Rows of text are not augmented, and augment={augment!r} was given. Leave it out.")
         return []
+
+    def summary(self, processor: PreTrainedTokenizerBase) -> dict[str, str]:
+        return {}
+
+    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
+        return None
 
 
 TEXT = TextInputs()

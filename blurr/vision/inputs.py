@@ -1,5 +1,6 @@
 """Pictures as input: image processors made, loaded and fitted to models, pixels batched, augmented and shown again."""
 
+import io
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from fastai.data.core import DataLoaders
 from fasttransform import ItemTransform
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, PretrainedConfig, PreTrainedModel, ViTImageProcessor
@@ -21,6 +23,7 @@ from blurr.vision.pixels import Pixels, Sizing
 
 log = logging.getLogger(__name__)
 NAMES = InputNames(main="pixel_values")
+MOMENTS = ("mean", "standard deviation")
 SIDE = 224  # pixels, of a checkpoint that does not say
 Augment = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
 """Changes pixels `(batch, channels, height, width)` in [0, 1] by seeds `(batch,)`, and masks with them."""
@@ -153,6 +156,20 @@ class PixelInputs:
 
     def after_batch(self, processor: Any, augment: Augment | None) -> list[Callable[..., Any]]:
         return [Normalize(processor, augment)]
+
+    def summary(self, processor: Any) -> dict[str, str]:
+        _, height, width = Sizing(processor).shape
+        values = [", ".join(f"{x:.4g}" for x in each.tolist()) for each in moments(processor)]
+        return {"size": f"{width} x {height} pixels", **dict(zip(MOMENTS, values, strict=True))}
+
+    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
+        if not any(isinstance(each, Normalize) and each.augment for each in dls.train.after_batch.fs):
+            return None
+        from blurr.vision.sheets import augmented_sheet  # which turns a batch back into pictures by this module
+
+        stream = io.BytesIO()
+        augmented_sheet(dls).save(stream, "PNG")
+        return stream.getvalue()
 
 
 PIXELS = PixelInputs()

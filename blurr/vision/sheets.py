@@ -1,17 +1,15 @@
 """Put pictures on one sheet: those of a batch, or training pictures beside what augmentation makes of them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from fastai.data.core import DataLoaders
 from PIL import Image, ImageDraw
 
 from blurr.errors import InputError
-from blurr.loading.draws import SEEDS
-from blurr.loading.rows import row_seeds
-from blurr.targets.labels import label_name
-from blurr.vision.inputs import NAMES, pictures_of
+
+if TYPE_CHECKING:
+    from fastai.data.core import DataLoaders
 
 CELL, MARGIN, LINE = 96, 4, 14  # pixels: shorter side of a small picture at least, between pictures, of a caption
 MOST = 320  # pixels: longer side of a large picture
@@ -48,7 +46,7 @@ def sheet(pictures: Sequence[Image.Image], captions: Sequence[str] | None = None
     return made
 
 
-def augmented_sheet(dls: DataLoaders, *, rows: int = 4, copies: int = 5) -> Image.Image:
+def augmented_sheet(dls: "DataLoaders", *, rows: int = 4, copies: int = 5) -> Image.Image:
     """Show the first training pictures, each beside what the model sees of it in the first epochs.
 
     Args:
@@ -56,6 +54,13 @@ def augmented_sheet(dls: DataLoaders, *, rows: int = 4, copies: int = 5) -> Imag
         rows: Pictures, each of which begins a row.
         copies: Epochs.
     """
+    import torch  # here, as what follows: a report of a finished run makes sheets without it
+
+    from blurr.loading.draws import SEEDS
+    from blurr.loading.rows import row_seeds
+    from blurr.targets.labels import label_name
+    from blurr.vision.inputs import NAMES, pictures_of
+
     dl = dls.train
     numbers = np.arange(min(rows, dl.n))
     inputs, targets = dl.create_batch([dl.dataset[i] for i in numbers])
