@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from fastai.data.core import DataLoaders
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -103,8 +102,4 @@ class ModalityInputs(Protocol):
 
     def summary(self, processor: Any) -> dict[str, str]:
         """Return what the card of a model says of how rows are prepared: names and values, such as `size`."""
-        ...
-
-    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
-        """Return a PNG of training rows beside what augmentation makes of them; None where nothing does."""
         ...

@@ -113,7 +113,7 @@ def name_of(line: Line) -> str:
 
 def previews_of_either(first: Record, second: Record, split: str) -> dict[int, Line]:
     """Return what two runs on the same rows have to show of a split: of each row what has a preview, if one has."""
-    found = {**first.previews.get(split, {})}
+    found: dict[int, Line] = dict(first.previews.get(split, {}))
     for number, line in second.previews.get(split, {}).items():
         if number not in found or not found[number].get("url"):
             found[number] = line

@@ -85,6 +85,10 @@ class Task(ABC):
         """Return the arguments that the class of the learner takes besides those of `Blearner`."""
         return self.target.learner_options(hf)
 
+    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
+        """Return a PNG of training rows beside what augmentation makes of them; None where nothing does."""
+        return None
+
     def corpus(self, raw: RawData) -> Iterator[str]:
         """Yield the texts of the training split, to train a processor on; of no other split."""
         for role in self.schema.roles:

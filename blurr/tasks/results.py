@@ -59,7 +59,7 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
 
 def _write_augmented(saved: SavedTask, learner: Learner, run: Run) -> None:
     """Leave a sheet of augmented training rows among the plots, where there are any."""
-    sheet = saved.task.inputs.augmented_sheet(learner.dls)
+    sheet = saved.task.augmented_sheet(learner.dls)
     if sheet is not None:
         with writing(run.folder / AUGMENTED):
             (run.folder / AUGMENTED).parent.mkdir(exist_ok=True)

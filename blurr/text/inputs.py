@@ -7,7 +7,6 @@ from itertools import chain
 from typing import Any, ClassVar, Self
 
 import torch
-from fastai.data.core import DataLoaders
 from torch import nn
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -121,9 +120,6 @@ class TextInputs:
 
     def summary(self, processor: PreTrainedTokenizerBase) -> dict[str, str]:
         return {}
-
-    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
-        return None
 
 
 TEXT = TextInputs()

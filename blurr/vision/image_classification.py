@@ -22,6 +22,7 @@ from blurr.training.learner import Blearner
 from blurr.vision import samples
 from blurr.vision.images import PICTURES
 from blurr.vision.inputs import PIXELS, PixelInputs, pixel_rows, show_pictures
+from blurr.vision.sheets import augmented_png
 from blurr.vision.sizes import fit_size, options_of_size
 from blurr.vision.tta import AveragingWrapper
 
@@ -117,6 +118,9 @@ class ImageClassification(Task):
 
     def learner_options(self, hf: HFObjects) -> dict[str, Any]:
         return {**super().learner_options(hf), **options_of_size(hf)}
+
+    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
+        return augmented_png(dls)
 
     def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         return {"labels": encode_labels(rows["label"], hf)} if "label" in rows else {}

@@ -1,6 +1,5 @@
 """Pictures as input: image processors made, loaded and fitted to models, pixels batched, augmented and shown again."""
 
-import io
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from fastai.data.core import DataLoaders
 from fasttransform import ItemTransform
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, PretrainedConfig, PreTrainedModel, ViTImageProcessor
@@ -161,15 +159,6 @@ class PixelInputs:
         _, height, width = Sizing(processor).shape
         values = [", ".join(f"{x:.4g}" for x in each.tolist()) for each in moments(processor)]
         return {"size": f"{width} x {height} pixels", **dict(zip(MOMENTS, values, strict=True))}
-
-    def augmented_sheet(self, dls: DataLoaders) -> bytes | None:
-        if not any(isinstance(each, Normalize) and each.augment for each in dls.train.after_batch.fs):
-            return None
-        from blurr.vision.sheets import augmented_sheet  # which turns a batch back into pictures by this module
-
-        stream = io.BytesIO()
-        augmented_sheet(dls).save(stream, "PNG")
-        return stream.getvalue()
 
 
 PIXELS = PixelInputs()

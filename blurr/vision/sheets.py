@@ -1,5 +1,6 @@
 """Put pictures on one sheet: those of a batch, or training pictures beside what augmentation makes of them."""
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,17 @@ def augmented_sheet(dls: "DataLoaders", *, rows: int = 4, copies: int = 5) -> Im
     pictures = [pictures[i] for i in range(len(numbers)) for pictures in shown]
     later = [f"epoch {epoch}" for epoch in range(copies)]
     return sheet(pictures, [text for name in names for text in (str(name), *later)], columns=copies + 1)
+
+
+def augmented_png(dls: "DataLoaders") -> bytes | None:
+    """Return `augmented_sheet` as a PNG; None where nothing is augmented."""
+    from blurr.vision.inputs import Normalize
+
+    if not any(isinstance(each, Normalize) and each.augment for each in dls.train.after_batch.fs):
+        return None
+    stream = io.BytesIO()
+    augmented_sheet(dls).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _scaled(picture: Image.Image) -> Image.Image:
