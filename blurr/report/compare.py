@@ -11,7 +11,7 @@ from blurr.errors import InputError
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
 from blurr.report.leaderboard import Directions, better_of, directions_of
-from blurr.report.previews import Line, Shown, name_of, previews_of_either
+from blurr.report.previews import FileCell, Line, name_of, previews_of_either
 from blurr.report.rows import checked
 from blurr.report.spans import entities_named
 from blurr.report.texts import source_of, word_f1
@@ -96,7 +96,7 @@ def row_scores(rows: Rows, kind: str) -> tuple[str, list[float]]:
 def _what_is_read(row: dict[str, Any], kind: str, preview: Line | None) -> dict[str, Any]:
     if preview is None:
         return {"text": text_of(row, kind)}
-    return {preview["role"]: Shown([preview], [f"{shown(row, 'target', kind)}: {name_of(preview)}"])}
+    return {preview["role"]: FileCell([preview], [f"{shown(row, 'target', kind)}: {name_of(preview)}"])}
 
 
 def text_of(row: dict[str, Any], kind: str) -> str:

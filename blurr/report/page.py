@@ -23,7 +23,7 @@ from blurr.report.losses import loss_parts
 from blurr.report.numbers import number_parts, perplexity_parts
 from blurr.report.overview import address, command, overview
 from blurr.report.parts import INK, LINE, Part, Passage
-from blurr.report.previews import Shown, augmented_parts, file_parts, write_sheet
+from blurr.report.previews import FileCell, augmented_parts, file_parts, write_sheet
 from blurr.report.rows import checked
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
@@ -158,7 +158,7 @@ def write_png(figure: Figure, path: Path) -> None:
     canvas.print_png(path)
 
 
-def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage | Shown], ...]]:
+def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage | FileCell], ...]]:
     """Yield the rows of a table, the header first; a cell is the CSS class and the text."""
     named = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
     columns = []
@@ -169,9 +169,9 @@ def cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str | Passage | Show
     return zip(*columns, strict=True)
 
 
-def _cell(value: Any) -> tuple[str, str | Passage | Shown]:
-    if isinstance(value, Passage | Shown):
-        return "files" if isinstance(value, Shown) else "long", value
+def _cell(value: Any) -> tuple[str, str | Passage | FileCell]:
+    if isinstance(value, Passage | FileCell):
+        return "files" if isinstance(value, FileCell) else "long", value
     text = "" if value is None or value != value else str(value)  # NaN: this row lacks the field
     return "long" if len(text) > LONG else "", text
 

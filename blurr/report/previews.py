@@ -30,7 +30,7 @@ Line = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Shown:
+class FileCell:
     """Files as a page shows them, side by side; one without a preview by its name.
 
     Attributes:
@@ -76,7 +76,7 @@ def write_sheet(part: Part, path: Path) -> bool:
     return bool(pictures)
 
 
-def _splits(files: Shown) -> list[str]:
+def _splits(files: FileCell) -> list[str]:
     return [str(line["split"]) for line in files.lines]
 
 
@@ -90,7 +90,7 @@ def augmented_parts(record: Record) -> list[Part]:
     picture.save(stream, "JPEG", quality=QUALITY)
     url = f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
     said = "Training rows, each beside what augmentation makes of it in the first epochs"
-    shown = Shown([{"url": url, "name": AUGMENTED}], [said], is_wide=True)
+    shown = FileCell([{"url": url, "name": AUGMENTED}], [said], is_wide=True)
     return [Part("augmented", "Augmented rows", pd.DataFrame({FILES: [shown]}), f"{said}.", is_sheet=True)]
 
 
@@ -150,7 +150,7 @@ def confused_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
         worst = sorted(numbers, key=lambda i: -float(rows[i]["loss"]))
         lines = [previews[i] for i in worst if i in previews and previews[i].get("url")][:EACH]
         said = [f"{true} predicted as {predicted}: {name_of(line)}" for line in lines]
-        found.append({FILES: Shown(lines, said), "true": true, "predicted": predicted, "rows": len(numbers)})
+        found.append({FILES: FileCell(lines, said), "true": true, "predicted": predicted, "rows": len(numbers)})
     note = f"The most frequent first; of each, up to {EACH} with the highest loss."
     if len(pairs) > MOST:
         note += f" {MOST} of {len(pairs)} pairs of classes."
@@ -192,7 +192,7 @@ def _told(rows: Rows, number: int, previews: Mapping[int, Line]) -> dict[str, An
     row, line = rows[number], previews.get(number, {"row": number, "split": "", "name": ""})
     true, predicted = text_of(row["target"]), text_of(row["prediction"])
     said = f"{true} predicted as {predicted}: {name_of(line)}"
-    told = {FILES: Shown([line], [said]), "true": true, "predicted": predicted, "file": name_of(line)}
+    told = {FILES: FileCell([line], [said]), "true": true, "predicted": predicted, "file": name_of(line)}
     probability = row.get("probs", {}).get(str(row["prediction"])) if isinstance(row["prediction"], str) else None
     return told if probability is None else {**told, "probability": probability}
 
@@ -222,7 +222,7 @@ def near_part(record: Record, split: str, rows: Rows) -> Part:
             names = {line["split"]: name_of(line), other["split"]: name_of(other)}
             labels = {f"true in {each['split']}": str(each["label"]) for each in (line, other) if each.get("label")}
             said = [f"in {each['split']}: {name_of(each)}" for each in (line, other)]
-            found.append({FILES: Shown([line, other], said), **names, **labels, "likeness": near["likeness"]})
+            found.append({FILES: FileCell([line, other], said), **names, **labels, "likeness": near["likeness"]})
     note = (
         f"{len(lines)} of {len(rows)} rows hold nearly the same as a row of a split before (train, valid, test), by a "
         "difference hash and the correlation of small copies. Scores on them say little of new rows."

@@ -21,7 +21,7 @@ from blurr.errors import InputError
 from blurr.report.changes import tell_changes, write_comparison
 from blurr.report.compare import changed_predictions
 from blurr.report.page import frames, write_report
-from blurr.report.previews import Shown, by_measure, name_of, suspects, wilson
+from blurr.report.previews import FileCell, by_measure, name_of, suspects, wilson
 from blurr.runs.folder import written
 from blurr.runs.record import Record
 from blurr.tasks.previews import _near, _stacked
@@ -148,7 +148,7 @@ def turned(run: Path, folder: Path) -> Record:
 def test_a_comparison_shows_the_pictures_whose_prediction_changed(run: Path, tmp_path: Path):
     first, second = Record(run), turned(run, tmp_path / "turned")
     changed = changed_predictions(first, second)
-    assert [type(each) for each in changed["image"]] == [Shown] * 4
+    assert [type(each) for each in changed["image"]] == [FileCell] * 4
     write_comparison([first, second], tmp_path / "compare.html")
     assert len(pictures_in((tmp_path / "compare.html").read_text(encoding="utf-8"))) == 4
     out = Console(record=True, width=100)
@@ -239,8 +239,8 @@ def test_a_file_is_called_by_the_end_of_its_path_or_its_row():
 
 
 def test_a_row_without_a_preview_is_named():
-    shown = Shown([{"split": "valid", "row": 3, "name": "/a/b<c.png", "url": None}], ["said"])
+    shown = FileCell([{"split": "valid", "row": 3, "name": "/a/b<c.png", "url": None}], ["said"])
     assert "no preview: a/b&lt;c.png" in shown.__html__()
-    heard = Shown([{"split": "valid", "row": 3, "url": "data:audio/wav;base64,AA=="}], ["said"])
+    heard = FileCell([{"split": "valid", "row": 3, "url": "data:audio/wav;base64,AA=="}], ["said"])
     assert heard.__html__().startswith("<audio controls")
     assert heard.pictures() == []
