@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pictures import make_vision_checkpoint, picture_rows
 
 from blurr.config import checks, composing
 from blurr.sweep.space import is_own, parse
@@ -30,6 +31,10 @@ def at_work(work: Path) -> Path:
     rows.to_csv(work / "reviews.csv", index=False)
     texts = ["the film was good" + " and it is a plot" * i for i in range(8)]
     pd.DataFrame({"text": texts, "summary": ["good film"] * 8}).to_csv(work / "notes.csv")
+    for i, row in enumerate(picture_rows(24)):
+        file = work / "photos" / ("cat", "dog")[i % 2] / f"{i // 2}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        row["image"].save(file)
     return work
 
 
@@ -37,11 +42,12 @@ def at_work(work: Path) -> Path:
 def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: Path, tiny_bart: Path):
     shutil.copytree(tiny_bert, at_work / "distilbert-base-uncased")
     shutil.copytree(tiny_bart, at_work / "bart-base")
+    make_vision_checkpoint(at_work / "resnet-50")
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     assert len(list(at_work.glob("outputs/my-run/*/report.html"))) == 1
     assert (at_work / "classifier.pkl").is_file()
 
@@ -58,7 +64,7 @@ def test_the_readme_has_the_first_command_in_its_first_screen():
     assert "blurr run task=summarization model=bart" in README.splitlines()[:24]
 
 
-@pytest.mark.parametrize("module", ["blurr.text.data.all", "blurr.text.modeling.all"])
+@pytest.mark.parametrize("module", ["blurr.text.data.all", "blurr.text.modeling.all", "blurr.vision.all"])
 def test_a_facade_names_all_that_it_has(module: str):
     import importlib
     import types

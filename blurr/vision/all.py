@@ -9,6 +9,7 @@ from blurr.tasks.notebook import load_learner
 from blurr.training.interpretation import ClassificationInterpretation, Interpretation
 from blurr.training.learner import BaseModelCallback, Blearner
 from blurr.training.optimizers import adamw, as_opt_func
+from blurr.vision.augment import light, standard, trivial
 from blurr.vision.blocks import PixelBlock, ProcessorResize, ToInputs
 from blurr.vision.image_classification import BlearnerForImageClassification, ImageClassification
 from blurr.vision.images import open_picture
@@ -46,6 +47,9 @@ __all__ = [
     "blurr_predict",
     "blurr_splitter",
     "get_vision_objects",
+    "light",
     "load_learner",
     "open_picture",
+    "standard",
+    "trivial",
 ]
