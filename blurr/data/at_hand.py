@@ -13,6 +13,7 @@ from blurr.data.examining import Places, places_of
 from blurr.data.formats.content import FileOptions
 from blurr.data.formats.tables import as_rows
 from blurr.data.media import Broken
+from blurr.data.naming import chosen_columns
 from blurr.data.readers import read_sources
 from blurr.data.roles import text_columns, with_found_media
 from blurr.data.sources import find_files
@@ -55,7 +56,7 @@ def from_data(
     given = {} if isinstance(data, Mapping) else {"train": data}
     places: dict[str, Places] = {}
     for split, rows in {**given, **({} if valid is None else {"valid": valid})}.items():
-        parts[split], places[split] = _at_hand(rows, text, schema)
+        parts[split], places[split] = _at_hand(rows, text, schema, columns)
     columns = {**(columns or {}), **_found(parts["train"].column_names, columns or {}, other_columns or {})}
     columns = with_found_media(parts["train"], schema, columns)
     raw = raw_data(
@@ -78,21 +79,24 @@ def _found(there: Sequence[str], columns: Columns, others: Mapping[str, Sequence
     return {role: name for role, names in missing.items() for name in reversed(names) if name in there}
 
 
-def _at_hand(data: object, text: frozenset[str], schema: Schema) -> tuple[datasets.Dataset, Places]:
+def _at_hand(
+    data: object, text: frozenset[str], schema: Schema, columns: Columns | None
+) -> tuple[datasets.Dataset, Places]:
     """Read one split from whatever kind of thing was given, with the folders where its relative paths start."""
     if isinstance(data, str | Path):
         sources = find_files(data, FileOptions(), text=text, media=schema.suffixes)
         return read_sources(sources, str(data)), places_of(sources)
-    return _in_memory(data, schema), {}
+    return _in_memory(data, schema, chosen_columns(schema, columns or {})), {}
 
 
-def _in_memory(data: object, schema: Schema) -> datasets.Dataset:
+def _in_memory(data: object, schema: Schema, columns: Columns) -> datasets.Dataset:
     if isinstance(data, datasets.Dataset):
         return data
+    named = {str(columns.get(role, role)): media for role, media in schema.media.items()}
     if isinstance(data, pd.DataFrame):
-        return as_rows(with_packed(data, [*schema.media.values()]), "The DataFrame")
+        return as_rows(with_packed(data, [*schema.media.values()], named), "The DataFrame")
     if isinstance(data, list):
-        return as_rows(with_packed(data, [*schema.media.values()]), "The list")
+        return as_rows(with_packed(data, [*schema.media.values()], named), "The list")
     raise InputError(
         f"A {type(data).__name__} cannot be read as rows. Give a DataFrame, a datasets.Dataset, a DatasetDict, "
         "a list of dicts, or the path of a file or folder."

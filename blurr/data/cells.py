@@ -244,18 +244,29 @@ def content_of(value: Any, media: Media) -> bytes:
     return Cell(content=cell.get("bytes"), mistake=cell.get(MISTAKE) or "").read()
 
 
-def with_packed(data: Any, media: Sequence[Media]) -> Any:
-    """Return a DataFrame, or a list of dicts, with its objects that are media packed, so that a table can hold them."""
+def with_packed(data: Any, media: Sequence[Media], named: Mapping[str, Media]) -> Any:
+    """Return a DataFrame, or a list of dicts, with its objects that are media packed, so that a table can hold them.
+
+    Args:
+        data: Anything else is returned as it is.
+        media: What its columns may hold.
+        named: What columns hold that are known by name.
+    """
     if isinstance(data, pd.DataFrame):
         names = data.columns[data.dtypes.map(pd.api.types.is_object_dtype)]
-        made = {name: _packed_values(list(data[name]), media) for name in names}
+        made = {name: _packed_values(list(data[name]), _kinds(name, media, named)) for name in names}
         series = {name: pd.Series(values, data.index, object) for name, values in made.items() if values is not None}
         return data.assign(**series) if series else data
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         return data
     columns = {name: [row.get(name) for row in data] for name in dict.fromkeys(name for row in data for name in row)}
-    changed = {name: values for name, given in columns.items() if (values := _packed_values(given, media)) is not None}
+    packed_ = {name: _packed_values(given, _kinds(name, media, named)) for name, given in columns.items()}
+    changed = {name: values for name, values in packed_.items() if values is not None}
     return [{**cells, **{name: values[row] for name, values in changed.items()}} for row, cells in enumerate(data)]
+
+
+def _kinds(name: str, media: Sequence[Media], named: Mapping[str, Media]) -> Sequence[Media]:
+    return [named[name]] if name in named else media
 
 
 def _packed_values(values: list[Any], media: Sequence[Media]) -> list[Any] | None:

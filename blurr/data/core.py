@@ -201,7 +201,8 @@ def raw_data(
         # where the source names its classes, or rows of unknown ones are dropped, any row will do
         learns = labels is not None and labels.names is None and labels.kind != "regression"
         learns = learns and unknown_labels == "refuse"
-        named = limited(named, limit, label=schema.label, seed=seed, learns_labels=learns)
+        label = None if schema.label in schema.media else schema.label
+        named = limited(named, limit, label=label, seed=seed, learns_labels=learns)
     raw = RawData(datasets.DatasetDict(named), None, source, sources=sources or {}, broken=left_out)
     if labels is None:
         return raw

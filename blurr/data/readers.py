@@ -20,6 +20,7 @@ from blurr.data.formats.tables import (
     stream_parquet,
 )
 from blurr.data.naming import split_name
+from blurr.data.pairs import paired
 from blurr.data.sources import FILE_COLUMN, Paths, find_files
 from blurr.errors import InputError
 
@@ -50,6 +51,8 @@ def read_sources(sources: Sequence[SourceFile], where: str) -> datasets.Dataset:
         sources: What `find_files` returned.
         where: Where they are, for messages.
     """
+    if sources[0].format == MEDIA and sources[0].others:
+        return as_rows(records(paired(sources, (sources[0].role, *sources[0].others), where), where), where)
     if sources[0].format == MEDIA:
         return as_rows(records(map(_media_row, sources), where), where)
     tables = [_table(source) for source in sources]

@@ -56,7 +56,8 @@ class Schema(Roles):
     @property
     def classes(self) -> str | None:
         """The role whose values are labels: classes, lists of classes or numbers; None if the task has none."""
-        return None if self.label in self.blank or self.writes_labels else self.label
+        is_other = self.label in self.blank or self.label in self.media or self.writes_labels
+        return None if is_other else self.label
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def find_files(
             none, each file of media is a row.
         options: How to read them.
         text: Columns that stay text.
-        media: Suffixes of the first role that holds media; a file with one of them has the format `media`.
+        media: Suffixes by the roles that hold media; a file with one of the first has the format `media`.
 
     Raises:
         InputError: There is none, or they are of several formats.
@@ -62,7 +62,7 @@ def find_files(
     found = _found(paths, options, suffixes)
     sources = [SourceFile(path, place, _format(path, options, suffixes), options, text) for path, place in found]
     for source in sources:
-        source.role = role
+        source.role, source.others = role, tuple(other for other in media if other != role)
     formats = sorted({source.format for source in sources})
     if len(formats) > 1:
         raise InputError(

@@ -137,6 +137,11 @@ def _lists_of_references(predictions: Sequence[str], targets: Sequence[str]) -> 
     return list(predictions), [[target] for target in targets]
 
 
+def _pixels(predictions: torch.Tensor, targets: torch.Tensor) -> Fed:
+    real = targets >= 0
+    return predictions[real].cpu(), targets[real].cpu()
+
+
 _FEEDS: dict[tuple[str, str], Feed] = {
     ("classes", "binary"): _of_the_second,
     ("classes", "multiclass"): _probabilities,
@@ -144,6 +149,7 @@ _FEEDS: dict[tuple[str, str], Feed] = {
     ("labels", "multilabel"): _of_each,
     ("numbers", "numbers"): _numbers,
     ("texts", "texts"): _as_decoded,
+    ("masks", "multiclass"): _pixels,
 }
 _NOUNS = {"binary": "two classes", "multiclass": "classes", "multilabel": "several labels"}
 _NOUNS |= {"numbers": "numbers", "texts": "texts", "ids": "classes"}
@@ -157,6 +163,10 @@ def _example(scored: Scored) -> Fed | None:
     rng = torch.Generator().manual_seed(0)
     if scored.kind == "classes":
         return torch.rand(max(ROWS, 2 * n), n, generator=rng), torch.arange(max(ROWS, 2 * n)) % n
+    if scored.kind == "masks":
+        return (torch.arange(max(ROWS, 2 * n)) % n).expand(2, 2, -1), (torch.arange(max(ROWS, 2 * n)) % n).expand(
+            2, 2, -1
+        )
     if scored.kind == "labels":
         targets = torch.arange(ROWS)[:, None].add(torch.arange(n)).remainder(2)
         return torch.randn(ROWS, n, generator=rng), targets.float()

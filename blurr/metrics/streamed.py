@@ -19,6 +19,7 @@ ADVICE = {
     "texts": "Choose metrics=[rougeL], or see `blurr ls metrics`.",
     "answers": "Choose metrics=[exact_match,squad_f1].",
     "tokens": "Choose metrics=[perplexity,token_accuracy].",
+    "masks": "Choose metrics=[mean_iou,pixel_accuracy,dice].",
 }
 
 

@@ -25,6 +25,7 @@ def doubts(predicts: Collection[str], rows: Rows, scores: Mapping[str, float]) -
         "answers": _of_answers,
         "texts": _of_texts,
         "tokens": _of_tokens,
+        "masks": _of_masks,
     }
     judge = _of_choices if {"classes", "numbers"} & set(predicts) else judges.get(next(iter(predicts), ""))
     said = judge(rows) if judge else None  # nothing is known here about what a user's own task predicts
@@ -102,6 +103,21 @@ def _of_answers(rows: Rows) -> str | None:
 
 def _of_tokens(rows: Rows) -> str | None:
     return "no token is predicted right" if not any(row.get("right_count", 1) for row in rows) else None
+
+
+def _of_masks(rows: Rows) -> str | None:
+    true: Counter[str] = Counter()
+    predicted: Counter[str] = Counter()
+    for row in rows:
+        for name, (of_class, said, _) in row["pixels"].items():
+            true[name] += of_class
+            predicted[name] += said
+    said_at_all = +predicted
+    if len(said_at_all) == 1 and len(+true) > 1:
+        (name,) = said_at_all
+        share = _percent(true[name] / true.total())
+        return f"all {said_at_all.total()} pixels are predicted to be {name}, which {share} are"
+    return None
 
 
 def _percent(share: float) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from types import FunctionType
 from typing import Any, Literal
 
 import torch
@@ -10,6 +11,9 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from blurr.errors import InputError
+
+# transformers' names in utils/output_capturing.py: of a hook, and of what says that a model has some
+CAPTURING, CAPTURES = "output_capturing_hook", "_output_capturing_hooks_installed"
 
 
 class BaseModelWrapper(nn.Module):
@@ -50,6 +54,19 @@ class BaseModelWrapper(nn.Module):
         self.options = {k: True for k, wanted in asked.items() if wanted} | self.options
         if attentions:
             self.hf_model.set_attn_implementation("eager")  # the fused implementations do not materialize them
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what an export holds: a model that once returned hidden states has hooks that cannot be pickled.
+
+        transformers installs them again where they are missing.
+        """
+        for module in self.hf_model.modules():
+            hooks = module._forward_hooks
+            named = {key: hook for key, hook in hooks.items() if isinstance(hook, FunctionType)}
+            for key in [key for key, hook in named.items() if hook.__name__ == CAPTURING]:
+                del hooks[key]
+            vars(module).pop(CAPTURES, None)
+        return vars(self)
 
     def forward(self, x: Mapping[str, Any]) -> ModelOutput:
         """Call the model; the batch is not changed."""

@@ -20,6 +20,7 @@ from blurr.report.baselines import baselines
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts, length_parts
 from blurr.report.losses import loss_parts
+from blurr.report.masks import mask_parts
 from blurr.report.numbers import number_parts, perplexity_parts
 from blurr.report.overview import address, command, overview
 from blurr.report.parts import INK, LINE, Part, Passage
@@ -47,6 +48,7 @@ SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
     "answers": answer_parts,
     "texts": text_parts,
     "tokens": perplexity_parts,
+    "masks": mask_parts,
 }
 
 

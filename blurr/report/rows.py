@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import BaseModel, model_validator
 
 from blurr.errors import InputError
@@ -86,6 +86,16 @@ class OfTokens(Described):
     right_count: Whole
 
 
+class OfMasks(Described):
+    """A picture: the classes in its masks, and for each the pixels that are true, predicted, and both."""
+
+    target: list[str]
+    prediction: list[str]
+    pixel_accuracy: Number | None
+    pixels: dict[str, Annotated[list[Whole], MinLen(3), MaxLen(3)]]
+    target_count: Whole
+
+
 class OfNumbers(Described):
     """A row with a number."""
 
@@ -106,6 +116,7 @@ KINDS: dict[str, type[Described]] = {
     "classes": OfClasses,
     "answers": OfAnswers,
     "words": OfWords,
+    "masks": OfMasks,
     "tokens": OfTokens,
     "numbers": OfNumbers,
     "texts": OfTexts,

@@ -27,6 +27,7 @@ from blurr.data.sources import FILE_COLUMN, Paths, find_files
 from blurr.errors import BlurrError, InputError, nearest, resource_error, writing
 from blurr.process.terminal import rest
 from blurr.runs.jsonlines import to_json
+from blurr.serve.beside import FilesBeside
 from blurr.serve.predictor import Predictor
 from blurr.training.inference import watched
 
@@ -96,7 +97,8 @@ def predict_file(
         predictor: the model.
         source: a file, a folder or a pattern, as for `data=files`.
         target: a csv, tsv, xlsx, jsonl or parquet file. It gets the rows unchanged, and the column `prediction` (in
-            csv, tsv and xlsx, a column for each of its fields: `prediction.label`) or `error`. A column of the source
+            csv, tsv and xlsx, a column for each of its fields: `prediction.label`; masks are files in a folder beside)
+            or `error`. A column of the source
             with such a name becomes `source_<its name>`.
         columns: role to column; other roles are read from the column of training, or from one with the role's name.
         options: see `Predictor.options`.
@@ -119,6 +121,7 @@ def predict_file(
     started = time.monotonic()
     found: dict[str, str] = {}
     places = places_of(sources)
+    beside = FilesBeside(target, _files_of(predictor, target))
     total = _count(sources)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -129,12 +132,17 @@ def predict_file(
             found = found or _found(chunk, predictor, named, str(source))
             with bar.part(tally.rows, len(chunk), read=sum(each.done for each in sources) / len(sources)):
                 items = _items(chunk, schema, found, places)
-                rows = _predicted(chunk, items, predictor, options or {}, tally)
+                rows = _predicted(chunk, items, predictor, options or {}, tally, beside)
                 file.writelines(f"{to_json(row)}\n" for row in rows)
         undo.pop_all()
     convert(part, target, escape_formulas=escape_formulas)
     tally.seconds = time.monotonic() - started
     return tally
+
+
+def _files_of(predictor: Predictor, target: Path) -> Mapping[str, str]:
+    """Return the fields of predictions that are files of their own beside a table that people read."""
+    return predictor.saved.task.target.files if target.suffix.lower() in OF_SPREADSHEETS else {}
 
 
 def _found(
@@ -179,8 +187,9 @@ def _predicted(
     predictor: Predictor,
     options: Mapping[str, Any],
     tally: Tally,
+    beside: FilesBeside,
 ) -> Iterator[Row]:
-    results = iter(predictor.predict_each(items, **options))
+    results = map(beside, items, predictor.predict_each(items, **options))
     for row in chunk:
         if isinstance(row, dict):
             yield {**_apart(without_bytes(row)), **tally.add(next(results))}

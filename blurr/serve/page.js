@@ -77,6 +77,15 @@ const classes = answer => {
   bars(shown, rows.sort((a, b) => b[1] - a[1]));
   return true;
 };
+/* The mask lies over the picture that was sent. */
+const segments = answer => {
+  if (!answer.mask) return false;
+  const over = put(stage.parentElement.querySelector("figure"), "img", "", "over");
+  over.src = `data:image/png;base64,${answer.mask}`;
+  over.alt = `Mask: ${Object.keys(answer.labels).join(", ")}`;
+  bars(card("Share of the pixels"), Object.entries(answer.labels).map(([name, share]) => [name, share, false]));
+  return true;
+};
 const value = answer => {
   if (typeof answer.value !== "number") return false;
   put(card(), "p", number(answer.value), "said");
@@ -148,7 +157,7 @@ const unknown = () => {
   at("raw").checked = true;
   return true;
 };
-const KINDS = [entities, classes, value, found, filled, texts, unknown];
+const KINDS = [entities, segments, classes, value, found, filled, texts, unknown];
 
 /* -- files */
 

@@ -140,7 +140,7 @@ class Predictor:
     @property
     def media(self) -> Mapping[str, Media]:
         """The fields of an item that are files, such as `image`."""
-        return self.saved.task.schema.media
+        return {role: each for role, each in self.saved.task.schema.media.items() if role in self.roles}
 
     @property
     def example(self) -> dict[str, Any]:

@@ -71,10 +71,12 @@ class Target(ABC):
         predicts: What metrics may read of it: `classes`, `numbers`, `words`, `answers`, `texts`, `tokens`, or a name
             of your own; empty accepts every metric.
         options: What a user of the trained model may ask of a prediction, with the types of the values.
+        files: Fields of a prediction that are files as base64 text, with the suffixes of their names.
     """
 
     predicts: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[Mapping[str, type]] = {}
+    files: ClassVar[Mapping[str, str]] = {}
 
     # -- before training
 
@@ -128,6 +130,19 @@ class Target(ABC):
     @abstractmethod
     def describe(self, learner: Learner) -> Table:
         """Return a dict per row of that batch: `target`, `prediction`, and what else is worth keeping."""
+
+    def shown_predictions(self, learner: Learner) -> Any:
+        """Return what stands beside the targets in a table of that batch's rows, where text alone does not tell."""
+        return None
+
+    def preview(self, row: Mapping[str, Any], described: Mapping[str, Any]) -> str | None:
+        """Return a small picture of a raw row and its description as a `data:` URL; None where its file tells enough.
+
+        Args:
+            row: Of the data.
+            described: See `describe`; empty for a row that was not predicted on.
+        """
+        return None
 
     def merge_windows(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
         """Make one description of a row from those of its windows, where `encode` cut it into several."""

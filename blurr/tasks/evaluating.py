@@ -56,7 +56,7 @@ def rows_of(dl: RowsDL, count: int) -> NDArray[np.int64]:
 
 def loss_weights(predicts: Collection[str], rows: Table) -> NDArray[np.float64]:
     """Return how much the loss of each row weighs in that of the split: its number of targets."""
-    named = {"tokens": "target_count", "texts": "target_token_count", "answers": "windows"}
+    named = {"tokens": "target_count", "masks": "target_count", "texts": "target_token_count", "answers": "windows"}
     key = next((named[kind] for kind in predicts if kind in named), None)
     if "words" in predicts:
         return np.array([len(row["target"]) for row in rows], dtype=np.float64)
@@ -102,7 +102,7 @@ def _number(value: Any) -> float:
 
 def _shown(target: Target, learner: Learner) -> Table:
     inputs = {name: values.cpu() for name, values in learner.xb[0].items()}
-    fields = learner.dl.show_rows(learner.dl, inputs, learner.y.cpu())
+    fields = learner.dl.show_rows(learner.dl, inputs, learner.y.cpu(), target.shown_predictions(learner))
     return [{**field, **row} for field, row in zip(fields, described(target, learner), strict=True)]
 
 

@@ -46,13 +46,18 @@ class Near(NamedTuple):
     likeness: float
 
 
-def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Table]) -> Table:
+Show = Callable[[Mapping[str, Any], Mapping[str, Any]], str | None]
+"""Makes a small picture of a raw row and its description, see `targets.base.Target.preview`."""
+
+
+def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Table], show: Show) -> Table:
     """Return what a report shows of the files of rows: a dict for each described row, and for what is like one.
 
     Args:
         schema: Of the task; the first role of media is shown.
         raw: The raw rows.
         described: Split to its rows, with `target`, `prediction` and `loss`.
+        show: Makes the preview of a row whose file does not tell enough.
 
     Returns:
         `role`, `split`, `row` (its number), `name` and `label`; `measures` and `near` of described rows; `url`, a
@@ -76,7 +81,8 @@ def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Table]) ->
         chosen = [(split, row) for row in (*_telling(described[split]), *best)]
         for place in dict.fromkeys([*chosen, *((near[row].split, near[row].row) for row in best)]):
             found.setdefault(place, {})["url"] = None
-    return [{"role": role, "split": split, "row": row, **line} for (split, row), line in _named(found, schema, raw)]
+    made = _named(found, schema, raw, described, lambda row, of: show(row, of) or files.preview(row[role]))
+    return [{"role": role, "split": split, "row": row, **line} for (split, row), line in made]
 
 
 def _advance(before: int, total: int, done: int) -> None:
@@ -90,17 +96,22 @@ def _telling(rows: Table) -> list[int]:
 
 
 def _named(
-    found: Mapping[tuple[str, int], dict[str, Any]], schema: Schema, raw: RawData
+    found: Mapping[tuple[str, int], dict[str, Any]],
+    schema: Schema,
+    raw: RawData,
+    described: Mapping[str, Table],
+    show: Show,
 ) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
     """Add names, labels and previews to what is shown."""
-    role, files = next(iter(schema.media.items()))
+    role = next(iter(schema.media))
     for place, line in sorted(found.items()):
         if "url" in line:
             split, row = place
             whole = raw.splits[split].with_format(None)[row]
             label = whole.get(schema.label) if schema.label else None
+            of_row = described[split][row] if split in described else {}
             known = {"label": label} if isinstance(label, str | int | float) else {}
-            line = {"name": shown(whole[role]), **known, **line, "url": _tried(files.preview, whole[role])}
+            line = {"name": shown(whole[role]), **known, **line, "url": _tried(partial(show, whole), of_row)}
         yield place, line
 
 

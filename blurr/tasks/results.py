@@ -47,7 +47,7 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
                 run.artifact(report)
     if saved.task.schema.media:
         _write_augmented(saved, learner, run)
-        run.write_previews(previews_of(saved.task.schema, raw, described))
+        run.write_previews(previews_of(saved.task.schema, raw, described, saved.task.target.preview))
     phase("Saving the model")
     _save(saved, hf, run)
     for path in filter(Path.exists, (run.folder / LR_FIND, run.folder / LR_PLOT)):

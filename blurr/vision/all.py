@@ -1,6 +1,7 @@
 """All of blurr's names for pictures, for notebooks: `from blurr.vision.all import *`."""
 
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
+from blurr.metrics.masks import Dice, MeanIoU, PixelAccuracy
 from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
@@ -15,6 +16,9 @@ from blurr.vision.image_classification import BlearnerForImageClassification, Im
 from blurr.vision.images import open_picture
 from blurr.vision.inputs import Normalize, PixelCollator, PixelRows
 from blurr.vision.objects import get_vision_objects
+from blurr.vision.overlays import mask_of
+from blurr.vision.segments import PixelLoss
+from blurr.vision.semantic_segmentation import BlearnerForSemanticSegmentation, SemanticSegmentation
 
 __all__ = [
     "F1",
@@ -24,14 +28,19 @@ __all__ = [
     "BaseModelWrapper",
     "Blearner",
     "BlearnerForImageClassification",
+    "BlearnerForSemanticSegmentation",
     "ClassificationInterpretation",
+    "Dice",
     "ImageClassification",
     "Interpretation",
     "Matthews",
+    "MeanIoU",
     "Normalize",
     "Pearson",
+    "PixelAccuracy",
     "PixelBlock",
     "PixelCollator",
+    "PixelLoss",
     "PixelRows",
     "PreCalculatedBCELoss",
     "PreCalculatedCrossEntropyLoss",
@@ -39,6 +48,7 @@ __all__ = [
     "Precision",
     "ProcessorResize",
     "Recall",
+    "SemanticSegmentation",
     "Spearman",
     "ToInputs",
     "TopK",
@@ -49,6 +59,7 @@ __all__ = [
     "get_vision_objects",
     "light",
     "load_learner",
+    "mask_of",
     "open_picture",
     "standard",
     "trivial",

@@ -143,6 +143,34 @@ def open_picture(source: Mapping[str, Any], *, at_least: tuple[int, int] | None 
         raise InputError(f"The picture {path or 'without a name'} {error}.") from error
 
 
+def decoded(content: bytes | None, path: str | None = None) -> Image.Image:
+    """Decode a picture as it is, whatever its mode.
+
+    Args:
+        content: Of the file; None reads it.
+        path: Of the file.
+
+    Raises:
+        InputError: It cannot be opened; the message goes on after its name.
+    """
+    known = _read(str(path)) if content is None else content
+    picture = _opened(BytesIO(known), known[:64])
+    _load(picture)
+    return picture
+
+
+def size_of(source: Mapping[str, Any]) -> tuple[int, int]:
+    """Return height and width of a picture, upright, without decoding it.
+
+    Args:
+        source: Its `bytes`, or None and its `path`.
+    """
+    content = _read(source["path"]) if source["bytes"] is None else source["bytes"]
+    with _opened(BytesIO(content), content[:64]) as picture:
+        width, height = picture.size
+        return (width, height) if _orientation(picture) in LYING else (height, width)
+
+
 def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:

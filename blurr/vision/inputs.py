@@ -17,7 +17,8 @@ from blurr.loading.shown import shown_picture
 from blurr.models.inputs import Positions
 from blurr.models.objects import HFObjects
 from blurr.targets.labels import label_name
-from blurr.vision.pixels import Pixels, Sizing
+from blurr.vision.decoded import Decoded
+from blurr.vision.pixels import Pixels, Sizing, described
 
 log = logging.getLogger(__name__)
 NAMES = InputNames(main="pixel_values")
@@ -32,34 +33,29 @@ class PixelRows(EncodedRows):
 
     names: ClassVar[InputNames] = NAMES
     is_drawn: ClassVar[bool] = True
-    described: Mapping[str, Any] = {}
 
     @property
-    def pixels(self) -> Pixels | None:
-        """The column of pixels; `None` where there are no rows."""
-        found = self.columns.get(NAMES.main)
-        return found if isinstance(found, Pixels) else None
+    def decoded(self) -> dict[str, Decoded]:
+        """The columns that are decoded of files: the pixels, and the targets where they are files, too."""
+        return {name: column for name, column in self.columns.items() if isinstance(column, Decoded)}
 
     @property
     def gigabytes(self) -> float:
-        return 0.0 if self.pixels is None else self.pixels.gigabytes
+        return sum(column.gigabytes for column in self.decoded.values())
 
     def keep(self) -> None:
-        if self.pixels is not None:
-            self.columns[NAMES.main] = self.pixels.keeping(self.described)
+        self.columns |= {name: column.keeping() for name, column in self.decoded.items()}
 
     @property
     def seconds_to_make(self) -> float:
-        return 0.0 if self.pixels is None else self.pixels.seconds_to_make
+        return sum(column.seconds_to_make for column in self.decoded.values())
 
 
 def pixel_rows(
     pictures: Sequence[Mapping[str, Any]], columns: Mapping[str, Any], hf: HFObjects, vocab: list[str] | None
 ) -> PixelRows:
     """Put the pixels of pictures beside the columns of their targets."""
-    rows = PixelRows({NAMES.main: Pixels(pictures, Sizing(hf.processor)), **columns}, vocab)
-    rows.described = PIXELS.describe(hf.processor)
-    return rows
+    return PixelRows({NAMES.main: Pixels(pictures, Sizing(hf.processor)), **columns}, vocab)
 
 
 class PixelCollator:
@@ -92,14 +88,12 @@ class Normalize(ItemTransform):  # type: ignore[misc]  # fasttransform is not ty
         inputs, targets = batch
         if inputs[NAMES.main].dtype != torch.uint8:
             return inputs, targets
-        values, others = inputs[NAMES.main].float().div_(255), {}
+        values, masks = inputs[NAMES.main].float().div_(255), targets.long() if targets.ndim == 3 else None
         if self.augment is not None and "seeds" in inputs:
-            masks = targets if targets.ndim == 3 else None
             values, masks = self.augment(values, inputs["seeds"], masks)
-            if masks is not None:
-                others, targets = {"labels": masks}, masks
         mean, std = (each.to(values.device) for each in (self.mean, self.std))
-        return {**inputs, **others, NAMES.main: (values - mean) / std}, targets
+        others = {} if masks is None else {"labels": masks}
+        return {**inputs, **others, NAMES.main: (values - mean) / std}, targets if masks is None else masks
 
 
 @dataclass(frozen=True)
@@ -147,7 +141,7 @@ class PixelInputs:
         return
 
     def describe(self, processor: Any) -> dict[str, Any]:
-        return {"class": type(processor).__name__, **processor.to_dict()}
+        return described(processor)
 
     def collator(self, processor: Any, pad_to_multiple_of: int | None) -> Callable[..., Batch]:
         return PixelCollator()

@@ -33,14 +33,14 @@ def look_of(picture: Image.Image, *, width: int, height: int) -> Look:
     return Look((shades[:, 1:] > shades[:, :-1]).ravel(), sketch.ravel(), measures)
 
 
-def preview_of(picture: Image.Image) -> str:
+def preview_of(picture: Image.Image, *, side: int = SMALL) -> str:
     """Return a small version of a picture as a `data:` URL; one of few pixels is enlarged by a whole factor."""
-    factor = max(1, SMALL // max(picture.size))
+    factor = max(1, side // max(picture.size))
     if factor > 1:
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     else:
         picture = picture.copy()
-        picture.thumbnail((SMALL, SMALL))
+        picture.thumbnail((side, side))
     made = [_packed(picture, "PNG", optimize=True), _packed(picture, "JPEG", quality=QUALITY)]
     return min(made[: 1 if factor > 1 else 2], key=len)
 

@@ -1,19 +1,16 @@
 """Pixels of pictures: decoded and resized once, by the processor of the checkpoint, and kept for the next epoch."""
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from blurr.errors import InputError
-from blurr.loading.cache import key_of
-from blurr.loading.columns import Made
-from blurr.loading.kept import Kept
+from blurr.vision.decoded import Decoded
 from blurr.vision.images import open_picture
 
 FINER = 2  # a JPEG is decoded at no less than so many times the size that is wanted
@@ -59,66 +56,30 @@ class Sizing:
 
 
 @dataclass(frozen=True)
-class Pixels(Made):
+class Pixels(Decoded):
     """The pixels of pictures, each made when it is read; row `i` is `(channels, height, width)`, uint8.
 
     Args:
-        pictures: Structs of `path`, `bytes` and `hash`, as `blurr.data.media` has them.
         sizing: Makes pixels of a picture.
-        numbers: Of the pictures that are meant, in their order; `None` for all.
     """
 
-    pictures: Sequence[Mapping[str, Any]]
+    dtype: ClassVar[type[np.generic]] = np.uint8
+
     sizing: Sizing
-    numbers: Sequence[int] | None = None
-    kept: Kept | None = field(default=None, compare=False)
-
-    def __len__(self) -> int:
-        return len(self.pictures if self.numbers is None else self.numbers)
-
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        number = index if self.numbers is None else self.numbers[index]
-        found = None if self.kept is None else self.kept.get(number)
-        if found is not None:
-            return found
-        made = self._made(number)
-        if self.kept is not None:
-            self.kept.put(number, made)
-        return made
-
-    def _made(self, number: int) -> NDArray[np.uint8]:
-        _, height, width = self.sizing.shape
-        return self.sizing(open_picture(self.pictures[number], at_least=(FINER * height, FINER * width)))
-
-    def take(self, numbers: Sequence[int]) -> Self:
-        chosen = list(numbers) if self.numbers is None else [self.numbers[i] for i in numbers]
-        return replace(self, numbers=chosen)
 
     @property
-    def gigabytes(self) -> float:
-        """What all pixels take."""
-        return len(self) * float(np.prod(self.sizing.shape)) / 1e9
-
-    def keeping(self, described: Mapping[str, Any]) -> "Pixels":
-        """Return the pixels, kept on disk from now on.
-
-        Args:
-            described: All that decides what the processor makes of a picture.
-        """
-        hashes = [picture["hash"] for picture in self.pictures]
-        key = key_of({"pixels": hashes, "processor": described, "finer": FINER})
-        height, width = self.sizing.shape[1:]
-        about = f"Pixels {height} x {width}"
-        kept = Kept.open(key, about, (len(hashes), *self.sizing.shape), np.uint8)
-        return replace(self, kept=kept)
+    def shape(self) -> tuple[int, int, int]:
+        return self.sizing.shape
 
     @property
-    def seconds_to_make(self) -> float:
-        """Seconds of one processor for those that are not kept, by the time that one of them takes."""
-        missing = len(self) if self.kept is None else self.kept.missing
-        if not missing or not len(self):
-            return 0.0
-        self._made(0)
-        begun = time.perf_counter()
-        self._made(0)
-        return missing * (time.perf_counter() - begun)
+    def ingredients(self) -> dict[str, Any]:
+        return {"processor": described(self.sizing.processor), "finer": FINER}
+
+    def made(self, file: Mapping[str, Any]) -> NDArray[Any]:
+        _, height, width = self.shape
+        return self.sizing(open_picture(file, at_least=(FINER * height, FINER * width)))
+
+
+def described(processor: Any) -> dict[str, Any]:
+    """Return all that decides what an image processor makes of a picture, as plain values."""
+    return {"class": type(processor).__name__, **processor.to_dict()}

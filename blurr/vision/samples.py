@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 KINDS = ("circle", "cross", "square", "star", "triangle")
 SIDE = 32  # pixels
+SCENE = 64  # pixels of a picture of several shapes
+MOST_SHAPES, TRIES = 4, 12  # in such a picture; how often a place for one is drawn
 TURN = math.radians(20)
 FINER = 4  # drawn so many times as large, and scaled down for smooth edges
 Point = tuple[float, float]
@@ -98,3 +100,28 @@ def shapes(rng: random.Random) -> dict[str, Any]:
     """Return a picture of one shape as `image`, and its kind as `label`."""
     shape = any_shape(rng)
     return {"image": draw(rng, [shape]), "label": shape.kind}
+
+
+def scenes(rng: random.Random) -> dict[str, Any]:
+    """Return a picture of several shapes as `image`, and the class of each pixel as `mask`: 0 is the background.
+
+    The ids of the kinds are their places in `KINDS`, counted from 1.
+    """
+    shapes: list[Shape] = []
+    for _ in range(TRIES):
+        shape = any_shape(rng, least=0.17, most=0.27)
+        if all(math.dist(shape.centre, other.centre) > shape.radius + other.radius for other in shapes):
+            shapes.append(shape)
+        if len(shapes) == MOST_SHAPES:
+            break
+    return {"image": draw(rng, shapes, side=SCENE), "mask": mask(shapes, side=SCENE)}
+
+
+def mask(shapes: list[Shape], *, side: int) -> Image.Image:
+    """Return the class of each pixel of a picture that `draw` makes of shapes."""
+    made = Image.new("L", (side * FINER, side * FINER))
+    pen = ImageDraw.Draw(made)
+    for shape in shapes:
+        points = [(x * side * FINER, y * side * FINER) for x, y in shape.outline()]
+        pen.polygon(points, fill=1 + KINDS.index(shape.kind))
+    return made.resize((side, side), Image.Resampling.NEAREST)

@@ -38,18 +38,44 @@ def fit_size(processor: Any, size: int | None) -> None:
     _ = Sizing(processor).shape
 
 
+def fit_whole(processor: Any, size: int | None) -> None:
+    """Have an image processor make the pixels of whole pictures, as predictions for all their pixels need them.
+
+    Args:
+        processor: Changed in place: it crops and pads nothing, and makes any picture as wide as high.
+        size: In pixels; `None` takes what it crops or pads to, or else its own.
+
+    Raises:
+        InputError: it makes pixels of several sizes, and none is set.
+    """
+    values = processor.to_dict()
+    cut = values.get("crop_size") if values.get("do_center_crop") else None
+    cut = values.get("pad_size") if cut is None and values.get("do_pad") else cut
+    for name in ("do_center_crop", "do_pad", "keep_aspect_ratio"):
+        if values.get(name):
+            setattr(processor, name, False)
+    sides = {"height": size, "width": size} if size is not None else cut
+    if sides is not None:
+        processor.size = dict(sides)
+    _ = Sizing(processor).shape
+
+
 def _side(size: Mapping[str, int]) -> int:
     return size.get("shortest_edge") or size.get("height") or next(iter(size.values()))
 
 
-def options_of_size(hf: HFObjects) -> dict[str, Any]:
+def options_of_size(hf: HFObjects, callback: type[BaseModelCallback] = BaseModelCallback) -> dict[str, Any]:
     """Return the arguments of a learner whose model reads pictures of the processor's size.
+
+    Args:
+        hf: Processor and model.
+        callback: That brings loop and model together.
 
     Raises:
         InputError: it cannot read them.
     """
     if hf.model is None or hf.model.device.type == "meta":
-        return {}
+        return {"base_model_cb": callback()}
     options = {STRETCH: True} if must_stretch(hf) else {}
     problem = _problem(hf.model, Sizing(hf.processor).shape, options)
     if problem is not None:
@@ -58,7 +84,7 @@ def options_of_size(hf: HFObjects) -> dict[str, Any]:
             f"{type(hf.model).__name__} cannot read pictures of {height} x {width} pixels: {problem}. Set task.size to "
             "what it was made for; a model from scratch has its own by model.scratch.image_size=…"
         )
-    return {"base_model_cb": BaseModelCallback({"hf_model_kwargs": options})} if options else {}
+    return {"base_model_cb": callback({"hf_model_kwargs": options})}
 
 
 def must_stretch(hf: HFObjects) -> bool:

@@ -26,6 +26,7 @@ SIZES = {  # as few rows as it can learn from
     "image_classification": ("data.rows=300", *FAST),
     "masked_lm": ("data.rows=200", *FAST),
     "question_answering": ("data.rows=200", *FAST),
+    "semantic_segmentation": ("data.rows=150", *FAST),
     "sequence_classification": ("data.rows=1000", "optimizer.lr=1e-3"),
     "summarization": ("data.rows=200", *FAST),
     "token_classification": ("data.rows=100", *FAST),

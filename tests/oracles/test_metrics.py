@@ -271,7 +271,50 @@ def perplexity(logits: np.ndarray, ids: np.ndarray) -> float:
     return right.perplexity(nll, [1] * len(ids))
 
 
+def masks(classes: int, *, rows: int = 5, predicted: Sequence[int] | None = None) -> tuple[Any, Any, int]:
+    """Make masks, true and predicted: the last class is nowhere, the one before it said alone, some pixels of none."""
+    true, said = (RNG.integers(0, classes - ends, (rows, 4, 6)) for ends in (2, 1))
+    true[RNG.random(true.shape) < 0.2] = -100
+    true[0] = -100 if rows > 1 else true[0]
+    return true, said if predicted is None else np.broadcast_to(predicted, said.shape), classes
+
+
+MASKS = {
+    "some": masks(5),
+    "one class predicted": masks(4, predicted=[1]),
+    "one picture": masks(4, rows=1),
+    "two classes": (*masks(4)[:2], 4),
+    "all right": ((x := RNG.integers(0, 3, (4, 5, 5))), x, 3),
+}
+
+
+def of_masks(expected: Callable[[np.ndarray, np.ndarray], float]) -> Check:
+    def value(case: Any) -> float:
+        real = case[0] >= 0
+        return expected(case[0][real], case[1][real])
+
+    return Check(
+        lambda case: in_batches(*(torch.tensor(side) for side in (case[1], case[0]))),
+        value,
+        MASKS,
+        lambda case: [f"c{i}" for i in range(case[2])],
+        precision=1e-9,
+    )
+
+
+def mean_iou(true: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean over classes that occur, as scikit-learn takes it where it is not told of others."""
+    return float(sk.jaccard_score(true, predicted, average="macro", zero_division=0))
+
+
+def dice(true: np.ndarray, predicted: np.ndarray) -> float:
+    return float(sk.f1_score(true, predicted, average="macro", zero_division=0))
+
+
 CHECKS: dict[str, Check] = {
+    "mean_iou.mean_iou": of_masks(mean_iou),
+    "dice.dice": of_masks(dice),
+    "pixel_accuracy.pixel_accuracy": of_masks(lambda true, predicted: float((true == predicted).mean())),
     "accuracy.accuracy": of_classes(
         lambda true, predicted, n: sk.accuracy_score(true, predicted), lambda t, p: sk.accuracy_score(t, p)
     ),

@@ -280,6 +280,20 @@ def worst_group(rows: Rows, column: str) -> float:
     return min(sum(group) / len(group) for group in groups.values())
 
 
+# -- masks
+
+
+def segmentation(rows: Rows) -> dict[str, float]:
+    """Mean IoU and accuracy of pixels, by the pixels of each class that are true, predicted, and both."""
+    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(3))
+    for row in rows:
+        for name, counts in row["pixels"].items():
+            sums[name] += counts
+    ious = [both / (true + predicted - both) for true, predicted, both in sums.values()]
+    true, _, both = sum(sums.values(), np.zeros(3))
+    return {"mean_iou": float(np.mean(ious)), "pixel_accuracy": both / true}
+
+
 # -- whole runs
 
 
@@ -308,6 +322,8 @@ def recomputed(task: str, rows: Rows) -> dict[str, float]:
             right, tokens = (sum(row[key] for row in rows) for key in ("right_count", "target_count"))
             nll, counts = ([row[key] for row in rows] for key in ("nll", "target_count"))
             return {"perplexity": perplexity(nll, counts), "token_accuracy": right / tokens}
+        case "semantic_segmentation":
+            return segmentation(rows)
     raise ValueError(f"There is no oracle for the task {task}: write one here.")
 
 
@@ -318,6 +334,6 @@ def mean_loss(rows: Rows) -> float:
 
 
 def _targets(row: dict[str, Any]) -> int:
-    if isinstance(row["target"], list) and isinstance(row["prediction"], list):
+    if isinstance(row["target"], list) and isinstance(row["prediction"], list) and "pixels" not in row:
         return len(row["target"])
     return next((row[name] for name in ("target_count", "target_token_count", "windows") if name in row), 1)

@@ -185,17 +185,17 @@ def test_decoded_pictures_are_kept_and_a_changed_byte_is_made_anew(work: Path, r
     raw = from_data(task.row_schema(), picture_rows(20))
     processor = PROCESSORS["vit"]
     pixels = Pixels(raw.train.select_columns(["image"])["image"], Sizing(processor))
-    kept = pixels.keeping(PIXELS.describe(processor))
+    kept = pixels.keeping()
     first = [kept[i].copy() for i in range(len(kept))]
     assert (kept.kept.missing, kept.seconds_to_make) == (0, 0.0)
-    again = pixels.keeping(PIXELS.describe(processor))
+    again = pixels.keeping()
     assert again.kept.missing == 0
     again.kept.values[3] ^= 1
     assert all(np.array_equal(again[i], first[i]) for i in range(len(first)))
     assert [np.array_equal(a, first[i]) for a, i in zip(again.take([4, 2]), [4, 2], strict=True)] == [True, True]
     (folder,) = {path.parent for path in (work / "cache").glob("*/*/values.npy")}
     (folder / "values.npy").write_bytes(b"cut")
-    assert pixels.keeping(PIXELS.describe(processor)).kept.missing == len(first)
+    assert pixels.keeping().kept.missing == len(first)
 
 
 def test_what_does_not_fit_the_cache_is_decoded_anew(resnet: Path, caplog):
@@ -204,7 +204,7 @@ def test_what_does_not_fit_the_cache_is_decoded_anew(resnet: Path, caplog):
     hf = get_vision_objects(resnet, config_kwargs=task.target.model_config(raw))
     dls = task.dataloaders(raw, hf, Loader(cache_gb=0))
     assert "loader.cache_gb=0 allows less" in caplog.text
-    assert dls.train_ds.pixels.kept is None
+    assert dls.train_ds.columns["pixel_values"].kept is None
     assert len(list(dls.train)) == len(dls.train)
 
 

@@ -60,6 +60,7 @@ class SourceFile:
         options: How to read it.
         text: Columns of an xlsx file that are text even where they look like numbers.
         role: The role that holds the file itself, if it is media.
+        others: Other roles that hold media, whose files stand beside.
         done: Share of the file that has been read, 0 to 1.
     """
 
@@ -69,6 +70,7 @@ class SourceFile:
     options: FileOptions
     text: frozenset[str] = frozenset()
     role: str = ""
+    others: tuple[str, ...] = ()
     done: float = 0.0
 
     def __str__(self) -> str:
