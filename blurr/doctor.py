@@ -66,6 +66,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("CPU", f"{facts['cpu']['count']} cores, {facts['memory_gib']} GiB memory")
     yield from packages()
     yield from torch()
+    yield pictures()
     yield hub()
     yield options()
     yield launch_folder(Path.cwd())
@@ -139,6 +140,17 @@ def torch_failure(error: str) -> tuple[str, str]:
     if MISMATCH in error or "torchvision" in last:
         return f"two builds that do not match: {last}", f"install both from one index, in one command: {both}"
     return last, both
+
+
+def pictures() -> Finding:
+    """Say which kinds of pictures Pillow reads here."""
+    from PIL import __version__, features
+
+    codecs = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "avif": "AVIF", "libtiff": "packed TIFF"}
+    found = {name: features.check(codec) for codec, name in codecs.items()}
+    there, missing = ([name for name, is_there in found.items() if is_there is value] for value in (True, False))
+    without = f"; not {', '.join(missing)}" if missing else ""
+    return Finding("pictures", f"Pillow {__version__} reads {', '.join(there)}, BMP, GIF{without}")
 
 
 def hub() -> Finding:

@@ -1,7 +1,9 @@
 """Say what a run would do, without doing it: rows, tokens, labels, parameters, steps; no weights are loaded."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config.building import build
 from blurr.config.objectives import fitted_to_rows
 from blurr.data.core import RawData
+from blurr.data.media import Media, measured, shown_rows
 from blurr.loading.bucketing import Buckets
 from blurr.loading.columns import Ragged
 from blurr.loading.loader import Loader
@@ -34,6 +37,7 @@ from blurr.training.rehearsal import Rehearsal, doubts_of_steps, steps_of
 
 Facts = list[tuple[str, str]]
 MOST_LABELS = 12
+TIMED = 30  # files that are decoded to see how long that takes
 # What is probably not meant: so many different numbers, rows of a class; such shares of texts cut, of one class.
 FEW_NUMBERS, FEW_ROWS = 20, 5
 MUCH_CUT, MUCH_OF_ONE = 0.1, 0.9
@@ -47,8 +51,8 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
         words: of the command line that it was composed of.
 
     Returns:
-        Sections by their titles: `config`, `rows`, `tokens`, `labels` where there are any, `parameters`, `training`,
-        and `look at this`: what is probably not meant, and what to do.
+        Sections by their titles: `config`, `rows`, `tokens`, `files` of media, `labels` where there are any,
+        `parameters`, `training`, and `look at this`: what is probably not meant, and what to do.
     """
     hide_progress_bars()
     task: Task = build(cfg.task)
@@ -63,6 +67,7 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
         "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
         "tokens": [fact for name, rows in encoded.items() for fact in _lengths(name, rows, task, hf)],
+        "files": [fact for role, media in task.schema.media.items() for fact in _files(raw, role, media)],
         "labels": _labels(raw, splits, task.schema.classes) + _metrics(cfg) if raw.kind else [],
         "parameters": [*_parameters(hf), *_embedding(cfg, encoded["train"], hf)],
         "training": training,
@@ -72,6 +77,24 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
             *doubts,
         ],
     }
+
+
+def _files(raw: RawData, role: str, media: Media) -> Iterable[tuple[str, str]]:
+    """Say how many files of media there are, how large, of which formats, and how long one takes to decode."""
+    for split, rows in raw.ordered_splits.items():
+        yield f"{split} {role}", f"{len(rows)} {media.kind}s, {media.summary(measured(rows, role, media))}"
+    names = Counter(Path(row[role]).suffix.lower() for row in shown_rows(raw.train.select_columns([role])))
+    formats = ", ".join(f"{suffix or 'in memory'} {count}" for suffix, count in names.most_common())
+    yield "formats", formats
+    times = []
+    for cell in raw.train.with_format(None).select(range(min(TIMED, len(raw.train))))[role][:]:
+        content = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+        started = time.perf_counter()
+        media.examine(content)
+        times.append(time.perf_counter() - started)
+    yield "decoding", f"{1000 * float(np.median(times)):.1f} ms each, median of {len(times)}"
+    for split, broken in raw.broken.items():
+        yield f"{split} left out", f"{len(broken)}: {'; '.join(broken[:MOST_LABELS])}"
 
 
 def _yaml(value: Any) -> str:

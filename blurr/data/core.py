@@ -115,7 +115,8 @@ class RawData:
                 digest.update(json.dumps({column: hashes(rows, column)}).encode())
             rows = rows.remove_columns(files)
             media = _media(rows)
-            for batch in rows.remove_columns(media).with_format(None).iter(FINGERPRINT_ROWS):
+            plain = rows.remove_columns(media).with_format(None)
+            for batch in plain.iter(FINGERPRINT_ROWS) if plain.column_names else ():  # else datasets knows no rows
                 digest.update(json.dumps(batch, sort_keys=True, default=repr).encode())
             # as stored: the repr of a decoded image holds an address, another one in each process
             for stored in rows.select_columns(media).with_format("arrow").iter(FINGERPRINT_ROWS) if media else ():

@@ -1,6 +1,6 @@
 """What a modality knows of files such as pictures, and the columns of rows that hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import datasets
@@ -53,6 +53,9 @@ class Media(Protocol):
             InputError: It cannot be decoded; the message goes on after its name, as `is broken` does.
         """
 
+    def summary(self, measures: Mapping[str, Sequence[float]]) -> str:
+        """Describe the measures of many in a line, such as their sizes."""
+
     def pack(self, value: Any) -> tuple[bytes, str] | None:
         """Return an object in memory as the content of a file, and a hash; None for what is not of this kind.
 
@@ -93,6 +96,12 @@ def hashes(rows: datasets.Dataset, column: str) -> list[str]:
     return list(part.select_columns([f"{column}.hash"])[f"{column}.hash"][:])
 
 
+def measured(rows: datasets.Dataset, column: str, media: Media) -> dict[str, list[float]]:
+    """Return the measures of a column of media, each as a list."""
+    part = rows.with_format(None).select_columns([column]).flatten()
+    return {name: list(part[f"{column}.{name}"][:]) for name in media.measures}
+
+
 def shown(cell: Mapping[str, Any]) -> str:
     """Return what stands for a file where rows are written down: its path or name, else the beginning of its hash."""
     return str(cell["path"] or f"without a name, {cell['hash'][:12]}")
@@ -104,7 +113,8 @@ def shown_rows(rows: datasets.Dataset) -> list[dict[str, Any]]:
     if not media:
         return list(rows.to_list())
     names = {name: [*map(shown, _named(rows, name))] for name in media}
-    plain = rows.remove_columns(media).to_list() or [{} for _ in range(rows.num_rows)]
+    others = rows.remove_columns(media)  # without any column, datasets knows no rows
+    plain = others.to_list() if others.column_names else [{}] * rows.num_rows
     return [
         {name: names[name][row] if name in names else values[name] for name in rows.column_names}
         for row, values in enumerate(plain)

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -83,6 +83,14 @@ class Pictures:
             if _orientation(picture) in LYING:
                 width, height = height, width
         return {"width": width, "height": height}
+
+    def summary(self, measures: Mapping[str, Sequence[float]]) -> str:
+        """Describe widths, heights and aspect ratios in a line."""
+        sizes = sorted(zip(measures["width"], measures["height"], strict=True), key=lambda size: size[0] * size[1])
+        named = [f"{width} x {height}" for width, height in (sizes[0], sizes[len(sizes) // 2], sizes[-1])]
+        ratios = np.array([width / height for width, height in sizes])
+        shape = f"{ratios.min():.2g} to {ratios.max():.2g}, median {np.median(ratios):.2g}"
+        return f"{named[0]} to {named[2]} pixels, median {named[1]}; width / height {shape}"
 
     def pack(self, value: Any) -> tuple[bytes, str] | None:
         """Return a picture of Pillow or an array as the content of a PNG file, and a hash of its pixels.

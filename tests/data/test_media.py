@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from blurr.data.at_hand import from_data
 from blurr.data.core import RawData
 from blurr.data.files import load_files
 from blurr.data.hub import load_hub
-from blurr.data.media import shown_rows
+from blurr.data.media import measured, shown_rows
 from blurr.data.roles import Schema
 from blurr.data.samples import load_samples
 from blurr.data.splits import Splits
@@ -297,3 +298,18 @@ def test_a_folder_without_classes_has_no_labels(work: Path):
 def test_a_column_of_numbers_holds_no_pictures(work: Path):
     with pytest.raises(InputError, match=r"has no pictures for 'image' but values of type int64"):
         from_data(SCHEMA, [{"image": number, "label": "a"} for number in range(10)])
+
+
+def test_rows_of_nothing_but_pictures_are_written_down_and_hashed(work: Path):
+    raw = from_data(replace(SCHEMA, required=("image",)), [{"image": str(path)} for path in files(work / "pictures")])
+    assert raw.train.column_names == ["image"]
+    assert [Path(row["image"]).suffix for row in shown_rows(raw.train)] == [".png"] * 8
+    assert len(raw.fingerprint) == 32
+
+
+def test_pictures_are_summed_up_in_a_line(work: Path):
+    raw = from_data(SCHEMA, labelled([Image.new("RGB", (8, 2 + number)) for number in range(10)]))
+    splits = [measured(part, "image", PICTURES) for part in (raw.train, raw.valid)]
+    both = {name: [*splits[0][name], *splits[1][name]] for name in PICTURES.measures}
+    said = PICTURES.summary(both)
+    assert said == "8 x 2 to 8 x 11 pixels, median 8 x 7; width / height 0.73 to 4, median 1.2"
