@@ -49,6 +49,8 @@ GAP = 16  # pixels between pictures that stand side by side
 SETTLED = 12_000  # milliseconds until MLflow has drawn its charts
 ASSISTANT = 445  # pixels on the right of MLflow's pages, where it offers to talk
 DARK = "question_answering"  # whose report shows the dark style
+BEFORE = "document.querySelectorAll('main > :not(#validation, #validation ~ *)').forEach(each => each.remove())"
+OF_FILES = ("image_classification",)  # of whose reports the end is shown
 NARROW = "token_classification"  # whose report is shown on a phone, too
 SWEEP = ("model=bert,distilbert", "optimizer.lr=1e-3,3e-3", "schedule.epochs=3", "data.rows=2000", "sweep.name=first")
 
@@ -124,6 +126,8 @@ def picture_reports(browser: Browser, folders: dict[str, Path]) -> None:
     for task, folder in folders.items():
         file, _ = write_report(Record(folder))
         with opened(browser, file.as_uri(), REPORT, is_dark=task == DARK) as page:
+            if task in OF_FILES:
+                page.evaluate(BEFORE)
             keep(task, taken(page, height=REPORT[1]))
         if task == NARROW:
             with opened(browser, file.as_uri(), PHONE) as page:

@@ -15,13 +15,14 @@ FIRST = ("task", "model", "data")  # of the groups
 EXAMPLES = (
     ("blurr run task=summarization model=bart", "on generated sample data, no network needed"),
     ("blurr run data=files data.train=my.csv data.columns.label=stars", "classify the texts of your own file"),
+    ("blurr run task=image_classification data=files data.train=photos", "pictures in a folder for each class"),
     ("blurr run -m model=bert,roberta optimizer.lr=1e-5,5e-5", "a grid: one run for each combination"),
     ("blurr run resume=last", "go on with the last run that did not end"),
 )
 # The keys most used, with a word on each.
 KEYS = (
     ("data.train", "with data=files: a file, a folder or a pattern; data.valid=, data.test= are others"),
-    ("data.columns.text", "with data=files: the column of a role (text, text_pair, label, summary, question …)"),
+    ("data.columns.text", "with data=files: the column of a role (text, image, label, summary, question …)"),
     ("model.name", "a Hub id or a folder; with model=auto any checkpoint's"),
     ("schedule.epochs", "how long to train"),
     (
