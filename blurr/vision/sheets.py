@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFont
 
 from blurr.errors import InputError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 CELL, MARGIN, LINE = 96, 4, 14  # pixels: shorter side of a small picture at least, between pictures, of a caption
 MOST = 320  # pixels: longer side of a large picture
+FONT, LETTERS = "fonts/ttf/DejaVuSans.ttf", 10  # of matplotlib: Pillow's own has no arrows and few alphabets
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -39,6 +41,7 @@ def sheet(pictures: Sequence[Image.Image], captions: Sequence[str] | None = None
     rows = -(-len(scaled) // columns)
     made = Image.new("RGB", (columns * wide + MARGIN, rows * high + MARGIN), WHITE)
     draw = ImageDraw.Draw(made)
+    draw.font = ImageFont.truetype(f"{get_data_path()}/{FONT}", LETTERS)
     for i, picture in enumerate(scaled):
         x, y = MARGIN + i % columns * wide, MARGIN + i // columns * high
         made.paste(picture, (x, y))

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 from browser import NARROW, WIDE, chromium, faults, opened
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from blurr.report.changes import write_comparison
 from blurr.report.overview import command
 from blurr.report.page import write_report
 from blurr.runs.record import Record
+from blurr.vision.looks import preview_of
 
-from .conftest import FACTS, ROWS
+from .conftest import FACTS, ROWS, write_lines
 
 CORE = ("classes",)  # drawing takes long
 
@@ -45,6 +47,24 @@ def test_a_report_can_be_read_by_all_and_everywhere(kind: str, make_run, browser
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size(size)
             assert faults(page) == []
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_sheets_of_pictures_can_be_read_by_all_and_everywhere(make_run, browser: Browser):
+    record = wordy(make_run())
+    rows = [{"role": "text", "split": "valid", "row": row, "name": f"{'x' * 80}/{row}.png"} for row in range(24)]
+    url = preview_of(Image.new("RGB", (28, 28), "teal"))
+    near = {"split": "valid", "row": 1, "likeness": 0.999}
+    lines = [{**row, "url": url if row["row"] % 7 else None, "near": near} for row in rows]  # some are gone
+    write_lines(record.folder / "previews.jsonl", lines)
+    page_file, _ = write_report(record)
+    with opened(browser, page_file.as_uri()) as page:
+        assert page.locator(".sheet img").count() > 20
+        assert page.locator(".sheet img").first.bounding_box()["width"] == 84
+        for scheme, size in (("light", WIDE), ("dark", WIDE), ("light", NARROW)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size(size)
+            assert set(faults(page)) <= {"<svg></svg>"}  # which stands for the plots
 
 
 @pytest.mark.usefixtures("undrawn")
