@@ -128,6 +128,7 @@ def picture_reports(browser: Browser, folders: dict[str, Path]) -> None:
         with opened(browser, file.as_uri(), REPORT, is_dark=task == DARK) as page:
             if task in OF_FILES:
                 page.evaluate(BEFORE)
+                page.set_viewport_size({"width": REPORT[0], "height": 1})  # no taller than what is left
             keep(task, taken(page, height=REPORT[1]))
         if task == NARROW:
             with opened(browser, file.as_uri(), PHONE) as page:
