@@ -37,12 +37,11 @@ def preview_of(picture: Image.Image, *, side: int = SMALL) -> str:
     """Return a small version of a picture as a `data:` URL; one of few pixels is enlarged by a whole factor."""
     factor = max(1, side // max(picture.size))
     if factor > 1:
-        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    else:
-        picture = picture.copy()
-        picture.thumbnail((side, side))
-    made = [_packed(picture, "PNG", optimize=True), _packed(picture, "JPEG", quality=QUALITY)]
-    return min(made[: 1 if factor > 1 else 2], key=len)
+        size = (picture.width * factor, picture.height * factor)
+        return _packed(picture.resize(size, Image.Resampling.NEAREST), "PNG")
+    small = picture.copy()
+    small.thumbnail((side, side))
+    return min(_packed(small, "PNG"), _packed(small, "JPEG", quality=QUALITY), key=len)
 
 
 def _packed(picture: Image.Image, kind: str, **options: object) -> str:
