@@ -1,6 +1,7 @@
 """Load or build a Hugging Face model and the processor before it."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from blurr.config.annotations import Vocab
-from blurr.errors import InputError, ResourceError, chain, is_no_answer, resource_error
+from blurr.errors import InputError, ResourceError, chain, how_to_install, is_no_answer, resource_error
 from blurr.models.folders import check_folder
 from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
 from blurr.models.inputs import ModalityInputs, Positions, positions_of
@@ -31,6 +32,8 @@ WHERE = ("cache_dir", "revision", "trust_remote_code")  # what says where a conf
 # blurr says what they would, in a line; the last one speaks because the first is asked not to
 CHATTY = ("transformers.modeling_utils", "transformers.configuration_utils", "transformers.distributed.tensor_parallel")
 
+MISSING = re.compile(r"requires the (\w+) library")
+INSTALL = {"timm": how_to_install("vision")}
 # What transformers lets through of a folder that is broken; RuntimeError where sizes do not fit.
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError),
@@ -126,7 +129,7 @@ def load_objects(
     values = dict(config_kwargs or {})
     if (Path(name) / CONFIG).is_file():
         check_folder(Path(name))
-    with _readable(name, model_cls), quiet(*CHATTY, level=logging.ERROR):
+    with _with_packages(name), _readable(name, model_cls), quiet(*CHATTY, level=logging.ERROR):
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in {**common, **values}.items() if k in WHERE})
         values = in_stored_order(values, stored)
         if config is None:
@@ -147,6 +150,23 @@ def load_objects(
         fit_head(model, stored, missing=missing, resized=resized)
     inputs.fit(processor, model)
     return _described(inputs, processor, model, stored=stored)
+
+
+@contextmanager
+def _with_packages(name: str) -> Iterator[None]:
+    """Say which package is missing that an architecture needs.
+
+    Raises:
+        InputError: one is missing.
+    """
+    try:
+        yield
+    except ImportError as e:
+        package = MISSING.search(str(e))
+        if package is None:
+            raise
+        how = INSTALL.get(package[1], f"pip install {package[1]}")
+        raise InputError(f"The model {name!r} needs the package {package[1]}: {how}") from e
 
 
 @contextmanager
@@ -308,7 +328,8 @@ def _from_sizes(
 ) -> HFObjects:
     """Make a model of these sizes with random weights."""
     config = AutoConfig.for_model(arch, **{**inputs.scratch_config(processor, values), **values})
-    model = auto_cls.from_config(config, trust_remote_code=False, **_dtype_of_new(dtype))
+    with _with_packages(arch):
+        model = auto_cls.from_config(config, trust_remote_code=False, **_dtype_of_new(dtype))
     return _described(inputs, processor, model, stored=None, arch=arch, weights="scratch")
 
 
@@ -323,7 +344,7 @@ def _reinitialized(
     """Make a model with random weights, of the size and with the processor of a checkpoint."""
     if (Path(name) / CONFIG).is_file():
         check_folder(Path(name))
-    with _readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
+    with _with_packages(name), _readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in values.items() if k in WHERE})
         config = AutoConfig.from_pretrained(name, **in_stored_order(values, stored))
         processor = inputs.load(name, **processor_kwargs)

@@ -26,8 +26,9 @@ def test_an_unusual_architecture_learns_predicts_and_survives_export(arch: str, 
 
 
 def test_every_task_is_examined_on_the_architectures_that_have_a_head_for_it():
-    for task in paths.options("task"):
-        assert heads(task) & set(FAMILIES)
+    for task, file in paths.options("task").items():
+        if "blurr.text" in file.read_text("utf-8"):
+            assert heads(task) & set(FAMILIES)
     assert examine("summarization", "bert") == "–"
 
 

@@ -19,7 +19,11 @@ from blurr.text.objects import NLP
 from blurr.text.scratch import train_tokenizer
 
 TEXTS = [f"a film number {i} was good, and number {i + 1} was bad." for i in range(60)]
-FAMILIES = [name for name in paths.options("model") if name != "auto"]
+FAMILIES = [
+    name
+    for name, file in paths.options("model").items()
+    if name != "auto" and "blurr.models" in file.read_text("utf-8")
+]  # of texts
 
 
 def corpus() -> list[str]:

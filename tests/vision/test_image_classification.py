@@ -13,12 +13,17 @@ from fastai.vision.augment import aug_transforms
 from pictures import SIDE, make_vision_checkpoint, photo, picture_rows
 from PIL import Image
 from sklearn.metrics import top_k_accuracy_score
+from transformers.utils import import_utils
 
+from blurr.config import composing, paths
 from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.metrics.classification import TopK
+from blurr.models.heads import label_parameters
+from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.notebook import load_learner
+from blurr.tasks.parts import build_hf
 from blurr.training.default_rates import default_rate
 from blurr.training.schedules import one_cycle
 from blurr.vision.all import (
@@ -44,6 +49,11 @@ PROCESSORS = {
     ),
     "unscaled": transformers.ViTImageProcessor(size={"height": 24, "width": 24}, do_normalize=False),
 }
+
+
+def is_of_vision(family: str) -> bool:
+    text = paths.options("model")[family].read_text(encoding="utf-8")
+    return "blurr.vision" in text and family != "segformer"  # which has a head for each pixel
 
 
 @pytest.fixture(scope="module")
@@ -161,14 +171,12 @@ def test_a_checkpoint_without_a_processor_is_read_as_its_config_says(vit: Path, 
 
 
 def test_timms_models_load_with_a_head_of_other_labels(work: Path):
-    timm = pytest.importorskip("timm")
     config = transformers.AutoConfig.for_model("timm_wrapper", architecture="resnet10t", num_labels=3)
     transformers.AutoModelForImageClassification.from_config(config).save_pretrained("timm")
     learn = BlearnerForImageClassification.from_data(picture_rows(20), "timm", size=32)
     assert learn.model.hf_model.config.num_labels == 2
     last = {id(parameter) for parameter in learn.model.hf_model.timm_model.get_classifier().parameters()}
     assert {id(p) for p in learn.model.parameters() if p.requires_grad} >= last
-    assert timm.__version__
 
 
 def test_the_default_rate_of_convolutions_is_higher():
@@ -242,3 +250,28 @@ def test_pictures_go_through_a_data_block_with_fastais_own_transforms(resnet: Pa
     dls.show_batch(max_n=2)
     mean, std = moments(hf.processor)
     assert (float(mean[0]), float(std[0])) == pytest.approx((0.4, 0.5))
+
+
+@pytest.mark.parametrize("family", [name for name in paths.options("model") if is_of_vision(name)])
+def test_every_family_is_built_from_its_yaml_and_cut_into_groups(family: str):
+    task = ImageClassification()
+    raw = task.prepare(from_data(task.row_schema(), picture_rows(8)))
+    cfg = composing.compose(["task=image_classification", f"model={family}", "model.weights=scratch"])
+    hf = build_hf(cfg, task, raw)
+    groups = blurr_splitter(hf.model)
+    assert len(groups) >= 3
+    assert len({id(p) for group in groups for p in group}) == len(list(hf.model.parameters()))
+    assert {id(p) for p in groups[-1]} >= {
+        id(p) for name, p in hf.model.named_parameters() if name in label_parameters(hf.model)
+    }
+    height, width = Sizing(hf.processor).shape[1:]
+    assert hf.model.eval()(pixel_values=torch.zeros(1, 3, height, width)).logits.shape == (1, 2)
+
+
+def test_a_missing_package_is_named(work: Path, monkeypatch):
+    config = transformers.AutoConfig.for_model("timm_wrapper", architecture="resnet10t", num_labels=2)
+    transformers.AutoModelForImageClassification.from_config(config).save_pretrained("timm")
+    message = import_utils.BACKENDS_MAPPING["timm"][1]
+    monkeypatch.setitem(import_utils.BACKENDS_MAPPING, "timm", (lambda: False, message))
+    with pytest.raises(InputError, match=r"The model 'timm' needs the package timm: pip install '.*\[vision\]'"):
+        BlearnerForImageClassification.from_data(picture_rows(20), "timm", size=32)
