@@ -162,6 +162,15 @@ def of_classes(expected: Callable[..., float], expected_of_labels: Callable[...,
     return Check(batches, value, {**CLASSES, **{f"labels: {k}": v for k, v in LABELS.items()}}, names)
 
 
+def of_likeliest(k: int) -> Check:
+    def expected(case: Any) -> float:
+        logits, true = case
+        return float(sk.top_k_accuracy_score(true, logits, k=k, labels=range(logits.shape[1])))
+
+    cases = {f"{n} classes": (RNG.normal(size=(40, n)), RNG.integers(0, n, 40)) for n in (k + 1, 4 * k)}
+    return Check(lambda case: in_batches(torch.tensor(case[0]), torch.tensor(case[1])), expected, cases)
+
+
 def of_one_class(score: Callable[..., Any]) -> Check:
     def one(true: Any, predicted: Any, n: int) -> float:
         options = {"average": "binary", "pos_label": 1} if n == 2 else {"average": "macro"}
@@ -324,6 +333,7 @@ CHECKS: dict[str, Check] = {
     "matthews.matthews": of_classes(
         lambda true, predicted, n: right.matthews(true, predicted), lambda t, p: right.matthews(t.ravel(), p.ravel())
     ),
+    "top5.top5": of_likeliest(5),
     "pearson.pearson": of_numbers(right.pearson),
     "spearman.spearman": of_numbers(right.spearman),
     "rmse.rmse": of_numbers(right.rmse),
