@@ -109,7 +109,7 @@ def scenes(rng: random.Random) -> dict[str, Any]:
     """
     shapes: list[Shape] = []
     for _ in range(TRIES):
-        shape = any_shape(rng, least=0.17, most=0.27)
+        shape = any_shape(rng, least=0.2, most=0.3)
         if all(math.dist(shape.centre, other.centre) > shape.radius + other.radius for other in shapes):
             shapes.append(shape)
         if len(shapes) == MOST_SHAPES:

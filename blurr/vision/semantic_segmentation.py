@@ -73,7 +73,7 @@ class SemanticSegmentation(Task):
         label="mask",
         labels=None,
         sample=samples.scenes,
-        sample_rows=2000,
+        sample_rows=6000,
         media={"image": PICTURES, "mask": MASKS},
     )
     model_cls: ClassVar[str] = "AutoModelForSemanticSegmentation"
