@@ -142,7 +142,7 @@ class TestCompletion:
         assert "hydra_bash_completion blurr" in done.stdout
 
     def test_fish_is_served_line_by_line(self, script):
-        assert self.complete(script, "blurr run task=se", shell="fish") == ["task=sequence_classification"]
+        assert self.complete(script, "blurr run task=seq", shell="fish") == ["task=sequence_classification"]
 
 
 class TestDoctor:

@@ -20,7 +20,7 @@ from blurr.tasks.base import Task
 from blurr.tasks.parts import build_raw, check_objectives
 
 TEXT, SIZE = Value("string"), 12
-NAMED = sorted(name for name, file in paths.options("data").items() if "@package _global_" in file.read_text())
+NAMED = sorted(name for name, file in paths.options("data").items() if "hub@data" in file.read_text())
 GLUE_SPLITS = ("train", "validation", "test")
 ALL = ("train", "validation", "test")
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
