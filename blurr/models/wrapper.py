@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
 from blurr.errors import InputError
@@ -74,6 +76,8 @@ class BaseModelWrapper(nn.Module):
         if main in given and given[main].is_floating_point():  # pixels and waves, for weights of 16 bits
             given[main] = given[main].to(self.hf_model.dtype)
         output: ModelOutput = self.hf_model(**given, **self.options, return_dict=True)
+        if list(output) == ["last_hidden_state"] and output["last_hidden_state"].ndim == 2:  # PP-LCNet's logits
+            return SequenceClassifierOutput(logits=output["last_hidden_state"])
         return output
 
 
@@ -115,6 +119,22 @@ def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
         if group:
             groups.append(group)
     return groups
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Return whether the model normalizes by the other rows of a training batch."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
+def keep_frozen_statistics(model: nn.Module) -> None:
+    """Have batch norms whose weights are frozen use their running statistics, and leave them as they are.
+
+    In training mode each batch would move the statistics, and with them the outputs of a body that is to stay as it is.
+    """
+    for module in model.modules():
+        weights = list(module.parameters(recurse=False)) if isinstance(module, _BatchNorm) else []
+        if weights and not any(weight.requires_grad for weight in weights):
+            module.eval()
 
 
 Attention = Literal["eager", "sdpa", "flash_attention_2"]

@@ -21,7 +21,7 @@ from blurr.loading.rows import Table
 from blurr.models import losses
 from blurr.models.decoder import decoder_inputs
 from blurr.models.heads import check_order
-from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, logits_of
+from blurr.models.wrapper import BaseModelWrapper, blurr_splitter, keep_frozen_statistics, logits_of
 from blurr.training.callbacks.base import ORDER
 from blurr.training.embeddings import CompactEmbeddings, make_whole
 from blurr.training.inference import Result, batch_fairly
@@ -56,6 +56,9 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             self.learn.blurr_predict = partial(predict, self.learn)
             self.learn.interpreter = interpret
             self.learn.get_preds = partial(get_preds, self.learn)
+
+    def before_train(self) -> None:
+        keep_frozen_statistics(self.model)
 
     def before_validate(self) -> None:
         batch_fairly(self.learn, self.dl)
