@@ -46,6 +46,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         seed: Seed of the order of the batches.
         bucket: Put rows of similar length together.
         max_tokens: Number of tokens in a batch, padding included, instead of `bs` rows.
+        least: Rows that a model can train on; a training batch of fewer is joined with another.
         kwargs: As for fastai's `TfmdDL`.
 
     Attributes:
@@ -71,13 +72,15 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         seed: int = 42,
         bucket: bool = True,
         max_tokens: int | None = None,
+        least: int = 1,
         num_workers: int = 0,
         **kwargs: Any,
     ) -> None:
         self.own = {"tokenizer": tokenizer, "show_rows": show_rows, "encode": encode, "task": task}
-        self.own |= {"seed": seed, "bucket": bucket, "max_tokens": max_tokens}
+        self.own |= {"seed": seed, "bucket": bucket, "max_tokens": max_tokens, "least": least}
         self.tokenizer, self.show_rows, self.encode, self.task = tokenizer, show_rows, encode, task
-        self.seed, self.bucket, self.max_tokens, self.epoch, self.first = seed, bucket, max_tokens, 0, 0
+        self.seed, self.bucket, self.max_tokens, self.least = seed, bucket, max_tokens, least
+        self.epoch, self.first = 0, 0
         super().__init__(dataset, num_workers=num_workers, **kwargs)
         # torch draws a seed for its workers at each pass; with the global generator, a resumed run would draw one more
         self.fake_l.generator = torch.Generator().manual_seed(seed)
@@ -113,8 +116,19 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
             buckets = Buckets(self.lengths[rows], size)
             chosen = buckets.training(seed=self.seed, epoch=self.epoch) if self.shuffle else buckets.evaluation()
             batches = [rows[batch] for batch in chosen]
-        whole = self.drop_last and self.max_tokens is None
-        return [batch for batch in batches if len(batch) == self.bs] if whole else batches
+        if self.drop_last and self.max_tokens is None:
+            return [batch for batch in batches if len(batch) == self.bs]
+        return self._joined(batches) if self.shuffle else batches
+
+    def _joined(self, batches: list[Order]) -> list[Order]:
+        """Join a batch of fewer rows than the model can train on with its neighbour."""
+        joined: list[Order] = []
+        for batch in batches:
+            if joined and min(len(batch), len(joined[-1])) < self.least <= self.bs:
+                joined[-1] = np.concatenate([joined[-1], batch])
+            else:
+                joined.append(batch)
+        return joined
 
     def _rows_of_an_epoch(self) -> Order:
         rng = np.random.default_rng([self.seed, self.epoch])

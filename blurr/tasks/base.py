@@ -26,6 +26,7 @@ from blurr.models.devices import device_of
 from blurr.models.inputs import ModalityInputs
 from blurr.models.losses import RowWeightedLoss, WeighRows, own_loss
 from blurr.models.objects import HFObjects
+from blurr.models.wrapper import has_batch_norm
 from blurr.targets.base import Target
 from blurr.tasks import encoding, evaluating
 from blurr.training.inference import as_items
@@ -189,6 +190,7 @@ class Task(ABC):
             pin_memory=loader.pin_memory,
             bs=loader.size(train=train).rows,
             max_tokens=loader.max_tokens,
+            least=2 if train and has_batch_norm(hf.model) else 1,  # one row has no deviation
             shuffle=train,
         )
 
