@@ -11,9 +11,10 @@ from transformers.utils.generic import ModelOutput
 
 from blurr.errors import InputError
 from blurr.loading.rows import InputNames
+from blurr.models.heads import label_parameters
 from blurr.models.wrapper import logits_of
 
-Features = dict[str, torch.Tensor]  # of one row: `(hidden,)`, or `(tokens, hidden)` without pads
+Features = dict[str, torch.Tensor]  # of one row: `(hidden,)`, `(tokens, hidden)` without pads, or maps of a picture
 Share = Literal["nothing", "first token", "all"]  # the part of an output field that a head reads
 
 
@@ -91,7 +92,7 @@ class FrozenBody:
                 if share == "first token":
                     row[name] = values[:1].clone()
                 elif share == "all":
-                    row[name] = values[mask] if values.ndim == 2 else values.clone()
+                    row[name] = values[mask] if values.ndim == 2 and mask.ndim == 1 else values.clone()
         return rows
 
     def _keep(self, fresh: Mapping[bytes, Features]) -> None:
@@ -107,7 +108,7 @@ class FrozenBody:
         for name, share in self.reads.items():
             if share == "nothing":  # heads index fields by position, so none may be missing
                 fields[name] = torch.empty(len(rows), 0)
-            elif share == "first token" or rows[0][name].ndim == 1:
+            elif share == "first token" or rows[0][name].ndim == 1 or real.ndim > 2:
                 fields[name] = torch.stack([row[name] for row in rows])
             else:
                 values = torch.cat([row[name] for row in rows])
@@ -123,7 +124,10 @@ def body_of(hf_model: Any) -> nn.Module:
         InputError: the model has no such part.
     """
     body: nn.Module = hf_model.base_model
-    if body is hf_model:
+    # timm's models, which transformers wraps, have their heads within the body
+    if body is hf_model or any(
+        name.startswith(f"{hf_model.base_model_prefix}.") for name in label_parameters(hf_model)
+    ):
         raise InputError(
             f"{type(hf_model).__name__} has no separate body whose outputs could be cached. Leave "
             "cache_frozen_features out."
@@ -131,8 +135,13 @@ def body_of(hf_model: Any) -> nn.Module:
     return body
 
 
+def _holds_the_head(hf_model: Any) -> bool:
+    """Are the parameters that have a row for each label in the body, as in timm's models, which transformers wraps?"""
+    return any(name.startswith(f"{hf_model.base_model_prefix}.") for name in label_parameters(hf_model))
+
+
 def real_tokens(tensors: Mapping[str, torch.Tensor], names: InputNames) -> torch.Tensor:
-    """Return a mask that is False at pads, `(batch, sequence)`."""
+    """Return a mask that is False at pads, `(batch, sequence)`; without pads, of the shape of the main input."""
     mask = tensors.get(names.mask)
     return torch.ones_like(tensors[names.main], dtype=torch.bool) if mask is None or mask.ndim != 2 else mask.bool()
 
@@ -158,7 +167,8 @@ def fields_read(
         model: body and head; takes `x`.
         body: the model's body.
         x: the inputs of a batch.
-        main: name of the input whose positions the body's output has, `(batch, sequence)`.
+        main: name of the input whose positions the body's output has, `(batch, sequence)`; one of more dimensions, such
+            as pixels, has no pads.
 
     Returns:
         The class of the output, and the share of each field.
@@ -190,7 +200,7 @@ def fields_read(
 def _share(name: str, slope: torch.Tensor | None, positions: torch.Size) -> Share:
     if slope is None:
         return "nothing"
-    if slope.ndim != 2 and slope.shape[:-1] != positions:
+    if slope.ndim != 2 and len(positions) == 2 and slope.shape[:-1] != positions:
         raise InputError(
             f"The head reads {name} of shape {tuple(slope.shape)}, which is neither one vector per row nor one per "
             "token. Leave cache_frozen_features out."

@@ -184,12 +184,15 @@ def _changes_rows(learner: Learner) -> bool:
 
 
 def inputs_vary(dl: RowsDL) -> bool:
-    """Has a row other inputs in another batch, as with masks that are drawn for a batch?"""
-    rows = max(dl.batches(), key=len)
+    """Has a row other inputs in another batch or epoch, as with masks, or with pictures that are changed at random?"""
+    rows, epoch = max(dl.batches(), key=len), dl.epoch
     keys = []
-    for inputs, *_ in dl.create_batches(iter([rows, rows[::-1]])):
-        tensors = {name: v for name, v in inputs.items() if name != "labels"}
+    for number, order in enumerate((rows, rows[::-1])):
+        dl.epoch = epoch + number
+        inputs, *_ = dl.after_batch(next(iter(dl.create_batches(iter([order])))))
+        tensors = {name: v for name, v in inputs.items() if name not in {"labels", "seeds"}}
         keys.append(sorted(keys_of(tensors, real_tokens(tensors, dl.dataset.names))))
+    dl.epoch = epoch
     return keys[0] != keys[1]
 
 
