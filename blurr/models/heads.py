@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from transformers import AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import MODEL_MAPPING, AutoModel, PretrainedConfig, PreTrainedModel
 
 from blurr.errors import InputError
 
@@ -187,6 +187,8 @@ def body_names(model: PreTrainedModel) -> set[str]:
         inside = {name for name in names if name.startswith(f"{model.base_model_prefix}.")}
         # timm's models, which transformers wraps, have their heads within
         return inside - label_parameters(model) if len(inside) == len(names) else inside
+    if type(model.config) not in MODEL_MAPPING:  # it is only there with its head
+        return set(names) - label_parameters(model)
     with torch.device("meta"):
         bare: Any = AutoModel.from_config(model.config)  # type: ignore[no-untyped-call]
     known = {name for name, _ in bare.named_parameters()}

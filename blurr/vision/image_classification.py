@@ -22,6 +22,7 @@ from blurr.training.learner import Blearner
 from blurr.vision import samples
 from blurr.vision.images import PICTURES
 from blurr.vision.inputs import PIXELS, PixelInputs, pixel_rows, show_pictures
+from blurr.vision.readable import check_readable
 from blurr.vision.sheets import augmented_png
 from blurr.vision.sizes import fit_size, options_of_size
 from blurr.vision.tta import AveragingWrapper
@@ -105,6 +106,7 @@ class ImageClassification(Task):
     tta: Copies = 0
 
     def check(self, hf: HFObjects) -> None:
+        check_readable(hf.config)
         fit_size(hf.processor, self.size)
 
     def learner(self, dls: DataLoaders, hf: HFObjects, **options: Any) -> Blearner:

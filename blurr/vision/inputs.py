@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from fasttransform import ItemTransform
+from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, PretrainedConfig, PreTrainedModel, ViTImageProcessor
 
@@ -164,11 +165,16 @@ def moments(processor: Any) -> tuple[torch.Tensor, torch.Tensor]:
     They are what the processor makes of black and of white, since some normalize twice (EfficientNet's), or shift.
     """
     black, white = (
-        torch.as_tensor(np.asarray(processor(images=[Image.new("RGB", (64, 64), shade)])[NAMES.main][0])[:, 0, 0])
+        _middle(np.asarray(processor(images=[Image.new("RGB", (64, 64), shade)])[NAMES.main][0]))
         for shade in ("black", "white")
     )
     std = 1 / (white.double() - black.double())
     return (-black.double() * std).float(), std.float()
+
+
+def _middle(pixels: NDArray[Any]) -> torch.Tensor:
+    """Return the pixel in the middle; a processor that crops more than there is puts black around it."""
+    return torch.as_tensor(pixels[:, pixels.shape[1] // 2, pixels.shape[2] // 2])
 
 
 def pictures_of(processor: Any, pixels: torch.Tensor) -> list[Image.Image]:

@@ -25,16 +25,8 @@ def fit_size(processor: Any, size: int | None) -> None:
     Raises:
         InputError: it makes pixels of several sizes, and none is set.
     """
-    values = processor.to_dict()
     if size is not None:
-        crop = values.get("crop_size") if values.get("do_center_crop") else None
-        if crop:
-            share = _side(values["size"]) / _side(crop)
-            processor.size = {"shortest_edge": round(size * share)}
-            processor.crop_size = {"height": size, "width": size}
-        else:
-            is_cut = "crop_pct" in values  # ConvNext's processor resizes to a shortest edge, and crops by this share
-            processor.size = {"shortest_edge": size} if is_cut else {"height": size, "width": size}
+        _set_size(processor, size)
     _ = Sizing(processor).shape
 
 
@@ -58,6 +50,23 @@ def fit_whole(processor: Any, size: int | None) -> None:
     if sides is not None:
         processor.size = dict(sides)
     _ = Sizing(processor).shape
+
+
+def _set_size(processor: Any, size: int) -> None:
+    values = processor.to_dict()
+    square = {"height": size, "width": size}
+    if values.get("do_center_crop") and values.get("crop_size"):
+        ratio = _side(values["size"]) / _side(values["crop_size"])
+        if values["image_processor_type"].startswith("Perceiver"):  # it crops first
+            processor.size, processor.crop_size = square, {side: round(size / ratio) for side in square}
+        else:
+            processor.size, processor.crop_size = {"shortest_edge": round(size * ratio)}, square
+    elif "crop_pct" in values:  # ConvNext's processor resizes to a shortest edge, and crops by this share
+        processor.size = {"shortest_edge": size}
+    elif "size_divisor" in values and "shortest_edge" in values["size"]:  # TextNet's knows no other form
+        processor.size, processor.crop_size, processor.do_center_crop = {"shortest_edge": size}, square, True
+    else:
+        processor.size = square
 
 
 def _side(size: Mapping[str, int]) -> int:
