@@ -128,6 +128,11 @@ def check_falling(losses: list[float]) -> None:
         raise CheckError(f"training: the loss does not fall: {told}")
 
 
+def of_texts() -> list[str]:
+    """Return the tasks that read texts; `benchmarks.vision_families` is for pictures."""
+    return [name for name in paths.options("task") if ".text." in settings_of(name)._target_]
+
+
 @cache
 def heads(task_name: str) -> frozenset[str]:
     """Give the architectures that transformers has a head for this task for."""
@@ -183,7 +188,7 @@ def main() -> None:
     """Print a table of all, a row at a time, and one of the failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(FAMILIES), help="families, separated by commas")
-    parser.add_argument("--task", default=",".join(paths.options("task")), help="tasks, separated by commas")
+    parser.add_argument("--task", default=",".join(of_texts()), help="tasks, separated by commas")
     given = parser.parse_args()
     tasks, reasons = given.task.split(","), []
     show(markdown(["architecture", *tasks], []))

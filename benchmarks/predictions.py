@@ -48,7 +48,7 @@ def items_of(task_name: str, task: Task, raw: RawData, tokenizer: Any) -> list[I
     return [prepare(row, tokenizer) for row in rows]
 
 
-def check_predictions(learner: Blearner, items: list[Item], fields: set[str]) -> list[Any]:
+def check_predictions(learner: Blearner, items: list[Any], fields: set[str]) -> list[Any]:
     """Predict, and refuse predictions that are not one for each item, or lack a field.
 
     Raises:
@@ -64,8 +64,14 @@ def check_predictions(learner: Blearner, items: list[Item], fields: set[str]) ->
     return predicted
 
 
-def check_alone(learner: Blearner, items: list[Item], predicted: list[Any]) -> None:
+def check_alone(learner: Blearner, items: list[Any], predicted: list[Any], rounding: float = ROUNDING) -> None:
     """Predict each item by itself, and refuse an answer that it does not have in a batch.
+
+    Args:
+        learner: Predicts.
+        items: What it has predicted on.
+        predicted: What it has predicted.
+        rounding: By which a number may differ.
 
     Raises:
         CheckError: shows the first that differs.
@@ -73,23 +79,32 @@ def check_alone(learner: Blearner, items: list[Item], predicted: list[Any]) -> N
     with stage("alone"):
         alone = [learner.predict([item])[0] for item in items]
     for one, other in zip(alone, predicted, strict=True):
-        if not alike(one, other):
+        if not alike(one, other, rounding):
             raise CheckError(f"alone: {str(one)[:100]}, but in a batch {str(other)[:100]}")
 
 
-def alike(one: Any, other: Any) -> bool:
+def alike(one: Any, other: Any, rounding: float = ROUNDING) -> bool:
     """Are two predictions the same, but for what rounding does to their numbers?"""
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDING)
+        return math.isclose(one, other, rel_tol=rounding, abs_tol=rounding)
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(alike(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(alike(one[name], other[name], rounding) for name in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(alike, one, other))
+        return len(one) == len(other) and all(alike(*pair, rounding) for pair in zip(one, other, strict=True))
     return bool(one == other)
 
 
-def check_export(learner: Blearner, items: list[Item], predicted: list[Any], folder: Path) -> None:
+def check_export(
+    learner: Blearner, items: list[Any], predicted: list[Any], folder: Path, rounding: float = 0.0
+) -> None:
     """Export, load, predict again.
+
+    Args:
+        learner: Is exported.
+        items: What it has predicted on.
+        predicted: What it has predicted.
+        folder: Where the export goes.
+        rounding: By which a number may differ: where weights lie in memory decides how convolutions add up.
 
     Raises:
         CheckError: it cannot, or predicts something else.
@@ -99,5 +114,5 @@ def check_export(learner: Blearner, items: list[Item], predicted: list[Any], fol
         learner.export(file)
     with stage("load"):
         again = load_learner(file).predict(items)
-    if again != predicted:
+    if not alike(again, predicted, rounding):
         raise CheckError("load: the loaded learner predicts something else")
