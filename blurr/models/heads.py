@@ -48,7 +48,9 @@ def in_stored_order(values: Mapping[str, Any], stored: PretrainedConfig) -> dict
         names = asked
     else:
         log.info("Labels are in the order of the checkpoint's head: %s.", shown(names))
-    return {**values, "id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    # timm's configs have the names a second time, which are the ones that are saved
+    return {**values, **labels, **({"label_names": names} if "label_names" in stored.to_dict() else {})}
 
 
 def check_order(vocab: Sequence[str], config: PretrainedConfig) -> None:

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import AutoConfig
 
 from blurr.errors import InputError
+from blurr.models.heads import in_stored_order
 from blurr.serve.predictor import Predictor
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures, inputs_vary
@@ -143,6 +144,15 @@ def test_a_cached_body_gives_the_losses_of_one_that_is_run_each_time(arch: str, 
         learn.fit(2, 1e-2)
         losses.append(torch.stack(learn.recorder.losses))
     torch.testing.assert_close(*losses, atol=1e-6, rtol=0)
+
+
+def test_a_checkpoint_of_timm_keeps_the_names_of_new_labels(tmp_path: Path):
+    AutoConfig.for_model("timm_wrapper", architecture="resnet10t", label_names=["a", "b", "c"]).save_pretrained(
+        tmp_path
+    )
+    values = in_stored_order({"id2label": {0: "x", 1: "y"}}, AutoConfig.from_pretrained(tmp_path))
+    AutoConfig.from_pretrained(tmp_path, **values).save_pretrained(tmp_path / "trained")
+    assert AutoConfig.from_pretrained(tmp_path / "trained").id2label == {0: "x", 1: "y"}
 
 
 def test_pictures_that_are_changed_at_random_are_not_cached(tmp_path: Path):
