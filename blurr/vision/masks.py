@@ -106,6 +106,10 @@ class Masks:
             )
         return {"width": mask.width, "height": mask.height, "values": " ".join(map(str, values))}
 
+    def summary(self, measures: Mapping[str, Sequence[Any]]) -> str:
+        """Describe widths, heights and aspect ratios in a line."""
+        return PICTURES.summary(measures)
+
     def pack(self, value: Any) -> tuple[bytes, str] | None:
         """Return a mask in memory as the content of a PNG file, and a hash of its pixels.
 
