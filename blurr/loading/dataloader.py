@@ -15,6 +15,7 @@ from fastcore.imports import in_notebook
 from numpy.typing import NDArray
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
+from blurr.loading.draws import SEEDS
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table, row_seeds
 from blurr.loading.shown import TableCell
 from blurr.process.children import die_with
@@ -172,7 +173,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         rows = [self.dataset[i] for i in batch]
         if self.shuffle and self.dataset.is_drawn:
             seeds = row_seeds(self.seed, self.epoch, batch)
-            rows = [{**row, "seeds": seed} for row, seed in zip(rows, seeds, strict=True)]
+            rows = [{**row, SEEDS: seed} for row, seed in zip(rows, seeds, strict=True)]
         return rows
 
     def wif(self) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, PretrainedConfig, PreTrainedModel, ViTImageProcessor
 
 from blurr.loading.dataloader import RowsDL
+from blurr.loading.draws import SEEDS
 from blurr.loading.rows import Batch, EncodedRows, InputNames, Inputs, Row, Table
 from blurr.loading.shown import shown_picture
 from blurr.models.inputs import Positions
@@ -90,8 +91,8 @@ class Normalize(ItemTransform):  # type: ignore[misc]  # fasttransform is not ty
         if inputs[NAMES.main].dtype != torch.uint8:
             return inputs, targets
         values, masks = inputs[NAMES.main].float().div_(255), targets.long() if targets.ndim == 3 else None
-        if self.augment is not None and "seeds" in inputs:
-            values, masks = self.augment(values, inputs["seeds"], masks)
+        if self.augment is not None and SEEDS in inputs:
+            values, masks = self.augment(values, inputs[SEEDS], masks)
         mean, std = (each.to(values.device) for each in (self.mean, self.std))
         others = {} if masks is None else {"labels": masks}
         return {**inputs, **others, NAMES.main: (values - mean) / std}, targets if masks is None else masks

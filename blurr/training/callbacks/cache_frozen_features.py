@@ -15,6 +15,7 @@ from blurr.config.annotations import Positive
 from blurr.errors import InputError
 from blurr.loading.bucketing import Order
 from blurr.loading.dataloader import RowsDL
+from blurr.loading.draws import SEEDS
 from blurr.loading.rows import Batch
 from blurr.models.decoder import decoder_inputs
 from blurr.models.frozen_body import FrozenBody, body_of, fields_read, keys_of, real_tokens
@@ -190,7 +191,7 @@ def inputs_vary(dl: RowsDL) -> bool:
     for number, order in enumerate((rows, rows[::-1])):
         dl.epoch = epoch + number
         inputs, *_ = dl.after_batch(next(iter(dl.create_batches(iter([order])))))
-        tensors = {name: v for name, v in inputs.items() if name not in {"labels", "seeds"}}
+        tensors = {name: v for name, v in inputs.items() if name not in {"labels", SEEDS}}
         keys.append(sorted(keys_of(tensors, real_tokens(tensors, dl.dataset.names))))
     dl.epoch = epoch
     return keys[0] != keys[1]
