@@ -1,6 +1,7 @@
 """Check a config, and the files and columns that it names, before anything heavy loads."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def check_files(config: Config) -> None:
 def media_roles(config: Config) -> tuple[str, ...]:
     """Return the roles of the task that hold files, such as pictures."""
     task = str(config.get("task", {}).get("_target_", ""))
-    return signatures.class_argument_keys(task, "schema", "media") if signatures.is_ours(task) else ()
+    with suppress(InputError):  # a task that is not there is a mistake of its own
+        return signatures.class_argument_keys(task, "schema", "media") if signatures.is_ours(task) else ()
+    return ()
 
 
 def _check_file(key: str, path: Path, options: FileOptions, *, is_media: bool) -> None:

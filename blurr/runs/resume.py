@@ -22,7 +22,7 @@ RESUME, OUTPUT = "resume=", "output_dir="
 # Keys that may differ: where a run is recorded, how fast it is, and what has no effect on the weights.
 FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads")
 FREE_OF_MODEL = ("compact_embeddings",)
-FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "eval_batch_size")
+FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "cache_gb", "eval_batch_size")
 # Keys that earlier versions did not have, whose absence means what these versions did.
 ADDED = ("optimizer.max_grad_norm", "schedule.steps", "augment", "data.broken")
 SAY_IT = (

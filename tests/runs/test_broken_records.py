@@ -261,6 +261,7 @@ UNREAD = {
     files.ERROR: "for the user",
     files.REPORT: "for the user",
     files.LR_FIND: "for the user",
+    files.PREVIEWS: "only of rows that hold files: see tests/report/test_reports_of_pictures.py",
     **{f"{split}_entities.txt": "shown as it is" for split in files.TABLES},
 }
 
