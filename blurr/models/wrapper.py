@@ -121,9 +121,9 @@ def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
     return groups
 
 
-def has_batch_norm(model: nn.Module) -> bool:
+def has_batch_norm(model: nn.Module | None) -> bool:
     """Return whether the model normalizes by the other rows of a training batch."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
+    return model is not None and any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def keep_frozen_statistics(model: nn.Module) -> None:

@@ -16,7 +16,7 @@ from fastai.losses import MSELossFlat
 from fastai.optimizer import Lamb, ranger
 from omegaconf import ListConfig
 from torch import nn
-from transformers import BartConfig, BertConfig, ResNetConfig
+from transformers import BartConfig, BertConfig, PretrainedConfig
 
 from blurr.config import paths
 from blurr.errors import InputError
@@ -223,7 +223,7 @@ def my_schedule(learner: Learner, lr: float) -> None:
         (partial(schedules.constant), BertConfig(hidden_size=384), 1e-4, "384 wide"),
         (partial(schedules.linear_warmup, freeze=False), BartConfig(d_model=1024), 5e-5, "1024 wide"),
         (partial(schedules.one_cycle), BertConfig(hidden_size=24), 2e-4, "24 wide"),
-        (my_schedule, ResNetConfig(), 5e-5, "pretrained weights"),
+        (my_schedule, PretrainedConfig(), 5e-5, "pretrained weights"),
         (partial(schedules.one_cycle, freeze=True), BertConfig(), 2e-3, "head alone"),
         (partial(schedules.fine_tune), BertConfig(), 2e-3, "of the head"),
         (partial(schedules.gradual_unfreezing), BertConfig(), slice(1.25e-5, 2e-3), "from the first group"),
