@@ -15,8 +15,8 @@ from fastcore.imports import in_notebook
 from numpy.typing import NDArray
 
 from blurr.loading.bucketing import BatchSize, Buckets, Order
-from blurr.loading.draws import SEEDS
-from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table, row_seeds
+from blurr.loading.draws import SEEDS, row_seeds
+from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
 from blurr.loading.shown import TableCell
 from blurr.process.children import die_with
 from blurr.process.terminal import terminal

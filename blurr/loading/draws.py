@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from enum import IntEnum
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 SEEDS = "seeds"  # the column of a training batch with a number for each row, to draw from
 BITS = 64
@@ -17,6 +19,18 @@ class Stream(IntEnum):
 
     AUGMENT = 1
     MIX = 2
+
+
+def row_seeds(seed: int, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for each row, `(rows,)`, that seed, epoch and row alone decide, to draw from.
+
+    Source: as for `uniform`.
+    """
+    mixed = torch.full((len(rows),), _signed(seed))
+    for part in (epoch, torch.from_numpy(np.ascontiguousarray(rows))):
+        mixed = _mixed(mixed * _signed(GOLDEN) + part + _signed(GOLDEN))
+    seeds: NDArray[np.int64] = _shifted(mixed, 1).numpy()
+    return seeds
 
 
 def uniform(seeds: torch.Tensor, count: int, stream: Stream) -> torch.Tensor:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def _reserve(path: Path, size: int) -> None:
     """Take the room on the disk now: a mapped file that finds none later ends the process without a word."""
     with path.open("r+b") as file:
         end = path.stat().st_size
-        if hasattr(os, "posix_fallocate"):
+        if sys.platform == "linux":
             os.posix_fallocate(file.fileno(), 0, end)
         elif shutil.disk_usage(path.parent).free < size:
             raise OSError(f"{size / 1e9:.1f} GB do not fit on the disk")

@@ -61,7 +61,7 @@ class EncodedRows:
     Attributes:
         names: What the inputs are called; each modality has a subclass with its own.
         is_picked: They are some of others, in an order that somebody asked for.
-        is_drawn: A training batch has the column `seeds`, see `row_seeds`, from which rows are changed at random.
+        is_drawn: A training batch has the column `seeds`, see `draws.row_seeds`, from which rows are changed at random.
     """
 
     is_picked = False
@@ -114,22 +114,6 @@ class EncodedRows:
     def new_empty(self) -> "EncodedRows":
         """Return rows of the same kind with nothing in them, as fastai's `export` asks for."""
         return type(self)({}, self.vocab)
-
-
-def row_seeds(seed: int, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a number for each row, `(rows,)`, that seed, epoch and row alone decide, to draw from.
-
-    Source: SplitMix64, Steele et al. 2014, doi:10.1145/2660193.2660195.
-    """
-    mixed: NDArray[np.uint64] = np.full(len(rows), seed % 2**64, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for part in (np.uint64(epoch), rows.astype(np.uint64)):
-            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + part + np.uint64(0x9E3779B97F4A7C15)
-            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            mixed = mixed ^ (mixed >> np.uint64(31))
-    drawn: NDArray[np.int64] = (mixed >> np.uint64(1)).astype(np.int64)
-    return drawn
 
 
 def in_order(order: Sequence[int], values: Sequence[Any]) -> list[Any]:

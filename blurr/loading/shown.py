@@ -39,8 +39,14 @@ def shown_picture(picture: Image.Image, *, least: int = LEAST) -> TableCell:
     return TableCell(f'<img alt="" style="{style}" src="{data_url(picture)}">', f"{width} x {height} pixels", picture)
 
 
-def data_url(picture: Image.Image) -> str:
-    """Return a picture as a PNG in the text of a `data:` URL."""
+def data_url(picture: Image.Image, kind: str = "PNG", **options: Any) -> str:
+    """Return a picture as a file in the text of a `data:` URL.
+
+    Args:
+        picture: Of a mode that files of the kind can have.
+        kind: `PNG` or `JPEG`.
+        options: Of the encoder, such as `quality`.
+    """
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    picture.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

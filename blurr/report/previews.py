@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from blurr.loading.shown import data_url
 from blurr.report.parts import Part
 from blurr.runs.folder import AUGMENTED
 from blurr.runs.record import Record, Rows
@@ -85,10 +86,9 @@ def augmented_parts(record: Record) -> list[Part]:
     file = record.file(AUGMENTED)
     if file is None:
         return []
-    picture, stream = Image.open(file).convert("RGB"), io.BytesIO()
+    picture = Image.open(file).convert("RGB")
     picture.thumbnail((WIDE, WIDE))
-    picture.save(stream, "JPEG", quality=QUALITY)
-    url = f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    url = data_url(picture, "JPEG", quality=QUALITY)
     said = "Training rows, each beside what augmentation makes of it in the first epochs"
     shown = FileCell([{"url": url, "name": AUGMENTED}], [said], is_wide=True)
     return [Part("augmented", "Augmented rows", pd.DataFrame({FILES: [shown]}), f"{said}.", is_sheet=True)]

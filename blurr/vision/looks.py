@@ -1,12 +1,10 @@
 """What a picture looks like: small, for pages; as a few numbers, to find pictures that are nearly the same."""
 
-import base64
-import io
-
 import numpy as np
 from PIL import Image
 
 from blurr.data.media import Look
+from blurr.loading.shown import data_url
 
 SMALL = 96  # pixels of the longer side of a preview
 QUALITY = 80  # of a JPEG
@@ -38,13 +36,7 @@ def preview_of(picture: Image.Image, *, side: int = SMALL) -> str:
     factor = max(1, side // max(picture.size))
     if factor > 1:
         size = (picture.width * factor, picture.height * factor)
-        return _packed(picture.resize(size, Image.Resampling.NEAREST), "PNG")
+        return data_url(picture.resize(size, Image.Resampling.NEAREST), "PNG")
     small = picture.copy()
     small.thumbnail((side, side))
-    return min(_packed(small, "PNG"), _packed(small, "JPEG", quality=QUALITY), key=len)
-
-
-def _packed(picture: Image.Image, kind: str, **options: object) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return min(data_url(small, "PNG"), data_url(small, "JPEG", quality=QUALITY), key=len)

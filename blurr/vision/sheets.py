@@ -60,8 +60,7 @@ def augmented_sheet(dls: "DataLoaders", *, rows: int = 4, copies: int = 5) -> Im
     """
     import torch  # here, as what follows: a report of a finished run makes sheets without it
 
-    from blurr.loading.draws import SEEDS
-    from blurr.loading.rows import row_seeds
+    from blurr.loading.draws import SEEDS, row_seeds
     from blurr.targets.labels import label_name
     from blurr.vision.inputs import NAMES, pictures_of
 

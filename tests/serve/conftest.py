@@ -12,11 +12,11 @@ import pytest
 import uvicorn
 import yaml
 from every_task import TASKS, learner_of, save_model
+from pictures import from_scratch
 
 from blurr.config import paths
 from blurr.data.at_hand import from_data
 from blurr.loading.loader import Loader
-from blurr.models.objects import build_model
 from blurr.serve.admission import Limits
 from blurr.serve.app import make_app
 from blurr.serve.connections import config_of
@@ -52,17 +52,7 @@ def model_of_pictures(folder: Path, arch: str, sizes: dict[str, Any]) -> tuple[A
     rng = random.Random(0)
     task, rows = ImageClassification(), [{**samples.shapes(rng), "is_valid": i % 4 == 0} for i in range(40)]
     raw = from_data(task.schema, rows)
-    hf = build_model(
-        "none",
-        model_cls=task.model_cls,
-        inputs=task.inputs,
-        config=task.target.model_config(raw),
-        corpus=tuple,
-        load_weights=True,
-        arch=arch,
-        weights="scratch",
-        scratch=sizes,
-    )
+    hf = from_scratch(task, raw, arch, sizes)
     learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=8, cache=False)), hf, raw=raw, metrics={})
     save_model_of(folder, SavedTask(task.resolved(learn), choices={"task": "image_classification"}), hf)
     return learn, folder

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from pictures import from_scratch
 from PIL import Image
 from torch.nn import functional
 
@@ -20,7 +21,7 @@ from blurr.loading.rows import IGNORED
 from blurr.metrics.bootstrap import ratio
 from blurr.metrics.masks import Dice, MeanIoU, PixelAccuracy, overlaps
 from blurr.models.losses import loss_per_row
-from blurr.models.objects import HFObjects, build_model
+from blurr.models.objects import HFObjects
 from blurr.serve.beside import FilesBeside
 from blurr.tasks.notebook import load_learner
 from blurr.vision.all import BlearnerForSemanticSegmentation, SemanticSegmentation, mask_of
@@ -75,18 +76,7 @@ def task_and_objects(arch: str = "segformer", count: int = 10, **settings: Any) 
     torch.manual_seed(0)
     task = SemanticSegmentation(**{"label_names": NAMES, "size": 32, **settings})
     raw = task.prepare(from_data(task.row_schema(), rows(count)))
-    hf = build_model(
-        "nowhere",
-        model_cls=task.model_cls,
-        inputs=task.inputs,
-        config=task.target.model_config(raw),
-        corpus=tuple,
-        load_weights=True,
-        weights="scratch",
-        arch=arch,
-        scratch=FAMILIES[arch],
-    )
-    return task, raw, hf
+    return task, raw, from_scratch(task, raw, arch, FAMILIES[arch])
 
 
 def learner(arch: str = "segformer", count: int = 10, *, augment: Any = None, **settings: Any) -> tuple[Any, Any]:
