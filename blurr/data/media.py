@@ -10,6 +10,15 @@ from numpy.typing import NDArray
 Broken = Literal["refuse", "drop"]
 """What to do with rows whose file cannot be opened."""
 
+Signs = Sequence[tuple[bytes, str]]
+"""How files begin, and what is said of them after their name."""
+
+DOWNLOADED = (  # what lies in place of a file that was not downloaded
+    (b"version https://git-lfs", "is a pointer of Git LFS, not the {kind}: git lfs pull"),
+    (b"<!DOCTYPE", "is a web page, not a {kind}: download it again"),
+    (b"<html", "is a web page, not a {kind}: download it again"),
+    (b"%PDF", "is a PDF, not a {kind}"),
+)
 OWN = ("path", "bytes", "hash")  # the fields of every kind of media, before its measures
 
 
@@ -76,6 +85,19 @@ class Media(Protocol):
         Raises:
             InputError: It cannot be opened any more.
         """
+
+
+def sign_of(start: bytes, kind: str, signs: Signs) -> str | None:
+    """Say what a file is that is not of a kind; None where its first bytes do not tell.
+
+    Args:
+        start: The first bytes.
+        kind: What it should be.
+        signs: Those of the modality, which go first.
+    """
+    begun = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    found = next((said for sign, said in (*signs, *DOWNLOADED) if begun.startswith(sign.lower())), None)
+    return found and found.format(kind=kind)
 
 
 def feature_of(media: Media) -> dict[str, datasets.Value]:

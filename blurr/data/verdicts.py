@@ -82,10 +82,11 @@ def opened(judge: object, version: str) -> Iterator[Verdicts]:
     """Open the verdicts of a judge.
 
     Args:
-        judge: Whose code examines the files.
+        judge: Whose code examines the files, with the modules beside its own.
         version: Of the libraries that it uses.
     """
-    code = Path(inspect.getfile(type(judge))).read_bytes()
+    modules = sorted(Path(inspect.getfile(type(judge))).parent.glob("*.py"))
+    code = b"".join(module.read_bytes() for module in modules)
     name = f"{type(judge).__name__} {xxhash.xxh3_64_hexdigest(code)} {version}"
     file = cache_root() / NAME
     try:

@@ -11,7 +11,7 @@ import PIL
 import xxhash
 from PIL import Image, UnidentifiedImageError
 
-from blurr.data.media import Look
+from blurr.data.media import Look, sign_of
 from blurr.errors import InputError
 from blurr.vision.looks import SKETCH, SMALL, look_of, preview_of
 
@@ -45,11 +45,8 @@ BROKEN = (
 )
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 OTHERS = (  # how files begin that users take for pictures, and what to do with them
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the picture: git lfs pull"),
     (b"<svg", "is a drawing (SVG), not a picture: export it as PNG"),
     (b"<?xml", "is a drawing (SVG), not a picture: export it as PNG"),
-    (b"<!DOCTYPE", "is a web page, not a picture: download it again"),
-    (b"<html", "is a web page, not a picture: download it again"),
     (b"%PDF", "is a PDF, not a picture: export its pages as PNG"),
 )
 HEIC = (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
@@ -209,9 +206,7 @@ def _other(start: bytes) -> str:
     """Say what a file is that is not a picture."""
     if start[4:8] == b"ftyp" and start[8:12] in HEIC:
         return "is HEIC, which Pillow does not read: save it as JPEG"
-    begun = start.lstrip(b"\xef\xbb\xbf \r\n\t")
-    said = next((what for sign, what in OTHERS if begun.lower().startswith(sign.lower())), None)
-    return said or "is not a picture that Pillow can read"
+    return sign_of(start, "picture", OTHERS) or "is not a picture that Pillow can read"
 
 
 def _check_size(size: tuple[int, int]) -> None:

@@ -1,0 +1,1 @@
+"""Sounds: what speech and audio models read, and the tasks that read it."""
