@@ -53,7 +53,7 @@ PROCESSORS = {
 
 def is_of_vision(family: str) -> bool:
     text = paths.options("model")[family].read_text(encoding="utf-8")
-    return "blurr.vision" in text and family != "segformer"  # which has a head for each pixel
+    return "image_size" in text and family != "segformer"  # which has a head for each pixel
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Build the model of a vision task and its image processor, as `model=` of the configuration asks for."""
+"""Build a model that reads pictures or sounds, and its processor, as `model=` of the configuration asks for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from blurr.models.weights import Weights
 from blurr.models.wrapper import Attention
 
 
-def build_vision_model(
+def build_media_model(
     name: str,
     *,
     arch: str | None = None,
@@ -23,11 +23,12 @@ def build_vision_model(
     model_kwargs: Mapping[str, Any] | None = None,
     **given: Any,
 ) -> HFObjects:
-    """Build image processor, config and model; see `blurr.models.objects.build_model` for the arguments.
+    """Build processor, config and model; see `blurr.models.objects.build_model` for the arguments.
 
-    - `scratch`: Sizes of the model from scratch, in the words of its Hugging Face config; `image_size` is the height
-      and width of the pictures in pixels.
-    - `processor_kwargs`: Passed to the image processor.
+    - `scratch`: Sizes of the model from scratch, in the words of its Hugging Face config. Besides them, of pictures
+      `image_size`, their height and width in pixels; of sounds `sampling_rate` in Hz and, for Whisper, `chunk_length`,
+      the seconds of its window.
+    - `processor_kwargs`: Passed to the image processor or feature extractor.
     - `given`: What the task gives.
     """
     return build_model(
