@@ -193,7 +193,7 @@ def _parameters(hf: HFObjects) -> Facts:
 
 def _embedding(cfg: DictConfig, rows: EncodedRows, hf: HFObjects) -> Facts:
     """Say how many rows of the input embedding are trained, unless the config asks for all of them."""
-    if not hf.compact_embeddings or not rows.names.mask:
+    if not hf.compact_embeddings or not isinstance(rows.columns.get(rows.names.main), Ragged):
         return []
     optimizer = as_opt_func(build_optimizer(cfg))([[torch.nn.Parameter(torch.zeros(1, 1))]], 1e-3)
     return [("input embedding", outlook(rows, hf.model, optimizer))]

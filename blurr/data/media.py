@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import datasets
 import numpy as np
+from datasets.arrow_dataset import Column
 from numpy.typing import NDArray
 
 Broken = Literal["refuse", "drop"]
@@ -114,14 +115,24 @@ def media_columns(rows: datasets.Dataset) -> list[str]:
 
 def hashes(rows: datasets.Dataset, column: str) -> list[str]:
     """Return the hashes of a column of media, whose bytes are not read."""
+    return _field(rows, column, "hash")
+
+
+def values_of(files: Sequence[Mapping[str, Any]], field: str) -> list[Any]:
+    """Return a field of many cells; of a column of a data set without reading their bytes."""
+    if isinstance(files, Column) and isinstance(files.source, datasets.Dataset):
+        return _field(files.source, files.column_name, field)
+    return [file[field] for file in files]
+
+
+def _field(rows: datasets.Dataset, column: str, field: str) -> list[Any]:
     part = rows.with_format(None).select_columns([column]).flatten()
-    return list(part.select_columns([f"{column}.hash"])[f"{column}.hash"][:])
+    return list(part.select_columns([f"{column}.{field}"])[f"{column}.{field}"][:])
 
 
 def measured(rows: datasets.Dataset, column: str, media: Media) -> dict[str, list[float]]:
     """Return the measures of a column of media, each as a list."""
-    part = rows.with_format(None).select_columns([column]).flatten()
-    return {name: list(part[f"{column}.{name}"][:]) for name in media.measures}
+    return {name: _field(rows, column, name) for name in media.measures}
 
 
 def shown(cell: Mapping[str, Any]) -> str:

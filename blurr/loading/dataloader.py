@@ -105,7 +105,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return lengths if lengths.ndim == 1 else lengths[:, 0]
 
     def _plan(self) -> list[Order]:
-        size = BatchSize(self.bs, self.max_tokens if self.dataset.names.mask else None)
+        size = BatchSize(self.bs, self.max_tokens if self.dataset.names.unit else None)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
         if self.dataset.is_picked and not self.shuffle:
             batches = np.split(rows, range(1, self.n) if self.by_length else range(self.bs, self.n, self.bs))

@@ -10,6 +10,7 @@ from fastai.data.transforms import CategoryMap
 from numpy.typing import NDArray
 
 from blurr.loading.columns import Column, Ragged, as_column, chosen
+from blurr.loading.decoded import Decoded
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
 ROW_WEIGHT = "row_weight"  # the column of encoded rows that says how much each counts in the loss
@@ -43,12 +44,14 @@ class InputNames(NamedTuple):
     """What a modality calls the inputs of its models.
 
     Attributes:
-        main: The input that the model is about; where there is a mask, its length is the length of a row.
-        mask: The input that tells real positions from padding; empty if rows have no length, as pictures.
+        main: The input that the model is about.
+        mask: The input that tells real positions from padding; empty where the model has none.
+        unit: What the lengths of rows count, such as `tokens`; empty if rows have no length, as pictures.
     """
 
     main: str = ""
     mask: str = ""
+    unit: str = ""
 
 
 class EncodedRows:
@@ -59,7 +62,7 @@ class EncodedRows:
         vocab: Names of the labels, if the task has labels.
 
     Attributes:
-        names: What the inputs are called; each modality has a subclass with its own.
+        names: What the inputs are called; each modality has a subclass with its own, and its rows may have others.
         is_picked: They are some of others, in an order that somebody asked for.
         is_drawn: A training batch has the column `seeds`, see `draws.row_seeds`, from which rows are changed at random.
     """
@@ -67,7 +70,7 @@ class EncodedRows:
     is_picked = False
     is_drawn: ClassVar[bool] = False
     n_inp = 1  # fastai: of a batch `(inputs, targets)` the first element is input
-    names: ClassVar[InputNames] = InputNames()
+    names: InputNames = InputNames()
 
     def __init__(self, columns: Mapping[str, Sequence[Any] | Column], vocab: list[str] | None = None) -> None:
         self.columns = {name: as_column(values) for name, values in columns.items()}
@@ -91,25 +94,35 @@ class EncodedRows:
     def lengths(self) -> NDArray[np.int64]:
         """Length of each row, `(rows,)`; `(rows, 2)` if targets are padded separately from the sources."""
         main, target = self.columns.get(self.names.main), self.columns.get("labels")
-        if not isinstance(main, Ragged):  # all are as long
-            return np.ones(len(self), dtype=np.int64)
+        if not isinstance(main, Ragged):
+            return self._lengths_of_files()
         if not isinstance(target, Ragged) or np.array_equal(target.offsets, main.offsets):
             return main.lengths
         return np.stack([main.lengths, target.lengths], axis=1)
 
+    def _lengths_of_files(self) -> NDArray[np.int64]:
+        """Return the lengths of what is decoded; 1 for each row where all are as long."""
+        found = [column.lengths for column in self.decoded.values() if column.lengths is not None]
+        return found[0] if found and self.names.unit else np.ones(len(self), dtype=np.int64)
+
+    @property
+    def decoded(self) -> dict[str, Decoded]:
+        """The columns that are decoded of files."""
+        return {name: column for name, column in self.columns.items() if isinstance(column, Decoded)}
+
     @property
     def gigabytes(self) -> float:
         """What `keep` takes on the disk."""
-        return 0.0
+        return sum(column.gigabytes for column in self.decoded.values())
 
     def keep(self) -> None:
-        """Keep on disk what is costly to make of the rows, from the first time that it is made."""
-        return
+        """Keep on disk what is decoded of files, from the first time that it is made."""
+        self.columns |= {name: column.keeping() for name, column in self.decoded.items()}
 
     @property
     def seconds_to_make(self) -> float:
         """Seconds of one processor that a pass over the rows takes to make them, as far as they are not kept."""
-        return 0.0
+        return sum(column.seconds_to_make for column in self.decoded.values())
 
     def new_empty(self) -> "EncodedRows":
         """Return rows of the same kind with nothing in them, as fastai's `export` asks for."""

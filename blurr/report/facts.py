@@ -24,7 +24,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
     """Return the facts of a run: its options, weights, model and rows, and what is needed to read its scores."""
     settings = asdict(saved.task)
     loaders = zip(raw.ordered_splits, learner.dls.loaders, strict=True)
-    has_lengths = bool(saved.task.inputs.rows_cls.names.mask)
+    has_lengths = bool(learner.dls.train_ds.names.unit)
     return {
         "choices": dict(saved.choices),
         "predicts": saved.task.target.scored(hf).kind,

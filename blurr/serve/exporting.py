@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from blurr.errors import InputError, writing
-from blurr.loading.rows import Inputs
+from blurr.loading.rows import InputNames, Inputs
 from blurr.runs.asides import new_aside
 from blurr.runs.checksums import is_sealed, put, seal, sealed_by
 from blurr.runs.folder import CARD
@@ -45,9 +45,9 @@ def export(predictor: Predictor, folder: Path, *, form: str, quantize: bool = Fa
 
 def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> None:
     if form == "onnx":
-        one_size = not predictor.saved.task.inputs.rows_cls.names.mask
-        options = {"quantize": quantize, "one_size": one_size, "constants": predictor.learner.model.options}
-        export_graphs(predictor.hf.model, _two_rows(predictor), folder, **options)
+        rows, names = _two_rows(predictor)
+        options = {"quantize": quantize, "one_size": not names.unit, "constants": predictor.learner.model.options}
+        export_graphs(predictor.hf.model, rows, folder, **options)
         predictor.hf.processor.save_pretrained(folder)
         save_task(folder, predictor.saved)
     elif form == "transformers":
@@ -56,12 +56,16 @@ def _write(predictor: Predictor, folder: Path, *, form: str, quantize: bool) -> 
         predictor.learner.export(folder.resolve() / LEARNER)
 
 
-def _two_rows(predictor: Predictor) -> Inputs:
+def _two_rows(predictor: Predictor) -> tuple[Inputs, InputNames]:
     """Return the inputs of two rows without padding, `(2, …)`, cut to the shorter one where they have lengths."""
-    learner, mask = predictor.learner, predictor.saved.task.inputs.rows_cls.names.mask
-    batch = next(iter(learner.dls.test_dl(predictor.examples(2), bs=2)))[0]
+    learner, examples = predictor.learner, predictor.examples(2)
+    dl = learner.dls.test_dl(examples, bs=2)
+    names: InputNames = dl.dataset.names
+    if names.unit and not names.mask:  # nothing tells where the padding of the shorter one begins
+        dl = learner.dls.test_dl([examples[0]] * 2, bs=2)
+    batch = next(iter(dl))[0]
     known = {name: values[:2] for name, values in batch.items() if name in learner.model.known and name != "labels"}
-    if not mask:
-        return known
-    length = int(batch[mask].sum(1).min())
-    return {name: values[:, :length] if values.ndim > 1 else values for name, values in known.items()}
+    if not names.unit or not names.mask:
+        return known, names
+    length = int(batch[names.mask].sum(1).min())
+    return {name: values[:, :length] if values.ndim > 1 else values for name, values in known.items()}, names

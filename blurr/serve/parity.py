@@ -79,7 +79,7 @@ def _logits(predictor: Predictor, items: list[Any]) -> list[torch.Tensor]:
         if predictor.hf.config.is_encoder_decoder and predictor.hf.model.can_generate():
             x = {**x, "decoder_input_ids": x[names.main][:, :BEGUN]}
         logits = logits_of(model(x))
-        if not names.mask:
+        if names.mask not in x:
             return list(logits)
         mask = x[names.mask].bool()
         per_token = logits.ndim == 3 and logits.shape[1] == mask.shape[1]

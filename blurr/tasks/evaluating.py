@@ -78,7 +78,7 @@ def with_token_counts(rows: Table, encoded: EncodedRows) -> Table:
 
     Rows that have no lengths, such as pictures, are returned as they are.
     """
-    if not encoded.names.mask:
+    if not encoded.names.unit:
         return rows
     lengths = encoded.lengths.reshape(len(encoded), -1)
     if len(lengths) != len(rows):

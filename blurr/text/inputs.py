@@ -20,7 +20,7 @@ from blurr.text.lengths import length_limit, set_advice
 from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import SpecialTokens, hidden_tokens, note_own, reader_of
 
-NAMES = InputNames(main="input_ids", mask="attention_mask")
+NAMES = InputNames(main="input_ids", mask="attention_mask", unit="tokens")
 STATE_OF_CALLS = ("truncation", "padding")  # left in a tokenizer's file by its last call: not part of the cache's key
 DEFAULT_LENGTH = 512  # positions of a model from scratch whose sizes do not say how many it has
 
@@ -28,7 +28,7 @@ DEFAULT_LENGTH = 512  # positions of a model from scratch whose sizes do not say
 class TextRows(EncodedRows):
     """Tokenized rows, as long as their `input_ids`."""
 
-    names: ClassVar[InputNames] = NAMES
+    names: InputNames = NAMES
 
 
 class TextCollator(PaddingCollator):
@@ -112,6 +112,9 @@ class TextInputs:
 
     def collator(self, processor: PreTrainedTokenizerBase, pad_to_multiple_of: int | None) -> Callable[..., Batch]:
         return TextCollator.of(processor, pad_to_multiple_of=pad_to_multiple_of)
+
+    def before_batch(self, processor: PreTrainedTokenizerBase, augment: Any) -> list[Callable[..., Any]]:
+        return []
 
     def after_batch(self, processor: PreTrainedTokenizerBase, augment: Any) -> list[Callable[..., Any]]:
         if augment is not None:

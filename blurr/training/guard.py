@@ -207,8 +207,8 @@ def _batch(learner: Learner) -> str:
     """Describe the current batch of a training."""
     if not vars(learner).get("xb"):
         return "it ran out before the first batch"
-    main = learner.dls.train_ds.names.main
-    values = learner.xb[0][main] if main else next(iter(learner.xb[0].values()))
+    names = learner.dls.train_ds.names
+    values = learner.xb[0][names.main] if names.main else next(iter(learner.xb[0].values()))
     rows, *size = values.shape
-    row = f"{size[0]} tokens" if main else " x ".join(map(str, size))
+    row = f"{size[0]} {names.unit}" if names.unit and len(size) == 1 else " x ".join(map(str, size))
     return f"that of {values.device} does not hold a batch of {rows} rows of {row}"

@@ -132,11 +132,12 @@ def _reads_pads(wrapper: BaseModelWrapper, dl: RowsDL, short: int, long: int) ->
     """Compare the output for the shorter of two rows, alone and padded to the longer."""
     device = next(wrapper.parameters()).device
     alone, together = (_inputs(dl, rows, device) for rows in ([short], [short, long]))
-    main, mask = dl.dataset.names
-    if together[mask].ndim != 2:
+    main, mask, _ = dl.dataset.names
+    if mask and together[mask].ndim != 2:
         return False  # packed rows have masks of another form, see `check_packing`
-    # a masked language model may hide other tokens in another batch
-    alone[main][alone[mask].bool()] = together[main][0][together[mask][0].bool()]
+    if mask and not together[main].is_floating_point():
+        # a masked language model may hide other tokens in another batch
+        alone[main][alone[mask].bool()] = together[main][0][together[mask][0].bool()]
     moved = _moved(wrapper, dl, alone, together)
     # pads that are read move a logit far more than rounding does
     if moved <= max(wrapper.rounding, ROUNDINGS * torch.finfo(wrapper.hf_model.dtype).eps):
@@ -173,5 +174,5 @@ def _logits_of_first(wrapper: BaseModelWrapper, x: Inputs, mask: str) -> torch.T
     """Return the logits of a batch's first row, without those of pads."""
     known = {name: values for name, values in x.items() if name in wrapper.known}
     logits = logits_of(wrapper.hf_model(**known, return_dict=True))[0].float()
-    real = x[mask][0].bool()
-    return logits[real] if logits.ndim == 2 and len(logits) == len(real) else logits
+    real = x[mask][0].bool() if mask else None
+    return logits[real] if real is not None and logits.ndim == 2 and len(logits) == len(real) else logits

@@ -19,7 +19,6 @@ from blurr.loading.shown import shown_picture
 from blurr.models.inputs import Positions
 from blurr.models.objects import HFObjects
 from blurr.targets.labels import label_name
-from blurr.vision.decoded import Decoded
 from blurr.vision.pixels import Pixels, Sizing, described
 
 log = logging.getLogger(__name__)
@@ -33,24 +32,8 @@ Augment = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
 class PixelRows(EncodedRows):
     """Pictures with their targets."""
 
-    names: ClassVar[InputNames] = NAMES
+    names: InputNames = NAMES
     is_drawn: ClassVar[bool] = True
-
-    @property
-    def decoded(self) -> dict[str, Decoded]:
-        """The columns that are decoded of files: the pixels, and the targets where they are files, too."""
-        return {name: column for name, column in self.columns.items() if isinstance(column, Decoded)}
-
-    @property
-    def gigabytes(self) -> float:
-        return sum(column.gigabytes for column in self.decoded.values())
-
-    def keep(self) -> None:
-        self.columns |= {name: column.keeping() for name, column in self.decoded.items()}
-
-    @property
-    def seconds_to_make(self) -> float:
-        return sum(column.seconds_to_make for column in self.decoded.values())
 
 
 def pixel_rows(
@@ -147,6 +130,9 @@ class PixelInputs:
 
     def collator(self, processor: Any, pad_to_multiple_of: int | None) -> Callable[..., Batch]:
         return PixelCollator()
+
+    def before_batch(self, processor: Any, augment: Augment | None) -> list[Callable[..., Any]]:
+        return []
 
     def after_batch(self, processor: Any, augment: Augment | None) -> list[Callable[..., Any]]:
         return [Normalize(processor, augment)]

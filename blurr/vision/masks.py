@@ -14,8 +14,8 @@ from PIL import Image
 
 from blurr.data.media import Look, shown
 from blurr.errors import InputError, nearest, shortened
+from blurr.loading.decoded import Decoded
 from blurr.loading.rows import IGNORED
-from blurr.vision.decoded import Decoded
 from blurr.vision.images import PICTURES, decoded
 
 Colour = tuple[int, int, int]

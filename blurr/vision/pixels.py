@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blurr.errors import InputError
-from blurr.vision.decoded import Decoded
+from blurr.loading.decoded import Decoded
 from blurr.vision.images import open_picture
 
 FINER = 2  # a JPEG is decoded at no less than so many times the size that is wanted

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from blurr.data.media import values_of
 from blurr.loading.cache import key_of
 from blurr.loading.columns import Made
 from blurr.loading.kept import Kept
@@ -16,7 +17,7 @@ from blurr.loading.kept import Kept
 
 @dataclass(frozen=True)
 class Decoded(Made):
-    """A column of arrays of one shape, each made of a file when it is read.
+    """A column of arrays, each made of a file when it is read; of one shape, or of different lengths.
 
     Args:
         files: Structs of `path`, `bytes` and `hash`, as `blurr.data.media` has them.
@@ -36,7 +37,12 @@ class Decoded(Made):
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """The shape of each array."""
+        """The shape of each array, without its length where that differs."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64] | None:
+        """Length of each array, `(rows,)`, known before it is decoded; None where all have one shape."""
+        return None
 
     @property
     @abstractmethod
@@ -67,14 +73,17 @@ class Decoded(Made):
     @property
     def gigabytes(self) -> float:
         """What all arrays take."""
-        return len(self) * float(np.prod(self.shape)) * np.dtype(self.dtype).itemsize / 1e9
+        count = len(self) if self.lengths is None else int(self.lengths.sum())
+        return count * float(np.prod(self.shape)) * np.dtype(self.dtype).itemsize / 1e9
 
     def keeping(self) -> Self:
         """Return the column, kept on disk from now on."""
-        hashes = [file["hash"] for file in self.files]
-        about = f"{type(self).__name__} {' x '.join(map(str, self.shape[-2:]))}"
-        kept = Kept.open(key_of({**self.ingredients, "files": hashes}), about, (len(hashes), *self.shape), self.dtype)
-        return replace(self, kept=kept)
+        hashes = values_of(self.files, "hash")
+        about = f"{type(self).__name__} {' x '.join(map(str, self.shape[-2:]))}".strip()
+        everything = replace(self, numbers=None)
+        shape = (len(hashes), *self.shape)
+        key = key_of({**self.ingredients, "files": hashes})
+        return replace(self, kept=Kept.open(key, about, shape, self.dtype, lengths=everything.lengths))
 
     @property
     def seconds_to_make(self) -> float:
