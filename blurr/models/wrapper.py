@@ -3,19 +3,53 @@
 import inspect
 from collections.abc import Iterable, Mapping
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from transformers import PreTrainedModel
+from torch.nn.utils.parametrize import is_parametrized
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
 from blurr.errors import InputError
 
 # transformers' names in utils/output_capturing.py: of a hook, and of what says that a model has some
+REMADE = "remade"  # of the state of a wrapper whose model cannot be pickled
 CAPTURING, CAPTURES = "output_capturing_hook", "_output_capturing_hooks_installed"
+
+
+class Remade(NamedTuple):
+    """What a model is made of again: for models that cannot be pickled.
+
+    Attributes:
+        cls: Its class.
+        config: Its config.
+        weights: Parameters and buffers by name.
+        trained: Names of the parameters that are trained.
+        is_training: It is in training mode.
+    """
+
+    cls: type[PreTrainedModel]
+    config: PretrainedConfig
+    weights: Mapping[str, torch.Tensor]
+    trained: frozenset[str]
+    is_training: bool
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Self:
+        """Take a model apart."""
+        trained = frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+        return cls(type(model), model.config, model.state_dict(), trained, model.training)
+
+    def model(self) -> PreTrainedModel:
+        """Make the model again."""
+        made: PreTrainedModel = self.cls._from_config(self.config)
+        made.load_state_dict(self.weights, assign=True)
+        for name, parameter in made.named_parameters():
+            parameter.requires_grad_(name in self.trained)
+        return made.train(self.is_training)
 
 
 class BaseModelWrapper(nn.Module):
@@ -30,11 +64,13 @@ class BaseModelWrapper(nn.Module):
     Attributes:
         reads_pads: the model makes something else of a row beside a longer one, see `blurr.training.inference`.
         tried_length: of the longest row by which that was tried.
+        has_loss: the model computes a loss of its labels itself.
         rounding: share of its largest logit by which the model's own arithmetic may move one from batch to batch.
     """
 
     reads_pads = False
     tried_length = 0
+    has_loss = True
     rounding = 1e-3
 
     def __init__(
@@ -58,9 +94,11 @@ class BaseModelWrapper(nn.Module):
             self.hf_model.set_attn_implementation("eager")  # the fused implementations do not materialize them
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what an export holds: a model that once returned hidden states has hooks that cannot be pickled.
+        """Return what an export holds.
 
-        transformers installs them again where they are missing.
+        A model that once returned hidden states has hooks that cannot be pickled; transformers installs them again
+        where they are missing. One with parametrizations, such as the weight norm of wav2vec 2.0, cannot be pickled
+        itself, but made again from its config and weights.
         """
         for module in self.hf_model.modules():
             hooks = module._forward_hooks
@@ -68,7 +106,16 @@ class BaseModelWrapper(nn.Module):
             for key in [key for key, hook in named.items() if hook.__name__ == CAPTURING]:
                 del hooks[key]
             vars(module).pop(CAPTURES, None)
-        return vars(self)
+        if not any(map(is_parametrized, self.hf_model.modules())):
+            return vars(self)
+        kept = {name: module for name, module in self._modules.items() if name != "hf_model"}
+        return {**vars(self), "_modules": kept, REMADE: Remade.of(self.hf_model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        remade = state.pop(REMADE, None)
+        super().__setstate__(state)
+        if remade is not None:
+            self.hf_model = remade.model()
 
     def forward(self, x: Mapping[str, Any]) -> ModelOutput:
         """Call the model; the batch is not changed."""

@@ -75,7 +75,7 @@ class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
             }  # the metrics keep float64
             learn.xb = (x,)
         if "labels" in x:
-            own_loss = isinstance(learn.loss_func, losses.PRECALCULATED)
+            own_loss = isinstance(learn.loss_func, losses.PRECALCULATED) and learn.model.has_loss
             learn.xb = (decoder_inputs(x, learn.model.hf_model, own_loss=own_loss),)
 
     def after_pred(self) -> None:
