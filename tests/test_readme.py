@@ -64,7 +64,9 @@ def test_the_readme_has_the_first_command_in_its_first_screen():
     assert "blurr run task=summarization model=bart" in README.splitlines()[:24]
 
 
-@pytest.mark.parametrize("module", ["blurr.text.data.all", "blurr.text.modeling.all", "blurr.vision.all"])
+@pytest.mark.parametrize(
+    "module", ["blurr.text.data.all", "blurr.text.modeling.all", "blurr.vision.all", "blurr.audio.all"]
+)
 def test_a_facade_names_all_that_it_has(module: str):
     import importlib
     import types

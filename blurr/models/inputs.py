@@ -96,6 +96,10 @@ class ModalityInputs(Protocol):
         """Return what makes a batch `(inputs, targets)` of encoded rows."""
         ...
 
+    def before_batch(self, processor: Any, augment: Any) -> list[Callable[..., Any]]:
+        """Return the transforms of the rows of a batch before the collator, in the process that makes it."""
+        ...
+
     def after_batch(self, processor: Any, augment: Any) -> list[Callable[..., Any]]:
         """Return the transforms of a batch on its device; `augment` changes those of training at random."""
         ...

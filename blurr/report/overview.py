@@ -121,6 +121,8 @@ PIPELINES = {
     "masked_lm": "fill-mask",
     "image_classification": "image-classification",
     "semantic_segmentation": "image-segmentation",
+    "audio_classification": "audio-classification",
+    "speech_recognition": "automatic-speech-recognition",
     "object_detection": "object-detection",
 }
 OF_PICTURES = ("image-classification", "image-segmentation", "object-detection")

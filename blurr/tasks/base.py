@@ -183,6 +183,7 @@ class Task(ABC):
             show_rows=type(self).show_rows,
             encode=partial(self.encoded_items, without_model(hf)),
             create_batch=self.collator(hf, loader, train=train),
+            before_batch=self.inputs.before_batch(hf.processor, augment if train else None),
             after_batch=self.inputs.after_batch(hf.processor, augment if train else None),
             seed=loader.seed,
             bucket=loader.bucket,

@@ -70,7 +70,7 @@ def check_no_circle(graph: dict[str, set[str]]) -> None:
 
 def test_every_part_of_the_package_stands_in_a_layer():
     parts = {path.stem for path in paths.PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert parts - {"__init__"} <= set(RANK)
+    assert parts - {"__init__"} == set(RANK)
 
 
 def test_no_more_than_eight_files_lie_at_the_top():

@@ -1,0 +1,49 @@
+"""All of blurr's names for sounds, for notebooks: `from blurr.audio.all import *`."""
+
+from blurr.audio.audio_classification import AudioClassification, BlearnerForAudioClassification
+from blurr.audio.augment import sound, spec_augment
+from blurr.audio.inputs import SoundCollator, SoundRows
+from blurr.audio.objects import get_audio_objects
+from blurr.audio.sounds import open_sound
+from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
+from blurr.metrics.regression import RMSE, Pearson, Spearman
+from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
+from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
+from blurr.targets.classes import blurr_predict
+from blurr.tasks.notebook import load_learner
+from blurr.training.interpretation import ClassificationInterpretation, Interpretation
+from blurr.training.learner import BaseModelCallback, Blearner
+from blurr.training.optimizers import adamw, as_opt_func
+
+__all__ = [
+    "F1",
+    "RMSE",
+    "Accuracy",
+    "AudioClassification",
+    "BaseModelCallback",
+    "BaseModelWrapper",
+    "Blearner",
+    "BlearnerForAudioClassification",
+    "ClassificationInterpretation",
+    "Interpretation",
+    "Matthews",
+    "Pearson",
+    "PreCalculatedBCELoss",
+    "PreCalculatedCrossEntropyLoss",
+    "PreCalculatedMSELoss",
+    "Precision",
+    "Recall",
+    "SoundCollator",
+    "SoundRows",
+    "Spearman",
+    "TopK",
+    "adamw",
+    "as_opt_func",
+    "blurr_predict",
+    "blurr_splitter",
+    "get_audio_objects",
+    "load_learner",
+    "open_sound",
+    "sound",
+    "spec_augment",
+]
