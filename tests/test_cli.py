@@ -118,6 +118,7 @@ class TestCompletion:
             ("blurr run model=brrt task=su", {"task=summarization"}),
         ],
     )
+    @pytest.mark.slow
     def test_words_are_completed(self, script, line, expected):
         assert set(self.complete(script, line)) == expected
 
@@ -197,6 +198,7 @@ class TestDoctor:
         assert "pip install torch torchvision" in done.stdout
         assert not re.search(r"^threads ", done.stdout, re.MULTILINE)  # there is nothing to measure with
 
+    @pytest.mark.slow
     def test_a_package_of_somebody_else_with_the_name_of_this_one_is_found(self, blurr, work):
         other = work / "blurr-0.4.1.dist-info"
         other.mkdir()

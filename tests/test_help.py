@@ -204,6 +204,7 @@ def test_a_translation_regards_what_is_given_already(work):
     assert translated("--patience", "9", ["callbacks=[ema,early_stopping]"]) == "callbacks.early_stopping.patience=9"
 
 
+@pytest.mark.slow
 def test_every_translation_is_an_override_that_blurr_takes(work):
     for flag, found in HABITS.items():
         if found is not None and "here" not in flag:

@@ -167,6 +167,7 @@ def test_a_disk_that_is_full_when_the_model_is_saved_is_one_message_and_loses_no
 
 
 @AS_ROOT
+@pytest.mark.slow
 def test_a_disk_that_is_full_in_mid_run_is_one_line_and_with_room_the_run_comes_to_the_same_end(work):
     words = [*QUICK, "model.scratch.hidden_size=128", "checkpoint.every_steps=1", "checkpoint.keep=50", "data.rows=100"]
     with disk(work / "small", "6m") as small:

@@ -173,6 +173,7 @@ class Killed(BaseException):
     ("moment", "place"),
     [("mlflow is open", "blurr.tracking.run.journal_of"), ("no config yet", "blurr.tracking.run.Run.describe")],
 )
+@pytest.mark.slow
 def test_a_run_that_is_killed_in_its_first_moments_goes_on_in_the_same_mlflow_run(
     work: Path, store_uri: str, client, monkeypatch, moment, place
 ):

@@ -122,6 +122,7 @@ class TestHydrasFlags:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
+    @pytest.mark.slow
     def test_hydras_own_questions_are_answered(self, blurr, work, words, expected):
         done = blurr("run", *words)
         assert (done.returncode, done.stderr) == (0, "")
@@ -239,6 +240,7 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("given", "pattern"), [([], r"multirun/[\d_-]+"), (["output_dir=foo"], "foo")], ids=["default", "given"]
     )
+    @pytest.mark.slow
     def test_each_job_of_a_sweep_has_its_own_folder(self, stub, given, pattern):
         assert stub("-m", "seed=1,2", *SWEPT, *given).returncode == 0
         for done in stub.folder.rglob("done"):

@@ -221,6 +221,7 @@ def leave_sweep(work: Path, *words: str) -> None:
     ],
     ids=["storage", "store", "a store among others", "cluster"],
 )
+@pytest.mark.slow
 def test_a_sweep_that_is_gone_on_with_sends_nothing_where_only_its_record_says(work: Path, blurr, words: list[str]):
     leave_sweep(work, "seed=1,2", "model.weights=scratch", *words)
     done = blurr("run", "sweep.resume=first")

@@ -50,6 +50,7 @@ def test_the_header_of_each_format_is_what_its_reader_finds(file):
     assert header.names == read_files(file, FileOptions()).column_names
 
 
+@pytest.mark.slow
 def test_a_column_that_no_file_has_is_named_with_those_there_are(file):
     check(f"data.train={file}", "data.columns.text=review", "data.columns.label=stars")
     with pytest.raises(InputError, match=r"\(train\) has no column 'reviw' for 'text'. Did you mean 'review'\? It has"):
@@ -76,6 +77,7 @@ def test_a_run_with_a_wrong_column_leaves_nothing_and_ends_in_one_line(blurr, wo
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "xlsx", "parquet"])
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded_for_it(suffix, tmp_path):
     file = tmp_path / f"r.{suffix}"
     WRITE[suffix](pd.DataFrame(ROWS), file)

@@ -121,6 +121,7 @@ def test_every_named_data_set_has_its_layout_here():
 
 
 @pytest.mark.parametrize(("loaded", "option"), [(name, name) for name in NAMED], ids=NAMED, indirect=["loaded"])
+@pytest.mark.slow
 def test_a_named_data_set_gives_its_task_rows_labels_and_metrics(loaded: tuple[Any, Task, RawData], option: str):
     cfg, task, raw = loaded
     _, _, labels = LAYOUTS[option]

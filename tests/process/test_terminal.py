@@ -102,6 +102,7 @@ def test_ctrl_c_ends_a_start_on_a_line_of_its_own(tmp_path: Path):
 
 
 @pytest.mark.parametrize("group", ["data", "task", paths.EXPERIMENTS])
+@pytest.mark.slow
 def test_the_first_line_names_the_options_that_hydra_chooses(work, group: str):
     from hydra.core.hydra_config import HydraConfig
 

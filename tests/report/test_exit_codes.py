@@ -188,6 +188,7 @@ SPOILED = {
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("text", SPOILED.values(), ids=SPOILED)
+@pytest.mark.slow
 def test_a_broken_record_is_a_mistake_and_nothing_is_drawn_or_written(call, make_run, work: Path, text: str):
     spoiled = {
         "config.yaml": ["report", "compare", "reproduce"],

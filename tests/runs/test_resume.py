@@ -69,6 +69,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 8, 17, 36], ids=["first batch", "first phase", "within an epoch", "last batch"])
+@pytest.mark.slow
 def test_a_run_that_broke_down_goes_on_to_the_same_end(work: Path, undisturbed: Path, stop, batch: int):
     stop(batch)
     with pytest.raises(RuntimeError, match="the power is gone"):
@@ -99,6 +100,7 @@ WIDE = ("model=auto", "model.weights=pretrained", "data.rows=60", "loader.batch_
 
 @pytest.mark.parametrize("words", [[], ["callbacks=[ema,save_best]"]], ids=["", "ema and save_best"])
 @pytest.mark.parametrize("switch", [(True, True), (True, False), (False, True)], ids=str)
+@pytest.mark.slow
 def test_a_run_goes_on_with_compact_embeddings_or_without(work: Path, wide_bert: Path, stop, switch, words):
     common = [*WIDE, f"model.name={wide_bert}", "schedule=gradual_unfreezing", "checkpoint.every_steps=2", *words]
     begun, resumed = (f"model.compact_embeddings={str(each).lower()}" for each in switch)
@@ -153,8 +155,13 @@ KEPT = [
     "words",
     [
         ["schedule=one_cycle", "schedule.epochs=3", "schedule.freeze=true"],
-        ["task=token_classification", "schedule=constant", "schedule.epochs=3", "schedule.freeze=true"],
-        ["task=masked_lm", "schedule=constant", "schedule.epochs=2", "schedule.freeze=true"],
+        pytest.param(
+            ["task=token_classification", "schedule=constant", "schedule.epochs=3", "schedule.freeze=true"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["task=masked_lm", "schedule=constant", "schedule.epochs=2", "schedule.freeze=true"], marks=pytest.mark.slow
+        ),
         ["schedule=fine_tune", "schedule.freeze_epochs=2", "callbacks=[cache_frozen_features,ema]"],
         ["callbacks=[save_best]", "schedule=constant", "schedule.epochs=2"],
     ],

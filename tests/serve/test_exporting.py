@@ -62,6 +62,7 @@ def exported(saved, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_in_onnx_answers_as_it_did_on_a_hundred_rows(saved, exported: Path):
     learn, _ = saved("sequence_classification")
     items = items_of("sequence_classification", 7)

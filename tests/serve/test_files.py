@@ -128,6 +128,7 @@ def test_pairs_and_single_texts_may_stand_in_one_file(predictor: Predictor, tmp_
     assert scores[1] == pytest.approx(alone[1])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(predictor: Predictor, tmp_path: Path):
     def peak(n: int) -> int:
         source = write(tmp_path / f"{n}.jsonl", [{"text": "the film was good", "note": "x" * 20_000}] * n)
@@ -141,6 +142,7 @@ def test_memory_does_not_grow_with_the_file(predictor: Predictor, tmp_path: Path
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
+@pytest.mark.slow
 def test_memory_does_not_grow_with_what_is_converted(suffix: str, tmp_path: Path):
     def peak(n: int) -> int:
         part = write(tmp_path / "part.jsonl", [{"text": "x" * 2000, "prediction": {"label": "a"}}] * n)

@@ -35,6 +35,7 @@ def address(saved) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.slow
 def test_requests_made_from_the_schema_are_answered_by_it(mode: GenerationMode, address: str, caplog):
     quick = settings(max_examples=12, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
     seen = set()

@@ -62,6 +62,7 @@ def test_auto_stays_where_a_cpu_has_no_bf16(saved, monkeypatch: pytest.MonkeyPat
     assert re.match(r"fp32: this CPU multiplies matrices [\d.e-]+ times as fast in bf16", said)
 
 
+@pytest.mark.slow
 def test_8_bit_integers_say_how_many_answers_stay(saved, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     folder = saved(CLASSIFIER)[1]

@@ -103,6 +103,7 @@ class TestExports:
         export(Predictor.load(pictures[1], device="cpu"), into, form="onnx")
         return into
 
+    @pytest.mark.slow
     def test_graphs_give_the_answers_of_the_weights_for_any_number_of_rows(self, graphs: Path, pictures):
         predictor, other = Predictor.load(pictures[1], device="cpu"), Predictor.load(graphs)
         found = parity(predictor, other)

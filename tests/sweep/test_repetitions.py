@@ -245,6 +245,7 @@ class TestSearch:
         assert study.best_params == {"optimizer.lr": "0.0001"}
 
 
+@pytest.mark.slow
 def test_a_grid_with_seeds_is_run_and_its_best_mean_is_that_of_what_the_trials_wrote(sweeping):
     words = ("optimizer.lr=0.1,0.2", "seed=1,2,3", "sweep.workers=2")
     done = sweeping.sweep(*words, FATE_3="raise")

@@ -21,6 +21,7 @@ def test_a_grid_is_run_in_order_and_its_best_trial_is_named(sweeping):
     assert [(trial.state, trial.attempts) for trial in trials] == [("finished", 1)] * 3
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_the_weights_that_it_is_asked_to_also_once_it_has_ended(sweeping):
     def kept() -> list[str]:
         return sorted(file.parts[-3] for file in (sweeping.folder / "multirun" / "a").glob("*/model/*.safetensors"))
@@ -53,6 +54,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_in_whatever_way_ends_alone_and_says_why(sweeping):
     fates = {f"FATE_{seed}": fate for seed, fate in enumerate(ENDS)}
     done = sweeping.sweep("seed=range(0,11)", "sweep.workers=2", "sweep.trial_timeout=6", "sweep.memory=4", **fates)

@@ -65,6 +65,7 @@ def several(work: Path) -> None:
 
 @pytest.mark.usefixtures("several")
 @pytest.mark.parametrize("words", ONCE.values(), ids=ONCE)
+@pytest.mark.slow
 def test_what_the_last_validation_found_is_not_computed_again(passes: Passes, work: Path, words: tuple[str, ...]):
     run(work / "out", *words)
     assert passes == [("valid", 0)]

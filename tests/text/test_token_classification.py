@@ -601,6 +601,7 @@ def test_sample_names_are_not_given_away_by_themselves():
     assert sum(len(kind) > 1 for kind in kinds.values()) / len(kinds) > 0.5
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_leaves_the_report_of_entities(work):
     run(work, "task=token_classification", "data.rows=1500", "tracking=none")
     scores = json.loads((work / "metrics.json").read_text())

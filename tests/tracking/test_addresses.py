@@ -87,6 +87,7 @@ def test_a_file_below_a_file_is_a_failure_of_the_machine(places):
 
 
 @pytest.mark.parametrize("name", ["a?b %41 #c", 'it\'s "here" & ünï 日本 \\ $HOME'], ids=["of addresses", "of shells"])
+@pytest.mark.slow
 def test_a_store_in_a_launch_folder_of_any_name_has_the_run_and_its_files(name, work, monkeypatch):
     (work / name).mkdir()
     monkeypatch.chdir(work / name)

@@ -51,6 +51,7 @@ def learners(folder: Path, rows: int, error: Exception, seen: list[tuple[int, in
     [(CUDA, 100, 8), (CUDA, 4, 4), (CUDA, 3, 2), (CUDA, 1, 1), (CPU, 3, 2), (MemoryError(), 3, 2)],
     ids=["all", "4 rows", "3 rows", "1 row", "CPU", "Python"],
 )
+@pytest.mark.slow
 def test_the_size_is_halved_until_it_fits_and_nothing_is_changed(tiny_bert: Path, error, holds: int, found: int):
     seen: list[tuple[int, int]] = []
     learn, learner_of = learners(tiny_bert, holds, error, seen)

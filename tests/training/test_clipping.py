@@ -179,6 +179,7 @@ RUN = ["data.rows=60", "loader.batch_size=8", "schedule.epochs=2", "checkpoint.e
 RUN += ["optimizer.lr=0.05", "+callbacks.stopper={_target_: stopping.StopAt}", *TINY_BERT]
 
 
+@pytest.mark.slow
 def test_a_run_that_began_before_the_key_was_there_goes_on_unclipped(work: Path, monkeypatch):
     run(work / "whole", *RUN, "optimizer.max_grad_norm=null")
     run(work / "clipped", *RUN)

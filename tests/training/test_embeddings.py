@@ -150,6 +150,7 @@ CALLBACKS = {
 
 
 @pytest.mark.parametrize("callbacks", CALLBACKS.values(), ids=CALLBACKS)
+@pytest.mark.slow
 def test_callbacks_see_what_they_see_without_it(callbacks, make: Make):
     learners = []
     for compact in (True, False):
@@ -237,6 +238,7 @@ ACTS = {
 
 @pytest.mark.parametrize("ema", [[], [EMA]], ids=["", "ema"])
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+@pytest.mark.slow
 def test_the_middle_of_an_epoch_is_no_other_place(act, ema, make: Make):
     learners = [make(compact=compact, cbs=[*ema, InTheMiddle(act)]) for compact in (True, False)]
     for learn in learners:

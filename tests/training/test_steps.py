@@ -181,6 +181,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("words", "head", "batch"), CASES.values(), ids=CASES)
+@pytest.mark.slow
 def test_a_run_by_steps_goes_on_to_the_same_end(
     work: Path, monkeypatch, caplog, words: list[str], head: int, batch: int
 ):

@@ -126,6 +126,7 @@ def test_a_batch_of_one_row_is_joined_with_another_where_a_model_normalizes_by_r
 
 
 @pytest.mark.parametrize("arch", ["resnet", "vit", "timm"])
+@pytest.mark.slow
 def test_a_cached_body_gives_the_losses_of_one_that_is_run_each_time(arch: str, tmp_path: Path):
     if arch == "timm":
         pytest.importorskip("timm")

@@ -54,6 +54,7 @@ def test_training_batches_are_augmented_by_seed_epoch_and_row_and_no_others(made
         torch.testing.assert_close(picture, seen[1][seed], atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_run_on_augmented_and_mixed_pictures_goes_on_to_the_same_end(work: Path, monkeypatch: pytest.MonkeyPatch):
     words = [*TINY, *AUGMENTED, "checkpoint.every_steps=2"]
     stopper = ("+callbacks.stopper={_target_: stopping.StopAt}",)

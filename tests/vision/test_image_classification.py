@@ -252,7 +252,14 @@ def test_pictures_go_through_a_data_block_with_fastais_own_transforms(resnet: Pa
     assert (float(mean[0]), float(std[0])) == pytest.approx((0.4, 0.5))
 
 
-@pytest.mark.parametrize("family", [name for name in paths.options("model") if is_of_vision(name)])
+FAMILIES = [
+    pytest.param(name, marks=[] if name in ("resnet", "vit") else pytest.mark.slow)
+    for name in paths.options("model")
+    if is_of_vision(name)
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_built_from_its_yaml_and_cut_into_groups(family: str):
     task = ImageClassification()
     raw = task.prepare(from_data(task.row_schema(), picture_rows(8)))

@@ -140,6 +140,7 @@ def test_a_learner_learns_predicts_shows_and_is_exported(checkpoint: Path, work:
 
 
 @pytest.mark.parametrize("arch", FAMILIES)
+@pytest.mark.slow
 def test_every_family_trains_and_predicts_masks(arch: str):
     learn, raw = learner(arch, **({"size": 64} if arch == "mobilevitv2" else {}))
     logits = learn.get_preds(dl=[learn.dls.valid.one_batch()])[0]
