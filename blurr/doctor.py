@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from threading import Thread
@@ -20,6 +21,7 @@ from packaging.requirements import Requirement
 import blurr
 from blurr.config import paths
 from blurr.config.store import WHERE, store_uri
+from blurr.errors import how_to_install
 from blurr.process.setup import free_cores, usable_cores
 from blurr.tracking.environment import describe_environment
 
@@ -67,6 +69,7 @@ def examine() -> Iterator[Finding]:
     yield from packages()
     yield from torch()
     yield pictures()
+    yield sounds()
     yield hub()
     yield options()
     yield launch_folder(Path.cwd())
@@ -151,6 +154,19 @@ def pictures() -> Finding:
     there, missing = ([name for name, is_there in found.items() if is_there is value] for value in (True, False))
     without = f"; not {', '.join(missing)}" if missing else ""
     return Finding("pictures", f"Pillow {__version__} reads {', '.join(there)}, BMP, GIF{without}")
+
+
+def sounds() -> Finding:
+    """Say which kinds of sounds libsndfile reads here; only tasks of sounds need it."""
+    try:
+        soundfile, soxr = import_module("soundfile"), import_module("soxr")
+    except (ImportError, OSError) as error:
+        return Finding("sounds", f"none are read: {error}; to train on them: {how_to_install('audio')}")
+    kinds, forms = {"WAV": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}, soundfile.available_formats()
+    there, missing = ([kind for form, kind in kinds.items() if (form in forms) is value] for value in (True, False))
+    without = f"; not {', '.join(missing)}" if missing else ""
+    reads = f"libsndfile {soundfile.__libsndfile_version__} reads {', '.join(there)}{without}"
+    return Finding("sounds", f"{reads}; soxr {soxr.__version__} resamples")
 
 
 def hub() -> Finding:

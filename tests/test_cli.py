@@ -216,6 +216,13 @@ class TestDoctor:
         assert "127.0.0.1: no answer" in finding.found
         assert "secret" not in finding.found
 
+    def test_it_says_which_sounds_can_be_read(self, monkeypatch):
+        assert re.search(r"^libsndfile [\d.]+ reads wav, flac, ogg, mp3; soxr [\d.]+ resamples$", doctor.sounds().found)
+        monkeypatch.setitem(sys.modules, "soxr", None)
+        finding = doctor.sounds()
+        assert finding.remedy == ""  # nothing is broken: runs without sounds do without
+        assert re.search(r"none are read: .*soxr.*; .*pip install 'blurr-transformers\[audio\]'", finding.found)
+
     def test_a_folder_that_cannot_be_written_is_broken(self, tmp_path):
         assert doctor.launch_folder(tmp_path / "nowhere").remedy
         assert not doctor.launch_folder(tmp_path).remedy

@@ -19,7 +19,7 @@ from blurr.errors import InputError
 
 MISTAKE = "mistake"  # the field of a cell that could not be packed
 EMPTY = {"path": None, "bytes": None, "hash": None, MISTAKE: None}
-PLAIN = (str, bytes, Mapping, type(None), bool, int, float, np.number)
+PLAIN = (str, bytes, type(None), bool, int, float, np.number)
 Folders = Sequence[Path]
 """Where relative paths are looked for."""
 
@@ -194,17 +194,19 @@ def holds_media(rows: datasets.Dataset, column: str, media: Media) -> bool:
     return is_struct or is_bytes or isinstance(feature, datasets.Image | datasets.Audio)
 
 
-def holds_arrays(kind: pa.DataType) -> bool:
-    """Return whether a column holds lists of lists of numbers, as arrays become in Arrow."""
+def holds_objects(kind: pa.DataType) -> bool:
+    """Return whether a column holds what objects in memory become in Arrow: lists of numbers, or structs with some."""
     inner = kind.storage_type if isinstance(kind, pa.ExtensionType) else kind
+    if pa.types.is_struct(inner):
+        return "bytes" not in {field.name for field in inner} and any(holds_objects(field.type) for field in inner)
     depth = 0
     while pa.types.is_list(inner) or pa.types.is_large_list(inner) or pa.types.is_fixed_size_list(inner):
         inner, depth = inner.value_type, depth + 1
     return depth > 0 and (pa.types.is_integer(inner) or pa.types.is_floating(inner))
 
 
-def packed_arrays(column: pa.ChunkedArray, media: Media) -> pa.ChunkedArray:
-    """Pack a column of arrays, a few at a time."""
+def packed_objects(column: pa.ChunkedArray, media: Media) -> pa.ChunkedArray:
+    """Pack a column of objects, a few at a time."""
     plain = [chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk for chunk in column.chunks]
     parts = (chunk.slice(start, ROWS) for chunk in plain for start in range(0, len(chunk), ROWS))
     cells = [pa.array([packed(value, media) for value in part.to_pylist()], _kind()) for part in parts]
@@ -217,8 +219,6 @@ def _kind() -> pa.DataType:
 
 def packed(value: Any, media: Media) -> dict[str, Any]:
     """Return what a cell in memory holds as a struct: an object becomes the bytes of a file."""
-    if isinstance(value, Mapping):
-        return {**EMPTY, **{name: value.get(name) for name in ("path", "bytes")}}
     if isinstance(value, bytes | bytearray):
         return {**EMPTY, "bytes": bytes(value)}
     if isinstance(value, str | os.PathLike):
@@ -229,6 +229,8 @@ def packed(value: Any, media: Media) -> dict[str, Any]:
         made = media.pack(value)
     except InputError as error:
         return {**EMPTY, MISTAKE: str(error)}
+    if made is None and isinstance(value, Mapping):
+        return {**EMPTY, **{name: value.get(name) for name in ("path", "bytes")}}
     if made is None:
         return {**EMPTY, MISTAKE: f"is a {type(value).__name__}, not a {media.kind}"}
     return {**EMPTY, "bytes": made[0], "hash": made[1]}
@@ -271,13 +273,20 @@ def _kinds(name: str, media: Sequence[Media], named: Mapping[str, Media]) -> Seq
 
 def _packed_values(values: list[Any], media: Sequence[Media]) -> list[Any] | None:
     """Pack the values of a column; None where none of them is an object that is media."""
-    first = next((value for value in values if not isinstance(value, PLAIN)), None)
+    first = next((value for value in values if not _is_plain(value, media)), None)
     if first is None or not media:
         return None
     if isinstance(first, os.PathLike):
         return [packed(value, media[0]) for value in values]
     knows = next((each for each in media if _knows(each, first)), None)
     return None if knows is None else [packed(value, knows) for value in values]
+
+
+def _is_plain(value: Any, media: Sequence[Media]) -> bool:
+    """Return whether a table holds a value as it is; of dicts, such are those that are not an object."""
+    if isinstance(value, Mapping):
+        return not any(_knows(each, value) for each in media)
+    return isinstance(value, PLAIN)
 
 
 def _knows(media: Media, value: Any) -> bool:

@@ -15,7 +15,7 @@ from blurr.data.formats.tables import with_values
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.limits import Limit, limited
-from blurr.data.media import Broken, hashes, media_columns
+from blurr.data.media import Broken, hashes, media_columns, undecoded
 from blurr.data.naming import WEIGHT, Columns, chosen_columns, split_name
 from blurr.data.roles import (
     Schema,
@@ -181,7 +181,7 @@ def raw_data(
     where = {name: f"{(sources or {}).get(name, source)} ({name})" for name in rows}
     parts = {}
     for name, given in rows.items():
-        parts[name] = preprocessed(given, preprocess, where[name])
+        parts[name] = preprocessed(undecoded(given), preprocess, where[name])
         if not parts[name].num_rows:
             raise InputError(f"{where[name]} has no rows. Check the file or the split that was given for it.")
     columns = with_found_media(parts["train"], schema, columns or {})

@@ -13,7 +13,7 @@ import datasets
 import pyarrow as pa
 import xxhash
 
-from blurr.data.cells import MISTAKE, Cell, Cells, found, holds_arrays, is_readable, packed, packed_arrays
+from blurr.data.cells import MISTAKE, Cell, Cells, found, holds_objects, is_readable, packed, packed_objects
 from blurr.data.formats.content import MEDIA, SourceFile, chunks
 from blurr.data.formats.tables import with_array
 from blurr.data.media import Broken, Media, feature_of
@@ -67,8 +67,8 @@ def examined(
         InputError: The column holds something else, or files cannot be opened.
     """
     column = _column(rows, role)
-    if holds_arrays(column.type):
-        column = packed_arrays(column, media)
+    if holds_objects(column.type):
+        column = packed_objects(column, media)
     if not is_readable(column.type):
         raise InputError(
             f"{where} has no {media.kind}s for {role!r} but values of type {column.type}. Give paths, bytes, or name "

@@ -1,8 +1,12 @@
 """Load rows from the Hugging Face Hub, or from a local folder laid out like a data set there."""
 
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -93,7 +97,8 @@ def _load(name: str, config: str | None, revision: str | None) -> datasets.Datas
             )
         log.warning("The Hub does not answer; %s comes from the cache. HF_HUB_OFFLINE=1 spares the wait.", name)
     try:
-        return datasets.load_dataset(name, config, revision=revision)
+        with _encoder_of_sounds():
+            return datasets.load_dataset(name, config, revision=revision)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         failure = resource_error(error)
         if failure is not None:
@@ -103,6 +108,23 @@ def _load(name: str, config: str | None, revision: str | None) -> datasets.Datas
                 f"The Hub ({datasets.config.HF_ENDPOINT}) does not give data.name={name}: {error} Try again later."
             ) from error
         raise InputError(_refusal(error, name, config, revision)) from error
+
+
+@contextmanager
+def _encoder_of_sounds() -> Iterator[None]:
+    """Let `datasets` list sound files without torchcodec, whose encoder it imports, and uses for arrays alone."""
+    names = ("torchcodec", "torchcodec.encoders")
+    if find_spec(names[0]) is not None:
+        yield
+        return
+    for name in names:
+        sys.modules[name] = ModuleType(name)
+    vars(sys.modules[names[1]])["AudioEncoder"] = None
+    try:
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
 
 
 def _refusal(error: Exception, name: str, config: str | None, revision: str | None) -> str:

@@ -107,6 +107,14 @@ def feature_of(media: Media) -> dict[str, datasets.Value]:
     return {name: datasets.Value(kind) for name, kind in {**own, **media.measures}.items()}
 
 
+def undecoded(rows: datasets.Dataset) -> datasets.Dataset:
+    """Return rows whose sounds `datasets` does not decode: it does so by torchcodec, which needs ffmpeg."""
+    names = [name for name, feature in rows.info.features.items() if isinstance(feature, datasets.Audio)]
+    for name in names:
+        rows = rows.cast_column(name, datasets.Audio(decode=False))
+    return rows
+
+
 def media_columns(rows: datasets.Dataset) -> list[str]:
     """Name the columns that hold media as blurr has them."""
     features = rows.info.features or {}
