@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 from fastai.data.core import DataLoaders
 
 from blurr.audio import samples
-from blurr.audio.extractors import extractor_of, window_of
 from blurr.audio.inputs import SOUND_INPUTS, SoundInputs, show_sounds, sound_rows
 from blurr.audio.sounds import SOUNDS
 from blurr.config.annotations import NonNegative, OpenFraction, Positive, Smoothing
@@ -104,5 +103,4 @@ class AudioClassification(Task):
         return {"labels": encode_labels(rows["label"], hf)} if "label" in rows else {}
 
     def make_rows(self, columns: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> EncodedRows:
-        most = [each for each in (self.max_seconds, window_of(extractor_of(hf.processor))) if each is not None]
-        return sound_rows(rows["audio"], columns, hf, self.target.vocab(hf), most_seconds=min(most, default=None))
+        return sound_rows(rows["audio"], columns, hf, self.target.vocab(hf), most_seconds=self.max_seconds)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from blurr.config.annotations import Fraction, Natural, NonNegative
 from blurr.loading.draws import Stream, uniform
 
-OF_WAVES = 4  # numbers drawn for each wave
+OF_WAVES = 5  # numbers drawn for each wave
 Wave = NDArray[np.float32]
 
 
 def sound(
+    crop: bool = True,
     max_shift: NonNegative = 0.1,
     max_gain: NonNegative = 6.0,
     least_snr: NonNegative | None = 15.0,
@@ -24,14 +25,14 @@ def sound(
     max_frequency: Fraction = 0.15,
 ) -> "SoundChanges":
     """Return changes of place, loudness and noise, and masks; see `SoundChanges`."""
-    return SoundChanges(max_shift, max_gain, least_snr, time_masks, frequency_masks, max_time, max_frequency)
+    return SoundChanges(crop, max_shift, max_gain, least_snr, time_masks, frequency_masks, max_time, max_frequency)
 
 
 def spec_augment(
     time_masks: Natural = 2, frequency_masks: Natural = 2, max_time: Fraction = 0.1, max_frequency: Fraction = 0.2
 ) -> "SoundChanges":
     """Return the masks of SpecAugment alone; see `SoundChanges`."""
-    return SoundChanges(0.0, 0.0, None, time_masks, frequency_masks, max_time, max_frequency)
+    return SoundChanges(False, 0.0, 0.0, None, time_masks, frequency_masks, max_time, max_frequency)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class SoundChanges:
     arXiv:1904.08779); models that read waves lose stretches of time, which become silent.
 
     Args:
+        crop: Take the window of a model that reads one, such as AST, from a random place of a longer sound, in place of
+            its beginning.
         max_shift: Seconds in either direction; what moves out is lost, and silence comes in.
         max_gain: Decibels, in either direction.
         least_snr: Decibels by which a sound is louder than the noise added to it, at least; half of the sounds have
@@ -52,6 +55,7 @@ class SoundChanges:
         max_frequency: Widest one, as a share of the frequencies.
     """
 
+    crop: bool
     max_shift: float
     max_gain: float
     least_snr: float | None
@@ -60,16 +64,21 @@ class SoundChanges:
     max_time: float
     max_frequency: float
 
-    def waves(self, waves: Sequence[Wave], seeds: torch.Tensor, rate: int, *, hide: bool) -> list[Wave]:
-        """Return changed waves, each as long as it was.
+    def waves(
+        self, waves: Sequence[Wave], seeds: torch.Tensor, rate: int, *, window: int | None = None, hide: bool = False
+    ) -> list[Wave]:
+        """Return changed waves, each as long as it was, or as the window.
 
         Args:
             waves: `(samples,)` each.
             seeds: Of the rows, int64 `(batch,)`.
             rate: Samples per second.
+            window: Samples that the model reads, if it reads no more.
             hide: Hide stretches of time in the waves, too.
         """
         drawn = self._drawn(seeds).numpy()
+        if window is not None and self.crop:
+            waves = [cropped(wave, window, numbers[4]) for wave, numbers in zip(waves, drawn, strict=True)]
         changed = [self._changed(*each, rate) for each in zip(waves, drawn, seeds.tolist(), strict=True)]
         if hide:
             for wave, numbers in zip(changed, drawn, strict=True):
@@ -125,6 +134,13 @@ class SoundChanges:
 
     def __str__(self) -> str:
         noise = "" if self.least_snr is None else f", noise {self.least_snr:g} dB below half of the sounds or softer"
-        moved = f"shifted by up to {self.max_shift:g} s, {self.max_gain:g} dB louder or softer{noise}; "
+        window = "a window from anywhere in longer sounds, " if self.crop else ""
+        moved = f"{window}shifted by up to {self.max_shift:g} s, {self.max_gain:g} dB louder or softer{noise}; "
         masks = f"{self.time_masks} stretches of time and {self.frequency_masks} of frequency hidden"
-        return f"{moved if self.max_shift or self.max_gain or noise else ''}{masks}"
+        return f"{moved if window or self.max_shift or self.max_gain or noise else ''}{masks}"
+
+
+def cropped(wave: Wave, window: int, place: float) -> Wave:
+    """Return the part of a longer wave that begins at this share of what is left over."""
+    start = round(float(place) * max(0, len(wave) - window))
+    return wave[start : start + window]

@@ -1,5 +1,6 @@
 """Sounds as input: feature extractors made, loaded and fitted to models, waves batched and shown again."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from blurr.audio.extractors import (
     names_of,
     new_extractor,
     reads_waves,
+    window_of,
     without_empty_bands,
 )
 from blurr.audio.players import shown_sound
@@ -36,13 +38,28 @@ NUMBER = "number"  # of each row of a batch in its loader, to find its sound aga
 
 
 class SoundRows(EncodedRows):
-    """Sounds with their targets, as long as their waves, in samples, unless the model reads windows of one length."""
+    """Sounds with their targets, as long as their waves, in samples, unless the model reads windows of one length.
+
+    Attributes:
+        extractor: Makes the model's inputs of the waves, in the collator.
+    """
 
     names: InputNames = InputNames(main="input_values", unit=UNIT)
     is_drawn: ClassVar[bool] = True
+    extractor: Any = None
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {**super().__getitem__(index), NUMBER: index}
+
+    @property
+    def seconds_to_make(self) -> float:
+        """Seconds of one processor for a pass: what is decoded, and what the feature extractor makes of it."""
+        if self.extractor is None or not len(self):
+            return super().seconds_to_make
+        wave = np.asarray(self.columns[WAVE][0])
+        begun = time.perf_counter()
+        extracted(self.extractor, [wave])
+        return super().seconds_to_make + len(self) * (time.perf_counter() - begun)
 
     def wave(self, number: int) -> Any:
         """Return the wave of a row, `(samples,)`, and its samples per second."""
@@ -71,7 +88,7 @@ def sound_rows(
     rate = extractor.sampling_rate
     most = None if most_seconds is None else round(most_seconds * rate)
     rows = SoundRows({WAVE: Waves(sounds, rate, most), **columns}, vocab)
-    rows.names = names_of(extractor)
+    rows.names, rows.rate, rows.extractor = names_of(extractor), rate, extractor
     return rows
 
 
@@ -117,13 +134,16 @@ class ChangeWaves(ItemTransform):  # type: ignore[misc]  # fasttransform is not 
     def __init__(self, extractor: Any, augment: SoundChanges) -> None:
         super().__init__()
         self.rate, self.reads_waves, self.augment = extractor.sampling_rate, reads_waves(extractor), augment
+        seconds = window_of(extractor)
+        self.window = None if seconds is None else round(seconds * self.rate)
 
     # without annotations, to which fasttransform would convert a batch
     def encodes(self, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         if SEEDS not in rows[0]:
             return rows
         seeds = torch.tensor([int(row[SEEDS]) for row in rows])
-        waves = self.augment.waves([row[WAVE] for row in rows], seeds, self.rate, hide=self.reads_waves)
+        waves = [row[WAVE] for row in rows]
+        waves = self.augment.waves(waves, seeds, self.rate, window=self.window, hide=self.reads_waves)
         return [{**row, WAVE: wave} for row, wave in zip(rows, waves, strict=True)]
 
 

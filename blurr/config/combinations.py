@@ -55,9 +55,10 @@ def _reads_any(file: Path, kinds: Collection[str]) -> bool:
 def check_batch_size(config: Config) -> None:
     """Refuse two limits of a batch that exclude each other."""
     loader = config["loader"]
-    if loader.get("batch_size") == "auto" and loader.get("max_tokens") is not None:
+    limits = [name for name in ("max_tokens", "max_seconds") if loader.get(name) is not None]
+    if loader.get("batch_size") == "auto" and limits:
         raise InputError(
-            "loader.batch_size=auto and loader.max_tokens both say how much makes a batch; leave one of them out."
+            f"loader.batch_size=auto and loader.{limits[0]} both say how much makes a batch; leave one of them out."
         )
 
 

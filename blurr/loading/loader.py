@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from transformers import PretrainedConfig
 
-from blurr.config.annotations import BatchRows, Count, Multiple, NonNegative, Seed, Workers
+from blurr.config.annotations import BatchRows, Count, Multiple, NonNegative, Positive, Seed, Workers
 from blurr.errors import InputError
 from blurr.loading.bucketing import BatchSize
 from blurr.loading.rows import EncodedRows
@@ -24,6 +24,7 @@ class Loader:
         batch_size: Rows in a training batch; `auto` finds the largest that fits, see `blurr.training.batch_size`.
         eval_batch_size: Rows in a validation or test batch; None means twice `batch_size`.
         max_tokens: Tokens of a batch, padding included, instead of a number of rows; null counts rows.
+        max_seconds: Seconds of sound in a batch, padding included, instead of a number of rows; null counts rows.
         num_workers: Processes that make batches. `auto` is none, which is the fastest for encoded text, and for
             pictures and sounds the cores that do not train, as long as decoding takes a pass more than a few seconds.
         pin_memory: Collate into page-locked memory, from which a GPU copies without waiting.
@@ -38,6 +39,7 @@ class Loader:
     batch_size: BatchRows | Literal["auto"] = 16
     eval_batch_size: BatchRows | None = None
     max_tokens: Count | None = None
+    max_seconds: Positive | None = None
     num_workers: Workers | Literal["auto"] = "auto"
     pin_memory: bool = False
     pad_to_multiple_of: Multiple | None = None
@@ -56,6 +58,19 @@ class Loader:
             raise InputError("batch_size=auto works only in the training of `blurr run`; give a number here.")
         rows = self.batch_size if train else self.eval_batch_size or 2 * self.batch_size
         return BatchSize(rows, self.max_tokens)
+
+    def most(self, rows: EncodedRows) -> int | None:
+        """Return how much makes a batch, in the unit of the rows' lengths; None where rows are counted.
+
+        Raises:
+            InputError: A limit is set that does not fit what the rows are measured in.
+        """
+        if self.max_tokens is not None and rows.names.unit != "tokens":
+            raise InputError("loader.max_tokens counts tokens, of which these rows have none. Set loader.batch_size.")
+        if self.max_seconds is not None and not (rows.rate and rows.names.unit):
+            why = "the model reads windows of one length" if rows.rate else "these rows are no sounds"
+            raise InputError(f"loader.max_seconds counts seconds of sound, and {why}. Set loader.batch_size.")
+        return self.max_tokens if self.max_seconds is None else max(1, round(self.max_seconds * rows.rate))
 
     def workers(self, rows: EncodedRows) -> int:
         """Return how many processes make the batches of these rows."""

@@ -64,10 +64,12 @@ class EncodedRows:
     Attributes:
         names: What the inputs are called; each modality has a subclass with its own, and its rows may have others.
         is_picked: They are some of others, in an order that somebody asked for.
+        rate: Units of length in a second, of rows that last, such as sounds.
         is_drawn: A training batch has the column `seeds`, see `draws.row_seeds`, from which rows are changed at random.
     """
 
     is_picked = False
+    rate = 0
     is_drawn: ClassVar[bool] = False
     n_inp = 1  # fastai: of a batch `(inputs, targets)` the first element is input
     names: InputNames = InputNames()

@@ -190,7 +190,7 @@ class Task(ABC):
             num_workers=loader.workers(rows),
             pin_memory=loader.pin_memory,
             bs=loader.size(train=train).rows,
-            max_tokens=loader.max_tokens,
+            max_tokens=loader.most(rows),
             least=2 if train and has_batch_norm(hf.model) else 1,  # one row has no deviation
             shuffle=train,
         )

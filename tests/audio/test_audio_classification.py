@@ -18,7 +18,7 @@ from blurr.data.at_hand import from_data
 from blurr.data.samples import different_rows
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
-from blurr.loading.rows import InputNames
+from blurr.loading.rows import EncodedRows, InputNames
 from blurr.models.heads import label_parameters
 from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.notebook import load_learner
@@ -163,6 +163,21 @@ def test_sounds_of_similar_length_make_a_batch(wav2vec2: Path):
         real, padded = real + int(inputs["attention_mask"].sum()), padded + inputs["attention_mask"].numel()
     assert 1 - real / padded < 0.1
     assert real == dls.train_ds.lengths.sum()
+
+
+def test_seconds_make_a_batch_and_a_limit_of_another_unit_is_refused(wav2vec2: Path, whisper: Path):
+    task = AudioClassification()
+    raw = task.prepare(from_data(task.row_schema(), sound_rows(40)))
+    hf = get_audio_objects(wav2vec2, config_kwargs=task.target.model_config(raw))
+    for inputs, _ in task.dataloaders(raw, hf, Loader(max_seconds=5)).train:
+        assert inputs["input_values"].numel() <= 5 * RATE
+    with pytest.raises(InputError, match=r"loader\.max_tokens counts tokens, of which these rows have none"):
+        task.dataloaders(raw, hf, Loader(max_tokens=100))
+    windows = get_audio_objects(whisper, config_kwargs=task.target.model_config(raw))
+    with pytest.raises(InputError, match=r"max_seconds counts seconds of sound, and the model reads windows of one"):
+        task.dataloaders(raw, windows, Loader(max_seconds=5))
+    with pytest.raises(InputError, match=r"max_seconds counts seconds of sound, and these rows are no sounds"):
+        Loader(max_seconds=5).most(EncodedRows({"labels": [1]}))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -23,7 +23,10 @@ def wave(seconds: float = 1.0) -> np.ndarray:
 
 def still(**options: float) -> object:
     """Return changes of which all but `options` are switched off."""
-    return sound(**{"max_shift": 0, "max_gain": 0, "least_snr": None, "time_masks": 0, "frequency_masks": 0} | options)
+    return sound(
+        **{"crop": False, "max_shift": 0, "max_gain": 0, "least_snr": None, "time_masks": 0, "frequency_masks": 0}
+        | options
+    )
 
 
 def test_a_row_is_changed_alike_in_any_batch_and_otherwise_with_another_seed():
@@ -36,18 +39,26 @@ def test_a_row_is_changed_alike_in_any_batch_and_otherwise_with_another_seed():
     assert torch.equal(both[0][5], both[1][0])
 
 
+def test_a_window_is_taken_from_anywhere_in_a_longer_sound():
+    original = np.arange(100, dtype=np.float32)
+    starts = {each[0] for each in still(crop=True).waves([original] * 40, SEEDS_OF_ROWS, RATE, window=20)}
+    assert min(starts) < 15 < 65 < max(starts) <= 80
+    short = still(crop=True).waves([original], SEEDS_OF_ROWS[:1], RATE, window=200)[0]
+    assert np.array_equal(short, original)
+
+
 def test_a_sound_is_shifted_made_louder_and_noisier_within_limits():
     original = wave()
-    for changed in still(max_shift=0.1).waves([original] * 40, SEEDS_OF_ROWS, RATE, hide=False):
+    for changed in still(max_shift=0.1).waves([original] * 40, SEEDS_OF_ROWS, RATE):
         shift = np.argmax(np.correlate(changed, original, "full")) - len(original) + 1
         assert abs(shift) <= 0.1 * RATE + 1
         assert len(changed) == len(original)
     gains = [
         20 * np.log10(abs(each).max() / abs(original).max())
-        for each in still(max_gain=6).waves([original] * 40, SEEDS_OF_ROWS, RATE, hide=False)
+        for each in still(max_gain=6).waves([original] * 40, SEEDS_OF_ROWS, RATE)
     ]
     assert -6.01 <= min(gains) < -4 < 4 < max(gains) <= 6.01
-    noise = [each - original for each in still(least_snr=10).waves([original] * 40, SEEDS_OF_ROWS, RATE, hide=False)]
+    noise = [each - original for each in still(least_snr=10).waves([original] * 40, SEEDS_OF_ROWS, RATE)]
     ratios = [20 * np.log10(np.std(original) / np.std(each)) for each in noise if abs(each).max() > 0]
     assert 10 <= len(ratios) <= 30
     assert min(ratios) > 9.5

@@ -22,6 +22,7 @@ LEAVINGS = ["config.yaml", "environment.json", "metrics.json", "metrics.jsonl", 
 
 FAST = ("optimizer.lr=3e-3",)
 SIZES = {  # as few rows as it can learn from
+    "audio_classification": ("data.rows=300", *FAST),
     "causal_lm": ("data.rows=200", *FAST),
     "image_classification": ("data.rows=300", *FAST),
     "masked_lm": ("data.rows=200", *FAST),

@@ -305,7 +305,7 @@ def recomputed(task: str, rows: Rows) -> dict[str, float]:
             names = sorted({*true, *predicted})
             f1 = averaged(sk.f1_score, true, predicted, average="binary", pos_label=names[1])
             return {"accuracy": accuracy(true, predicted), "f1": f1}
-        case "image_classification":
+        case "image_classification" | "audio_classification":
             f1 = averaged(sk.f1_score, true, predicted, average="macro")
             return {"accuracy": accuracy(true, predicted), "f1": f1}
         case "token_classification":
