@@ -118,7 +118,7 @@ def check_model(config: Mapping[str, Any]) -> None:
         return
     model_cls = signatures.class_attribute(task["_target_"], "model_cls")
     arch = model.get("arch") or _arch_of_folder(model.get("name"))
-    able = _architectures(model_cls) if model_cls else frozenset()
+    able = frozenset().union(*map(_architectures, model_cls.split(" | "))) if model_cls else frozenset()
     if arch and able and arch not in able:
         options = ", ".join(sorted(_options_of(able))) or "none of the options"
         raise InputError(

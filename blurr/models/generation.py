@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from blurr.errors import InputError, nearest
 from blurr.loading.rows import Inputs
@@ -128,7 +128,7 @@ def generate_texts(
     Args:
         model: The Hugging Face model.
         tokenizer: Turns ids into text.
-        inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`.
+        inputs: `input_ids` and `attention_mask`, both `(batch, sequence)`, or what the encoder reads.
         settings: Override those of the model; see `generation_config`.
         encoded: The encoder's last hidden state `(batch, sequence, width)`, if already computed.
 
@@ -136,7 +136,7 @@ def generate_texts(
         InputError: see `generation_config` and `as_prompts`.
     """
     config = generation_config(model, settings or {})
-    given: dict[str, Any] = {k: inputs[k] for k in ("input_ids", "attention_mask")}
+    given: dict[str, Any] = read_by(model, inputs)
     if model.config.is_encoder_decoder:
         if encoded is not None:
             given["encoder_outputs"] = Encoded(last_hidden_state=encoded)
@@ -152,6 +152,16 @@ def generate_texts(
         for row, text in zip(rows.tolist(), _texts(model, tokenizer, alike, config, prompt=length), strict=True):
             texts[row] = text
     return texts
+
+
+def read_by(model: PreTrainedModel, inputs: Inputs) -> Inputs:
+    """Return the inputs that generation begins with: the model's main one, and its mask if there is one."""
+    return {name: inputs[name] for name in (model.main_input_name, "attention_mask") if name in inputs}
+
+
+def tokenizer_of(processor: Any) -> Any:
+    """Return what turns ids into texts: the processor of texts itself, or the tokenizer in one of other inputs."""
+    return processor.tokenizer if isinstance(processor, ProcessorMixin) else processor
 
 
 def _texts(
@@ -175,7 +185,7 @@ def first_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, inpu
     told = {"output_logits": True, "return_dict_in_generate": True}
     plain = {"num_beams": 1, "num_return_sequences": 1, "do_sample": False, "min_length": None, "min_new_tokens": None}
     config = generation_config(model, {**plain, **told, "max_new_tokens": STEPS})
-    given = {k: inputs[k] for k in ("input_ids", "attention_mask")}
+    given = read_by(model, inputs)
     if not model.config.is_encoder_decoder:
         given = as_prompts(given, tokenizer, config)
     with torch.inference_mode():

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
@@ -106,4 +106,17 @@ class ModalityInputs(Protocol):
 
     def summary(self, processor: Any) -> dict[str, str]:
         """Return what the card of a model says of how rows are prepared: names and values, such as `size`."""
+        ...
+
+
+@runtime_checkable
+class LearnsVocabulary(Protocol):
+    """Inputs of models that write, of which a checkpoint may lack a vocabulary: one is learned from training texts."""
+
+    def with_texts(self, corpus: Callable[[], Iterable[str]]) -> ModalityInputs:
+        """Return inputs that know where the texts of the training rows are."""
+        ...
+
+    def vocabulary_config(self, processor: Any) -> dict[str, Any]:
+        """Return the config values that a learned vocabulary decides; empty for a checkpoint's own."""
         ...

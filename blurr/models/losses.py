@@ -11,6 +11,7 @@ from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFl
 
 from blurr.errors import InputError
 from blurr.loading.rows import IGNORED, ROW_WEIGHT, EncodedRows
+from blurr.models.ctc import CTCLoss
 
 
 class PreCalculatedCrossEntropyLoss(CrossEntropyLossFlat):  # type: ignore[misc]  # fastai is not typed
@@ -244,11 +245,13 @@ def base_loss(loss_func: Any) -> Any:
 class LossPerTarget(AvgLoss):  # type: ignore[misc]
     """The mean loss of a validation, every target weighted equally.
 
-    fastai weights rows, which differs where rows have several targets, as in language models.
+    fastai weights rows, which differs where rows have several targets, as in language models. The tokens of a row are
+    one target to CTC.
     """
 
     def accumulate(self, learn: Learner) -> None:
-        targets = int((learn.y != IGNORED).sum())
+        is_ctc = isinstance(base_loss(learn.loss_func), CTCLoss)
+        targets = len(learn.y) if is_ctc else int((learn.y != IGNORED).sum())
         self.total += learn.to_detach(learn.loss.mean()).double() * targets
         self.count += targets
 

@@ -10,16 +10,16 @@ from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
-import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, how_to_install, is_no_answer, resource_error
+from blurr.models.auto import auto_class
 from blurr.models.folders import check_folder
 from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
-from blurr.models.inputs import ModalityInputs, Positions, positions_of
+from blurr.models.inputs import LearnsVocabulary, ModalityInputs, Positions, positions_of
 from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
 from blurr.models.wrapper import Attention, set_attention
 from blurr.process.terminal import quiet
@@ -137,6 +137,7 @@ def load_objects(
         else:
             config.update(values)
         processor = inputs.load(name, **{**common, **(processor_kwargs or {})})
+        config.update(_of_vocabulary(inputs, processor))
         model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
     missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
     check_new(model, missing | resized, name, allowed=allow_missing, complete=complete)
@@ -150,6 +151,10 @@ def load_objects(
         fit_head(model, stored, missing=missing, resized=resized)
     inputs.fit(processor, model)
     return _described(inputs, processor, model, stored=stored)
+
+
+def _of_vocabulary(inputs: ModalityInputs, processor: Any) -> dict[str, Any]:
+    return inputs.vocabulary_config(processor) if isinstance(inputs, LearnsVocabulary) else {}
 
 
 @contextmanager
@@ -261,7 +266,7 @@ def build_model(
 
     Args:
         name: Hub id or local folder of the checkpoint.
-        model_cls: name of a transformers auto class, given by the task.
+        model_cls: name of a transformers auto class, given by the task; see `blurr.models.auto`.
         inputs: of the task's modality; makes the processor.
         config: values that the task asks for, such as the label names.
         load_weights: `False` makes a model without memory for its weights, of which only the shapes can be read.
@@ -285,7 +290,8 @@ def build_model(
     Raises:
         InputError: the checkpoint or the attention is not available, and `weights` allows no model from scratch.
     """
-    auto_cls = getattr(transformers, model_cls)
+    auto_cls = auto_class(model_cls)
+    inputs = inputs.with_texts(corpus) if isinstance(inputs, LearnsVocabulary) else inputs
     at = {} if revision is None else {"revision": revision}
     values = {**config, **(config_kwargs or {})}
     tokenizer_values = {**at, **(tokenizer_kwargs or {})}
@@ -348,6 +354,7 @@ def _reinitialized(
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in values.items() if k in WHERE})
         config = AutoConfig.from_pretrained(name, **in_stored_order(values, stored))
         processor = inputs.load(name, **processor_kwargs)
+        config.update(_of_vocabulary(inputs, processor))
         remote = {"trust_remote_code": values["trust_remote_code"]}
         model = auto_cls.from_config(config, **remote, **_dtype_of_new(dtype))
     inputs.fit(processor, model)

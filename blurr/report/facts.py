@@ -24,7 +24,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
     """Return the facts of a run: its options, weights, model and rows, and what is needed to read its scores."""
     settings = asdict(saved.task)
     loaders = zip(raw.ordered_splits, learner.dls.loaders, strict=True)
-    has_lengths = bool(learner.dls.train_ds.names.unit)
+    unit = learner.dls.train_ds.names.unit
     return {
         "choices": dict(saved.choices),
         "predicts": saved.task.target.scored(hf).kind,
@@ -42,8 +42,8 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "labels": saved.task.target.vocab(hf),
         "processor": saved.task.inputs.summary(hf.processor),
         "tokens": {
-            split: token_figures(dl.dataset.lengths, dl.batches(), _limit(settings, hf))
-            for split, dl in (loaders if has_lengths else ())
+            split: token_figures(dl.dataset.lengths, dl.batches(), _limit(settings, hf) if unit == "tokens" else None)
+            for split, dl in (loaders if unit else ())
         },
     }
 

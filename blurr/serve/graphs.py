@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoConfig, GenerationConfig, PreTrainedModel
 
 from blurr.errors import InputError, how_to_install, resource_error
 from blurr.loading.rows import Inputs
+from blurr.models.auto import auto_class
 from blurr.models.generation import generation_config
 from blurr.models.inputs import ModalityInputs
 from blurr.models.objects import UNREADABLE, HFObjects
@@ -147,7 +147,7 @@ def load_graphs(folder: Path, model_cls: str, inputs: ModalityInputs) -> HFObjec
         runners = _runners(folder)
         config, processor = AutoConfig.from_pretrained(folder), inputs.load(str(folder))
         with torch.device("meta"):
-            model = getattr(transformers, model_cls).from_config(config)
+            model = auto_class(model_cls).from_config(config)
         if model.can_generate():
             model.generation_config = GenerationConfig.from_pretrained(folder)
     except UNREADABLE as error:

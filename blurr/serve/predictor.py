@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-import transformers
 from datasets import DatasetDict
 from fastai.data.core import DataLoaders
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +16,7 @@ from blurr.data.core import RawData
 from blurr.data.media import Media
 from blurr.errors import InputError, nearest
 from blurr.loading.loader import Loader, fitting
+from blurr.models.auto import auto_class
 from blurr.models.devices import device_of
 from blurr.models.objects import DType, HFObjects, load_objects
 from blurr.models.weights import choose_weights
@@ -117,7 +117,7 @@ class Predictor:
             predictor.learner.model.rounding = OF_8_BITS
             return predictor
         # complete: transformers would fill in a missing tensor at random; stored: the scores are those of this dtype
-        model_cls = getattr(transformers, saved.task.model_cls)
+        model_cls = auto_class(saved.task.model_cls)
         hf = load_objects(str(folder), model_cls, saved.task.inputs, dtype=dtype or "stored", complete=True)
         return cls(saved, hf, batch_size=batch_size, device=device, folder=folder)
 
@@ -273,5 +273,5 @@ def _loaded(name: str, task: Task, model: DictConfig, dtype: DType | None) -> HF
     at = {} if given["revision"] is None else {"revision": given["revision"]}
     kwargs: dict[str, Any] = {key: {**at, **given[key]} for key in ("config_kwargs", "model_kwargs")}
     kwargs["processor_kwargs"] = {**at, **given["tokenizer_kwargs"]}
-    model_cls = getattr(transformers, task.model_cls)
+    model_cls = auto_class(task.model_cls)
     return load_objects(name, model_cls, task.inputs, **kwargs, dtype=dtype or given["dtype"], complete=True)

@@ -11,9 +11,10 @@ from transformers import GenerationConfig
 
 from blurr.config.annotations import Smoothing
 from blurr.data.core import RawData
+from blurr.errors import shortened
 from blurr.loading.rows import Table
 from blurr.models.decoder import begin_as_in_training, end_as_in_training
-from blurr.models.generation import OPTIONS, generate_texts, generation_config, own_settings
+from blurr.models.generation import OPTIONS, generate_texts, generation_config, own_settings, tokenizer_of
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target, weighted_cross_entropy
 from blurr.training.inference import Result, infer
@@ -83,7 +84,7 @@ def blurr_generate(
     Returns:
         One dict per item: under `key` its text, or a list of texts if `num_return_sequences` is above 1.
     """
-    model, tokenizer = learn.model.hf_model, learn.dls.tokenizer
+    model, tokenizer = learn.model.hf_model, tokenizer_of(learn.dls.tokenizer)
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
@@ -95,7 +96,8 @@ def generated(learn: Learner) -> list[Any]:
     """Generate a text for each row of the batch just run, reusing the encoder's output from computing the loss."""
     encoded = learn.blurr_model_outputs["encoder_last_hidden_state"]
     one = {"num_return_sequences": 1}  # metrics compare one text with one
-    return generate_texts(learn.model.hf_model, learn.dls.tokenizer, learn.xb[0], one, encoded=encoded)
+    tokenizer = tokenizer_of(learn.dls.tokenizer)
+    return generate_texts(learn.model.hf_model, tokenizer, learn.xb[0], one, encoded=encoded)
 
 
 def tell_settings(settings: GenerationConfig, asked: Mapping[str, Any]) -> None:
@@ -104,7 +106,7 @@ def tell_settings(settings: GenerationConfig, asked: Mapping[str, Any]) -> None:
     Ids of special tokens belong to a model, and are nothing to choose.
     """
     own = {name: value for name, value in own_settings(settings, asked).items() if not name.endswith("_token_id")}
-    stay = ", ".join(f"{name}={value}" for name, value in own.items())
+    stay = ", ".join(f"{name}={shortened(value)}" for name, value in own.items())
     if stay:
         log.info("Of the model's own generation settings these stay in force: %s.", stay)
     if asked.get("max_length") is not None and asked.get("max_new_tokens") is not None:
@@ -123,7 +125,11 @@ class BlearnerForGeneration(Blearner):
 
     def __init__(self, *args: Any, generation: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        hf_model, tokenizer, asked = self.model.hf_model, self.dls.tokenizer, dict(generation or {})
+        self.set_generation(dict(generation or {}))
+
+    def set_generation(self, asked: dict[str, Any]) -> None:
+        """Have the model generate by these settings, and begin and end a text as in training."""
+        hf_model, tokenizer = self.model.hf_model, tokenizer_of(self.dls.tokenizer)
         settings = generation_config(hf_model, {"pad_token_id": tokenizer.pad_token_id, **asked})
         if hf_model.config.is_encoder_decoder:
             begin_as_in_training(hf_model, tokenizer, settings, frozenset(asked))
@@ -141,6 +147,6 @@ class BlearnerForGeneration(Blearner):
         self.model.eval()
         inputs = {k: v.to(next(self.model.parameters()).device) for k, v in batch[0].items()}
         requested = options.get("text_gen_kwargs", {})
-        texts = generate_texts(self.model.hf_model, self.dls.tokenizer, inputs, requested)
+        texts = generate_texts(self.model.hf_model, tokenizer_of(self.dls.tokenizer), inputs, requested)
         self.model.train(was_training)
         return texts

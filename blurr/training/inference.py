@@ -15,7 +15,8 @@ from fastai.learner import Learner
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import EncodedRows, Inputs, by_row, in_order
-from blurr.models.generation import first_steps
+from blurr.models.ctc import is_ctc, real_frames
+from blurr.models.generation import first_steps, tokenizer_of
 from blurr.models.wrapper import BaseModelWrapper, logits_of
 
 Result = dict[str, Any]
@@ -158,12 +159,14 @@ def _inputs(dl: RowsDL, rows: list[int], device: torch.device) -> Inputs:
 
 def _moved(wrapper: BaseModelWrapper, dl: RowsDL, alone: Inputs, together: Inputs) -> float:
     """Return the largest difference between logits of the first row, relative to its largest logit."""
-    if wrapper.hf_model.can_generate():
-        steps = [first_steps(wrapper.hf_model, dl.tokenizer, x) for x in (alone, together)]
+    if wrapper.hf_model.can_generate() and not is_ctc(wrapper.hf_model):
+        steps = [first_steps(wrapper.hf_model, tokenizer_of(dl.tokenizer), x) for x in (alone, together)]
     else:
         steps = [[_logits_of_first(wrapper, x, dl.dataset.names.mask)] for x in (alone, together)]
     largest = 0.0
     for one, other in zip(*steps, strict=False):
+        if is_ctc(wrapper.hf_model):  # frames of pads that nothing tells from others follow the row's own
+            other = other[: len(one)]
         largest = max(largest, float((one - other).abs().max() / one.abs().max().clamp(min=1e-9)))
         if not torch.equal(one.argmax(-1), other.argmax(-1)):
             break  # after different tokens, logits say nothing about pads
@@ -174,5 +177,7 @@ def _logits_of_first(wrapper: BaseModelWrapper, x: Inputs, mask: str) -> torch.T
     """Return the logits of a batch's first row, without those of pads."""
     known = {name: values for name, values in x.items() if name in wrapper.known}
     logits = logits_of(wrapper.hf_model(**known, return_dict=True))[0].float()
+    if is_ctc(wrapper.hf_model):
+        return logits[: int(real_frames(wrapper.hf_model, x.get(mask), logits[None])[0])]
     real = x[mask][0].bool() if mask else None
     return logits[real] if real is not None and logits.ndim == 2 and len(logits) == len(real) else logits
