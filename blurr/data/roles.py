@@ -27,6 +27,7 @@ FIELDS = frozenset(
         *("target", "prediction", "loss", "score", "probs", "error"),
         *("start", "end", "exact_match", "f1", "others", "windows"),
         *("token_count", "target_token_count", "target_count", "right_count", "nll"),
+        *("segments", "alignment"),
     )
 )
 """Names that are blurr's in the described rows of every task."""

@@ -71,10 +71,12 @@ class Scored:
         kind: `classes` (logits of one class each), `labels` (logits of several labels each), `numbers`, `texts`,
             `words`, `answers`, `tokens`, or what a user's own task predicts; empty if it does not say.
         names: Names of the classes or labels, if any.
+        note: What stands beside the value of every metric, such as how texts are normalized; empty for nothing.
     """
 
     kind: str
     names: Sequence[str] | None = None
+    note: str = ""
 
 
 def metric_key(split: str, name: str) -> str:

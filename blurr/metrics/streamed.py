@@ -26,8 +26,8 @@ ADVICE = {
 class ShownMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
     """Show a metric to fastai's recorder under the name that its config has."""
 
-    def __init__(self, name: str, metric: Any) -> None:
-        self._name, self.metric = name, metric
+    def __init__(self, name: str, metric: Any, note: str = "") -> None:
+        self._name, self.metric, self.beside = name, metric, note
 
     @property
     def name(self) -> str:
@@ -46,6 +46,10 @@ class StreamedMetric(ShownMetric):
     @property
     def value(self) -> float:
         return float(self.metric.compute())
+
+    def note(self) -> str | None:
+        """Return the note of the metric itself, if it has one."""
+        return self.metric.note() if isinstance(self.metric, Noted) else None
 
 
 class NamedMetric(ShownMetric):
@@ -105,7 +109,7 @@ def _shown(name: str, metric: Any, scored: Scored) -> ShownMetric:
         from blurr.metrics.adapted import adapted
 
         if isinstance(metric, TorchMetric):
-            return StreamedMetric(name, adapted(name, metric, scored))
+            return StreamedMetric(name, adapted(name, metric, scored), scored.note)
     kind = {"labels": "classes"}.get(scored.kind, scored.kind)
     if kind and isinstance(metric, Reading) and metric.reads != kind:
         what = type(metric).__name__.lower()
@@ -115,13 +119,13 @@ def _shown(name: str, metric: Any, scored: Scored) -> ShownMetric:
         )
     if isinstance(metric, OfNamedClasses) and scored.names is not None:
         metric.name_classes(scored.names)
-    return StreamedMetric(name, metric)
+    return StreamedMetric(name, metric, scored.note)
 
 
 def notes_of(metrics: Sequence[FastaiMetric]) -> dict[str, str]:
     """Return the note beside the value of each metric that has one, by the metric's name."""
-    noted = {m.name: m.metric.note() for m in metrics if isinstance(m, StreamedMetric) and isinstance(m.metric, Noted)}
-    return {name: note for name, note in noted.items() if note}
+    notes = {m.name: [m.note(), m.beside] for m in metrics if isinstance(m, StreamedMetric)}
+    return {name: ", ".join(filter(None, parts)) for name, parts in notes.items() if any(parts)}
 
 
 def directed(metrics: Sequence[FastaiMetric]) -> dict[str, object]:

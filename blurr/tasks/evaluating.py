@@ -62,7 +62,7 @@ def loss_weights(predicts: Collection[str], rows: Table) -> NDArray[np.float64]:
         return np.array([len(row["target"]) for row in rows], dtype=np.float64)
     if key is None:
         return np.ones(len(rows))
-    return np.array([row.get(key, 1) for row in rows], dtype=np.float64)
+    return np.array([row.get(key, row.get("target_count", 1)) for row in rows], dtype=np.float64)
 
 
 def interpret(target: Target, learner: Learner, dl: RowsDL) -> Table:

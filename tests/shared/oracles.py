@@ -115,6 +115,22 @@ def in_common(true: Sequence[str], predicted: Sequence[str]) -> set[int]:
     return found
 
 
+def edit_distance(true: Sequence[Any], predicted: Sequence[Any]) -> int:
+    """Fewest substitutions, insertions and deletions (Wagner and Fischer 1974)."""
+    row = list(range(len(predicted) + 1))
+    for i, a in enumerate(true, start=1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(predicted, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
+    return row[-1]
+
+
+def error_rate(pairs: Iterable[tuple[Sequence[Any], Sequence[Any]]]) -> float:
+    """Edits of all rows by units of all true sides."""
+    pairs = list(pairs)
+    return sum(edit_distance(*pair) for pair in pairs) / sum(len(true) for true, _ in pairs)
+
+
 def sentences(text: str) -> list[str]:
     return [part for part in re.split(r"(?<=[.!?])\s|(?<=[。！？।؟۔])|\n", text) if part]
 
@@ -322,6 +338,9 @@ def recomputed(task: str, rows: Rows) -> dict[str, float]:
             right, tokens = (sum(row[key] for row in rows) for key in ("right_count", "target_count"))
             nll, counts = ([row[key] for row in rows] for key in ("nll", "target_count"))
             return {"perplexity": perplexity(nll, counts), "token_accuracy": right / tokens}
+        case "speech_recognition":
+            sides = [([w for w, _ in row["alignment"] if w], [w for _, w in row["alignment"] if w]) for row in rows]
+            return {"wer": error_rate(sides), "cer": error_rate([(" ".join(t), " ".join(p)) for t, p in sides])}
         case "semantic_segmentation":
             return segmentation(rows)
     raise ValueError(f"There is no oracle for the task {task}: write one here.")
