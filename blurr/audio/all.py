@@ -3,9 +3,12 @@
 from blurr.audio.audio_classification import AudioClassification, BlearnerForAudioClassification
 from blurr.audio.augment import sound, spec_augment
 from blurr.audio.inputs import SoundCollator, SoundRows
-from blurr.audio.objects import get_audio_objects
+from blurr.audio.objects import get_audio_objects, get_speech_objects
 from blurr.audio.sounds import open_sound
+from blurr.audio.speech_recognition import BlearnerForSpeechRecognition, SpeechRecognition
+from blurr.audio.transcripts import blurr_transcribe
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
+from blurr.metrics.error_rates import ErrorRate
 from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
@@ -24,7 +27,9 @@ __all__ = [
     "BaseModelWrapper",
     "Blearner",
     "BlearnerForAudioClassification",
+    "BlearnerForSpeechRecognition",
     "ClassificationInterpretation",
+    "ErrorRate",
     "Interpretation",
     "Matthews",
     "Pearson",
@@ -36,12 +41,15 @@ __all__ = [
     "SoundCollator",
     "SoundRows",
     "Spearman",
+    "SpeechRecognition",
     "TopK",
     "adamw",
     "as_opt_func",
     "blurr_predict",
     "blurr_splitter",
+    "blurr_transcribe",
     "get_audio_objects",
+    "get_speech_objects",
     "load_learner",
     "open_sound",
     "sound",

@@ -6,6 +6,8 @@ from typing import Any
 from transformers import AutoModelForAudioClassification, PretrainedConfig
 
 from blurr.audio.inputs import SOUND_INPUTS
+from blurr.audio.processors import SPEECH
+from blurr.models.auto import auto_class
 from blurr.models.objects import HFObjects, load_objects
 
 
@@ -24,3 +26,14 @@ def get_audio_objects(
         options: As for `models.objects.load_objects`.
     """
     return load_objects(str(pretrained_model_name_or_path), model_cls, SOUND_INPUTS, config, **options)
+
+
+def get_speech_objects(pretrained_model_name_or_path: str | Path, **options: Any) -> HFObjects:
+    """Load a model that writes down what it hears, with its processor.
+
+    Args:
+        pretrained_model_name_or_path: Hub id or local folder.
+        options: As for `models.objects.load_objects`.
+    """
+    model_cls = auto_class("AutoModelForCTC | AutoModelForSpeechSeq2Seq")
+    return load_objects(str(pretrained_model_name_or_path), model_cls, SPEECH, **options)

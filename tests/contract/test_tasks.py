@@ -29,6 +29,7 @@ SIZES = {  # as few rows as it can learn from
     "question_answering": ("data.rows=200", *FAST),
     "semantic_segmentation": ("data.rows=150", *FAST),
     "sequence_classification": ("data.rows=1000", "optimizer.lr=1e-3"),
+    "speech_recognition": ("data.rows=120", "loader.batch_size=8", *FAST),
     "summarization": ("data.rows=200", *FAST),
     "token_classification": ("data.rows=100", *FAST),
     "translation": ("data.rows=200", *FAST),
