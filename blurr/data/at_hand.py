@@ -92,7 +92,8 @@ def _at_hand(
 def _in_memory(data: object, schema: Schema, columns: Columns) -> datasets.Dataset:
     if isinstance(data, datasets.Dataset):
         return data
-    named = {str(columns.get(role, role)): media for role, media in schema.media.items()}
+    kinds = {role: [schema.media[role]] if role in schema.media else [] for role in schema.roles}
+    named = {str(columns.get(role, role)): known for role, known in kinds.items()}  # boxes look like arrays of pixels
     if isinstance(data, pd.DataFrame):
         return as_rows(with_packed(data, [*schema.media.values()], named), "The DataFrame")
     if isinstance(data, list):

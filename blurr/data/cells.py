@@ -246,13 +246,13 @@ def content_of(value: Any, media: Media) -> bytes:
     return Cell(content=cell.get("bytes"), mistake=cell.get(MISTAKE) or "").read()
 
 
-def with_packed(data: Any, media: Sequence[Media], named: Mapping[str, Media]) -> Any:
+def with_packed(data: Any, media: Sequence[Media], named: Mapping[str, Sequence[Media]]) -> Any:
     """Return a DataFrame, or a list of dicts, with its objects that are media packed, so that a table can hold them.
 
     Args:
         data: Anything else is returned as it is.
         media: What its columns may hold.
-        named: What columns hold that are known by name.
+        named: What columns may hold that are known by name: a role's one kind, or none.
     """
     if isinstance(data, pd.DataFrame):
         names = data.columns[data.dtypes.map(pd.api.types.is_object_dtype)]
@@ -267,8 +267,8 @@ def with_packed(data: Any, media: Sequence[Media], named: Mapping[str, Media]) -
     return [{**cells, **{name: values[row] for name, values in changed.items()}} for row, cells in enumerate(data)]
 
 
-def _kinds(name: str, media: Sequence[Media], named: Mapping[str, Media]) -> Sequence[Media]:
-    return [named[name]] if name in named else media
+def _kinds(name: str, media: Sequence[Media], named: Mapping[str, Sequence[Media]]) -> Sequence[Media]:
+    return named.get(name, media)
 
 
 def _packed_values(values: list[Any], media: Sequence[Media]) -> list[Any] | None:

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import datasets
 from datasets.features.features import require_decoding
 
-from blurr.data.examining import Places, examined
+from blurr.data.examining import Examined, Places, examined
 from blurr.data.formats.tables import with_values
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
@@ -150,6 +151,7 @@ def raw_data(
     unknown_labels: UnknownLabels = "refuse",
     broken: Broken = "refuse",
     places: Mapping[str, Places] | None = None,
+    folders: Sequence[Path] = (),
     seed: int = 42,
 ) -> RawData:
     """Name the columns by role, check every row, and split; all loaders end here.
@@ -166,6 +168,7 @@ def raw_data(
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
         broken: `refuse` files of media, such as pictures, that cannot be opened, or `drop` their rows.
         places: Split to the folders where its relative paths start, see `Places`.
+        folders: More folders where relative paths of media may start.
         seed: Decides which rows `limit` keeps.
 
     Returns:
@@ -187,7 +190,9 @@ def raw_data(
     columns = with_found_media(parts["train"], schema, columns or {})
     chosen = chosen_columns(schema, columns)
     named = {name: under_roles(part, schema, chosen, where[name]) for name, part in parts.items()}
-    named, left_out = _with_media(named, schema, where=where, places=places or {}, broken=broken)
+    found = partial(examined, broken=broken, folders=folders)
+    named, left_out = _with_media(named, schema, where=where, places=places or {}, examine=found)
+    named = dict(named if schema.reader is None else schema.reader(named, where))
     named, labels = _with_labels(named, schema, chosen, where)
     for name, part in named.items():
         check_filled(part, schema, where[name])
@@ -218,14 +223,14 @@ def _with_media(
     *,
     where: Mapping[str, str],
     places: Mapping[str, Places],
-    broken: Broken,
+    examine: Callable[..., Examined],
 ) -> tuple[dict[str, datasets.Dataset], dict[str, list[str]]]:
     """Examine the files of all splits, and return what was left out of each."""
     left_out: dict[str, list[str]] = {}
     for name, rows in parts.items():
         for role in [role for role in schema.media if role in rows.column_names]:
             known = places.get(name, {})
-            made = examined(parts[name], role, schema.media[role], where=where[name], places=known, broken=broken)
+            made = examine(parts[name], role, schema.media[role], where=where[name], places=known)
             parts = {**parts, name: made.rows}
             left_out[name] = [*left_out.get(name, []), *made.broken]
     return parts, {name: names for name, names in left_out.items() if names}

@@ -51,7 +51,14 @@ class Examined:
 
 
 def examined(
-    rows: datasets.Dataset, role: str, media: Media, *, where: str, places: Places, broken: Broken
+    rows: datasets.Dataset,
+    role: str,
+    media: Media,
+    *,
+    where: str,
+    places: Places,
+    broken: Broken,
+    folders: Sequence[Path] = (),
 ) -> Examined:
     """Turn a column of media into structs, and examine each of its files.
 
@@ -61,6 +68,7 @@ def examined(
         media: What it holds.
         where: Where the rows are from, for messages.
         places: Where relative paths start; the current folder is tried after these.
+        folders: Where they may start, too, if they lead nowhere there.
         broken: What to do with rows whose file cannot be opened.
 
     Raises:
@@ -74,7 +82,7 @@ def examined(
             f"{where} has no {media.kind}s for {role!r} but values of type {column.type}. Give paths, bytes, or name "
             f"another column: data.columns.{role}=<column>."
         )
-    cells = Cells(column, _folders(rows, places))
+    cells = Cells(column, [[*beside, *folders] for beside in _folders(rows, places)])
     verdicts = list(_verdicts(cells, media))
     wrong = [f"{_name(cells, row)} {each.mistake}" for row, each in enumerate(verdicts) if each.mistake]
     made = with_array(rows, role, _structs(cells, verdicts, media), feature_of(media))

@@ -1,11 +1,13 @@
 """Load rows from files: csv, tsv, json, jsonl, SQuAD's json, parquet, xlsx, conll, folders of text or pictures."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import datasets
 
 from blurr.config.annotations import Natural
+from blurr.config.places import expanded, kind_of
 from blurr.data.core import Limit, RawData, Step, raw_data
 from blurr.data.examining import places_of
 from blurr.data.formats.content import FileOptions, Format
@@ -16,6 +18,7 @@ from blurr.data.readers import read_sources
 from blurr.data.roles import Schema, text_columns
 from blurr.data.sources import Paths, find_files, named
 from blurr.data.splits import DEFAULT_SPLITS, Splits
+from blurr.errors import InputError, nearest
 
 
 def load_files(
@@ -30,6 +33,7 @@ def load_files(
     preprocess: Step | Sequence[Step] | None = None,
     unknown_labels: UnknownLabels = "refuse",
     broken: Broken = "refuse",
+    media: Paths | None = None,
     format: Format = "auto",
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
@@ -49,6 +53,7 @@ def load_files(
         preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
         broken: `refuse` files of media, such as pictures, that cannot be opened, or `drop` their rows.
+        media: A folder, or several, where relative paths of media start, if they lead nowhere beside their table.
         format: See `FileOptions`, as for all that follow.
         encoding: Encoding of text files.
         delimiter: What stands between columns.
@@ -79,4 +84,20 @@ def load_files(
         unknown_labels=unknown_labels,
         broken=broken,
         places=places,
+        folders=folders_in(media),
     )
+
+
+def folders_in(media: Paths | None) -> list[Path]:
+    """Return folders of media, absolute.
+
+    Raises:
+        InputError: One is not there.
+    """
+    given = [media] if isinstance(media, str | Path) else media or ()
+    folders = [expanded(str(folder)).absolute() for folder in given]
+    for folder in folders:
+        if kind_of(folder) != "folder":
+            there = [each.name for each in folder.parent.glob("*") if each.is_dir()]
+            raise InputError(f"data.media={folder} is not a folder.{nearest(folder.name, there)}")
+    return folders

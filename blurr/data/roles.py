@@ -32,6 +32,7 @@ FIELDS = frozenset(
 )
 """Names that are blurr's in the described rows of every task."""
 PREFIX = "source_"
+LabelReader = Callable[[Mapping[str, datasets.Dataset], Mapping[str, str]], Mapping[str, datasets.Dataset]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Schema(Roles):
         writes_labels: Whether the labels are texts that the model writes, not names of classes.
         labels: How labels that are classes or numbers are read; None leaves them as the source has them.
         media: Role to what its modality knows of the files that it holds, such as pictures.
+        reader: Reads labels that are neither classes nor numbers, such as boxes, where the files of media have been
+            examined: of the splits, and where their rows are from; returns the splits.
     """
 
     sample: Callable[[random.Random], dict[str, Any]]
@@ -53,6 +56,7 @@ class Schema(Roles):
     writes_labels: bool = False
     labels: LabelOptions | None = LabelOptions()
     media: Mapping[str, Media] = field(default_factory=dict)
+    reader: LabelReader | None = None
 
     @property
     def classes(self) -> str | None:

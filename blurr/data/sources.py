@@ -41,6 +41,8 @@ Suffixes = Mapping[str, frozenset[str]]
 """Role to the suffixes of the files that it holds, where that is media such as pictures."""
 
 METADATA = "metadata"  # the name, before its suffix, of a table about the files of media beside it
+COCO = ".coco.json"  # the end of the name of another one
+LABELS = "labels"  # a folder of YOLO's text files, one for each picture, which are read with their pictures
 
 
 def find_files(
@@ -119,12 +121,13 @@ def _files_below(folder: Path, options: FileOptions, media: frozenset[str]) -> l
 
 
 def _media_or_tables(folder: Path, seen: list[Path], tables: list[Path], media: frozenset[str]) -> list[Path]:
-    """Return the tables named metadata of a folder, or else its files of media, or else its tables."""
-    metadata = [file for file in tables if file.stem == METADATA]
+    """Return the tables about the files of a folder, or else its files of media, or else its tables."""
+    metadata = [file for file in tables if file.stem == METADATA or file.name.endswith(COCO)]
     files = [file for file in seen if file.suffix.lower() in media]
     if metadata or not files:
         return metadata or tables
-    others = [file.relative_to(folder).as_posix() for file in seen if file.suffix.lower() not in media]
+    left = [file.relative_to(folder) for file in seen if file.suffix.lower() not in media]
+    others = [file.as_posix() for file in left if LABELS not in file.parts]
     if others:
         remedy = f" To read a table, name it: data.train={folder / tables[0].relative_to(folder)}." if tables else ""
         log.warning("%s: passed over, as files of another kind (%d): %s.%s", folder, len(others), named(others), remedy)

@@ -20,6 +20,7 @@ ADVICE = {
     "answers": "Choose metrics=[exact_match,squad_f1].",
     "tokens": "Choose metrics=[perplexity,token_accuracy].",
     "masks": "Choose metrics=[mean_iou,pixel_accuracy,dice].",
+    "boxes": "Choose metrics=[map,map50,map75,mar].",
 }
 
 

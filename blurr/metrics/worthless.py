@@ -26,6 +26,7 @@ def doubts(predicts: Collection[str], rows: Rows, scores: Mapping[str, float]) -
         "texts": _of_texts,
         "tokens": _of_tokens,
         "masks": _of_masks,
+        "boxes": _of_boxes,
     }
     judge = _of_choices if {"classes", "numbers"} & set(predicts) else judges.get(next(iter(predicts), ""))
     said = judge(rows) if judge else None  # nothing is known here about what a user's own task predicts
@@ -119,6 +120,16 @@ def _of_masks(rows: Rows) -> str | None:
         (name,) = said_at_all
         share = _percent(true[name] / true.total())
         return f"all {said_at_all.total()} pixels are predicted to be {name}, which {share} are"
+    return None
+
+
+def _of_boxes(rows: Rows) -> str | None:
+    true, said = (Counter(label for row in rows for label in row[key]) for key in ("target", "prediction"))
+    if true and not said:
+        return "no object has a score of task.threshold or more"
+    if len(said) == 1 and len(true) > 1:
+        (label,) = said
+        return f"all {said.total()} predicted objects are said to be {label}, which {_percent(true[label] / true.total())} are"
     return None
 
 

@@ -107,6 +107,10 @@ class CTCLoss:
         values = values / lengths.clamp(min=1)
         return {"mean": values.mean, "sum": values.sum}.get(self.reduction, lambda: values)()
 
+    def count(self, targ: torch.Tensor) -> int:
+        """Return how much the loss of a batch counts among others: as many as it has rows."""
+        return len(targ)
+
     def activation(self, out: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of the tokens of each frame."""
         return out.softmax(-1)

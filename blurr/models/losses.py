@@ -11,7 +11,6 @@ from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFl
 
 from blurr.errors import InputError
 from blurr.loading.rows import IGNORED, ROW_WEIGHT, EncodedRows
-from blurr.models.ctc import CTCLoss
 
 
 class PreCalculatedCrossEntropyLoss(CrossEntropyLossFlat):  # type: ignore[misc]  # fastai is not typed
@@ -242,16 +241,23 @@ def base_loss(loss_func: Any) -> Any:
     return loss_func
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """A loss that says how much the loss of a batch counts among others."""
+
+    def count(self, targ: torch.Tensor) -> int: ...
+
+
 class LossPerTarget(AvgLoss):  # type: ignore[misc]
-    """The mean loss of a validation, every target weighted equally.
+    """The mean loss of a validation, every target weighted equally, unless the loss counts otherwise.
 
     fastai weights rows, which differs where rows have several targets, as in language models. The tokens of a row are
     one target to CTC.
     """
 
     def accumulate(self, learn: Learner) -> None:
-        is_ctc = isinstance(base_loss(learn.loss_func), CTCLoss)
-        targets = len(learn.y) if is_ctc else int((learn.y != IGNORED).sum())
+        loss = base_loss(learn.loss_func)
+        targets = loss.count(learn.y) if isinstance(loss, Counting) else int((learn.y != IGNORED).sum())
         self.total += learn.to_detach(learn.loss.mean()).double() * targets
         self.count += targets
 

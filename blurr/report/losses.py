@@ -15,7 +15,10 @@ SHOWN = 20  # rows in the table of top losses
 CHARACTERS = 400  # of a text in that table
 VALUES = 12  # more distinct values make slices that are too small to mean anything
 FEWEST = 5  # rows in a slice
-HIDDEN = {"probs", "others", "token_count", "target_token_count", "small_true_mask", "small_predicted_mask"}
+HIDDEN = {
+    *("probs", "others", "token_count", "target_token_count", "small_true_mask", "small_predicted_mask"),
+    *("boxes", "predicted_boxes"),
+}
 OF_ANSWERS = {"answers", "start", "end", "windows"}  # the column that is the target, and places in texts
 
 

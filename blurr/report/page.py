@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from blurr.errors import writing
 from blurr.report.baselines import baselines
+from blurr.report.boxes import box_parts
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts, length_parts
 from blurr.report.losses import loss_parts
@@ -49,6 +50,7 @@ SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
     "texts": text_parts,
     "tokens": perplexity_parts,
     "masks": mask_parts,
+    "boxes": box_parts,
 }
 
 

@@ -96,6 +96,35 @@ class OfMasks(Described):
     target_count: Whole
 
 
+class Object(BaseModel):
+    """An object in a picture, with its box: left, top, right and bottom."""
+
+    label: str
+    box: Annotated[list[float], MinLen(4), MaxLen(4)]
+
+
+class Predicted(Object):
+    """An object as a model finds it."""
+
+    score: Annotated[float, Ge(0), Le(1)]
+
+
+class OfBoxes(Described):
+    """A picture: the classes of its objects, and their boxes; the predicted ones have the highest scores."""
+
+    target: list[str]
+    prediction: list[str]
+    boxes: list[Object]
+    predicted_boxes: list[Predicted]
+
+    @model_validator(mode="after")
+    def has_a_box_for_each(self) -> Self:
+        """Check that every predicted object has its box."""
+        if len(self.prediction) > len(self.predicted_boxes):
+            raise ValueError(f"{len(self.prediction)} predicted objects, {len(self.predicted_boxes)} boxes")
+        return self
+
+
 class OfNumbers(Described):
     """A row with a number."""
 
@@ -117,6 +146,7 @@ KINDS: dict[str, type[Described]] = {
     "answers": OfAnswers,
     "words": OfWords,
     "masks": OfMasks,
+    "boxes": OfBoxes,
     "tokens": OfTokens,
     "numbers": OfNumbers,
     "texts": OfTexts,

@@ -5,6 +5,7 @@ const at = id => document.getElementById(id);
 const MOST = 10; // bars that are shown at once
 const DARKEST = 6; // colours of entities
 const AT_ONCE = 4; // files that are sent at a time
+const SVG = "http://www.w3.org/2000/svg";
 const reads = known.fields.find(({kind}) => kind); // the field of a task that reads files
 
 /* -- small parts */
@@ -86,6 +87,46 @@ const segments = answer => {
   bars(card("Share of the pixels"), Object.entries(answer.labels).map(([name, share]) => [name, share, false]));
   return true;
 };
+/* Boxes are drawn over the picture that was sent, in its own pixels. */
+const objects = answer => {
+  if (!Array.isArray(answer.boxes)) return false;
+  const figure = stage.parentElement.querySelector("figure"), picture = figure.querySelector("img");
+  const names = [...new Set(answer.boxes.map(({label}) => label))];
+  const drawn = () => {
+    const over = document.createElementNS(SVG, "svg");
+    over.setAttribute("class", "over");
+    over.setAttribute("viewBox", `0 0 ${picture.naturalWidth} ${picture.naturalHeight}`);
+    over.setAttribute("role", "img");
+    over.setAttribute("aria-label", `Boxes: ${names.join(", ") || "none"}`);
+    for (const {label, score, box: [left, top, right, bottom]} of [...answer.boxes].reverse()) {
+      const rect = document.createElementNS(SVG, "rect"), title = document.createElementNS(SVG, "title");
+      for (const [name, value] of Object.entries({x: left, y: top, width: right - left, height: bottom - top})) {
+        rect.setAttribute(name, value);
+      }
+      rect.setAttribute("class", `t${names.indexOf(label) % DARKEST}`);
+      title.textContent = `${label} ${percent(score)}`;
+      rect.append(title);
+      over.append(rect);
+    }
+    over.style.aspectRatio = `${picture.naturalWidth} / ${picture.naturalHeight}`;
+    over.style.width = `${picture.clientWidth}px`;
+    figure.append(over);
+  };
+  if (picture) picture.complete && picture.naturalWidth ? drawn() : picture.addEventListener("load", drawn);
+  const shown = card();
+  put(shown, "p", answer.boxes.length ? `${answer.boxes.length} ${answer.boxes.length > 1 ? "objects" : "object"}`
+    : "There is no object that is certain enough.", "said");
+  if (!answer.boxes.length) return true;
+  const table = put(shown, "table"), head = put(table, "tr");
+  for (const title of ["Object", "Score", "Left, top, right, bottom"]) put(head, "th", title).scope = "col";
+  for (const {label, score, box} of answer.boxes) {
+    const row = put(table, "tr"), cell = put(row, "td");
+    put(cell, "span", "", `swatch t${names.indexOf(label) % DARKEST}`).setAttribute("aria-hidden", "true");
+    written(cell, "bdi", label);
+    put(row, "td", percent(score), "percent"); put(row, "td", box.map(Math.round).join(", "));
+  }
+  return true;
+};
 const value = answer => {
   if (typeof answer.value !== "number") return false;
   put(card(), "p", number(answer.value), "said");
@@ -157,7 +198,7 @@ const unknown = () => {
   at("raw").checked = true;
   return true;
 };
-const KINDS = [entities, segments, classes, value, found, filled, texts, unknown];
+const KINDS = [entities, segments, objects, classes, value, found, filled, texts, unknown];
 
 /* -- files */
 

@@ -12,7 +12,7 @@ from fastai.callback.core import CancelBatchException
 from fastai.learner import Learner
 
 from blurr.errors import InputError, ResourceError, is_out_of_memory
-from blurr.loading.columns import Ragged
+from blurr.loading.columns import Made, Ragged
 from blurr.loading.rows import IGNORED, EncodedRows
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 
@@ -169,7 +169,8 @@ def check_ids(rows: EncodedRows, model: Any) -> None:
     if isinstance(tokens, Ragged):
         known = model.get_input_embeddings().num_embeddings
         _check_range("token", tokens.flat, known, "the tokenizer does not fit the model: take both from one folder")
-    if rows.vocab is not None and labels is not None:
+    # labels that are made when they are read have ids by the names of the model's classes, and take long to make
+    if rows.vocab is not None and labels is not None and not isinstance(labels, Made):
         values = labels.flat if isinstance(labels, Ragged) else np.asarray(labels)
         if values.dtype.kind in "iu" and values.ndim == 1:
             known = model.config.num_labels

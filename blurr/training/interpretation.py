@@ -19,7 +19,8 @@ from blurr.training.callbacks.base import ORDER
 Interpreter = Callable[[Learner, RowsDL], Table]
 
 
-UNSHOWN = ("probs", "others", "pixels", "small_true_mask", "small_predicted_mask")  # what is too long for a table
+# what is too long for a table
+UNSHOWN = ("probs", "others", "pixels", "small_true_mask", "small_predicted_mask", "boxes", "predicted_boxes")
 
 
 class Interpretation:

@@ -1,5 +1,6 @@
 """All of blurr's names for pictures, for notebooks: `from blurr.vision.all import *`."""
 
+from blurr.metrics.boxes import MeanAveragePrecision, MeanAverageRecall
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
 from blurr.metrics.masks import Dice, MeanIoU, PixelAccuracy
 from blurr.metrics.regression import RMSE, Pearson, Spearman
@@ -15,7 +16,9 @@ from blurr.vision.blocks import PixelBlock, ProcessorResize, ToInputs
 from blurr.vision.image_classification import BlearnerForImageClassification, ImageClassification
 from blurr.vision.images import open_picture
 from blurr.vision.inputs import Normalize, PixelCollator, PixelRows
+from blurr.vision.object_detection import BlearnerForObjectDetection, ObjectDetection
 from blurr.vision.objects import get_vision_objects
+from blurr.vision.outlined import outlined
 from blurr.vision.overlays import mask_of
 from blurr.vision.segments import PixelLoss
 from blurr.vision.semantic_segmentation import BlearnerForSemanticSegmentation, SemanticSegmentation
@@ -28,14 +31,18 @@ __all__ = [
     "BaseModelWrapper",
     "Blearner",
     "BlearnerForImageClassification",
+    "BlearnerForObjectDetection",
     "BlearnerForSemanticSegmentation",
     "ClassificationInterpretation",
     "Dice",
     "ImageClassification",
     "Interpretation",
     "Matthews",
+    "MeanAveragePrecision",
+    "MeanAverageRecall",
     "MeanIoU",
     "Normalize",
+    "ObjectDetection",
     "Pearson",
     "PixelAccuracy",
     "PixelBlock",
@@ -61,6 +68,7 @@ __all__ = [
     "load_learner",
     "mask_of",
     "open_picture",
+    "outlined",
     "standard",
     "trivial",
 ]

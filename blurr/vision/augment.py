@@ -9,8 +9,10 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as transforms
 
 from blurr.config.annotations import Degrees, Fraction, Zoom
+from blurr.errors import InputError
 from blurr.loading.draws import Stream, inside_box, uniform
 from blurr.loading.rows import IGNORED
+from blurr.vision.box_batches import moved_boxes
 
 Changed = tuple[torch.Tensor, torch.Tensor | None]
 SMALLEST, LARGEST = 0.1, 0.4  # sides of an erased box, as shares of the picture's
@@ -79,7 +81,7 @@ class Jitter:
         Args:
             pixels: float32 `(batch, channels, height, width)` in [0, 1].
             seeds: Of the rows, int64 `(batch,)`.
-            masks: int64 `(batch, height, width)`.
+            masks: int64 `(batch, height, width)`; or boxes, float32 `(batch, objects, 5)`, see `check_boxes`.
         """
         drawn = uniform(seeds, 12, Stream.AUGMENT)
         either = 2 * drawn - 1  # from -1 to 1
@@ -159,6 +161,24 @@ class OneOperation:
         return f"one operation each of strength {self.strength:g}; {_said(self.flip)}"
 
 
+def check_boxes(augment: object) -> None:
+    """Refuse to turn or shear pictures whose boxes would no longer be around their objects.
+
+    Raises:
+        InputError: It does.
+    """
+    if isinstance(augment, OneOperation):
+        raise InputError(
+            "augment=trivial turns and shears pictures, and a box that is turned is no longer the box of its object. "
+            "Choose augment=light or standard, with augment.max_rotate=0."
+        )
+    if isinstance(augment, Jitter) and augment.max_rotate:
+        raise InputError(
+            f"augment.max_rotate={augment.max_rotate:g} turns pictures, and a box that is turned is no longer the box "
+            "of its object. Set augment.max_rotate=0: zooming, shifting, mirroring and light keep boxes exact."
+        )
+
+
 def _mirror(drawn: torch.Tensor, flip: bool) -> torch.Tensor:
     """Return -1 for pictures to mirror, else 1."""
     return 1 - 2 * ((drawn < 0.5) & flip).to(drawn.dtype)
@@ -209,13 +229,15 @@ class Places:
 
 
 def moved(pixels: torch.Tensor, masks: torch.Tensor | None, places: Places) -> Changed:
-    """Return pictures and masks with each pixel taken from its place."""
+    """Return pictures and masks with each pixel taken from its place; floats are boxes, see `box_batches`."""
     grid = places.grid(*pixels.shape[-2:])
     taken = functional.grid_sample(
         pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     ).clamp_(0, 1)
     if masks is None:
         return taken, None
+    if masks.is_floating_point():
+        return taken, moved_boxes(masks, places.zoom, places.shift, places.mirror)
     # outside, `grid_sample` puts 0, which stands for `IGNORED` here
     raised = (masks - IGNORED)[:, None].to(pixels.dtype)
     found = functional.grid_sample(raised, grid, mode="nearest", padding_mode="zeros", align_corners=False)

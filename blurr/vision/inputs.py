@@ -26,7 +26,7 @@ NAMES = InputNames(main="pixel_values")
 MOMENTS = ("mean", "standard deviation")
 SIDE = 224  # pixels, of a checkpoint that does not say
 Augment = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
-"""Changes pixels `(batch, channels, height, width)` in [0, 1] by seeds `(batch,)`, and masks with them."""
+"""Changes pixels `(batch, channels, height, width)` in [0, 1] by seeds `(batch,)`, and masks or boxes with them."""
 
 
 class PixelRows(EncodedRows):
@@ -73,7 +73,10 @@ class Normalize(ItemTransform):  # type: ignore[misc]  # fasttransform is not ty
         inputs, targets = batch
         if inputs[NAMES.main].dtype != torch.uint8:
             return inputs, targets
-        values, masks = inputs[NAMES.main].float().div_(255), targets.long() if targets.ndim == 3 else None
+        masks = None
+        if targets.ndim == 3:  # masks, or boxes, which are floats
+            masks = targets if targets.is_floating_point() else targets.long()
+        values = inputs[NAMES.main].float().div_(255)
         if self.augment is not None and SEEDS in inputs:
             values, masks = self.augment(values, inputs[SEEDS], masks)
         mean, std = (each.to(values.device) for each in (self.mean, self.std))
@@ -115,7 +118,8 @@ class PixelInputs:
         return ViTImageProcessor()
 
     def scratch_config(self, processor: Any, sizes: Mapping[str, Any]) -> dict[str, Any]:
-        side = int(sizes.get("image_size", SIDE))
+        given = sizes.get("image_size", SIDE)
+        side = int(given[0] if isinstance(given, Sequence) else given)  # YOLOS has height and width
         processor.size = {"height": side, "width": side}
         return {"image_size": side}
 

@@ -45,6 +45,11 @@ class Shape:
             for r, t in zip(corners, turns, strict=True)
         ]
 
+    def box(self, side: int) -> list[float]:
+        """Return the least and the largest x and y in a picture of that side in pixels: left, top, right, bottom."""
+        across, down = zip(*self.outline(), strict=True)
+        return [side * end for end in (min(across), min(down), max(across), max(down))]
+
 
 # Distances of the corners from the centre, at equal angles.
 CORNERS: dict[str, tuple[float, ...]] = {
@@ -107,6 +112,19 @@ def scenes(rng: random.Random) -> dict[str, Any]:
 
     The ids of the kinds are their places in `KINDS`, counted from 1.
     """
+    shapes = _several(rng)
+    return {"image": draw(rng, shapes, side=SCENE), "mask": mask(shapes, side=SCENE)}
+
+
+def boxed_scenes(rng: random.Random) -> dict[str, Any]:
+    """Return a picture of several shapes as `image`, and their kinds and boxes as `boxes`, see `vision.boxes`."""
+    shapes = _several(rng)
+    boxes = [{"label": shape.kind, "box": shape.box(SCENE)} for shape in shapes]
+    return {"image": draw(rng, shapes, side=SCENE), "boxes": boxes}
+
+
+def _several(rng: random.Random) -> list[Shape]:
+    """Return shapes that do not touch each other."""
     shapes: list[Shape] = []
     for _ in range(TRIES):
         shape = any_shape(rng, least=0.2, most=0.3)
@@ -114,7 +132,7 @@ def scenes(rng: random.Random) -> dict[str, Any]:
             shapes.append(shape)
         if len(shapes) == MOST_SHAPES:
             break
-    return {"image": draw(rng, shapes, side=SCENE), "mask": mask(shapes, side=SCENE)}
+    return shapes
 
 
 def mask(shapes: list[Shape], *, side: int) -> Image.Image:

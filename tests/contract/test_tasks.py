@@ -26,6 +26,7 @@ SIZES = {  # as few rows as it can learn from
     "causal_lm": ("data.rows=200", *FAST),
     "image_classification": ("data.rows=300", *FAST),
     "masked_lm": ("data.rows=200", *FAST),
+    "object_detection": ("data.rows=120", "optimizer.lr=2e-3"),
     "question_answering": ("data.rows=200", *FAST),
     "semantic_segmentation": ("data.rows=150", *FAST),
     "sequence_classification": ("data.rows=1000", "optimizer.lr=1e-3"),

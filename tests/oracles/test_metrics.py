@@ -320,7 +320,44 @@ def dice(true: np.ndarray, predicted: np.ndarray) -> float:
     return float(sk.f1_score(true, predicted, average="macro", zero_division=0))
 
 
+def objects(pictures: int, *, classes: int = 3, near: float = 0.1, most: int = 5) -> tuple[Any, Any, int]:
+    """Make objects of pictures, found and true: some beside true ones, some of another class, some twice or nowhere."""
+    found, true = [], []
+    for _ in range(pictures):
+        count = int(RNG.integers(0, most + 1))
+        low, sides = RNG.uniform(0, 60, (count, 2)), RNG.uniform(5, 40, (count, 2))
+        boxes, labels = np.concatenate([low, low + sides], axis=1), RNG.integers(0, classes, count)
+        true.append({"labels": labels, "boxes": boxes})
+        moved = np.concatenate([boxes + RNG.normal(size=boxes.shape) * near * 20, boxes, boxes[::-1] + 3.0])
+        said = np.concatenate([labels, (labels + RNG.integers(0, 2, count)) % (classes + 1), labels[::-1]])
+        scores = RNG.integers(1, 20, len(said)) / 20  # with ties
+        kept = RNG.random(len(said)) < 0.7
+        found.append({"labels": said[kept], "boxes": moved[kept], "scores": scores[kept]})
+    return found, true, classes + 1
+
+
+OBJECTS = {
+    "some": objects(20),
+    "near": objects(12, near=0.02),
+    "one class": objects(7, classes=1),
+    "one picture": objects(1, most=9),
+    "many": objects(4, classes=2, most=120),
+    "nothing found": ([{**each, **{k: each[k][:0] for k in each}} for each in objects(5)[0]], objects(5)[1], 4),
+}
+
+
+def of_boxes(name: str) -> Check:
+    return Check(
+        lambda case: in_batches(*case[:2]),
+        lambda case: right.detection(*case[:2])[name],
+        OBJECTS,
+        lambda case: [f"c{i}" for i in range(case[2])],
+        precision=1e-6,
+    )
+
+
 CHECKS: dict[str, Check] = {
+    **{f"{name}.{name}": of_boxes(name) for name in ("map", "map50", "map75", "mar")},
     "mean_iou.mean_iou": of_masks(mean_iou),
     "dice.dice": of_masks(dice),
     "pixel_accuracy.pixel_accuracy": of_masks(lambda true, predicted: float((true == predicted).mean())),

@@ -1,4 +1,4 @@
-"""Read json: lists of objects, columns, SQuAD's nested questions; and one object on each line."""
+"""Read json: lists of objects, columns, SQuAD's nested questions, COCO's boxes; and one object on each line."""
 
 import json
 import math
@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from blurr.data.formats.coco import coco_rows, is_coco
 from blurr.data.formats.content import Row, SourceFile
 from blurr.data.formats.squad import is_squad, squad_rows
 from blurr.data.formats.tables import records, sound
@@ -39,6 +40,8 @@ def read_json(source: SourceFile) -> pa.Table:
         raise InputError(f"{source} holds a number of too many digits. {AS_TEXT}") from error
     if source.options.format == "squad" or is_squad(data):
         return records(squad_rows(data, str(source)), str(source))
+    if is_coco(data):
+        return records(coco_rows(data, str(source)), str(source))
     rows = data.get("data", _by_rows(data)) if isinstance(data, dict) else data
     if not isinstance(rows, list):
         raise InputError(
