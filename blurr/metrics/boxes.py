@@ -30,7 +30,7 @@ class Matches(NamedTuple):
         scores: Its score, `(found,)`.
         hits: Whether it is right, for each of `OVERLAPS`, `(found, 10)`.
         true: Picture and class of each object that is there, `(objects, 2)`.
-        count: Number of pictures.
+        size: Number of pictures.
     """
 
     pictures: NDArray[np.int64]
@@ -38,7 +38,7 @@ class Matches(NamedTuple):
     scores: Numbers
     hits: NDArray[np.bool_]
     true: NDArray[np.int64]
-    count: int
+    size: int
 
 
 class Detected(list[Objects]):
@@ -85,7 +85,7 @@ def overlap(one: NDArray[Any], other: NDArray[Any]) -> Numbers:
 
 
 def _hits(overlaps: Numbers) -> NDArray[np.bool_]:
-    """Return whether each found object is right, `(found, 10)`, of overlaps `(found, objects)`, the best score first."""
+    """Return whether each object is right, `(found, 10)`, by overlaps `(found, objects)`, the best score first."""
     hits = np.zeros((len(overlaps), len(OVERLAPS)), dtype=bool)
     if not overlaps.shape[1]:
         return hits
@@ -146,7 +146,7 @@ def _mean_at_recalls(precision: Numbers, recall: Numbers) -> Numbers:
 
 def joined(parts: Sequence[Matches]) -> Matches:
     """Put the matches of batches together, their pictures numbered through."""
-    firsts = np.cumsum([0, *(part.count for part in parts)])
+    firsts = np.cumsum([0, *(part.size for part in parts)])
     pictures = [part.pictures + first for part, first in zip(parts, firsts, strict=False)]
     true = [part.true + np.array([[first, 0]]) for part, first in zip(parts, firsts, strict=False)]
     columns = [np.concatenate([part[place] for part in parts]) for place in (1, 2, 3)]
@@ -160,12 +160,12 @@ def curves(matches: Matches, counts: Numbers | None = None) -> dict[int, Curve]:
         matches: Of all pictures.
         counts: How often each picture is drawn, `(draws, pictures)`; None takes each once.
     """
-    counts = np.ones((1, matches.count)) if counts is None else counts
+    counts = np.ones((1, matches.size)) if counts is None else counts
     made = {}
     for label in np.unique(matches.true[:, 1]).tolist():
         chosen = np.flatnonzero(matches.labels == label)
         chosen = chosen[np.argsort(-matches.scores[chosen], kind="stable")]
-        objects = counts @ np.bincount(matches.true[matches.true[:, 1] == label, 0], minlength=matches.count)
+        objects = counts @ np.bincount(matches.true[matches.true[:, 1] == label, 0], minlength=matches.size)
         made[label] = curve(matches.hits[chosen], counts[:, matches.pictures[chosen]], objects)
     return made
 

@@ -129,7 +129,8 @@ def _of_boxes(rows: Rows) -> str | None:
         return "no object has a score of task.threshold or more"
     if len(said) == 1 and len(true) > 1:
         (label,) = said
-        return f"all {said.total()} predicted objects are said to be {label}, which {_percent(true[label] / true.total())} are"
+        share = _percent(true[label] / true.total())
+        return f"all {said.total()} predicted objects are said to be {label}, which {share} are"
     return None
 
 

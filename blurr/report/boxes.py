@@ -24,8 +24,8 @@ def box_parts(rows: Rows) -> list[Part]:
     frame = per_class(rows)
     drawn = frame.sort_values("average precision")[:MOST]
     note = (
-        "Average precision over overlaps from 0.5 to 0.95, of all objects whatever their score; precision and recall at "
-        "an overlap of a half, of those that are predicted (task.threshold)."
+        "Average precision over overlaps from 0.5 to 0.95, of all objects whatever their score; precision and recall "
+        "at an overlap of a half, of those that are predicted (task.threshold)."
     )
     of_pairs = "Objects that overlap by half at least, whatever their classes: missed ones are predicted as nothing."
     size = (6.0, 0.9 + 0.28 * len(drawn))

@@ -66,10 +66,10 @@ def _names_in(file: Path) -> Mapping[int, str]:
     if file.suffix == ".txt":
         return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
     try:
-        names = (yaml.safe_load(text) or {}).get("names")
+        names: Any = yaml.safe_load(text)["names"]
         found = names if isinstance(names, dict) else dict(enumerate(names))
         return {int(number): str(name) for number, name in found.items()}
-    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
         raise InputError(f"{file} does not name the classes: it needs names: [cat, dog], or names by ids.") from error
 
 

@@ -33,7 +33,7 @@ def read(data: Any, columns: dict[str, str] | None = None, **settings: Any) -> l
     """Return the boxes of the training rows."""
     task = ObjectDetection(**settings)
     raw = from_data(task.row_schema(), data, columns=columns)
-    return [cell for cell in raw.train["boxes"][:]]
+    return list(raw.train["boxes"][:])
 
 
 def of_rows(cell: Any, **settings: Any) -> Any:
