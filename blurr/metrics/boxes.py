@@ -61,18 +61,18 @@ def matched(found: Sequence[Objects], true: Sequence[Objects]) -> Matches:
     parts: list[tuple[NDArray[Any], ...]] = []
     there = [np.zeros((0, 2), dtype=np.int64)]
     for number, (one, other) in enumerate(zip(found, true, strict=True)):
-        labels, of_true = np.asarray(one["labels"]), np.asarray(other["labels"])
-        scores, boxes = np.asarray(one["scores"], dtype=np.float64), np.asarray(one["boxes"]).reshape(-1, 4)
+        of_found, of_true = np.asarray(one["labels"]), np.asarray(other["labels"])
+        given, boxes = np.asarray(one["scores"], dtype=np.float64), np.asarray(one["boxes"]).reshape(-1, 4)
         real = np.asarray(other["boxes"]).reshape(-1, 4)
         there.append(np.stack([np.full(len(of_true), number), of_true.astype(np.int64)], axis=1))
-        for label in np.unique(labels):
-            chosen = np.flatnonzero(labels == label)
-            chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:MOST]]
-            hits = _hits(overlap(boxes[chosen], real[of_true == label]))
-            parts.append((np.full(len(chosen), number), labels[chosen], scores[chosen], hits))
+        for label in np.unique(of_found):
+            chosen = np.flatnonzero(of_found == label)
+            chosen = chosen[np.argsort(-given[chosen], kind="stable")[:MOST]]
+            right = _hits(overlap(boxes[chosen], real[of_true == label]))
+            parts.append((np.full(len(chosen), number), of_found[chosen], given[chosen], right))
     empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, len(OVERLAPS)), bool))
-    columns = [np.concatenate(each) for each in zip(empty, *parts, strict=True)]
-    return Matches(*columns, np.concatenate(there), len(found))
+    pictures, labels, scores, hits = (np.concatenate(each) for each in zip(empty, *parts, strict=True))
+    return Matches(pictures, labels, scores, hits, np.concatenate(there), len(found))
 
 
 def overlap(one: NDArray[Any], other: NDArray[Any]) -> Numbers:
@@ -149,8 +149,8 @@ def joined(parts: Sequence[Matches]) -> Matches:
     firsts = np.cumsum([0, *(part.size for part in parts)])
     pictures = [part.pictures + first for part, first in zip(parts, firsts, strict=False)]
     true = [part.true + np.array([[first, 0]]) for part, first in zip(parts, firsts, strict=False)]
-    columns = [np.concatenate([part[place] for part in parts]) for place in (1, 2, 3)]
-    return Matches(np.concatenate(pictures), *columns, np.concatenate(true), int(firsts[-1]))
+    labels, scores, hits = (np.concatenate([part[place] for part in parts]) for place in (1, 2, 3))
+    return Matches(np.concatenate(pictures), labels, scores, hits, np.concatenate(true), int(firsts[-1]))
 
 
 def curves(matches: Matches, counts: Numbers | None = None) -> dict[int, Curve]:
