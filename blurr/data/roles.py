@@ -26,7 +26,7 @@ FIELDS = frozenset(
     (
         *("target", "prediction", "loss", "score", "probs", "error"),
         *("start", "end", "exact_match", "f1", "others", "windows"),
-        *("token_count", "target_token_count", "target_count", "right_count", "nll"),
+        *("token_count", "length_seconds", "target_token_count", "target_count", "right_count", "nll"),
         *("segments", "alignment"),
     )
 )

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from blurr.errors import InputError
+from blurr.metrics.alignment import edits
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
 from blurr.report.leaderboard import Directions, better_of, directions_of
-from blurr.report.previews import FileCell, Line, name_of, previews_of_either
+from blurr.report.previews import FileCell, Line, name_of, previews_of_either, spoken
 from blurr.report.rows import checked
 from blurr.report.spans import entities_named
 from blurr.report.texts import source_of, word_f1
@@ -89,7 +90,9 @@ def row_scores(rows: Rows, kind: str) -> tuple[str, list[float]]:
     if kind == "numbers":
         return "nearer", [-abs(float(row["prediction"]) - float(row["target"])) for row in rows]
     scores = measures(rows, kind)
-    name = next(name for name in ("right", "exact_match", "token_accuracy", "rougeL") if name in scores)
+    name = next(
+        name for name in ("right", "exact_match", "token_accuracy", "rougeL", "word_accuracy") if name in scores
+    )
     return name, scores[name]
 
 
@@ -155,7 +158,8 @@ def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
 
     Returns:
         `loss`, and for answers `exact_match` and `f1`, for tokens the share of right ones (`token_accuracy`), for texts
-        `word_f1` and `rougeL`, and for all else whether the row is `right`.
+        `word_f1` and `rougeL`, for transcripts `word_accuracy`, 1 less the word error rate, and for all else whether
+        the row is `right`.
     """
     found = {"loss": [float(row["loss"]) for row in rows]}
     if kind == "answers":
@@ -166,6 +170,9 @@ def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
         pairs = [(row["prediction"], row["target"]) for row in rows]
         rouge = list(Rouge("rougeL").scores(*zip(*pairs, strict=True)))  # the run's own metric
         return found | {"word_f1": [word_f1(*pair) for pair in pairs], "rougeL": rouge}
+    if kind == "transcripts":
+        words = [(edits(row["alignment"]), spoken(row)) for row in rows]
+        return found | {"word_accuracy": [1 - wrong / max(1, said) for wrong, said in words]}
     return found | {"right": [float(row["prediction"] == row["target"]) for row in rows]}
 
 

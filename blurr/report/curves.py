@@ -1,5 +1,7 @@
 """Show how a training went: losses, learning rate, metrics by epoch, speed, and the tokens of its rows."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,10 +12,11 @@ from blurr.runs.record import Record
 POINTS = 400  # of a curve; more would make the page larger and look the same
 APART = 10  # a metric that is so many times higher gets its own plot
 SMOOTHING = 0.1  # weight of the newest value in the smoothed loss
-PASS = (
-    "In one pass. Padding is its share of all positions that are computed. A row at the limit has lost its end, unless "
-    "the task cuts rows into windows or blocks."
-)
+PASSES = {
+    "tokens": "In one pass. Padding is its share of all positions that are computed. A row at the limit has lost its "
+    "end, unless the task cuts rows into windows or blocks.",
+    "seconds": "In one pass. Padding is its share of all samples that are computed.",
+}
 
 
 def curve_parts(record: Record) -> list[Part]:
@@ -122,30 +125,38 @@ def _metrics(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 def length_parts(record: Record) -> list[Part]:
-    """Return the parts that show the tokens of a run's splits."""
+    """Return the parts that show the lengths of a run's splits: tokens, or seconds of sounds."""
     if not record.facts.get("tokens"):
         return []
-    note = "Of the source, if targets are separate."
+    note, unit = "Of the source, if targets are separate.", unit_of(record)
+    draw = partial(_drawn, unit=unit)
     return [
-        Part("token_lengths", "Tokens of a row", histogram(record), note, _drawn),
-        Part("tokens", "Tokens and padding", lengths(record), PASS),
+        Part("token_lengths", f"{unit.capitalize()} of a row", histogram(record), note, draw),
+        Part("tokens", f"{unit.capitalize()} and padding", lengths(record), PASSES[unit]),
     ]
+
+
+def unit_of(record: Record) -> str:
+    """Return what the lengths of a run's rows are shown in."""
+    return "seconds" if record.facts.get("rate") else "tokens"
 
 
 def lengths(record: Record) -> pd.DataFrame:
     """Return each split's rows, tokens, share of padding, rows at the limit, and quantiles of the rows' lengths."""
-    rows = []
+    rows, rate = [], record.facts.get("rate")
     for split, figures in record.facts["tokens"].items():
         whole = figures["tokens"] + figures["padding"]
         named = {"0.0": "shortest", "0.5": "median", "0.95": "95 %", "1.0": "longest"}
+        limit = "—" if figures["limit"] is None else str(figures["limit"])
+        cut = {"limit": limit, "rows at the limit": figures["at_limit"]}
         rows.append(
             {
                 "split": split,
-                **{name: figures[name] for name in ("rows", "batches", "tokens")},
+                **{name: figures[name] for name in ("rows", "batches")},
+                unit_of(record): figures["tokens"] / rate if rate else figures["tokens"],
                 "padding": figures["padding"] / max(1, whole),
-                "limit": "—" if figures["limit"] is None else str(figures["limit"]),
-                "rows at the limit": figures["at_limit"],
-                **{name: figures["quantiles"][key] for key, name in named.items()},
+                **({} if rate else cut),
+                **{name: figures["quantiles"][key] / (rate or 1) for key, name in named.items()},
             }
         )
     return pd.DataFrame(rows)
@@ -156,19 +167,19 @@ def histogram(record: Record) -> pd.DataFrame:
     frames = []
     for split, figures in record.facts["tokens"].items():
         edges, counts = (np.array(figures["histogram"][key]) for key in ("edges", "counts"))
-        share = counts / max(1, counts.sum())
+        share, edges = counts / max(1, counts.sum()), edges / (record.facts.get("rate") or 1)
         frames.append(pd.DataFrame({"split": split, "from": edges[:-1], "to": edges[1:], "share": share}))
     return pd.concat(frames, ignore_index=True)
 
 
-def _drawn(axes: Axes, frame: pd.DataFrame) -> None:
+def _drawn(axes: Axes, frame: pd.DataFrame, *, unit: str) -> None:
     for (split, part), colour in zip(frame.groupby("split", sort=False), COLOURS, strict=False):
         density = part["share"] / (part["to"] - part["from"])  # splits may have bins of different widths
         edges = [*part["from"], part["to"].iloc[-1]]
         axes.stairs(
             density, edges, color=colour, fill=colour == BLUE, alpha=0.6 if colour == BLUE else 1, label=str(split)
         )
-    axes.set(xlabel="tokens", ylabel="share of the rows")
+    axes.set(xlabel=unit, ylabel="share of the rows")
     axes.set_yticks([])
     axes.legend()
     grid(axes)

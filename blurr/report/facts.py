@@ -41,6 +41,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "doubts": outcome.doubts,
         "labels": saved.task.target.vocab(hf),
         "processor": saved.task.inputs.summary(hf.processor),
+        "rate": learner.dls.train_ds.rate,
         "tokens": {
             split: token_figures(dl.dataset.lengths, dl.batches(), _limit(settings, hf) if unit == "tokens" else None)
             for split, dl in (loaders if unit else ())

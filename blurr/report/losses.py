@@ -16,8 +16,8 @@ CHARACTERS = 400  # of a text in that table
 VALUES = 12  # more distinct values make slices that are too small to mean anything
 FEWEST = 5  # rows in a slice
 HIDDEN = {
-    *("probs", "others", "token_count", "target_token_count", "small_true_mask", "small_predicted_mask"),
-    *("boxes", "predicted_boxes"),
+    *("probs", "others", "token_count", "target_token_count", "length_seconds", "small_true_mask"),
+    *("small_predicted_mask", "boxes", "predicted_boxes", "alignment", "segments"),
 }
 OF_ANSWERS = {"answers", "start", "end", "windows"}  # the column that is the target, and places in texts
 
@@ -63,7 +63,7 @@ def slices(rows: Rows) -> pd.DataFrame:
     elif "exact_match" in rows[0]:
         frame["accuracy"] = [float(row["exact_match"]) for row in rows]
     found = []
-    for name, values in _keys(rows).items():
+    for name, values in keys_of(rows).items():
         for value, part in frame.groupby(pd.Series(values), sort=False):
             if FEWEST <= len(part) < len(frame):
                 found.append({"slice": f"{name} = {value}", "rows": len(part), **part.mean().to_dict()})
@@ -72,7 +72,7 @@ def slices(rows: Rows) -> pd.DataFrame:
     return pd.DataFrame(found).sort_values("loss", ascending=False).reset_index(drop=True)
 
 
-def _keys(rows: Rows) -> dict[str, list[Any]]:
+def keys_of(rows: Rows) -> dict[str, list[Any]]:
     """Return what rows are sliced by: name to the value of each row."""
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
     keys: dict[str, list[Any]] = {}
@@ -86,6 +86,9 @@ def _keys(rows: Rows) -> dict[str, list[Any]]:
     counts = [row["token_count"] for row in rows if "token_count" in row]
     if len(set(counts)) > 1:
         keys["tokens"] = _quarters(counts)
+    seconds = [row["length_seconds"] for row in rows if "length_seconds" in row]
+    if len(set(seconds)) > 1:
+        keys["seconds"] = [f"{each.left:.3g}–{each.right:.3g}" for each in pd.qcut(seconds, 4, duplicates="drop")]
     return keys
 
 

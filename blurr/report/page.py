@@ -19,7 +19,7 @@ from blurr.errors import writing
 from blurr.report.baselines import baselines
 from blurr.report.boxes import box_parts
 from blurr.report.classes import class_parts
-from blurr.report.curves import curve_parts, length_parts
+from blurr.report.curves import curve_parts, length_parts, unit_of
 from blurr.report.losses import loss_parts
 from blurr.report.masks import mask_parts
 from blurr.report.numbers import number_parts, perplexity_parts
@@ -29,6 +29,7 @@ from blurr.report.previews import FileCell, augmented_parts, file_parts, write_s
 from blurr.report.rows import checked
 from blurr.report.spans import answer_parts, entity_parts
 from blurr.report.texts import text_parts
+from blurr.report.transcripts import transcript_parts, worst_part
 from blurr.runs.checksums import write_whole
 from blurr.runs.folder import PLOTS, REPORT, TABLES
 from blurr.runs.record import Record, Rows, interval_text
@@ -48,6 +49,7 @@ SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
     "words": entity_parts,
     "answers": answer_parts,
     "texts": text_parts,
+    "transcripts": transcript_parts,
     "tokens": perplexity_parts,
     "masks": mask_parts,
     "boxes": box_parts,
@@ -61,11 +63,18 @@ def sections(record: Record) -> dict[str, list[Part]]:
     return {key: parts for key, parts in made.items() if parts}
 
 
+def headings(record: Record) -> dict[str, str]:
+    """Return the headings of a run's report."""
+    return {**HEADINGS, "tokens": unit_of(record).capitalize()}
+
+
 def _split_parts(record: Record, split: str) -> list[Part]:
     rows, kind = checked(record.tables[split], record.predicts)
     if kind is None:
         return []
     files = file_parts(record, split, rows, kind)
+    if kind == "transcripts":
+        files = [worst_part(rows, record.previews.get(split, {})), *files]
     shown_by_files = {part.name for part in files}
     return [part for part in _parts(rows, kind) if part.name not in shown_by_files] + files
 
@@ -106,13 +115,19 @@ def write_report(record: Record) -> list[Path]:
 
 
 def _write(record: Record) -> list[Path]:
-    made, folder = sections(record), record.folder / PLOTS
-    shown = {"record": record, "command": command(record), "sections": made, "headings": HEADINGS, **overview(record)}
+    made, folder, named = sections(record), record.folder / PLOTS, headings(record)
+    shown = {
+        "record": record,
+        "command": command(record),
+        "sections": made,
+        "headings": named,
+        **overview(record),
+    }
     shown |= {"baselines": baselines(record), "address": address(record)}
     # all of the record is read by now, so that a broken file is refused before anything is written
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of glyphs that the font lacks
         figures = {(key, part.name): part.figure() for key, parts in made.items() for part in parts if part.draw}
-        titles = {(key, part.name): f"{part.title}, {HEADINGS[key]}" for key, parts in made.items() for part in parts}
+        titles = {(key, part.name): f"{part.title}, {named[key]}" for key, parts in made.items() for part in parts}
         template = templates().get_template(f"{REPORT}.jinja")
         page = template.render(**shown, plots={each: svg(figure, titles[each]) for each, figure in figures.items()})
         folder.mkdir(exist_ok=True)

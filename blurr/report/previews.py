@@ -14,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from blurr.loading.shown import data_url
+from blurr.metrics.alignment import edits
 from blurr.report.parts import Part
 from blurr.runs.folder import AUGMENTED
 from blurr.runs.record import Record, Rows
@@ -255,7 +256,7 @@ def by_measure(rows: Rows, previews: Mapping[int, Line]) -> pd.DataFrame:
             if len(chosen) >= FEWEST:
                 loss = float(np.mean([float(row["loss"]) for row in chosen]))
                 ends = {"measure": name, "from": part.min(), "to": part.max(), "rows": len(chosen), "loss": loss}
-                found.append({**ends, **(_accuracy(chosen) if has_classes else {})})
+                found.append({**ends, **(_accuracy(chosen) if has_classes else {}), **_rate(chosen)})
     return pd.DataFrame(found)
 
 
@@ -263,6 +264,20 @@ def _accuracy(rows: Rows) -> dict[str, float]:
     right = sum(row["target"] == row["prediction"] for row in rows)
     low, high = wilson(right, len(rows))
     return {"accuracy": right / len(rows), "low": low, "high": high}
+
+
+def _rate(rows: Rows) -> dict[str, float]:
+    return {"word error rate": error_rate(rows)} if "alignment" in rows[0] else {}
+
+
+def error_rate(rows: Rows) -> float:
+    """Return the word error rate of transcripts: the errors of all, by all words that are said."""
+    return sum(edits(row["alignment"]) for row in rows) / max(sum(map(spoken, rows)), 1)
+
+
+def spoken(row: Mapping[str, Any]) -> int:
+    """Return how many words are said in the sound of a transcript."""
+    return sum(true is not None for true, _ in row["alignment"])
 
 
 def wilson(right: int, rows: int, z: float = 1.96) -> tuple[float, float]:

@@ -139,6 +139,12 @@ class OfTexts(Described):
     prediction: str
 
 
+class OfTranscripts(OfTexts):
+    """What is said in a sound, and what was heard: the words side by side, one of a pair missing or both."""
+
+    alignment: list[Annotated[list[str | None], MinLen(2), MaxLen(2)]]
+
+
 # What a task may predict (see `Scored.kind`), and how its rows look. The most telling comes first.
 KINDS: dict[str, type[Described]] = {
     "labels": OfLabels,
@@ -149,8 +155,10 @@ KINDS: dict[str, type[Described]] = {
     "boxes": OfBoxes,
     "tokens": OfTokens,
     "numbers": OfNumbers,
+    "transcripts": OfTranscripts,
     "texts": OfTexts,
 }
+SPECIAL = {"texts": "transcripts"}  # a kind that tells more, of which rows may be
 
 
 def predicted(row: Mapping[str, Any], recorded: str) -> str:
@@ -162,6 +170,8 @@ def predicted(row: Mapping[str, Any], recorded: str) -> str:
             it, or say a word that is not known here; then the fields of the row decide.
     """
     fitting = [name for name, kind in KINDS.items() if _reason(row, kind) is None]
+    if SPECIAL.get(recorded) in fitting:
+        return SPECIAL[recorded]
     if recorded in KINDS:
         return recorded if recorded in fitting else ""
     return fitting[0] if fitting else ""

@@ -157,3 +157,4 @@ class Facts(BaseModel):
     labels: list[str] | None = None
     processor: dict[str, str] = {}
     tokens: dict[str, TokenFigures] = {}
+    rate: Whole = 0

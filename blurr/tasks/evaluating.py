@@ -74,7 +74,9 @@ def interpret(target: Target, learner: Learner, dl: RowsDL) -> Table:
 
 
 def with_token_counts(rows: Table, encoded: EncodedRows) -> Table:
-    """Add to each row its `token_count`, of all its windows together, and that of a target apart from the source.
+    """Add to each row its length, of all its windows together, and that of a target apart from the source.
+
+    That is `token_count`, or of sounds `length_seconds`; of a target it is `target_token_count`.
 
     Rows that have no lengths, such as pictures, are returned as they are.
     """
@@ -83,8 +85,10 @@ def with_token_counts(rows: Table, encoded: EncodedRows) -> Table:
     lengths = encoded.lengths.reshape(len(encoded), -1)
     if len(lengths) != len(rows):
         lengths = np.bincount(np.asarray(encoded.columns["row"]), lengths[:, 0], len(rows))[:, None]
-    names = ("token_count", "target_token_count")[: lengths.shape[1]]
-    counts = [dict(zip(names, map(int, each), strict=True)) for each in lengths]
+    names = ("length_seconds" if encoded.rate else "token_count", "target_token_count")[: lengths.shape[1]]
+    counts: Table = [dict(zip(names, map(int, each), strict=True)) for each in lengths]
+    if encoded.rate:
+        counts = [{**each, names[0]: round(each[names[0]] / encoded.rate, 3)} for each in counts]
     return [{**row, **count} for row, count in zip(rows, counts, strict=True)]
 
 

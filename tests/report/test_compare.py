@@ -138,26 +138,26 @@ def test_the_best_run_comes_first(two, tmp_path):
 
 def with_direction(make_run, name: str, value: float, **facts):
     run = make_run(name=name)
-    (run / "metrics.json").write_text(json.dumps({"valid/wer": value}))
+    (run / "metrics.json").write_text(json.dumps({"valid/cost": value}))
     (run / "facts.json").write_text(json.dumps(facts))
     return run
 
 
 def test_a_run_says_which_way_its_metrics_are_better(make_run, tmp_path):
-    runs = [with_direction(make_run, n, v, directions={"wer": "minimize"}) for n, v in (("a", 0.2), ("b", 0.1))]
+    runs = [with_direction(make_run, n, v, directions={"cost": "minimize"}) for n, v in (("a", 0.2), ("b", 0.1))]
     with_direction(make_run, "c", float("nan"))
-    assert leaderboard(tmp_path, by="valid/wer")["run"].tolist() == ["b", "a", "c"]
-    assert leaderboard(tmp_path, by="valid/wer", direction="maximize")["run"].tolist() == ["a", "b", "c"]
+    assert leaderboard(tmp_path, by="valid/cost")["run"].tolist() == ["b", "a", "c"]
+    assert leaderboard(tmp_path, by="valid/cost", direction="maximize")["run"].tolist() == ["a", "b", "c"]
     assert metric_differences([Record(run) for run in runs])["best"].tolist() == ["b"]
 
 
 def test_a_metric_of_which_nobody_knows_that_is_asked_for(make_run, tmp_path, capsys):
-    runs = [with_direction(make_run, "a", 0.2), with_direction(make_run, "b", 0.1, directions={"wer": None})]
-    with pytest.raises(InputError, match="Whether valid/wer is better high or low .* --direction minimize"):
-        leaderboard(tmp_path, by="valid/wer")
+    runs = [with_direction(make_run, "a", 0.2), with_direction(make_run, "b", 0.1, directions={"cost": None})]
+    with pytest.raises(InputError, match="Whether valid/cost is better high or low .* --direction minimize"):
+        leaderboard(tmp_path, by="valid/cost")
     assert metric_differences([Record(run) for run in runs])["best"].tolist() == [""]
     arguments = cli.commands().parser.parse_args(
-        ["leaderboard", str(tmp_path), "--by", "valid/wer", "--direction", "minimize"]
+        ["leaderboard", str(tmp_path), "--by", "valid/cost", "--direction", "minimize"]
     )
     assert arguments.command(arguments) == 0
     assert "0.1" in capsys.readouterr().out
