@@ -17,8 +17,11 @@ ALONE = ("--disable-background-networking", "--disable-component-update")
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """Run a browser.
+
+    Args:
+        flags: of its command line, beside those of all.
 
     Raises:
         RuntimeError: there is none; says how to install one.
@@ -28,6 +31,6 @@ def chromium() -> Iterator[Browser]:
         found = next(filter(None, map(shutil.which, NAMES)), own if Path(own).is_file() else None)
         if found is None:
             raise RuntimeError(NONE)
-        browser = playwright.chromium.launch(executable_path=found, args=[*QUIET, *ALONE])
+        browser = playwright.chromium.launch(executable_path=found, args=[*QUIET, *ALONE, *flags])
         yield browser
         browser.close()

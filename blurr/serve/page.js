@@ -226,6 +226,72 @@ const choose = list => {
 };
 const fileOf = (text, name) => new File([Uint8Array.from(atob(text), letter => letter.charCodeAt(0))], name);
 
+/* -- sounds: what browsers record and phones send, no server reads */
+
+const RATE = 48000, LONGEST = 300; // Hz; seconds of a recording
+const FOREIGN = /\.(3gp|aac|amr|avi|m4a|m4b|mka|mkv|mov|mp4|webm|wma)$/i;
+/* Return what the browser can play as a wav file with one channel of 16 bits. */
+const asWav = async (blob, name) => {
+  const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await blob.arrayBuffer());
+  const channels = Array.from({length: sound.numberOfChannels}, (_, index) => sound.getChannelData(index));
+  const bytes = 2 * sound.length, made = new DataView(new ArrayBuffer(44 + bytes));
+  for (const [start, text] of [[0, "RIFF"], [8, "WAVEfmt "], [36, "data"]]) {
+    Array.from(text, (letter, index) => made.setUint8(start + index, letter.charCodeAt(0)));
+  }
+  for (const [start, value] of [[4, 36 + bytes], [16, 16], [24, RATE], [28, 2 * RATE], [40, bytes]]) made.setUint32(start, value, true);
+  for (const [start, value] of [[20, 1], [22, 1], [32, 2], [34, 16]]) made.setUint16(start, value, true);
+  for (let at = 0; at < sound.length; at += 1) {
+    const mean = channels.reduce((sum, channel) => sum + channel[at], 0) / channels.length;
+    made.setInt16(44 + 2 * at, Math.round(32767 * Math.max(-1, Math.min(1, mean))), true);
+  }
+  return new File([made], name, {type: "audio/wav"});
+};
+/* Return the file as it is, or what the browser makes of a kind that the server refuses; of none, it says why. */
+const sendable = file => (
+  reads.kind === "sound" && FOREIGN.test(file.name) ? asWav(file, file.name).catch(() => file) : file);
+const addMicrophone = zone => {
+  const button = put(zone, "button", "Record"), said = put(zone, "p", "", "dim");
+  button.type = "button";
+  said.setAttribute("role", "status");
+  let recorder = null, count = 0;
+  const record = stream => {
+    const parts = [], clock = setInterval(() => tell(), 500), start = Date.now();
+    const tell = () => {
+      const seconds = Math.floor((Date.now() - start) / 1000);
+      button.textContent = `Stop and predict (${seconds} s)`;
+      if (seconds >= LONGEST) recorder?.stop();
+    };
+    recorder = new MediaRecorder(stream);
+    recorder.ondataavailable = event => parts.push(event.data);
+    recorder.onstop = async () => {
+      clearInterval(clock);
+      recorder = null;
+      button.textContent = "Record";
+      said.textContent = "";
+      for (const track of stream.getTracks()) track.stop();
+      try { choose([await asWav(new Blob(parts), `Recording ${count += 1}.wav`)]); }
+      catch { said.textContent = "Nothing was recorded."; }
+    };
+    recorder.start();
+    said.textContent = "Recording.";
+    tell();
+  };
+  button.onclick = async () => {
+    if (recorder) return recorder.stop();
+    if (!navigator.mediaDevices) {
+      said.textContent = "A browser lends a microphone only to pages that come by https or from this machine.";
+      return;
+    }
+    button.disabled = true; // while the browser asks
+    try { record(await navigator.mediaDevices.getUserMedia({audio: true})); }
+    catch (error) {
+      said.textContent = error.name === "NotAllowedError"
+        ? "The browser does not lend this page the microphone: allow it beside the address." : "There is no microphone.";
+    }
+    button.disabled = false;
+  };
+};
+
 /* -- asking */
 
 const explain = (status, body) => {
@@ -311,7 +377,7 @@ const askOfFiles = async (given, counts) => {
   const waiting = [...sent];
   const next = async () => {
     for (let each = waiting.shift(); each && counts(); each = waiting.shift()) {
-      const {read, why, status} = await request(form(given, each.file));
+      const {read, why, status} = await request(form(given, await sendable(each.file)));
       if (!counts()) return;
       stage = each.place;
       each.read = read;
@@ -340,7 +406,9 @@ const addFile = ({role, label, kind, accept}) => {
   const field = add(zone, role, label, "input");
   field.type = "file"; field.multiple = true; field.accept = accept;
   field.setAttribute("aria-describedby", "chosen");
-  put(zone, "p", `Drop ${kind}s anywhere on this page, paste one, or choose them here.`, "dim");
+  const ways = kind === "sound" ? "choose or record them" : "choose them";
+  put(zone, "p", `Drop ${kind}s anywhere on this page, paste one, or ${ways} here.`, "dim");
+  if (kind === "sound") addMicrophone(zone);
   const chosen = put(zone, "p", "", "dim");
   chosen.id = "chosen";
   chosen.setAttribute("role", "status");

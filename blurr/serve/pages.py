@@ -29,7 +29,8 @@ ANSWERS = {"top_k": 3}  # of a question; elsewhere that is the name of another o
 
 def try_page(predictor: Predictor, *, has_token: bool) -> HTMLResponse:
     """Return the page that tries a model: its fields, examples to click, and its answer for a person to read."""
-    return _page("page", known=_known(predictor, has_token=has_token))
+    hears = any(media.kind == "sound" for media in predictor.media.values())
+    return _page("page", microphone="self" if hears else "", known=_known(predictor, has_token=has_token))
 
 
 def docs_page() -> HTMLResponse:
@@ -42,11 +43,12 @@ def task_name(predictor: Predictor) -> str:
     return type(predictor.saved.task).__name__
 
 
-def _page(name: str, **said: Any) -> HTMLResponse:
+def _page(name: str, *, microphone: str = "", **said: Any) -> HTMLResponse:
     style, script = ((HERE / file).read_text(encoding="utf-8") for file in ("style.css", f"{name}.js"))
     templates = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     text = templates.get_template(f"{name}.html.jinja").render(style=style, script=script, **said)
-    return HTMLResponse(text, headers=_headers(style, script))
+    lent = f"camera=(), geolocation=(), microphone=({microphone})"
+    return HTMLResponse(text, headers={**_headers(style, script), "Permissions-Policy": lent})
 
 
 def _headers(style: str, script: str) -> dict[str, str]:

@@ -13,7 +13,9 @@ import uvicorn
 import yaml
 from every_task import TASKS, learner_of, save_model
 from pictures import from_scratch
+from sounds import WAV2VEC2, sound_rows
 
+from blurr.audio.audio_classification import AudioClassification
 from blurr.config import paths
 from blurr.data.at_hand import from_data
 from blurr.loading.loader import Loader
@@ -21,6 +23,7 @@ from blurr.serve.admission import Limits
 from blurr.serve.app import make_app
 from blurr.serve.connections import config_of
 from blurr.serve.predictor import Predictor
+from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask
 from blurr.tasks.saved import save_model as save_model_of
 from blurr.vision import samples
@@ -47,15 +50,22 @@ def saved(tiny_bert: Path, tiny_bart: Path, tmp_path_factory) -> Saved:
     return get
 
 
+def model_of(
+    task: Task, rows: list[dict[str, Any]], folder: Path, arch: str, sizes: dict[str, Any]
+) -> tuple[Any, Path]:
+    """Give a learner that has learnt nothing, and the folder of its model."""
+    raw = from_data(task.schema, [{**row, "is_valid": i % 4 == 0} for i, row in enumerate(rows)])
+    hf = from_scratch(task, raw, arch, sizes)
+    learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=8, cache=False)), hf, raw=raw, metrics={})
+    name = type(task).__module__.rpartition(".")[2]
+    save_model_of(folder, SavedTask(task.resolved(learn), choices={"task": name}), hf)
+    return learn, folder
+
+
 def model_of_pictures(folder: Path, arch: str, sizes: dict[str, Any]) -> tuple[Any, Path]:
     """Give a learner of image classification that has learnt nothing, and the folder of its model."""
     rng = random.Random(0)
-    task, rows = ImageClassification(), [{**samples.shapes(rng), "is_valid": i % 4 == 0} for i in range(40)]
-    raw = from_data(task.schema, rows)
-    hf = from_scratch(task, raw, arch, sizes)
-    learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=8, cache=False)), hf, raw=raw, metrics={})
-    save_model_of(folder, SavedTask(task.resolved(learn), choices={"task": "image_classification"}), hf)
-    return learn, folder
+    return model_of(ImageClassification(), [samples.shapes(rng) for _ in range(40)], folder, arch, sizes)
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +84,13 @@ def family_of_pictures(tmp_path_factory) -> Saved:
         return model_of_pictures(tmp_path_factory.mktemp(name) / "model", node["arch"], node["scratch"])
 
     return get
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory) -> tuple[Any, Path]:
+    """Give a learner of audio classification with a tiny Wav2Vec2, and the folder of its model."""
+    folder = tmp_path_factory.mktemp("sounds") / "model"
+    return model_of(AudioClassification(), sound_rows(24), folder, "wav2vec2", WAV2VEC2)
 
 
 @pytest.fixture(scope="module")
