@@ -174,6 +174,21 @@ const filled = (answer, item) => {
   }
   return true;
 };
+/* A time plays the sound from there. */
+const transcripts = answer => {
+  if (answer.transcript === undefined) return false;
+  written(card(), "p", answer.transcript || "Nothing is said.", "text");
+  if (answer.segments.length < 2) return true;
+  const table = put(card("By time"), "table"), player = stage.parentElement.querySelector("audio");
+  for (const {start, text} of answer.segments) {
+    const row = put(table, "tr"), seconds = String(Math.floor(start % 60)).padStart(2, "0");
+    const button = put(put(row, "td"), "button", `${Math.floor(start / 60)}:${seconds}`);
+    button.setAttribute("aria-label", `Play from ${button.textContent}`);
+    button.onclick = () => { player.currentTime = start; player.play(); };
+    written(row, "td", text);
+  }
+  return true;
+};
 const texts = (answer, item) => {
   const key = ["summary_texts", "translation_texts", "generated_texts"].find(name => name in answer);
   if (!key) return false;
@@ -198,7 +213,7 @@ const unknown = () => {
   at("raw").checked = true;
   return true;
 };
-const KINDS = [entities, segments, objects, classes, value, found, filled, texts, unknown];
+const KINDS = [entities, segments, objects, classes, value, found, filled, transcripts, texts, unknown];
 
 /* -- files */
 

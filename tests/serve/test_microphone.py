@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +119,30 @@ def test_a_broken_sound_has_no_others_fail(address: str, files: list[Path], brow
             "The sound notes.wav is not a sound that libsndfile can read (wav, flac, ogg, opus, mp3)."
         )
         assert faults(page) == []
+
+
+SAID = {"transcript": "one two", "segments": [{"start": 0, "text": "one"}, {"start": 0.4, "text": "two"}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(SAID, "one two"), ({"transcript": "", "segments": []}, "Nothing is said.")],
+    ids=["words", "none"],
+)
+def test_a_transcript_is_read_and_a_time_in_it_plays_the_sound_from_there(
+    answer: dict[str, Any], said: str, address: str, files: list[Path], browser: Browser
+):
+    with opened(browser, address) as page:
+        page.route("**/predict", lambda route: route.fulfill(json={"predictions": [answer], "files": ["low.wav"]}))
+        page.get_by_label("Audio", exact=True).set_input_files(files[:1])
+        expect(page.locator("#answer .text")).to_have_text(said)
+        assert faults(page) == []
+        if len(answer["segments"]) > 1:
+            player = page.locator(".shot audio")
+            player.evaluate(PLAYS)
+            player.evaluate("player => player.pause()")
+            page.get_by_role("button", name="Play from 0:00").last.click()
+            assert player.evaluate("player => player.currentTime") >= 0.4
 
 
 REFUSE = "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', NAME); }; }"
