@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import soundfile
 from pictures import make_vision_checkpoint, picture_rows
+from sounds import make_audio_checkpoint, sound_rows
 
 from blurr.config import checks, composing
 from blurr.sweep.space import is_own, parse
@@ -35,6 +37,10 @@ def at_work(work: Path) -> Path:
         file = work / "photos" / ("cat", "dog")[i % 2] / f"{i // 2}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         row["image"].save(file)
+    for i, row in enumerate(sound_rows(24)):
+        file = work / "clips" / row["label"] / f"{i // 2}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, *row["audio"])
     return work
 
 
@@ -43,11 +49,12 @@ def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: 
     shutil.copytree(tiny_bert, at_work / "distilbert-base-uncased")
     shutil.copytree(tiny_bart, at_work / "bart-base")
     make_vision_checkpoint(at_work / "resnet-50")
+    make_audio_checkpoint(at_work / "wav2vec2-base")
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     assert len(list(at_work.glob("outputs/my-run/*/report.html"))) == 1
     assert (at_work / "classifier.pkl").is_file()
 
