@@ -13,7 +13,7 @@ from transformers import (
     WhisperProcessor,
 )
 
-from blurr.audio.extractors import described, extractor_of, fit_extractor, new_extractor
+from blurr.audio.extractors import described, extractor_of, fit_extractor, new_extractor, without_empty_bands
 from blurr.audio.inputs import SoundInputs
 from blurr.audio.vocabularies import END_OF_WHISPER, letters_of, pieces_of
 from blurr.audio.whisper import PRECISION, START, id_of
@@ -55,7 +55,8 @@ class SpeechInputs(SoundInputs):
             InputError: it has no vocabulary, and none can be learned for it.
         """
         try:
-            return AutoProcessor.from_pretrained(name, **options)  # type: ignore[no-untyped-call]
+            with without_empty_bands():
+                return AutoProcessor.from_pretrained(name, **options)  # type: ignore[no-untyped-call]
         except (OSError, TypeError, ValueError) as error:
             where = {key: value for key, value in options.items() if key in WHERE}
             config = AutoConfig.from_pretrained(name, **where)

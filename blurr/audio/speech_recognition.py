@@ -21,7 +21,7 @@ from blurr.audio.processors import SPEECH, SpeechInputs
 from blurr.audio.sounds import SOUNDS
 from blurr.audio.transcripts import ROW, START, STOP, SpeechRows, Transcripts, blurr_transcribe
 from blurr.audio.waves import Waves
-from blurr.audio.whisper import check_settings, is_whisper, labels_of, set_generation
+from blurr.audio.whisper import check_language, check_settings, is_whisper, labels_of, set_generation
 from blurr.audio.windows import Window, parts_of, windows_of
 from blurr.config.annotations import GenerationSettings, Positive, Smoothing
 from blurr.data.core import RawData, Schema
@@ -162,6 +162,8 @@ class SpeechRecognition(Task):
 
     def dataloaders(self, raw: RawData, hf: HFObjects, loader: Loader, **options: Any) -> DataLoaders:
         window = self._window(hf)
+        if "train" in raw.splits:
+            check_language(hf.model, hf.processor.tokenizer, self.language)
         raw = within(raw, None, window, f"the model learns from sounds of at most {window:g} s, with all of their text")
         if "train" in raw.splits and is_ctc(hf.model):
             raw = with_room(raw, hf, self._labels(raw.train["text"][:], [0.0] * len(raw.train), hf))

@@ -75,9 +75,23 @@ def check_settings(model: PreTrainedModel, tokenizer: Any, asked: WhisperSetting
         raise InputError("task.translate=true needs the language that is spoken: set task.language, such as de.")
 
 
+def check_language(model: PreTrainedModel, tokenizer: Any, language: str | None) -> None:
+    """Refuse to train a Whisper of many languages on texts of none: it would not begin them as it begins to write.
+
+    Raises:
+        InputError: no language is set.
+    """
+    if language is None and is_whisper(tokenizer) and is_multilingual(model):
+        raise InputError(
+            "This checkpoint of Whisper writes in many languages, and begins a text with the one that it is in. Say in "
+            "which the texts of the training rows are: task.language=en"
+        )
+
+
 def is_multilingual(model: PreTrainedModel) -> bool:
     """Return whether a checkpoint of Whisper has tokens for languages, as its generation settings say."""
-    return bool(getattr(model.generation_config, "is_multilingual", False))
+    config: Any = model.generation_config
+    return bool(config.to_dict().get("is_multilingual"))
 
 
 def prefix_of(model: PreTrainedModel, tokenizer: WhisperTokenizer, asked: WhisperSettings) -> list[int]:

@@ -43,7 +43,19 @@ WHISPER: dict[str, Any] = {
     **{"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16},
     **{"max_target_positions": 64},
 }
-SIZES = {"wav2vec2-bert": CTC, "whisper": WHISPER}
+WAV2VEC2: dict[str, Any] = {
+    **{"conv_dim": [8, 8], "conv_stride": [20, 16], "conv_kernel": [20, 16], "num_feat_extract_layers": 2},
+    **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
+    **{"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "mask_time_prob": 0.0},
+}
+PARAKEET: dict[str, Any] = {
+    "encoder_config": {
+        **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
+        **{"conv_kernel_size": 3, "subsampling_factor": 4, "subsampling_conv_channels": 8, "num_mel_bins": 80},
+    }
+}
+SIZES = {"wav2vec2-bert": CTC, "whisper": WHISPER, "parakeet_ctc": PARAKEET}
+SIZES |= dict.fromkeys(("wav2vec2", "hubert", "wavlm", "data2vec-audio"), WAV2VEC2)
 SHORT = {"max_new_tokens": 12}
 
 
@@ -176,10 +188,7 @@ def test_training_rows_outside_the_seconds_are_left_out_and_no_others(caplog):
 
 
 def test_a_checkpoint_without_a_vocabulary_learns_one(work: Path):
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    sizes |= {"conv_dim": [8, 8], "conv_stride": [20, 10], "conv_kernel": [20, 10], "num_feat_extract_layers": 2}
-    sizes |= {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "mask_time_prob": 0.0}
-    Wav2Vec2Model(Wav2Vec2Config(**sizes)).save_pretrained(work)
+    Wav2Vec2Model(Wav2Vec2Config(**WAV2VEC2)).save_pretrained(work)
     Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(work)
     with pytest.raises(InputError, match="has no vocabulary to write with"):
         SPEECH.load(str(work))
@@ -229,6 +238,8 @@ def test_settings_of_whisper_are_refused_where_they_mean_nothing(whisper: Path, 
     with pytest.raises(InputError, match=r"task\.language: this checkpoint of Whisper knows English alone"):
         check_settings(model, tokenizer, WhisperSettings("de", False, False))
     model.generation_config.is_multilingual = True
+    with pytest.raises(InputError, match=r"writes in many languages.* task\.language=en"):
+        written.origin.task.dataloaders(written.origin.raw, written.origin.hf, Loader())
     with pytest.raises(InputError, match=r"task\.translate=true needs the language that is spoken"):
         check_settings(model, tokenizer, WhisperSettings(None, True, False))
     with pytest.raises(InputError, match=r"task\.timestamps is a setting of Whisper, and this model is"):
@@ -291,6 +302,31 @@ def test_a_learner_learns_scores_predicts_exports_and_shows(kind: str, request, 
     (shown,) = learn.dls.show_batch(max_n=1, show=False)
     assert shown["target"] in [row["text"] for row in raw.train.to_list()]
     assert {"audio", "target", "prediction"} == {*learn.show_results(max_n=1, show=False)[0]}
+
+
+@pytest.mark.parametrize("arch", ["data2vec-audio", "hubert", "parakeet_ctc", "wav2vec2", "wavlm"])
+def test_other_architectures_learn_and_answer_alike_alone_and_in_a_batch(arch: str):
+    task = SpeechRecognition()
+    raw = from_data(task.row_schema(), spoken_rows(16))
+    hf = objects(task, raw, arch)
+    learn = task.learner(task.dataloaders(raw, hf, Loader(batch_size=6)), hf, raw=raw, metrics={})
+    learn.logger = lambda *_: None
+    before = learn.validate(0)[0]
+    with learn.no_bar():
+        learn.fit(2, 1e-2)
+    assert learn.validate(0)[0] < before
+    items = [row["audio"] for row in spoken_rows(4, seed=1)]
+    assert [learn.predict([item])[0] for item in items] == learn.predict(items)
+
+
+def test_whisper_writes_when_each_part_is_said(whisper: Path):
+    learn = learner_of(whisper, timestamps=True)
+    assert learn.model.hf_model.generation_config.return_timestamps is True
+    found = learn.origin.task.evaluate(learn, learn.origin.raw)
+    assert all(row["segments"] == [] or row["segments"][0]["start"] >= 0 for row in found.rows)
+    seconds = 1.5
+    (result,) = learn.predict([(noise(seconds), RATE)])
+    assert all(0 <= each["start"] <= each["end"] <= seconds for each in result["segments"])
 
 
 # -- long sounds
