@@ -1,9 +1,10 @@
-"""Train, predict, export and load a tiny model of every class that transformers has for audio classification.
+"""Train, predict, export and load a tiny model of every class for audio classification, or for speech by CTC.
 
-`python -m benchmarks.audio_families` prints which checks of `media_families` each class passes, and why not.
+`python -m benchmarks.audio_families [--ctc]` prints which checks of `media_families` each class passes, and why not.
 """
 
 import random
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,17 @@ from typing import Any
 import torch
 import transformers
 from transformers import AutoConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_CTC_MAPPING_NAMES,
+)
 
 from benchmarks.media_families import OF_CLASSES, Kind, classes_of, print_table
-from blurr.audio import samples
+from blurr.audio import samples, spoken
 from blurr.audio.audio_classification import BlearnerForAudioClassification
 from blurr.audio.extractors import fit_extractor, new_extractor
+from blurr.audio.processors import SPEECH
+from blurr.audio.speech_recognition import BlearnerForSpeechRecognition
 from blurr.training.learner import Blearner
 
 ROWS = 24
@@ -45,6 +51,14 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 
+ENCODER = {**TRANSFORMER, "conv_kernel_size": 9, "subsampling_conv_channels": 8, "num_mel_bins": 80}
+SIZES_OF_CTC: dict[str, dict[str, Any]] = {
+    "granite_speech5_ctc": {"encoder_config": ENCODER},
+    "lasr_ctc": {"encoder_config": {**ENCODER, "num_mel_bins": 128}},
+    "omniasr_ctc": WAV2VEC2,
+    "parakeet_ctc": {"encoder_config": ENCODER},
+}
+
 
 def make_checkpoint(arch: str, name: str, folder: Path) -> Path:
     """Save a tiny model with random weights, with the feature extractor of its architecture."""
@@ -67,10 +81,32 @@ def learner_of(arch: str, folder: Path, rows: list[dict[str, Any]]) -> Blearner:
     return BlearnerForAudioClassification.from_data(rows, folder, dl_kwargs={"bs": 17})
 
 
-def main() -> None:
-    """Print the table."""
+def speech() -> list[dict[str, Any]]:
+    """Make the rows of speech; every fourth is for validation."""
+    rng = random.Random(0)
+    return [{**spoken.speech(rng), "is_valid": i % 4 == 0} for i in range(ROWS)]
+
+
+def make_speech_checkpoint(arch: str, name: str, folder: Path, rows: list[dict[str, Any]]) -> Path:
+    """Save a tiny model with random weights, with the feature extractor of its architecture and a vocabulary."""
+    torch.manual_seed(0)
+    processor = SPEECH.train(arch, [row["text"] for row in rows], vocab_size=0, kind=None)
+    sizes = {**SIZES_OF_CTC.get(arch, SIZES.get(arch, {}))}
+    config = AutoConfig.for_model(arch, **{**SPEECH.scratch_config(processor, sizes), **sizes})
+    getattr(transformers, name)(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def speech_learner_of(arch: str, folder: Path, rows: list[dict[str, Any]]) -> Blearner:
+    """Make a learner of a checkpoint for speech."""
+    return BlearnerForSpeechRecognition.from_data(rows, folder, dl_kwargs={"bs": 17})
+
+
+def kind_of_classes() -> Kind:
+    """Return what is tried for audio classification."""
     rows = tones()
-    kind = Kind(
+    return Kind(
         task="audio_classification",
         classes=classes_of(MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES),
         checkpoint=make_checkpoint,
@@ -78,7 +114,26 @@ def main() -> None:
         items=[row["audio"] for row in rows if row["is_valid"]],
         fields=OF_CLASSES,
     )
-    print_table(kind, __doc__)
+
+
+def kind_of_ctc() -> Kind:
+    """Return what is tried for speech by CTC."""
+    rows = speech()
+    return Kind(
+        task="speech_recognition",
+        classes=classes_of(MODEL_FOR_CTC_MAPPING_NAMES),
+        checkpoint=partial(make_speech_checkpoint, rows=rows),
+        learner=partial(speech_learner_of, rows=rows),
+        items=[row["audio"] for row in rows if row["is_valid"]],
+        fields=frozenset({"transcript", "segments"}),
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    is_ctc = "--ctc" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--ctc"]
+    print_table(kind_of_ctc() if is_ctc else kind_of_classes(), __doc__)
 
 
 if __name__ == "__main__":
