@@ -55,7 +55,7 @@ ENCODER = {**TRANSFORMER, "conv_kernel_size": 9, "subsampling_conv_channels": 8,
 SIZES_OF_CTC: dict[str, dict[str, Any]] = {
     "granite_speech5_ctc": {"encoder_config": ENCODER},
     "lasr_ctc": {"encoder_config": {**ENCODER, "num_mel_bins": 128}},
-    "omniasr_ctc": WAV2VEC2,
+    "omniasr_ctc": {"audio_config": {**TRANSFORMER, **CONVOLUTIONS, "layerdrop": 0.0}},
     "parakeet_ctc": {"encoder_config": ENCODER},
 }
 

@@ -6,25 +6,19 @@ from typing import Protocol, runtime_checkable
 import torch
 from fastai.callback.core import Callback
 
+from blurr.audio.inputs import mask_in
 from blurr.models.ctc import CTCLoss, real_frames
 from blurr.models.losses import base_loss
 
 
 class CountFrames(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Tells a `CTCLoss` the real frames of each batch.
-
-    Args:
-        mask: Name of the mask among the inputs of a batch.
-    """
-
-    def __init__(self, mask: str) -> None:
-        self.mask = mask
+    """Tells a `CTCLoss` the real frames of each batch."""
 
     def after_pred(self) -> None:
         loss = base_loss(self.learn.loss_func)
         if isinstance(loss, CTCLoss):
             inputs: Mapping[str, torch.Tensor] = self.xb[0]
-            loss.frames = real_frames(self.model.hf_model, inputs.get(self.mask), self.learn.pred)
+            loss.frames = real_frames(self.model.hf_model, mask_in(inputs), self.learn.pred)
 
 
 @runtime_checkable

@@ -33,6 +33,7 @@ from blurr.models.inputs import Positions
 from blurr.models.objects import HFObjects
 from blurr.targets.labels import label_name
 
+MASKS = ("attention_mask", "padding_mask")
 WAVE = "wave"  # the column of encoded rows
 NUMBER = "number"  # of each row of a batch in its loader, to find its sound again
 
@@ -112,6 +113,11 @@ class SoundCollator:
         others = [name for name in rows[0] if name != WAVE]
         inputs |= {name: _stacked([np.asarray(row[name]) for row in rows]) for name in others}
         return inputs, inputs.get("labels", torch.empty(len(rows), 0))
+
+
+def mask_in(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    """Return the mask of what a feature extractor has made, by whatever name it has."""
+    return next((inputs[name] for name in MASKS if name in inputs), None)
 
 
 def _stacked(values: list[Any]) -> torch.Tensor:

@@ -46,7 +46,8 @@ class SpeechInputs(SoundInputs):
         tokenizer = processor.tokenizer
         if tokenizer.name_or_path:  # of the checkpoint that it was loaded from
             return {}
-        return {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        pad = tokenizer.pad_token_id
+        return {"vocab_size": len(tokenizer), "pad_token_id": pad, "blank_token_id": pad}
 
     def load(self, name: str, **options: Any) -> Any:
         """Load the processor of a checkpoint; one for CTC that has no vocabulary gets that of the training texts.
@@ -83,6 +84,7 @@ class SpeechInputs(SoundInputs):
                 **values,
                 "vocab_size": len(tokenizer),
                 "pad_token_id": pad,
+                "blank_token_id": pad,
                 "bos_token_id": None,
                 "eos_token_id": None,
             }

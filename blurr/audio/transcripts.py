@@ -11,7 +11,7 @@ from fastai.learner import Learner
 from transformers import PreTrainedModel
 
 from blurr.audio.callbacks import CountFrames
-from blurr.audio.inputs import SoundRows
+from blurr.audio.inputs import SoundRows, mask_in
 from blurr.audio.normalizers import Normalize, normalizer_of, said
 from blurr.audio.whisper import Timed, WhisperSettings, is_whisper, segments_in
 from blurr.data.core import RawData
@@ -19,14 +19,13 @@ from blurr.errors import InputError
 from blurr.loading.rows import IGNORED, Inputs, Table
 from blurr.metrics.alignment import align
 from blurr.metrics.base import Scored
-from blurr.models.ctc import CTCLoss, best_paths, is_ctc, real_frames
+from blurr.models.ctc import CTCLoss, best_paths, blank_of, is_ctc, real_frames
 from blurr.models.generation import OPTIONS, generate_texts
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import logits_of
 from blurr.targets.texts import Texts
 from blurr.training.inference import Result, infer_windows
 
-MASK = "attention_mask"
 START, STOP, ROW = "start", "stop", "row"  # columns of encoded rows: a window's place in its sound, and its sound
 
 
@@ -105,7 +104,7 @@ class Transcripts(Texts):
                 "task.loss and task.label_smoothing are settings of models with a decoder, and "
                 f"{type(hf.model).__name__} learns by CTC. Leave them out."
             )
-        return CTCLoss(hf.config.pad_token_id)
+        return CTCLoss(blank_of(hf.config))
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         rows: SpeechRows = learner.dl.dataset
@@ -145,7 +144,7 @@ class Transcripts(Texts):
         return {**merged, "alignment": pairs, "loss": loss, "target_count": count}
 
     def callbacks(self, hf: HFObjects) -> list[Callback]:
-        return [CountFrames(MASK)] if is_ctc(hf.model) else []
+        return [CountFrames()] if is_ctc(hf.model) else []
 
     def predict(self, learner: Learner, items: Any, **options: Any) -> list[Result]:
         return blurr_transcribe(learner, items, **options)
@@ -195,7 +194,7 @@ def blurr_transcribe(
 def heard_by_ctc(model: PreTrainedModel, processor: Any, inputs: Inputs, logits: torch.Tensor) -> list[Heard]:
     """Return what the likeliest path of each row of a batch says."""
     tokenizer = processor.tokenizer
-    paths = best_paths(logits, real_frames(model, inputs.get(MASK), logits), model.config.pad_token_id)
+    paths = best_paths(logits, real_frames(model, mask_in(inputs), logits), blank_of(model.config))
     known = [[token for token in path if token != tokenizer.unk_token_id] for path in paths]
     texts = [tokenizer.decode(path, group_tokens=False).strip() for path in known]
     return [[Segment(start, stop, text)] for text, (start, stop) in zip(texts, _times(inputs), strict=True)]

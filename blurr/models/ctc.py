@@ -29,6 +29,12 @@ def is_ctc(model: PreTrainedModel) -> bool:
     return type(model).__name__ in TABLES["AutoModelForCTC"].values()
 
 
+def blank_of(config: Any) -> int:
+    """Return the token of frames that say nothing: what a config calls so, or else the one that pads."""
+    values = config.to_dict()
+    return int(values["pad_token_id"] if values.get("blank_token_id") is None else values["blank_token_id"])
+
+
 def frames_of(model: PreTrainedModel, lengths: torch.Tensor) -> torch.Tensor | None:
     """Return how many frames a model makes of inputs of these lengths, `(batch,)`; None where it does not tell."""
     if isinstance(model, CountsFrames):

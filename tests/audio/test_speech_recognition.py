@@ -11,7 +11,7 @@ import pytest
 import torch
 from oracles import edit_distance, error_rate
 from torch.nn import functional
-from transformers import AutoProcessor, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+from transformers import AutoConfig, AutoProcessor, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from transformers.models.whisper.modeling_whisper import shift_tokens_right
 
 from blurr.audio.all import BlearnerForSpeechRecognition, SpeechRecognition
@@ -27,7 +27,7 @@ from blurr.audio.windows import Window, parts_of, quiet_cuts, windows_of
 from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
-from blurr.models.ctc import CTCLoss, best_paths, needed_frames
+from blurr.models.ctc import CTCLoss, best_paths, blank_of, needed_frames
 from blurr.models.losses import loss_per_row
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.notebook import load_learner
@@ -382,3 +382,8 @@ def test_a_long_sound_is_one_row_with_the_times_of_its_windows(kind: str, reques
 def test_a_saved_processor_is_read_as_it_was(ctc: Path):
     again = AutoProcessor.from_pretrained(ctc)
     assert again.tokenizer("red cat")["input_ids"] == letters_of(WORDS)("red cat")["input_ids"]
+
+
+def test_the_token_of_silence_is_the_one_that_a_config_names():
+    assert blank_of(Wav2Vec2Config(pad_token_id=3)) == 3
+    assert blank_of(AutoConfig.for_model("omniasr_ctc", pad_token_id=1, blank_token_id=5)) == 5
