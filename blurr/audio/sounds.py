@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from blurr.audio.containers import check_whole
 from blurr.audio.decoding import ENDLESS, blocks, library, opened, resampled
 from blurr.audio.looks import RATE, look_of, preview_of
-from blurr.data.media import Look
+from blurr.audio.players import MOST_HERTZ, player_of
+from blurr.data.media import Look, Player
 from blurr.errors import InputError
 
 LONGEST = 3600  # seconds: an hour is 230 MB in memory at 16 kHz, and models read half a minute at a time
@@ -103,6 +104,11 @@ class Sounds:
     def preview(self, source: Mapping[str, Any]) -> str:
         """Return a small waveform, as PNG."""
         return preview_of(open_sound(source, RATE))
+
+    def player(self, source: Mapping[str, Any]) -> Player:
+        """Return the beginning of a sound as MP3."""
+        rate = min(source["rate"], MOST_HERTZ)
+        return player_of(open_sound(source, rate), rate)
 
 
 SOUNDS = Sounds()

@@ -37,6 +37,18 @@ class Look(NamedTuple):
     measures: Mapping[str, float]
 
 
+class Player(NamedTuple):
+    """What a page plays of a file.
+
+    Attributes:
+        url: A `data:` URL of at most some 50 kB.
+        note: Says so where it is the beginning alone.
+    """
+
+    url: str
+    note: str
+
+
 class Media(Protocol):
     """What a modality knows of the files that a role holds."""
 
@@ -82,6 +94,13 @@ class Media(Protocol):
 
     def preview(self, source: Mapping[str, Any]) -> str:
         """Return a small version of one for a page, as a `data:` URL of a few kB, by its cell of the rows.
+
+        Raises:
+            InputError: It cannot be opened any more.
+        """
+
+    def player(self, source: Mapping[str, Any]) -> Player | None:
+        """Return what a page plays of one, by its cell of the rows; None for what is not played.
 
         Raises:
             InputError: It cannot be opened any more.

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from blurr.loading.sheets import sheet
 from blurr.loading.shown import data_url
 from blurr.metrics.alignment import edits
 from blurr.report.parts import Part
@@ -65,8 +66,6 @@ def _decoded(url: str) -> Image.Image:
 
 def write_sheet(part: Part, path: Path) -> bool:
     """Write the pictures of a part as one picture; return whether there are any."""
-    from blurr.vision.sheets import sheet  # runs of texts do without it
-
     pictures: list[Image.Image] = []
     captions: list[str] = []
     for row in part.frame.to_dict("records"):
@@ -101,7 +100,14 @@ def _element(line: Line, label: str) -> str:
         return f'<span class="dim" title="{name}">{GONE}: {html.escape(name_of(line))}</span>'
     if url.startswith("data:audio/"):
         return f'<audio controls src="{url}" title="{name}" aria-label="{said}"></audio>'
-    return f'<img src="{url}" alt="{said}" title="{name}">'
+    picture = f'<img src="{url}" alt="{said}" title="{name}">'
+    return picture + _player(line, name) if line.get("sound") else picture
+
+
+def _player(line: Line, name: str) -> str:
+    """Return the element that plays a sound, with what is said of it."""
+    note = f"<small>{html.escape(line['note'])}</small>" if line.get("note") else ""
+    return f'<audio controls preload="metadata" src="{html.escape(line["sound"])}" aria-label="{name}"></audio>{note}'
 
 
 def name_of(line: Line) -> str:

@@ -136,6 +136,8 @@ class Preview(BaseModel):
     measures: dict[str, Number] = {}
     near: NearDuplicate | None = None
     url: Annotated[str, Field(pattern=DATA_URL)] | None = None
+    sound: Annotated[str, Field(pattern=DATA_URL)] | None = None
+    note: str = ""
 
 
 class Facts(BaseModel):

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 MOST = 20_000  # rows of a split that are looked at
 KEPT = 400  # rows of a split that get a preview: wrong ones first, the highest loss first
 PAIRS = 24  # near-duplicates that get one
+PLAYED = 60  # of these, those that a page can play
 AT_ONCE = 256  # rows in memory
 CANDIDATES = 8  # rows of the other splits, by their hashes, whose sketches are compared with that of a row
 BITS_APART = 16  # hashes of near-duplicates differ in no more of 64 bits
@@ -61,7 +62,7 @@ def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Table], sh
 
     Returns:
         `role`, `split`, `row` (its number), `name` and `label`; `measures` and `near` of described rows; `url`, a
-        preview, of some.
+        preview, of some; `sound` and `note`, see `data.media.Player`, of some that are played.
     """
     role, files = next(iter(schema.media.items()))
     splits = [split for split in SPLITS if split in raw.splits]
@@ -77,16 +78,25 @@ def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Table], sh
         for row, measures in zip(looks[split].rows.tolist(), looks[split].measures, strict=True):
             like = {"near": near[row]._asdict()} if row in near else {}
             found.setdefault((split, row), {}).update(measures=measures, **like)
-        best = sorted(near, key=lambda row: -near[row].likeness)[:PAIRS]
-        chosen = [(split, row) for row in (*_telling(described[split]), *best)]
-        for place in dict.fromkeys([*chosen, *((near[row].split, near[row].row) for row in best)]):
-            found.setdefault(place, {})["url"] = None
+        _choose(found, split, near, _telling(described[split]))
     made = _named(found, schema, raw, described, lambda row, of: show(row, of) or files.preview(row[role]))
     return [{"role": role, "split": split, "row": row, **line} for (split, row), line in made]
 
 
 def _advance(before: int, total: int, done: int) -> None:
     advance(before + done, total)
+
+
+def _choose(
+    found: dict[tuple[str, int], dict[str, Any]], split: str, near: Mapping[int, Near], telling: Sequence[int]
+) -> None:
+    """Mark what gets a preview by the field `url`, and what a page can play, too, by `sound`."""
+    best = sorted(near, key=lambda row: -near[row].likeness)[:PAIRS]
+    pairs = [place for row in best for place in ((split, row), (near[row].split, near[row].row))]
+    for place in (*((split, row) for row in telling), *pairs):
+        found.setdefault(place, {})["url"] = None
+    for place in (*((split, row) for row in telling[:PLAYED]), *pairs):
+        found[place]["sound"] = None
 
 
 def _telling(rows: Table) -> list[int]:
@@ -104,15 +114,23 @@ def _named(
 ) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
     """Add names, labels and previews to what is shown."""
     role = next(iter(schema.media))
-    for place, line in sorted(found.items()):
+    for place, marked in sorted(found.items()):
+        line = dict(marked)
         if "url" in line:
             split, row = place
             whole = raw.splits[split].with_format(None)[row]
             label = whole.get(schema.label) if schema.label else None
             of_row = described[split][row] if split in described else {}
             known = {"label": label} if isinstance(label, str | int | float) else {}
-            line = {"name": shown(whole[role]), **known, **line, "url": _tried(partial(show, whole), of_row)}
+            played = _played(schema.media[role], whole[role]) if line.pop("sound", True) is None else {}
+            line = {"name": shown(whole[role]), **known, **line, "url": _tried(partial(show, whole), of_row), **played}
         yield place, line
+
+
+def _played(media: Media, cell: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a page plays of a file, as fields of its line; nothing for what is not played."""
+    player = _tried(media.player, cell)
+    return {} if player is None else {"sound": player.url, "note": player.note}
 
 
 def _tried(look: Callable[[Mapping[str, Any]], Any], source: Mapping[str, Any]) -> Any:

@@ -121,6 +121,9 @@ class Pictures:
         """Return a small picture, as PNG or JPEG."""
         return preview_of(open_picture(source, at_least=(SMALL, SMALL)))
 
+    def player(self, source: Mapping[str, Any]) -> None:
+        return
+
 
 PICTURES = Pictures()
 

@@ -136,6 +136,9 @@ class Masks:
     def preview(self, source: Mapping[str, Any]) -> str:
         return PICTURES.preview(source)
 
+    def player(self, source: Mapping[str, Any]) -> None:
+        return
+
 
 MASKS = Masks()
 

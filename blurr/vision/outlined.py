@@ -7,10 +7,10 @@ from typing import Any
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
+from blurr.loading.sheets import BLACK, FONT, WHITE, sheet
 from blurr.vision.images import open_picture
 from blurr.vision.looks import preview_of
 from blurr.vision.overlays import Colour, by_id
-from blurr.vision.sheets import BLACK, FONT, WHITE, sheet
 
 LEAST = 192  # pixels of the shorter side of a picture with boxes: a smaller one is enlarged, so that words fit
 LETTERS, LINE = 11, 2  # pixels: height of letters, width of lines

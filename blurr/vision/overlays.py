@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blurr.loading.sheets import sheet
 from blurr.vision.images import open_picture
 from blurr.vision.looks import preview_of
-from blurr.vision.sheets import sheet
 
 Colour = tuple[int, int, int]
 GOLDEN = 0.618034  # of a turn of the hue: colours of neighbouring ids are far from each other

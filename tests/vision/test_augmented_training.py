@@ -15,12 +15,13 @@ from stopping import StopAt
 from blurr.config import composing
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
+from blurr.loading.sheets import sheet
 from blurr.plan import plan
 from blurr.serve.predictor import Predictor
 from blurr.tasks.parts import build_augment, build_hf, build_raw
 from blurr.vision.augment import light, standard
 from blurr.vision.image_classification import ImageClassification
-from blurr.vision.sheets import augmented_sheet, sheet
+from blurr.vision.sheets import augmented_sheet
 from blurr.vision.tta import AveragingWrapper
 
 TINY = (
