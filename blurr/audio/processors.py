@@ -85,8 +85,8 @@ class SpeechInputs(SoundInputs):
                 "vocab_size": len(tokenizer),
                 "pad_token_id": pad,
                 "blank_token_id": pad,
-                "bos_token_id": None,
-                "eos_token_id": None,
+                "bos_token_id": pad,  # nothing begins or ends, and some configs must have a number
+                "eos_token_id": pad,
             }
         ids = {"pad_token_id": pad, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
         start, times = tokenizer.bos_token_id, 0
