@@ -100,7 +100,7 @@ class Task(ABC):
     def row_of(self, item: Any) -> dict[str, Any]:
         """Return an item to predict on as a row under the task's roles."""
         first, words = self.schema.required[0], {role: each.kind for role, each in self.schema.media.items()}
-        is_row = isinstance(item, Mapping) and not (self.schema.media and {"path", "bytes"} & item.keys())
+        is_row = isinstance(item, Mapping) and not (self.schema.media and {"path", "bytes", "array"} & item.keys())
         row = dict(item) if is_row else {first: item}
         if first not in row or (first in self.schema.texts and not isinstance(row[first], str)):
             kind = "a text" if first in self.schema.texts else f"a {words.get(first, 'value')}"

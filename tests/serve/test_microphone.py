@@ -12,6 +12,7 @@ import soundfile
 from browser import NARROW, WIDE, chromium, faults, opened
 from playwright.sync_api import Browser, expect
 
+pytestmark = pytest.mark.slow  # a server and a browser, in real time
 BEEPS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 PLAYS = """async player => {
   player.volume = 0;

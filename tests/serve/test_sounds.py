@@ -56,8 +56,8 @@ def test_items_of_all_kinds_have_the_same_answer(sounds, tmp_path: Path):
     file = tmp_path / "a.flac"
     file.write_bytes(flac(sound))
     dicts = {"array": sound[0], "sampling_rate": sound[1]}
-    kinds: list[Any] = [sound, flac(sound), file, str(file)]
-    kinds = [*kinds, *({"audio": kind} for kind in [*kinds, dicts])]
+    kinds: list[Any] = [sound, flac(sound), file, str(file), dicts]
+    kinds = [*kinds, *({"audio": kind} for kind in kinds)]
     expected = alike(learn.predict([sound] * len(kinds)), 1e-4)
     assert of(predictor.predict(kinds)) == expected
     assert of(predictor.predict(pd.DataFrame({"audio": kinds[:4]}))) == alike(learn.predict([sound] * 4), 1e-4)
