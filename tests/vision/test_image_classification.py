@@ -51,9 +51,12 @@ PROCESSORS = {
 }
 
 
+OF_OTHER_TASKS = ("segformer", "rt_detr_v2", "d_fine", "detr")  # with heads for pixels and for boxes
+
+
 def is_of_vision(family: str) -> bool:
     text = paths.options("model")[family].read_text(encoding="utf-8")
-    return "image_size" in text and family != "segformer"  # which has a head for each pixel
+    return "image_size" in text and family not in OF_OTHER_TASKS
 
 
 @pytest.fixture(scope="module")
