@@ -133,14 +133,9 @@ def _mean_at_recalls(precision: Numbers, recall: Numbers) -> Numbers:
     draws, found = recall.shape
     if not found:
         return np.zeros(draws)
-    if draws == 1:
-        places = np.searchsorted(recall[0], RECALLS, side="left")[None]
-    else:  # all draws in one search, each moved beyond the one before
-        apart = 2.0 * np.arange(draws)[:, None]
-        flat = np.searchsorted((recall + apart).ravel(), (RECALLS + apart).ravel(), side="left")
-        places = flat.reshape(draws, -1) - found * np.arange(draws)[:, None]
+    places = np.stack([np.searchsorted(each, RECALLS, side="left") for each in recall])
     padded = np.concatenate([precision, np.zeros((draws, 1))], axis=1)
-    at_recalls: Numbers = np.take_along_axis(padded, places.clip(max=found), axis=1).mean(1)
+    at_recalls: Numbers = np.take_along_axis(padded, places, axis=1).mean(1)
     return at_recalls
 
 

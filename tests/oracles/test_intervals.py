@@ -40,6 +40,18 @@ TARGETS[RNG.random((ROWS, 5)) < 0.4] = -100
 TARGETS[:, 0] = 3
 
 
+def objects() -> tuple[Any, Any]:
+    """Make objects, found and true, of a picture; no two have one score."""
+    count = int(RNG.integers(1, 5))
+    low, labels = RNG.uniform(0, 40, (count, 2)), RNG.integers(0, 3, count)
+    boxes = np.concatenate([low, low + RNG.uniform(10, 30, (count, 2))], axis=1)
+    found = {"labels": np.append(labels, 1), "boxes": np.concatenate([boxes + RNG.normal(size=boxes.shape), boxes[:1]])}
+    return {**found, "scores": RNG.random(count + 1)}, {"labels": labels, "boxes": boxes}
+
+
+FOUND, THERE = zip(*(objects() for _ in range(ROWS)), strict=True)
+
+
 class Found(NamedTuple):
     """An answer as a window gives it."""
 
@@ -98,6 +110,14 @@ def token_metric(option: str) -> Any:
     for part in np.array_split(ORDER, 7):
         metric.update(*score_tokens(torch.tensor(LOGITS[part]), torch.tensor(TARGETS[part])))
     return metric
+
+
+def box_metric(option: str) -> Any:
+    return of_batches(metric_of(option, option), FOUND, THERE)
+
+
+def of_boxes(name: str) -> Callable[[Any], float]:
+    return lambda rows: right.detection([FOUND[i] for i in rows], [THERE[i] for i in rows])[name]
 
 
 def nll(rows: Any) -> np.ndarray:
@@ -173,6 +193,7 @@ CHECKS: dict[str, tuple[Callable[[], Any], Callable[[Any], float]]] = {
     "words' accuracy": (lambda: word_metric("accuracy"), entities("accuracy")),
     "perplexity": (lambda: token_metric("perplexity"), lambda rows: float(np.exp(nll(rows).mean()))),
     "worst group": (lambda: WorstGroup("group"), worst),
+    **{name: (lambda name=name: box_metric(name), of_boxes(name)) for name in ("map", "map50", "mar")},
 }
 SHOWN = ("accuracy", "f1 macro", "pearson", "rouge1", "bleu", "exact match", "perplexity")  # also compared with SciPy
 
