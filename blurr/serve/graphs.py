@@ -16,6 +16,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedModel
 from blurr.errors import InputError, how_to_install, resource_error
 from blurr.loading.rows import Inputs
 from blurr.models.auto import auto_class
+from blurr.models.ctc import is_ctc
 from blurr.models.generation import generation_config
 from blurr.models.inputs import ModalityInputs
 from blurr.models.objects import UNREADABLE, HFObjects
@@ -89,9 +90,18 @@ def export_graphs(
 
 
 def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Return each graph's module with an example of its inputs."""
-    if not model.can_generate():
+    """Return each graph's module with an example of its inputs.
+
+    Raises:
+        InputError: a decoder writes texts of something else than texts.
+    """
+    if not model.can_generate() or is_ctc(model):
         return {"model": (model, dict(inputs))}
+    if model.main_input_name != "input_ids":
+        raise InputError(
+            f"{type(model).__name__} has a decoder that writes of {model.main_input_name}, which no ONNX graphs are "
+            "made of; models of sounds that write by CTC can be exported. Serve this one as it is: blurr serve RUN"
+        )
     from transformers.exporters.utils import decompose_for_generation
 
     mask = inputs["attention_mask"].clone()

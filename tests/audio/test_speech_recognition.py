@@ -30,6 +30,7 @@ from blurr.loading.loader import Loader
 from blurr.models.ctc import CTCLoss, best_paths, blank_of, needed_frames
 from blurr.models.losses import loss_per_row
 from blurr.models.objects import HFObjects, build_model
+from blurr.serve.graphs import _parts
 from blurr.tasks.notebook import load_learner
 
 pytestmark = pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle")
@@ -249,6 +250,13 @@ def test_settings_of_whisper_are_refused_where_they_mean_nothing(whisper: Path, 
     with pytest.raises(InputError, match=r"task\.loss and task\.label_smoothing are settings of models with a decoder"):
         raw, hf = framed.origin.raw, framed.origin.hf
         Transcripts(label_smoothing=0.1).loss_func(hf, raw)
+
+
+def test_graphs_are_made_of_models_that_write_by_ctc_alone(whisper: Path):
+    with pytest.raises(
+        InputError, match=r"WhisperForConditionalGeneration has a decoder that writes of input_features"
+    ):
+        _parts(learner_of(whisper).model.hf_model, {})
 
 
 def test_another_decoder_has_pieces_of_words():
