@@ -116,7 +116,8 @@ def _limited(rows: EncodedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str
     for column, key in ((rows.names.main, "max_length"), ("labels", "max_target_length")):
         values = rows.columns.get(column)
         if isinstance(values, Ragged):
-            yield column, values, length_limit(hf.tokenizer, settings.get(key)), f"task.{key}"
+            is_text = rows.names.unit == "tokens"  # a model of sounds writes as many as it likes
+            yield column, values, length_limit(hf.tokenizer, settings.get(key)) if is_text else None, f"task.{key}"
 
 
 def _doubts_of_lengths(rows: EncodedRows, task: Task, hf: HFObjects) -> Facts:
@@ -124,8 +125,8 @@ def _doubts_of_lengths(rows: EncodedRows, task: Task, hf: HFObjects) -> Facts:
     found = []
     for column, values, limit, key in _limited(rows, task, hf):
         share = 0.0 if limit is None or not len(values) else (values.lengths >= limit).mean()
-        advice = length_limit(hf.tokenizer, None)
         if share > MUCH_CUT:
+            advice = length_limit(hf.tokenizer, None)
             is_short = advice is None or (limit or 0) < advice
             remedy = f"allow more: {key}={advice or 2 * (limit or 1)}" if is_short else "take a model that reads more"
             found.append((f"{share:.0%} of the texts are cut ({column}, {limit} tokens)", remedy))

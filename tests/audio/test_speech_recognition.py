@@ -24,12 +24,14 @@ from blurr.audio.transcripts import Transcripts
 from blurr.audio.vocabularies import letters_of, pieces_of
 from blurr.audio.whisper import Timed, WhisperSettings, check_settings, labels_of, segments_in
 from blurr.audio.windows import Window, parts_of, quiet_cuts, windows_of
+from blurr.config import composing
 from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.ctc import CTCLoss, best_paths, blank_of, needed_frames
 from blurr.models.losses import loss_per_row
 from blurr.models.objects import HFObjects, build_model
+from blurr.plan import plan
 from blurr.serve.graphs import _parts
 from blurr.tasks.notebook import load_learner
 
@@ -395,3 +397,9 @@ def test_a_saved_processor_is_read_as_it_was(ctc: Path):
 def test_the_token_of_silence_is_the_one_that_a_config_names():
     assert blank_of(Wav2Vec2Config(pad_token_id=3)) == 3
     assert blank_of(AutoConfig.for_model("omniasr_ctc", pad_token_id=1, blank_token_id=5)) == 5
+
+
+def test_a_plan_tells_the_lengths_of_the_texts():
+    cfg = composing.compose(["task=speech_recognition", "data.rows=40", "model.weights=scratch", "loader.cache=false"])
+    lengths = dict(plan(cfg)["tokens"])
+    assert lengths["train labels"].endswith("no limit")
