@@ -2,7 +2,7 @@
 
 The report of each task; the page that tries the model of each task, light, dark and on a phone; the page that says how
 to call it; MLflow's pages (runs, a run's metrics, a sweep); and docs/notebook.ipynb, which is executed anew, light and
-dark (`--only notebook` takes that alone). With `--work FOLDER` the runs are kept there, and those
+dark. `--only notebook` or the name of a task takes these alone. With `--work FOLDER` the runs are kept there, and those
 that it has already are not made again.
 """
 
@@ -50,7 +50,10 @@ SETTLED = 12_000  # milliseconds until MLflow has drawn its charts
 ASSISTANT = 445  # pixels on the right of MLflow's pages, where it offers to talk
 DARK = "question_answering"  # whose report shows the dark style
 BEFORE = "document.querySelectorAll('main > :not(#validation, #validation ~ *)').forEach(each => each.remove())"
-OF_FILES = ("image_classification",)  # of whose reports the end is shown
+OF_FILES = {  # of whose reports the end is shown
+    *("image_classification", "semantic_segmentation", "object_detection"),
+    *("audio_classification", "speech_recognition"),
+}
 NARROW = "token_classification"  # whose report is shown on a phone, too
 SWEEP = ("model=bert,distilbert", "optimizer.lr=1e-3,3e-3", "schedule.epochs=3", "data.rows=2000", "sweep.name=first")
 
@@ -107,18 +110,24 @@ def serving(words: Sequence[str], path: str) -> Iterator[str]:
         process.wait(60)
 
 
-def runs(work: Path) -> dict[str, Path]:
-    """Run each task and a sweep, recorded in the store of one folder; gives the folders of the tasks' runs."""
-    scratch = ["model.weights=scratch", "tracking.uri=sqlite:///mlflow.db"]
-    folders = {task: work / "runs" / task for task in paths.options("task")}
+SCRATCH = ("model.weights=scratch", "tracking.uri=sqlite:///mlflow.db")
+
+
+def runs(work: Path, tasks: Sequence[str]) -> dict[str, Path]:
+    """Run tasks, recorded in the store of one folder; gives the folders of their runs."""
+    folders = {task: work / "runs" / task for task in tasks}
     for task, folder in folders.items():
         if not (folder / "metrics.json").is_file():
-            run([f"task={task}", *scratch], folder=folder, start=work)
+            run([f"task={task}", *SCRATCH], folder=folder, start=work)
+    return folders
+
+
+def run_sweep(work: Path) -> None:
+    """Run a sweep, recorded in the same store."""
     if not (work / "multirun").is_dir():
-        command = [sys.executable, "-m", "blurr.run", "-m", *SWEEP, *scratch]
+        command = [sys.executable, "-m", "blurr.run", "-m", *SWEEP, *SCRATCH]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=work, env=environment, check=True, capture_output=True, timeout=1800)
-    return folders
 
 
 def picture_reports(browser: Browser, folders: dict[str, Path]) -> None:
@@ -212,20 +221,22 @@ def main() -> None:
     """Run what is to be seen, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="the folder to keep the runs in")
-    parser.add_argument("--only", choices=["notebook"], help="take the notebook alone")
+    tasks = list(paths.options("task"))
+    parser.add_argument("--only", choices=["notebook", *tasks], action="append", help="take these alone")
     asked = parser.parse_args()
-    given = asked.work
+    given, only = asked.work, asked.only or []
     with tempfile.TemporaryDirectory() as empty, chromium() as browser:
         work = (given or Path(empty)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        picture_notebook(browser, work / "notebook")
-        if asked.only:
-            return
-        folders = runs(work)
+        if not only or "notebook" in only:
+            picture_notebook(browser, work / "notebook")
+        folders = runs(work, [task for task in tasks if not only or task in only])
         picture_reports(browser, folders)
         for task, folder in folders.items():
             picture_server(browser, task, folder)
-        picture_mlflow(browser, f"sqlite:///{work}/mlflow.db")
+        if not only:
+            run_sweep(work)
+            picture_mlflow(browser, f"sqlite:///{work}/mlflow.db")
 
 
 if __name__ == "__main__":
