@@ -20,7 +20,10 @@ Interpreter = Callable[[Learner, RowsDL], Table]
 
 
 # what is too long for a table
-UNSHOWN = ("probs", "others", "pixels", "small_true_mask", "small_predicted_mask", "boxes", "predicted_boxes")
+UNSHOWN = (
+    *("probs", "others", "pixels", "small_true_mask", "small_predicted_mask", "boxes", "predicted_boxes"),
+    *("alignment", "segments"),
+)
 
 
 class Interpretation:
