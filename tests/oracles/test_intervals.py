@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jiwer
 import numpy as np
 import oracles as right
 import pytest
@@ -187,6 +188,8 @@ CHECKS: dict[str, tuple[Callable[[], Any], Callable[[Any], float]]] = {
         texts(lambda t, w: right.bleu([x.split() for x in t], [x.split() for x in w], smooth=False)),
     ),
     "chrf": (lambda: text_metric("chrf"), texts(right.chrf)),
+    "wer": (lambda: text_metric("wer"), texts(jiwer.wer)),
+    "cer": (lambda: text_metric("cer"), texts(jiwer.cer)),
     "exact match": (lambda: answer_metric("exact_match", "exact_match"), answers("exact_match")),
     "answers' f1": (lambda: answer_metric("squad_f1", "f1"), answers("f1")),
     **{s: (lambda s=s: word_metric(s), entities(s)) for s in ("f1", "recall", "precision")},

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jiwer
 import numpy as np
 import oracles as right
 import pytest
@@ -202,6 +203,11 @@ def rouge(kind: str) -> Check:
     return of_texts(lambda true, texts, cut: right.rouge(kind, true, texts, cut), right.english)
 
 
+def by_jiwer(score: Callable[[list[str], list[str]], Any]) -> Check:
+    """Check an error rate against jiwer's, on texts without spaces at their ends, of which it has rules of its own."""
+    return of_texts(lambda true, texts, cut: float(score([*true], [*texts])), right.english)
+
+
 def words_and_signs(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]+", text)
 
@@ -378,6 +384,8 @@ CHECKS: dict[str, Check] = {
     "meteor.meteor": of_texts(meteor, words_and_signs),
     "bleu.bleu": bleu(smooth=False),
     "sacrebleu.sacrebleu": bleu(smooth=True),
+    "wer.wer": by_jiwer(jiwer.wer),
+    "cer.cer": by_jiwer(jiwer.cer),
     "chrf.chrf": of_texts(lambda true, texts, cut: right.chrf(true, texts), right.english),
     **{f"seqeval.{score}": of_words(score) for score in ("precision", "recall", "f1", "accuracy")},
     "exact_match.exact_match": of_answers("exact_match"),
@@ -476,5 +484,5 @@ def test_bertscore_is_that_of_its_definition(score: str, tiny_bert):
 def test_every_metric_says_which_way_it_is_better(key: str):
     option, name = key.split(".")
     target = OmegaConf.load(paths.options("metrics")[option])[name]["_target_"]
-    expected = "minimize" if name in ("rmse", "perplexity") else "maximize"
+    expected = "minimize" if name in ("rmse", "perplexity", "wer", "cer") else "maximize"
     assert declared_direction(target) == expected
