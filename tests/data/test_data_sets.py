@@ -9,6 +9,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, Features, List, Translation, Value
 from omegaconf import OmegaConf
+from pictures import photo
 from running import run
 
 from blurr.config import checks, composing, paths
@@ -19,7 +20,7 @@ from blurr.runs.jsonlines import read_lines
 from blurr.tasks.base import Task
 from blurr.tasks.parts import build_raw, check_objectives
 
-TEXT, SIZE = Value("string"), 12
+TEXT, PICTURE, SIZE = Value("string"), datasets.Image(), 12
 NAMED = sorted(name for name, file in paths.options("data").items() if "hub@data" in file.read_text())
 GLUE_SPLITS = ("train", "validation", "test")
 ALL = ("train", "validation", "test")
@@ -70,6 +71,14 @@ LAYOUTS: dict[str, tuple[dict[str, Any], tuple[str, ...], int | None]] = {
     "xsum": ({"document": TEXT, "summary": TEXT, "id": TEXT}, ALL, None),
     "wmt16": ({"translation": Translation(languages=["de", "en"])}, ALL, None),
     "wikitext": ({"text": TEXT}, ALL, None),
+    "beans": ({"image_file_path": TEXT, "image": PICTURE, "labels": ClassLabel(names=["a", "b", "c"])}, ALL, 3),
+    "cifar10": ({"img": PICTURE, "label": ClassLabel(names=["a", "b"])}, ("train", "test"), 2),
+    "food101": ({"image": PICTURE, "label": ClassLabel(names=["a", "b"])}, ("train", "validation"), 2),
+    "oxford_pets": (
+        {"image": PICTURE, "label": ClassLabel(names=["a", "b"]), "image_id": TEXT},
+        ("train", "test"),
+        2,
+    ),
 }
 MADE: dict[str, Callable[[int], Any]] = {
     "answers": lambda row: {"text": ["blue"], "answer_start": [6]} if row % 3 else {"text": [], "answer_start": []},
@@ -85,6 +94,8 @@ def value(column: str, kind: Any, row: int, split: str) -> Any:
         return MADE[column](row)
     if isinstance(kind, ClassLabel):  # what a competition keeps to itself is -1
         return -1 if split in ("unsupervised", "test_matched", "test_mismatched") else row % kind.num_classes
+    if kind == PICTURE:  # another one in each row of each split
+        return photo(16, 12, seed=100 * ALL.index(split) + row)
     return f"{column} {row} of {split}" if kind == TEXT else row % 6 / 5
 
 
