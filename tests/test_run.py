@@ -158,7 +158,7 @@ class TestOwnOptions:
 
     def test_they_are_listed_and_other_folders_are_not(self, own, blurr):
         shown = blurr("run", "--help").stdout
-        assert re.search(r"^ model .*\n(?: {20}.*\n)* {20,}mine, auto", shown, re.MULTILINE)
+        assert re.search(r"^ model .*\n(?: {20}.*\n)* {20,}mine, a", shown, re.MULTILINE)
         assert re.search(r"^ experiments .*\n(?: {20}.*\n)* {20,}mine, ", shown, re.MULTILINE)
         assert "docs" not in shown
         assert "notes" not in shown

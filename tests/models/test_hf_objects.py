@@ -22,7 +22,7 @@ TEXTS = [f"a film number {i} was good, and number {i + 1} was bad." for i in ran
 FAMILIES = [
     name
     for name, file in paths.options("model").items()
-    if name != "auto" and "blurr.models" in file.read_text("utf-8")
+    if name != "auto" and "blurr.models.objects" in file.read_text("utf-8")
 ]  # of texts
 
 
