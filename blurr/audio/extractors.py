@@ -2,8 +2,9 @@
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,13 +67,19 @@ def fit_extractor(extractor: Any, sizes: Mapping[str, Any]) -> dict[str, Any]:
         values["feature_size"] = sizes["num_mel_bins"]
     with without_empty_bands():
         vars(extractor).update(vars(type(extractor)(**{**known, **values})))
+    names_of.cache_clear()
     return {"max_source_positions": extractor.nb_max_frames // 2} if "chunk_length" in known else {}
 
 
 def settings_of(extractor: Any) -> dict[str, Any]:
     """Return the arguments that make a feature extractor like this one."""
     values = extractor.to_dict()
-    return {name: values[name] for name in inspect.signature(type(extractor)).parameters if name in values}
+    return {name: values[name] for name in arguments_of(extractor) if name in values}
+
+
+def arguments_of(extractor: Any) -> Collection[str]:
+    """Return the names of the arguments that make a feature extractor of this kind."""
+    return inspect.signature(type(extractor)).parameters
 
 
 def extracted(extractor: Any, waves: Sequence[NDArray[np.float32]]) -> dict[str, torch.Tensor]:
@@ -86,14 +93,15 @@ def window_of(extractor: Any) -> float | None:
 
     Whisper has 30 seconds, AST a number of frames.
     """
-    known = settings_of(extractor)
+    known = arguments_of(extractor)
     if "chunk_length" in known:
-        return float(known["chunk_length"])
+        return float(extractor.chunk_length)
     if "max_length" in known:
-        return float(known["max_length"] * HOP / extractor.sampling_rate)
+        return float(extractor.max_length * HOP / extractor.sampling_rate)
     return None
 
 
+@lru_cache(maxsize=16)  # it is asked for all items that are predicted, and tries the extractor out
 def names_of(extractor: Any) -> InputNames:
     """Return what a feature extractor calls its inputs and their mask."""
     made = extracted(extractor, [np.zeros(int(seconds * extractor.sampling_rate), np.float32) for seconds in PROBES])
@@ -109,7 +117,7 @@ def reads_waves(extractor: Any) -> bool:
 
 def frames_last(extractor: Any) -> bool:
     """Return whether spectra are `(batch, frequencies, frames)`, as Whisper's are."""
-    return "chunk_length" in settings_of(extractor)
+    return "chunk_length" in arguments_of(extractor)
 
 
 def described(extractor: Any) -> dict[str, Any]:

@@ -34,15 +34,11 @@ class Waves(Decoded):
         return ()
 
     @cached_property
-    def whole_lengths(self) -> NDArray[np.int64]:
-        """Samples of each sound before it is cut, `(rows,)`."""
+    def lengths(self) -> NDArray[np.int64]:
         seconds = values_of(self.files, "seconds")
         chosen = seconds if self.numbers is None else [seconds[i] for i in self.numbers]
-        return np.array([samples_of(each, self.rate) for each in chosen], dtype=np.int64)
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.clip(self.whole_lengths, samples_of(LEAST_SECONDS, self.rate), self.most)
+        whole = np.array([samples_of(each, self.rate) for each in chosen], dtype=np.int64)
+        return np.clip(whole, samples_of(LEAST_SECONDS, self.rate), self.most)
 
     @property
     def ingredients(self) -> dict[str, Any]:
