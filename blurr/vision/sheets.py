@@ -1,18 +1,19 @@
 """Put training pictures on one sheet, each beside what augmentation makes of it."""
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from fastai.data.core import DataLoaders
 from PIL import Image
 
+from blurr.loading.draws import SEEDS, row_seeds
 from blurr.loading.sheets import sheet
+from blurr.targets.labels import label_name
+from blurr.vision.inputs import NAMES, Normalize, pictures_of
 
-if TYPE_CHECKING:
-    from fastai.data.core import DataLoaders
 
-
-def augmented_sheet(dls: "DataLoaders", *, rows: int = 4, copies: int = 5) -> Image.Image:
+def augmented_sheet(dls: DataLoaders, *, rows: int = 4, copies: int = 5) -> Image.Image:
     """Show the first training pictures, each beside what the model sees of it in the first epochs.
 
     Args:
@@ -20,12 +21,6 @@ def augmented_sheet(dls: "DataLoaders", *, rows: int = 4, copies: int = 5) -> Im
         rows: Pictures, each of which begins a row.
         copies: Epochs.
     """
-    import torch  # here, as what follows: a report of a finished run makes sheets without it
-
-    from blurr.loading.draws import SEEDS, row_seeds
-    from blurr.targets.labels import label_name
-    from blurr.vision.inputs import NAMES, pictures_of
-
     dl = dls.train
     numbers = np.arange(min(rows, dl.n))
     inputs, targets = dl.create_batch([dl.dataset[i] for i in numbers])
@@ -39,10 +34,8 @@ def augmented_sheet(dls: "DataLoaders", *, rows: int = 4, copies: int = 5) -> Im
     return sheet(pictures, [text for name in names for text in (str(name), *later)], columns=copies + 1)
 
 
-def augmented_png(dls: "DataLoaders") -> bytes | None:
+def augmented_png(dls: DataLoaders) -> bytes | None:
     """Return `augmented_sheet` as a PNG; None where nothing is augmented."""
-    from blurr.vision.inputs import Normalize
-
     if not any(isinstance(each, Normalize) and each.augment for each in dls.train.after_batch.fs):
         return None
     stream = io.BytesIO()
