@@ -26,12 +26,13 @@ from blurr.audio.extractors import (
 )
 from blurr.audio.players import shown_sound
 from blurr.audio.waves import Waves
+from blurr.loading.collate import stacked
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.draws import SEEDS
 from blurr.loading.rows import IGNORED, Batch, EncodedRows, InputNames, Inputs, Row, Table
 from blurr.models.inputs import Positions
 from blurr.models.objects import HFObjects
-from blurr.targets.labels import label_name
+from blurr.targets.labels import with_labels
 
 MASKS = ("attention_mask", "padding_mask")
 WAVE = "wave"  # the column of encoded rows
@@ -111,22 +112,13 @@ class SoundCollator:
     def __call__(self, rows: Sequence[Row]) -> Batch:
         inputs = extracted(self.extractor, [np.asarray(row[WAVE]) for row in rows])
         others = [name for name in rows[0] if name != WAVE]
-        inputs |= {name: _stacked([np.asarray(row[name]) for row in rows]) for name in others}
+        inputs |= {name: stacked([row[name] for row in rows], IGNORED) for name in others}
         return inputs, inputs.get("labels", torch.empty(len(rows), 0))
 
 
 def mask_in(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
     """Return the mask of what a feature extractor has made, by whatever name it has."""
     return next((inputs[name] for name in MASKS if name in inputs), None)
-
-
-def _stacked(values: list[Any]) -> torch.Tensor:
-    if values[0].ndim == 0 or values[0].dtype.kind == "f":
-        return torch.from_numpy(np.stack(values))
-    padded = np.full((len(values), max(map(len, values))), IGNORED, dtype=np.int64)
-    for row, each in zip(padded, values, strict=True):
-        row[: len(each)] = each
-    return torch.from_numpy(padded)
 
 
 class ChangeWaves(ItemTransform):  # type: ignore[misc]  # fasttransform is not typed
@@ -220,8 +212,4 @@ SOUND_INPUTS = SoundInputs()
 def show_sounds(dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, **options: Any) -> Table:
     """Return rows of `audio`, `target` and, where there are any, `prediction`, by the names of the labels."""
     table: Table = [{"audio": shown_sound(*dl.dataset.wave(int(number)))} for number in inputs[NUMBER]]
-    for name, values in (("target", targets), ("prediction", predictions)):
-        if values is not None and len(values) and not (torch.is_tensor(values) and not values.numel()):
-            names = [label_name(value, dl.vocab) for value in values]
-            table = [{**row, name: each} for row, each in zip(table, names, strict=True)]
-    return table
+    return with_labels(table, dl.vocab, targets, predictions)

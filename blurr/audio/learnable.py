@@ -15,6 +15,7 @@ from blurr.audio.sounds import samples_of
 from blurr.data.core import RawData
 from blurr.data.media import values_of
 from blurr.errors import InputError
+from blurr.loading.collate import stacked
 from blurr.loading.rows import IGNORED
 from blurr.models.ctc import frames_of, needed_frames
 from blurr.models.objects import HFObjects
@@ -61,10 +62,7 @@ def with_room(raw: RawData, hf: HFObjects, labels: Sequence[Sequence[int]]) -> R
     Raises:
         InputError: that is half of them or more.
     """
-    padded = torch.full((len(labels), max(map(len, labels), default=0) + 1), IGNORED)
-    for row, ids in zip(padded, labels, strict=True):
-        row[: len(ids)] = torch.tensor(ids)
-    needed = needed_frames(padded).numpy()
+    needed = needed_frames(stacked([np.asarray(ids, dtype=np.int64) for ids in labels], IGNORED)).numpy()
     kept = _frames(raw, hf, needed) >= needed
     if kept.all():
         return raw

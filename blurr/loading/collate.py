@@ -46,10 +46,23 @@ class PaddingCollator:
         return inputs, inputs["labels"]
 
     def _stack(self, name: str, values: list[Any]) -> torch.Tensor:
-        if np.ndim(values[0]) == 0 or np.asarray(values[0]).dtype.kind == "f":
-            return torch.as_tensor(np.asarray(values))
-        width = -(-max(len(v) for v in values) // self.multiple) * self.multiple
-        padded = np.full((len(values), max(width, 1)), self.pad_values.get(name, 0), dtype=np.int64)
-        for i, v in enumerate(values):
-            padded[i, len(padded[i]) - len(v) if self.left and name != "labels" else 0 :][: len(v)] = v
-        return torch.from_numpy(padded)
+        left = self.left and name != "labels"
+        return stacked(values, self.pad_values.get(name, 0), left=left, multiple=self.multiple)
+
+
+def stacked(values: Sequence[Any], pad: int, *, left: bool = False, multiple: int = 1) -> torch.Tensor:
+    """Stack numbers or vectors of floats, or pad sequences of integers to the longest: `(batch, sequence)`, int64.
+
+    Args:
+        values: One of each row.
+        pad: Pads sequences.
+        left: Pad on the left.
+        multiple: Round the padded length up to a multiple of this.
+    """
+    if np.ndim(values[0]) == 0 or np.asarray(values[0]).dtype.kind == "f":
+        return torch.as_tensor(np.asarray(values))
+    width = -(-max(len(v) for v in values) // multiple) * multiple
+    padded = np.full((len(values), max(width, 1)), pad, dtype=np.int64)
+    for i, v in enumerate(values):
+        padded[i, len(padded[i]) - len(v) if left else 0 :][: len(v)] = v
+    return torch.from_numpy(padded)

@@ -48,9 +48,14 @@ def in_stored_order(values: Mapping[str, Any], stored: PretrainedConfig) -> dict
         names = asked
     else:
         log.info("Labels are in the order of the checkpoint's head: %s.", shown(names))
-    labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     # timm's configs have the names a second time, which are the ones that are saved
-    return {**values, **labels, **({"label_names": names} if "label_names" in stored.to_dict() else {})}
+    return {**values, **named_labels(names), **({"label_names": names} if "label_names" in stored.to_dict() else {})}
+
+
+def named_labels(names: Sequence[str]) -> dict[str, Any]:
+    """Return the config values of a model whose labels have these names, in the order of their ids."""
+    ids = {name: i for i, name in enumerate(names)}
+    return {"num_labels": len(names), "id2label": dict(enumerate(names)), "label2id": ids}
 
 
 def check_order(vocab: Sequence[str], config: PretrainedConfig) -> None:

@@ -19,6 +19,7 @@ from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
 from blurr.loading.rows import Table
 from blurr.metrics.base import Scored
+from blurr.models.heads import named_labels
 from blurr.models.losses import CustomLoss, PreCalculatedBCELoss, PreCalculatedMSELoss, base_loss
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target, weighted_cross_entropy
@@ -104,13 +105,7 @@ class Classes(Target):
         problem = {"problem_type": PROBLEM_TYPES[kind]}
         if kind == "regression":
             return {**problem, "num_labels": 1}
-        names = label_names(raw, kind)
-        return {
-            **problem,
-            "num_labels": len(names),
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: i for i, name in enumerate(names)},
-        }
+        return {**problem, **named_labels(label_names(raw, kind))}
 
     def scored(self, hf: HFObjects) -> Scored:
         kinds = {PROBLEM_TYPES["multilabel"]: "labels", PROBLEM_TYPES["regression"]: "numbers"}

@@ -13,6 +13,7 @@ from blurr.data.core import RawData
 from blurr.data.known_labels import NUMBER, label_ids, labels_in, sorted_labels
 from blurr.data.spelling import spell
 from blurr.errors import InputError, nearest
+from blurr.loading.rows import Table
 from blurr.models.losses import base_loss
 from blurr.models.objects import HFObjects
 from blurr.training.callbacks.base import ORDER
@@ -27,6 +28,21 @@ def label_name(value: torch.Tensor, vocab: Sequence[str] | None) -> Any:
     if value.is_floating_point():
         return round(float(value), 4)
     return vocab[int(value)] if vocab is not None else int(value)
+
+
+def with_labels(table: Table, vocab: Sequence[str] | None, targets: Any, predictions: Any = None) -> Table:
+    """Return the rows of a table with `target` and, where there are any, `prediction`, by the names of the labels.
+
+    Args:
+        table: A row for each target.
+        vocab: Names of the labels, if they have some.
+        targets: Of a batch, as `label_name` takes each; an empty tensor where there are none.
+        predictions: In the form of the targets.
+    """
+    for name, values in (("target", targets), ("prediction", predictions)):
+        if values is not None and len(values) and not (torch.is_tensor(values) and not values.numel()):
+            table = [{**row, name: label_name(value, vocab)} for row, value in zip(table, values, strict=True)]
+    return table
 
 
 def label_names(raw: RawData, kind: str) -> list[str]:

@@ -15,7 +15,7 @@ from blurr.loading.collate import PaddingCollator
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import IGNORED, Batch, EncodedRows, InputNames, Inputs, Table
 from blurr.models.inputs import Positions
-from blurr.targets.labels import label_name
+from blurr.targets.labels import with_labels
 from blurr.text.lengths import length_limit, set_advice
 from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import SpecialTokens, hidden_tokens, note_own, reader_of
@@ -254,11 +254,5 @@ def show_classification(
     dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, *, trunc_at: int | None = None
 ) -> Table:
     """Return rows of `text`, `target` and, where there are any, `prediction`, by the names of the labels."""
-    columns: dict[str, list[Any]] = {
-        "text": [shorten(text, trunc_at) for text in decode_ids(dl.tokenizer, inputs["input_ids"])]
-    }
-    vocab = getattr(dl, "vocab", None)
-    for name, values in (("target", targets), ("prediction", predictions)):
-        if values is not None and len(values) and not (torch.is_tensor(values) and not values.numel()):
-            columns[name] = [label_name(value, vocab) for value in values]
-    return as_table(columns)
+    table: Table = [{"text": shorten(text, trunc_at)} for text in decode_ids(dl.tokenizer, inputs["input_ids"])]
+    return with_labels(table, getattr(dl, "vocab", None), targets, predictions)

@@ -10,6 +10,18 @@ from blurr.training.learner import BaseModelCallback
 from blurr.vision.box_batches import LABELS, as_lists
 
 
+def shares_of(logits: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return the score of each class for each query, `(batch, queries, classes)`.
+
+    Args:
+        logits: `(batch, queries, outputs)`; one output more than classes stands for nothing.
+        classes: Number of classes.
+    """
+    if logits.shape[-1] > classes:
+        return logits.softmax(-1)[..., :classes]
+    return logits.sigmoid()
+
+
 class DetectionLoss:
     """The loss that a model for boxes has computed itself; `DetectionCallback` leaves it here.
 
@@ -43,7 +55,7 @@ class DetectionLoss:
 
     def activation(self, out: torch.Tensor) -> torch.Tensor:
         """Return the score of each class for each query, `(batch, queries, classes)`."""
-        return out.softmax(-1)[..., : self.classes] if out.shape[-1] > self.classes else out.sigmoid()
+        return shares_of(out, self.classes)
 
     def decodes(self, out: torch.Tensor) -> torch.Tensor:
         """Return the likeliest class of each query, `(batch, queries)`."""
@@ -102,7 +114,7 @@ class LossCall:
 
 
 class DetectionCallback(BaseModelCallback):
-    """Give a model for boxes its labels as lists, and take its loss."""
+    """Hand a model for boxes its labels as lists, and take its loss."""
 
     def before_batch(self) -> None:
         super().before_batch()

@@ -18,11 +18,12 @@ from blurr.loading.rows import Inputs, Table
 from blurr.loading.shown import shown_picture
 from blurr.metrics.base import Scored
 from blurr.metrics.boxes import Detected
+from blurr.models.heads import named_labels
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Target
 from blurr.training.inference import Result, infer
 from blurr.vision.box_batches import real
-from blurr.vision.box_loss import DetectionLoss
+from blurr.vision.box_loss import DetectionLoss, shares_of
 from blurr.vision.inputs import NAMES, pictures_of
 from blurr.vision.outlined import outlined, preview_of_boxes
 
@@ -60,12 +61,7 @@ class Boxes(Target):
         return raw
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
-        names = self._names(raw)
-        return {
-            "num_labels": len(names),
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: i for i, name in enumerate(names)},
-        }
+        return named_labels(self._names(raw))
 
     def _names(self, raw: RawData) -> list[str]:
         names = list(self.label_names or sorted_labels(_labels(raw.train)))
@@ -93,7 +89,7 @@ class Boxes(Target):
 
     def describe(self, learner: Learner) -> Table:
         names = list(learner.dls.vocab)
-        predicted, true = self.decode(learner)
+        predicted, true = learner.decoded
         return [_described(*pair, names, self.threshold) for pair in zip(predicted, true, strict=True)]
 
     def shown_predictions(self, learner: Learner) -> Any:
@@ -170,13 +166,6 @@ def detections(logits: torch.Tensor, boxes: torch.Tensor, classes: int) -> list[
     corners = torch.cat([found[..., :2] - found[..., 2:] / 2, found[..., :2] + found[..., 2:] / 2], dim=-1).clamp(0, 1)
     columns = (each.detach().cpu().numpy() for each in (labels, scores, corners))
     return [{"labels": a, "scores": b, "boxes": c} for a, b, c in zip(*columns, strict=True)]
-
-
-def shares_of(logits: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return the score of each class for each query, `(batch, queries, classes)`."""
-    if logits.shape[-1] > classes:
-        return logits.softmax(-1)[..., :classes]
-    return logits.sigmoid()
 
 
 def true_objects(targets: torch.Tensor) -> list[Objects]:

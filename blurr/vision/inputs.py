@@ -18,7 +18,7 @@ from blurr.loading.rows import Batch, EncodedRows, InputNames, Inputs, Row, Tabl
 from blurr.loading.shown import shown_picture
 from blurr.models.inputs import Positions
 from blurr.models.objects import HFObjects
-from blurr.targets.labels import label_name
+from blurr.targets.labels import with_labels
 from blurr.vision.pixels import Pixels, Sizing, described
 
 log = logging.getLogger(__name__)
@@ -178,8 +178,4 @@ def pictures_of(processor: Any, pixels: torch.Tensor) -> list[Image.Image]:
 def show_pictures(dl: RowsDL, inputs: Inputs, targets: torch.Tensor, predictions: Any = None, **options: Any) -> Table:
     """Return rows of `image`, `target` and, where there are any, `prediction`, by the names of the labels."""
     table: Table = [{"image": shown_picture(each)} for each in pictures_of(dl.tokenizer, inputs[NAMES.main])]
-    for name, values in (("target", targets), ("prediction", predictions)):
-        if values is not None and len(values) and not (torch.is_tensor(values) and not values.numel()):
-            names = [label_name(value, dl.vocab) for value in values]
-            table = [{**row, name: each} for row, each in zip(table, names, strict=True)]
-    return table
+    return with_labels(table, dl.vocab, targets, predictions)

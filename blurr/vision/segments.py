@@ -19,6 +19,7 @@ from blurr.loading.rows import IGNORED, Inputs, Table
 from blurr.loading.shown import shown_picture
 from blurr.metrics.base import Scored
 from blurr.metrics.masks import BOTH, PREDICTED, TRUE, iou_of, overlaps
+from blurr.models.heads import named_labels
 from blurr.models.losses import CustomLoss, base_loss
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import logits_of
@@ -74,12 +75,7 @@ class Segments(Target):
         return check_colours(self.colours or {}, self.label_names)
 
     def model_config(self, raw: RawData) -> dict[str, Any]:
-        names = self._names(raw)
-        return {
-            "num_labels": len(names),
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: i for i, name in enumerate(names)},
-        }
+        return named_labels(self._names(raw))
 
     def _names(self, raw: RawData) -> list[str]:
         names = self.label_names or [name for name in self._colours() if name != IGNORE] or self._ids(raw)
@@ -146,7 +142,7 @@ class Segments(Target):
 
     def describe(self, learner: Learner) -> Table:
         names, colours = list(learner.dls.vocab), palette(list(learner.dls.vocab), self._colours())
-        predicted, true = self.decode(learner)
+        predicted, true = learner.decoded
         counts = overlaps(predicted, true, len(names)).cpu().numpy()
         masks = [[small_mask(each, colours) for each in side.cpu().numpy()] for side in (true, predicted)]
         return [

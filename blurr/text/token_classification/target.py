@@ -13,6 +13,7 @@ from blurr.data.known_labels import labels_in
 from blurr.data.labels import LabelOptions
 from blurr.errors import InputError
 from blurr.loading.rows import Table
+from blurr.models.heads import named_labels
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target, weighted_cross_entropy
 from blurr.text.token_classification.learner import BlearnerForTokens, blurr_predict_tokens
@@ -47,11 +48,7 @@ class Tags(Target):
             check_words(rows["tokens"][:], rows["labels"][:], f"{raw.source} ({name})")
         names = raw.label_names or self.label_names or names_in(raw)
         check_tags(names)
-        return {
-            "num_labels": len(names),
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: i for i, name in enumerate(names)},
-        }
+        return named_labels(names)
 
     def vocab(self, hf: HFObjects) -> list[str] | None:
         return hf.label_names
