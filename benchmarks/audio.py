@@ -10,10 +10,7 @@ import argparse
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +20,11 @@ import pandas as pd
 import soundfile
 import soxr
 import torch
-from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
+from transformers import DataCollatorWithPadding
 
 from benchmarks.commands import markdown, show
-from benchmarks.measuring import alternate, machine, ratio, timed
+from benchmarks.measuring import machine, ratio, timed
+from benchmarks.media_ways import Recipe, Seen, by_trainer, in_turn
 from blurr.audio.audio_classification import AudioClassification
 from blurr.config.composing import compose
 from blurr.data.at_hand import from_data
@@ -38,16 +36,8 @@ from blurr.tasks.parts import build_hf
 
 BATCH, RATE, EPOCHS, SEED = 8, 3e-3, 3, 42
 FRAME = 0.02  # seconds
+RECIPE = Recipe(BATCH, RATE, EPOCHS, SEED)
 HEADER = ["way", "frames a second", "blurr is faster", "accuracy, mean of the rounds", "padding"]
-
-
-@dataclass
-class Seen:
-    """What a way took, how good its model is, and the share of its samples that are padding."""
-
-    seconds: float
-    accuracy: float
-    padding: float
 
 
 @dataclass
@@ -101,7 +91,7 @@ def by_blurr(problem: Problem, hf: HFObjects) -> Seen:
         return Seen(seconds, float(found[0].validate()[1]), padding)
 
 
-def by_trainer(problem: Problem, hf: HFObjects) -> Seen:
+def by_transformers(problem: Problem, hf: HFObjects) -> Seen:
     """Train by transformers' Trainer, which decodes, resamples and extracts each time that it reads a row."""
     extractor, ids = hf.processor, hf.config.label2id
 
@@ -114,22 +104,8 @@ def by_trainer(problem: Problem, hf: HFObjects) -> Seen:
     train, valid = (
         datasets.Dataset.from_pandas(parts[name], preserve_index=False).with_transform(read) for name in (False, True)
     )
-    with tempfile.TemporaryDirectory() as folder:
-        options = {"learning_rate": RATE, "num_train_epochs": EPOCHS, "per_device_train_batch_size": BATCH}
-        options |= {"per_device_eval_batch_size": 2 * BATCH, "eval_strategy": "epoch", "save_strategy": "no"}
-        options |= {"remove_unused_columns": False, "report_to": "none", "use_cpu": True, "disable_tqdm": True}
-        set_seed(SEED)
-        trainer = Trainer(
-            hf.model,
-            TrainingArguments(folder, warmup_steps=0.25, weight_decay=0.01, **options),
-            train_dataset=train,
-            eval_dataset=valid,
-            data_collator=DataCollatorWithPadding(extractor),
-            compute_metrics=lambda out: {"accuracy": float((out[0].argmax(1) == out[1]).mean())},
-        )
-        seconds = timed(trainer.train)
-        padding = share_of_padding(trainer.get_train_dataloader())
-        return Seen(seconds, trainer.evaluate()["eval_accuracy"], padding)
+    trainer, seen = by_trainer(hf, train, valid, RECIPE, data_collator=DataCollatorWithPadding(extractor))
+    return replace(seen, padding=share_of_padding(trainer.get_train_dataloader()))
 
 
 def decoded(path: str, rate: int) -> Any:
@@ -139,7 +115,7 @@ def decoded(path: str, rate: int) -> Any:
     return mono if own == rate else np.asarray(soxr.resample(mono, own, rate))
 
 
-WAYS = {"blurr": by_blurr, "Trainer": by_trainer}
+WAYS = {"blurr": by_blurr, "Trainer": by_transformers}
 
 
 def main() -> None:
@@ -152,13 +128,7 @@ def main() -> None:
     datasets.disable_progress_bars()
     show(f"{machine()}; medians of {args.repeats}.\n")
     problem = problem_of(args.data)
-    seen: dict[str, list[Seen]] = {name: [] for name in WAYS}
-
-    def seconds_of(name: str, way: Callable[..., Seen]) -> float:
-        seen[name].append(way(problem, HFObjects(**{**vars(problem.hf), "model": deepcopy(problem.hf.model)})))
-        return seen[name][-1].seconds
-
-    took = alternate({name: partial(seconds_of, name, way) for name, way in WAYS.items()}, repeats=args.repeats)
+    took, seen = in_turn(WAYS, problem, problem.hf, repeats=args.repeats)
     rows = []
     for name, seconds in took.items():
         speed = EPOCHS * problem.frames / statistics.median(seconds)

@@ -14,10 +14,7 @@ import random
 import resource
 import statistics
 import tempfile
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +31,11 @@ from fastai.vision.data import ImageBlock
 from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import set_seed
 
 from benchmarks.commands import markdown, show
-from benchmarks.measuring import alternate, machine, ratio, timed
+from benchmarks.measuring import machine, ratio, timed
+from benchmarks.media_ways import Recipe, Seen, by_trainer, in_turn
 from blurr.config.composing import compose
 from blurr.data.at_hand import from_data
 from blurr.data.core import RawData
@@ -51,15 +49,8 @@ BATCH, RATE, EPOCHS = 16, 3e-3, 2
 TRAIN, VALID, SIDE, SEED = 2000, 500, 32, 42
 JPEG_SIDE, JPEGS = 500, 300
 MANY = (1_000, 10_000)
+RECIPE = Recipe(BATCH, RATE, EPOCHS, SEED)
 HEADER = ["way", "pictures a second", "blurr is faster", "accuracy, mean of the rounds"]
-
-
-@dataclass
-class Seen:
-    """What a way took, and how good its model is."""
-
-    seconds: float
-    accuracy: float
 
 
 @dataclass
@@ -105,7 +96,7 @@ def by_blurr(problem: Problem, hf: HFObjects) -> Seen:
         return Seen(seconds, float(found[0].validate()[1]))
 
 
-def by_trainer(problem: Problem, hf: HFObjects) -> Seen:
+def by_transformers(problem: Problem, hf: HFObjects) -> Seen:
     """Train by transformers' Trainer, which resizes and normalizes each time that it reads a row."""
     mean, std = hf.processor.image_mean, hf.processor.image_std
     ready = v2.Compose(
@@ -126,20 +117,7 @@ def by_trainer(problem: Problem, hf: HFObjects) -> Seen:
         .with_transform(read)
         for name in (False, True)
     )
-    with tempfile.TemporaryDirectory() as folder:
-        options = {"learning_rate": RATE, "num_train_epochs": EPOCHS, "per_device_train_batch_size": BATCH}
-        options |= {"per_device_eval_batch_size": 2 * BATCH, "eval_strategy": "epoch", "save_strategy": "no"}
-        options |= {"remove_unused_columns": False, "report_to": "none", "use_cpu": True, "disable_tqdm": True}
-        set_seed(SEED)
-        trainer = Trainer(
-            hf.model,
-            TrainingArguments(folder, warmup_steps=0.25, weight_decay=0.01, **options),
-            train_dataset=train,
-            eval_dataset=valid,
-            compute_metrics=lambda out: {"accuracy": float((out[0].argmax(1) == out[1]).mean())},
-        )
-        seconds = timed(trainer.train)
-        return Seen(seconds, trainer.evaluate()["eval_accuracy"])
+    return by_trainer(hf, train, valid, RECIPE)[1]
 
 
 class Logits(nn.Module):
@@ -203,24 +181,17 @@ def by_loop(problem: Problem, hf: HFObjects) -> Seen:
     return Seen(seconds, float(torch.cat(right).float().mean()))
 
 
-WAYS = {"blurr": by_blurr, "Trainer": by_trainer, "fastai": by_fastai, "bare loop": by_loop}
+WAYS = {"blurr": by_blurr, "Trainer": by_transformers, "fastai": by_fastai, "bare loop": by_loop}
 
 
 def compared(data: Path, repeats: int) -> None:
     """Show the table of the ways."""
     problem = problem_of(data)
-    scores: dict[str, list[float]] = {name: [] for name in WAYS}
-
-    def seconds_of(name: str, way: Callable[..., Seen]) -> float:
-        seen = way(problem, HFObjects(**{**vars(problem.hf), "model": deepcopy(problem.hf.model)}))
-        scores[name].append(seen.accuracy)
-        return seen.seconds
-
-    took = alternate({name: partial(seconds_of, name, way) for name, way in WAYS.items()}, repeats=repeats)
+    took, seen = in_turn(WAYS, problem, problem.hf, repeats=repeats)
     rows = []
     for name, seconds in took.items():
         speed = EPOCHS * TRAIN / statistics.median(seconds)
-        mean = statistics.mean(scores[name])
+        mean = statistics.mean(each.accuracy for each in seen[name])
         rows.append([name, f"{speed:,.0f}", f"{ratio(seconds, took['blurr']):.2f}", f"{mean:.3f}"])
     show(markdown(HEADER, rows))
 
