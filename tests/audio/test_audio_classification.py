@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import transformers
+from scratch import check_groups
 from sounds import RATE, make_audio_checkpoint, sound_rows
 
 from blurr.audio.all import AudioClassification, BlearnerForAudioClassification, SoundCollator, get_audio_objects
@@ -19,8 +20,6 @@ from blurr.data.samples import different_rows
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.loading.rows import EncodedRows, InputNames
-from blurr.models.heads import label_parameters
-from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.notebook import load_learner
 from blurr.tasks.parts import build_hf
 
@@ -186,11 +185,7 @@ def test_every_family_is_built_from_its_yaml_and_cut_into_groups(family: str):
     raw = task.prepare(from_data(task.row_schema(), sound_rows(8)))
     cfg = composing.compose(["task=audio_classification", f"model={family}", "model.weights=scratch"])
     hf = build_hf(cfg, task, raw)
-    groups = blurr_splitter(hf.model)
-    assert len(groups) >= 3
-    assert len({id(p) for group in groups for p in group}) == len(list(hf.model.parameters()))
-    heads = {id(p) for name, p in hf.model.named_parameters() if name in label_parameters(hf.model)}
-    assert {id(p) for p in groups[-1]} >= heads
+    check_groups(hf)
     rows = task.encoded({"audio": raw.train["audio"]}, hf)
     inputs, _ = task.collator(hf, Loader(), train=False)([rows[0], rows[1]])
     known = {name: values for name, values in inputs.items() if name != "number"}

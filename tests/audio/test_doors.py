@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from tables import table
 
 from blurr.audio.sounds import SOUNDS, open_sound
 from blurr.data.at_hand import from_data
@@ -144,22 +145,6 @@ def test_a_folder_for_each_class_is_read_with_its_splits(work: Path, parts: tupl
     sizes = {name: len(rows) for name, rows in raw.splits.items()}
     assert sizes == (dict.fromkeys(parts, 10) if parts else {"train": 8, "valid": 2})
     assert {*raw.train["label"][:]} == {"cats", "dogs"}
-
-
-def table(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
-    frame, path = pd.DataFrame(rows), folder / name
-    match path.suffix:
-        case ".csv":
-            frame.to_csv(path, index=False)
-        case ".tsv":
-            frame.to_csv(path, index=False, sep="\t")
-        case ".jsonl":
-            frame.to_json(path, orient="records", lines=True)
-        case ".xlsx":
-            frame.to_excel(path, index=False)
-        case _:
-            frame.to_parquet(path)
-    return path
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "xlsx", "parquet"])

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from oracles import edit_distance, error_rate
+from scratch import from_scratch
 from torch.nn import functional
 from transformers import AutoConfig, AutoProcessor, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from transformers.models.whisper.modeling_whisper import shift_tokens_right
@@ -30,7 +31,7 @@ from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.models.ctc import CTCLoss, best_paths, blank_of, needed_frames
 from blurr.models.losses import loss_per_row
-from blurr.models.objects import HFObjects, build_model
+from blurr.models.objects import HFObjects
 from blurr.plan import plan
 from blurr.serve.graphs import _parts
 from blurr.tasks.notebook import load_learner
@@ -73,18 +74,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 def objects(task: SpeechRecognition, raw: Any, arch: str) -> HFObjects:
     torch.manual_seed(0)
-    return build_model(
-        arch,
-        arch=arch,
-        model_cls=task.model_cls,
-        inputs=task.inputs,
-        config=task.target.model_config(raw),
-        corpus=lambda: task.corpus(raw),
-        load_weights=True,
-        weights="scratch",
-        scratch=SIZES[arch],
-        scratch_vocab=300,
-    )
+    return from_scratch(task, raw, arch, SIZES[arch], scratch_vocab=300)
 
 
 def saved(folder: Path, arch: str) -> Path:

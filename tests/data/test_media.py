@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tables import table
 
 from blurr.data import verdicts
 from blurr.data.at_hand import from_data
@@ -162,22 +163,6 @@ def test_files_of_other_kinds_and_empty_folders_are_said_once(work: Path, caplog
         "name it: data.train=photos/labels.csv.",
         "photos: folders without any file to learn from make no class: birds.",
     ]
-
-
-def table(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
-    frame, path = pd.DataFrame(rows), folder / name
-    match path.suffix:
-        case ".csv":
-            frame.to_csv(path, index=False)
-        case ".tsv":
-            frame.to_csv(path, index=False, sep="\t")
-        case ".jsonl":
-            frame.to_json(path, orient="records", lines=True)
-        case ".xlsx":
-            frame.to_excel(path, index=False)
-        case _:
-            frame.to_parquet(path)
-    return path
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "xlsx", "parquet"])

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 import yaml
 from every_task import TASKS, learner_of, save_model
-from pictures import from_scratch
+from scratch import from_scratch
 from sounds import WAV2VEC2, sound_rows
 
 from blurr.audio.audio_classification import AudioClassification

@@ -8,9 +8,6 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageClassification, ViTImageProcessor
 
-from blurr.data.core import RawData
-from blurr.models.objects import HFObjects, build_model
-from blurr.tasks.base import Task
 from blurr.vision.samples import shapes
 
 SIDE = 16  # pixels that the tiny checkpoints read
@@ -28,21 +25,6 @@ def make_vision_checkpoint(folder: Path, arch: str = "resnet", **config: Any) ->
     AutoModelForImageClassification.from_config(AutoConfig.for_model(arch, **sizes)).save_pretrained(folder)
     ViTImageProcessor(size={"height": SIDE, "width": SIDE}, image_mean=[0.4, 0.5, 0.6]).save_pretrained(folder)
     return folder
-
-
-def from_scratch(task: Task, raw: RawData, arch: str, sizes: dict[str, Any]) -> HFObjects:
-    """Build a model of these sizes with random weights, for a task and its rows."""
-    return build_model(
-        "nowhere",
-        model_cls=task.model_cls,
-        inputs=task.inputs,
-        config=task.target.model_config(raw),
-        corpus=tuple,
-        load_weights=True,
-        weights="scratch",
-        arch=arch,
-        scratch=sizes,
-    )
 
 
 def picture_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:

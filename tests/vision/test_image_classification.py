@@ -12,6 +12,7 @@ from fastai.data.transforms import ColReader, ColSplitter
 from fastai.vision.augment import aug_transforms
 from pictures import SIDE, make_vision_checkpoint, photo, picture_rows
 from PIL import Image
+from scratch import check_groups
 from sklearn.metrics import top_k_accuracy_score
 from transformers.utils import import_utils
 
@@ -20,8 +21,6 @@ from blurr.data.at_hand import from_data
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.metrics.classification import TopK
-from blurr.models.heads import label_parameters
-from blurr.models.wrapper import blurr_splitter
 from blurr.tasks.notebook import load_learner
 from blurr.tasks.parts import build_hf
 from blurr.training.default_rates import default_rate
@@ -268,12 +267,7 @@ def test_every_family_is_built_from_its_yaml_and_cut_into_groups(family: str):
     raw = task.prepare(from_data(task.row_schema(), picture_rows(8)))
     cfg = composing.compose(["task=image_classification", f"model={family}", "model.weights=scratch"])
     hf = build_hf(cfg, task, raw)
-    groups = blurr_splitter(hf.model)
-    assert len(groups) >= 3
-    assert len({id(p) for group in groups for p in group}) == len(list(hf.model.parameters()))
-    assert {id(p) for p in groups[-1]} >= {
-        id(p) for name, p in hf.model.named_parameters() if name in label_parameters(hf.model)
-    }
+    check_groups(hf)
     height, width = Sizing(hf.processor).shape[1:]
     assert hf.model.eval()(pixel_values=torch.zeros(1, 3, height, width)).logits.shape == (1, 2)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from pictures import from_scratch
+from scratch import from_scratch
 
 from blurr.data.at_hand import from_data
 from blurr.errors import InputError

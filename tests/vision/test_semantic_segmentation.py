@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from pictures import from_scratch
 from PIL import Image
+from scratch import from_scratch
 from torch.nn import functional
 
 from blurr.data.at_hand import from_data
