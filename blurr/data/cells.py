@@ -256,19 +256,15 @@ def with_packed(data: Any, media: Sequence[Media], named: Mapping[str, Sequence[
     """
     if isinstance(data, pd.DataFrame):
         names = data.columns[data.dtypes.map(pd.api.types.is_object_dtype)]
-        made = {name: _packed_values(list(data[name]), _kinds(name, media, named)) for name in names}
+        made = {name: _packed_values(list(data[name]), named.get(name, media)) for name in names}
         series = {name: pd.Series(values, data.index, object) for name, values in made.items() if values is not None}
         return data.assign(**series) if series else data
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         return data
     columns = {name: [row.get(name) for row in data] for name in dict.fromkeys(name for row in data for name in row)}
-    packed_ = {name: _packed_values(given, _kinds(name, media, named)) for name, given in columns.items()}
+    packed_ = {name: _packed_values(given, named.get(name, media)) for name, given in columns.items()}
     changed = {name: values for name, values in packed_.items() if values is not None}
     return [{**cells, **{name: values[row] for name, values in changed.items()}} for row, cells in enumerate(data)]
-
-
-def _kinds(name: str, media: Sequence[Media], named: Mapping[str, Sequence[Media]]) -> Sequence[Media]:
-    return named.get(name, media)
 
 
 def _packed_values(values: list[Any], media: Sequence[Media]) -> list[Any] | None:
