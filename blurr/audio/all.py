@@ -11,7 +11,8 @@ from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Reca
 from blurr.metrics.error_rates import ErrorRate
 from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
-from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
+from blurr.models.groups import blurr_splitter
+from blurr.models.wrapper import BaseModelWrapper
 from blurr.targets.classes import blurr_predict
 from blurr.tasks.notebook import load_learner
 from blurr.training.interpretation import ClassificationInterpretation, Interpretation

@@ -1,7 +1,7 @@
-"""Wrap a Hugging Face model for fastai: inputs, logits, attention, and its parameters in groups."""
+"""Wrap a Hugging Face model for fastai: inputs, logits and attention."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import FunctionType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -146,27 +146,6 @@ def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:
             "AutoModelForQuestionAnswering does."
         )
     return torch.stack([output["start_logits"], output["end_logits"]], dim=-1).float()
-
-
-def blurr_splitter(m: nn.Module) -> list[list[nn.Parameter]]:
-    """Split a model into parameter groups: embeddings first, then the parts of the body in order, the head last.
-
-    Works for any architecture, by its modules: a weight that two parts share belongs to the first of them.
-    """
-    hf_model = m.hf_model if isinstance(m, BaseModelWrapper) else m
-    body = hf_model.base_model if isinstance(hf_model, PreTrainedModel) else hf_model
-    embeddings = [x for name, x in body.named_modules() if isinstance(x, nn.Embedding) or name.endswith("embeddings")]
-    parts: list[Iterable[nn.Module]] = [embeddings, *([child] for child in body.children()), [body], [hf_model]]
-    groups, seen = [], set()
-    for part in parts:
-        group = []
-        for parameter in (p for module in part for p in module.parameters()):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                group.append(parameter)
-        if group:
-            groups.append(group)
-    return groups
 
 
 def has_batch_norm(model: nn.Module | None) -> bool:

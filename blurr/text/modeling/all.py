@@ -6,7 +6,8 @@ from blurr.metrics.meaning import BertScore, Meteor
 from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
-from blurr.models.wrapper import BaseModelWrapper, blurr_splitter
+from blurr.models.groups import blurr_splitter
+from blurr.models.wrapper import BaseModelWrapper
 from blurr.targets.classes import blurr_predict
 from blurr.targets.texts import BlearnerForGeneration, blurr_generate
 from blurr.tasks.notebook import load_learner
