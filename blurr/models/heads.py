@@ -78,7 +78,7 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names[:MOST_SHOWN]) + more
 
 
-def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[str], resized: set[str]) -> None:
+def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[str], resized: set[str]) -> set[str]:
     """Reinitialize the last layer of the head where its rows stand for other labels, and log it.
 
     Args:
@@ -86,26 +86,31 @@ def fit_head(model: PreTrainedModel, stored: PretrainedConfig, *, missing: set[s
         stored: Config of the checkpoint.
         missing: Names of the parameters that the checkpoint lacks.
         resized: Names of those that it has in another size.
+
+    Returns:
+        The names of the parameters that were reinitialized.
     """
     before, names = names_in_order(stored), names_in_order(model.config)
     if before == names and head_of_another_task(model, stored) is None:
-        return
+        return set()
     last = label_parameters(model)
     if last & resized:
         log.info("New head: %s in place of %s.", _counted(names), len(before))
     if last <= missing | resized:
-        return
+        return set()
     theirs = head_of_another_task(model, stored)
     if theirs is not None:
         renew(model, last)
         log.info("New head: the one of the checkpoint is of another task (%s).", theirs)
-        return
+        return last
     if not are_named(before):
         named = ", ".join(f"{old} = {name}" for old, name in zip(before, names, strict=True))
         log.info("The labels of the checkpoint's head have no names; they are taken for %s.", named)
     elif sorted(before) != sorted(names):
         renew(model, last)
         log.info("New head: the labels %s in place of %s.", shown(names), shown(before))
+        return last
+    return set()
 
 
 def head_of_another_task(model: PreTrainedModel, stored: PretrainedConfig) -> str | None:

@@ -55,6 +55,7 @@ class HFObjects:
         stored: The type of numbers in which the checkpoint has its weights, such as `bfloat16`; `None` where it does
             not say, or the weights are from scratch.
         compact_embeddings: Train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
+        new: Names of the model's parameters that the checkpoint did not give: a head made anew, say.
     """
 
     arch: str
@@ -65,6 +66,7 @@ class HFObjects:
     positions: Positions = Positions()
     stored: str | None = None
     compact_embeddings: bool = True
+    new: frozenset[str] = frozenset()
 
     @property
     def tokenizer(self) -> Any:
@@ -147,10 +149,11 @@ def load_objects(
             f"The head of {name!r} is that of a {theirs}, not of a {type(model).__name__}: its answers would mean "
             "nothing. Choose the task that it was trained for, or train it (`blurr run`)."
         )
+    new = missing | resized
     if "id2label" in values or "num_labels" in values:
-        fit_head(model, stored, missing=missing, resized=resized)
+        new |= fit_head(model, stored, missing=missing, resized=resized)
     inputs.fit(processor, model)
-    return _described(inputs, processor, model, stored=stored)
+    return _described(inputs, processor, model, stored=stored, new=frozenset(new))
 
 
 def _of_vocabulary(inputs: ModalityInputs, processor: Any) -> dict[str, Any]:
