@@ -19,8 +19,8 @@ from blurr.loading.bucketing import Buckets
 from blurr.loading.columns import Ragged
 from blurr.loading.loader import Loader
 from blurr.loading.rows import EncodedRows
-from blurr.models.objects import HFObjects
 from blurr.models.groups import blurr_splitter
+from blurr.models.objects import HFObjects
 from blurr.process.setup import hide_progress_bars
 from blurr.tasks.base import Task
 from blurr.tasks.encoding import encoded_splits

@@ -50,7 +50,7 @@ class LastValidation(TrainingCallback):
         super().__init__()
         self.describe = describe
         self.rows: Table | None = None
-        self.last: tuple[str, Pass] | None = None
+        self.last: tuple[RowsDL, str, Pass] | None = None
 
     def before_fit(self) -> None:
         super().before_fit()
@@ -69,14 +69,14 @@ class LastValidation(TrainingCallback):
         rows, learn = self.rows, self.learn
         if self.has_trained and rows is not None and len(rows) == learn.dls.valid.n:  # fewer if it was cancelled
             values = list(learn.final_record[-1 - len(learn.metrics) :])
-            self.last = fingerprint(learn), Pass(values, rows, notes_of(learn.metrics))
+            self.last = learn.dls.valid, fingerprint(learn), Pass(values, rows, notes_of(learn.metrics))
         self.rows = None
 
     def found(self, dl: RowsDL) -> Pass | None:
         """Return what a pass over this loader would find, or None if it has to be run."""
-        if dl is not self.learn.dls.valid or self.last is None:
+        if self.last is None or self.last[0] is not dl:  # the loaders may have been exchanged since
             return None
-        trained, found = self.last
+        _, trained, found = self.last
         return found if fingerprint(self.learn) == trained else None  # save_best may have loaded those of another epoch
 
     def _may_be_last(self) -> bool:

@@ -20,8 +20,8 @@ from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import Table
 from blurr.models import losses
 from blurr.models.decoder import decoder_inputs
-from blurr.models.heads import check_order
 from blurr.models.groups import blurr_splitter
+from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, keep_frozen_statistics, logits_of
 from blurr.training.callbacks.base import ORDER
 from blurr.training.embeddings import CompactEmbeddings, make_whole

@@ -4,8 +4,8 @@ from blurr.metrics.boxes import MeanAveragePrecision, MeanAverageRecall
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
 from blurr.metrics.masks import Dice, MeanIoU, PixelAccuracy
 from blurr.metrics.regression import RMSE, Pearson, Spearman
-from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.groups import blurr_splitter
+from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper
 from blurr.targets.classes import blurr_predict
 from blurr.tasks.notebook import load_learner

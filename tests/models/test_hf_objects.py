@@ -11,9 +11,9 @@ from blurr.config import paths
 from blurr.errors import InputError, ResourceError
 from blurr.models import objects as hf_objects
 from blurr.models import weights
+from blurr.models.groups import blurr_splitter
 from blurr.models.objects import _readable, build_model
 from blurr.models.weights import choose_weights, is_at_hand
-from blurr.models.groups import blurr_splitter
 from blurr.text.inputs import TEXT
 from blurr.text.objects import NLP
 from blurr.text.scratch import train_tokenizer

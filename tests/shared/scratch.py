@@ -3,9 +3,9 @@
 from typing import Any
 
 from blurr.data.core import RawData
+from blurr.models.groups import blurr_splitter
 from blurr.models.heads import label_parameters
 from blurr.models.objects import HFObjects, build_model
-from blurr.models.groups import blurr_splitter
 from blurr.tasks.base import Task
 
 

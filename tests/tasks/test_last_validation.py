@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from running import TINY_BERT, run
 
 from blurr.metrics.outcome import Evaluation
 from blurr.runs.jsonlines import read_lines
 from blurr.tasks import evaluating
+from blurr.tasks.results import evaluate_and_save
 
 SMALL = ("data.rows=32", "tracking=none", "optimizer.lr=3e-3", "loader.batch_size=4")
 BERT = (*SMALL, *TINY_BERT)
@@ -111,4 +113,16 @@ def stopped(*_: object) -> None:
 
 def test_features_that_were_cached_are_computed_again(passes: Passes, work: Path):
     run(work / "out", *BERT, "callbacks=[cache_frozen_features]", "schedule.freeze=true")
+    assert passes == [("valid", 1)]
+
+
+def test_rows_of_a_loader_that_came_later_are_evaluated(passes: Passes, work: Path, monkeypatch: pytest.MonkeyPatch):
+    save = evaluate_and_save
+
+    def with_another_loader(saved, learner, *given):
+        learner.dls = DataLoaders(learner.dls.train, learner.dls.valid.new(), device=learner.dls.device)
+        return save(saved, learner, *given)
+
+    monkeypatch.setattr("blurr.experiment.evaluate_and_save", with_another_loader)
+    run(work / "out", *BERT)
     assert passes == [("valid", 1)]

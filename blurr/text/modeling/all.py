@@ -5,8 +5,8 @@ from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Reca
 from blurr.metrics.meaning import BertScore, Meteor
 from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
-from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.groups import blurr_splitter
+from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper
 from blurr.targets.classes import blurr_predict
 from blurr.targets.texts import BlearnerForGeneration, blurr_generate
