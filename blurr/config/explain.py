@@ -299,17 +299,23 @@ def _unknown_key(error: "OmegaConfBaseException") -> str:
     full = str(error.full_key)
     place = full[: -len(key) - 1]
     there = [str(name) for name in node if name != "hydra" and str(name)[0] != "_"]
-    there += [] if place else [group for group in paths.groups() if group not in there]
+    there += [] if place else [group for group in paths.groups() if group not in (*there, key)]
     elsewhere = [path for path in _keys(node._get_root()) if path.split(".")[-1] == key]
     near = nearest(key, there)
     if place:
         near = near.replace(" mean '", f" mean '{place}.")
     if elsewhere and not near:
-        near = f" Did you mean '{elsewhere[0]}'?"
+        near = f" Did you mean '{elsewhere[0]}{_below(full, sys.argv[1:])}'?"
     hint = near or ("" if place and place not in paths.groups() else _meant(full, sys.argv[1:]))
     # A node without a target, such as `tags`, may take any key.
     add = f" To add it: +{full}=…" if place and "_target_" not in node and not hint else ""
     return f"There is no '{full}'.{hint} {place or 'A config'} has: {', '.join(there) or 'no keys'}.{add}"
+
+
+def _below(key: str, words: Sequence[str]) -> str:
+    """Return what follows a key in the word that names it: of a group whose values stand elsewhere, which of them."""
+    word = next((word.partition("=")[0] for word in words if word.startswith(f"{key}.")), key)
+    return word.removeprefix(key)
 
 
 def _meant(key: str, words: Sequence[str]) -> str:

@@ -173,6 +173,7 @@ def resume_point(folder: Path, config: dict[str, Any], identity: str) -> tuple[i
     check_log(folder, identity)
     checkpoint = latest(folder / CHECKPOINTS, identity=identity)
     if checkpoint is None:
+        log.info("%s has no checkpoint: the run is trained again from its beginning, to the same end.", folder)
         return 0, None
     kept, written, file = checkpoint.facts["bytes"], checkpoint.facts.get("checksum"), folder / METRICS
     if written is not None and file.is_file() and file_checksum(file, kept) != written:

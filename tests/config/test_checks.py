@@ -64,6 +64,11 @@ FITTING = [
 ]
 
 
+def test_a_value_of_a_group_whose_values_stand_elsewhere_is_answered_with_where(answer):
+    said = answer("task=summarization", "generation.max_new_tokens=40")
+    assert "There is no 'generation'. Did you mean 'task.generation" in said
+
+
 @pytest.mark.parametrize(("override", "expected"), MISTAKES.values(), ids=MISTAKES)
 def test_a_wrong_value_or_key_is_answered_with_what_there_is(answer, override, expected):
     assert re.search(expected, answer(override))

@@ -221,6 +221,14 @@ def test_another_config_is_refused_and_named(broken: Path):
         run(broken, *WORDS, "tracking=none", "resume=auto", "seed=7", "loader.seed=42")
 
 
+def test_a_run_without_a_checkpoint_says_that_it_is_trained_from_its_beginning(broken: Path, undisturbed, caplog):
+    shutil.rmtree(broken / "checkpoints")
+    with caplog.at_level("INFO", "blurr"):
+        run(broken, *WORDS, "tracking=none", "resume=auto")
+    assert f"{broken} has no checkpoint: the run is trained again from its beginning" in caplog.text
+    assert_same(broken, undisturbed)
+
+
 def test_a_report_or_none_and_what_else_decides_no_weights_may_change(broken: Path):
     config = yaml.safe_load((broken / "config.yaml").read_text())
     resume.check_same(broken, {**config, "report": not config["report"], "threads": 3, "objective": "valid/loss"})
