@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from blurr.loading.bucketing import Buckets
 from blurr.loading.columns import Ragged
 from blurr.loading.loader import Loader
 from blurr.loading.rows import EncodedRows
-from blurr.models.groups import blurr_splitter
+from blurr.models.groups import SPLITTERS, groups_of, note_of_freezing
 from blurr.models.objects import HFObjects
 from blurr.process.setup import hide_progress_bars
 from blurr.tasks.base import Task
@@ -186,10 +187,20 @@ def _counts(rows: Dataset, role: str) -> str:
 
 
 def _parameters(hf: HFObjects) -> Facts:
-    groups = [sum(p.numel() for p in group) for group in blurr_splitter(hf.model)]
-    names = ["embeddings", *(f"body {i}" for i in range(1, len(groups) - 1)), "last group"][-len(groups) :]
-    facts = [(f"{i} {name}", f"{n:,}") for i, (name, n) in enumerate(zip(names, groups, strict=True))]
-    return [("weights", f"{hf.weights} {hf.arch}, {sum(groups):,} parameters"), *facts]
+    """Say how large each parameter group is; layers of one size that follow each other are one fact."""
+    groups, facts = groups_of(hf.model, hf.groups), []
+    for (size, is_layer), alike in groupby(
+        enumerate(groups), lambda each: (each[1].size, each[1].name.startswith("layer"))
+    ):
+        numbers, names = zip(*((number, group.name) for number, group in alike), strict=True)
+        if is_layer and len(names) > 1:
+            facts.append((f"{numbers[0]} to {numbers[-1]} layers", f"{size:,} each"))
+        else:
+            facts += [(f"{number} {name}", f"{size:,}") for number, name in zip(numbers, names, strict=True)]
+    note = note_of_freezing(hf.model, groups[-1].parameters)
+    total = sum(group.size for group in groups)
+    told = [("weights", f"{hf.weights} {hf.arch}, {total:,} parameters"), *facts]
+    return [*told, ("frozen", note)] if note else told
 
 
 def _embedding(cfg: DictConfig, rows: EncodedRows, hf: HFObjects) -> Facts:
@@ -204,7 +215,7 @@ def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader)
     """Play the schedule; say what each of its fits would train, and where it has too few steps."""
     requested, schedule = cfg.optimizer.lr, build(cfg.schedule)
     default = default_rate(schedule, weights=hf.weights, config=hf.config)
-    rehearsal = Rehearsal(blurr_splitter(hf.model))
+    rehearsal = Rehearsal(SPLITTERS[hf.groups](hf.model))
     schedule(rehearsal, learning_rate(requested, default=default.rate, find=lambda: default.rate))
     size, together = loader.size(train=True), batches_per_step(build(cfg.callbacks).values())
     per_epoch = max(1, -(-len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0)) // together))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from blurr.models.groups import Groups
 from blurr.models.objects import DType, HFObjects, build_model
 from blurr.models.weights import Weights
 from blurr.models.wrapper import Attention
@@ -18,6 +19,7 @@ def build_media_model(
     dtype: DType = "auto",
     allow_missing: Sequence[str] = (),
     attention: Attention | None = None,
+    groups: Groups | None = "parts",
     config_kwargs: Mapping[str, Any] | None = None,
     processor_kwargs: Mapping[str, Any] | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
@@ -40,6 +42,7 @@ def build_media_model(
         dtype=dtype,
         allow_missing=allow_missing,
         attention=attention,
+        groups=groups,
         config_kwargs=config_kwargs,
         tokenizer_kwargs=processor_kwargs,
         model_kwargs=model_kwargs,

@@ -18,6 +18,7 @@ from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, how_to_install, is_no_answer, resource_error
 from blurr.models.auto import auto_class
 from blurr.models.folders import check_folder
+from blurr.models.groups import Groups
 from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
 from blurr.models.inputs import LearnsVocabulary, ModalityInputs, Positions, positions_of
 from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
@@ -56,6 +57,7 @@ class HFObjects:
             not say, or the weights are from scratch.
         compact_embeddings: Train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
         new: Names of the model's parameters that the checkpoint did not give: a head made anew, say.
+        groups: How its parameters are split into groups, see `blurr.models.groups.SPLITTERS`.
     """
 
     arch: str
@@ -67,6 +69,7 @@ class HFObjects:
     stored: str | None = None
     compact_embeddings: bool = True
     new: frozenset[str] = frozenset()
+    groups: Groups | None = "parts"
 
     @property
     def tokenizer(self) -> Any:
@@ -260,6 +263,7 @@ def build_model(
     dtype: DType = "auto",
     allow_missing: Sequence[str] = (),
     attention: Attention | None = None,
+    groups: Groups | None = "parts",
     compact_embeddings: bool = True,
     config_kwargs: Mapping[str, Any] | None = None,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
@@ -285,6 +289,8 @@ def build_model(
             `stored`: as the checkpoint has them.
         allow_missing: regular expressions for tensors that the checkpoint may lack, see `get_hf_objects`.
         attention: see `blurr.models.wrapper.set_attention`; `None` leaves the choice to transformers.
+        groups: what is frozen together and has one learning rate: `layers`, `parts` (as in blurr 1.x), or `None`: body
+            and head.
         compact_embeddings: train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
         config_kwargs: the user's values of the config; they win.
         tokenizer_kwargs: passed to the processor.
@@ -326,7 +332,7 @@ def build_model(
         set_attention(hf.model, attention)
     if hf.model.dtype != torch.float32:
         log.warning("Weights are trained in %s: steps that are small beside a weight are rounded away.", hf.model.dtype)
-    return replace(hf, compact_embeddings=compact_embeddings)
+    return replace(hf, compact_embeddings=compact_embeddings, groups=groups)
 
 
 # -- from scratch

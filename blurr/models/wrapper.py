@@ -67,12 +67,14 @@ class BaseModelWrapper(nn.Module):
         tried_length: of the longest row by which that was tried.
         has_loss: the model computes a loss of its labels itself.
         rounding: share of its largest logit by which the model's own arithmetic may move one from batch to batch.
+        fixed: names of parameters of the model that are never trained, whatever is unfrozen.
     """
 
     reads_pads = False
     tried_length = 0
     has_loss = True
     rounding = 1e-3
+    fixed: frozenset[str] = frozenset()
 
     def __init__(
         self,

@@ -24,7 +24,10 @@ FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", 
 FREE_OF_MODEL = ("compact_embeddings",)
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "cache_gb", "eval_batch_size")
 # Keys that earlier versions did not have, whose absence means what these versions did.
-ADDED = ("optimizer.max_grad_norm", "schedule.steps", "augment", "data.broken", "data.media", "loader.max_seconds")
+ADDED = (
+    *("optimizer.max_grad_norm", "schedule.steps", "augment", "data.broken", "data.media", "loader.max_seconds"),
+    "model.groups",
+)
 SAY_IT = (
     "A record runs no code of its own, because others may have written it. If you want this, give the override "
     "yourself on this command line."

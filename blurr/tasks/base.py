@@ -23,6 +23,7 @@ from blurr.metrics.base import Metric
 from blurr.metrics.outcome import Evaluation
 from blurr.metrics.streamed import RowMetric, streamed
 from blurr.models.devices import device_of
+from blurr.models.groups import SPLITTERS
 from blurr.models.inputs import ModalityInputs
 from blurr.models.losses import RowWeightedLoss, WeighRows, own_loss
 from blurr.models.objects import HFObjects
@@ -220,6 +221,7 @@ class Task(ABC):
             metrics=streamed(metrics, target.scored(hf)),
             **{
                 "freeze": False,
+                "splitter": SPLITTERS[hf.groups],
                 "compact_embeddings": hf.compact_embeddings,
                 **self.learner_options(hf),
                 **options,

@@ -24,6 +24,7 @@ from blurr.tracking.run import Run
 from blurr.tracking.sink import PARENT
 from blurr.training.batch_size import find_batch_size
 from blurr.training.callbacks.mixup import Mixing
+from blurr.training.default_rates import sets_rates_of_groups
 from blurr.training.guard import Guard
 from blurr.training.last_validation import LastValidation
 from blurr.training.learner import Blearner
@@ -42,7 +43,7 @@ def build_raw(cfg: DictConfig, task: Task) -> RawData:
 
 
 def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = True) -> HFObjects:
-    """Make tokenizer, config and model, as the task and the data require."""
+    """Make tokenizer, config and model, as the task and the data require; its groups as the learning rates require."""
     hf: HFObjects = build(
         cfg.model,
         model_cls=task.model_cls,
@@ -51,7 +52,8 @@ def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = 
         corpus=partial(task.corpus, raw),
         load_weights=load_weights,
     )
-    return hf
+    differ = OmegaConf.is_list(cfg.optimizer.lr) or sets_rates_of_groups(build(cfg.schedule))
+    return replace(hf, groups="layers") if hf.groups is None and differ else hf
 
 
 def build_learner(

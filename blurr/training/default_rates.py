@@ -52,6 +52,12 @@ def default_rate(schedule: Callable[..., object], *, weights: str, config: Pretr
     return DefaultRate(body, f"pretrained weights, {width} wide" if width else "pretrained weights")
 
 
+def sets_rates_of_groups(schedule: Callable[..., object]) -> bool:
+    """Return whether a schedule goes over the parameter groups itself, whatever rates are asked for."""
+    func = schedule.func if isinstance(schedule, partial) else schedule
+    return func is schedules.gradual_unfreezing
+
+
 def _is_convolutional(config: PretrainedConfig) -> bool:
     values = config.to_dict()
     return bool(CONVOLUTIONAL & set(values)) and not OF_TRANSFORMERS.search(str(values.get("architecture", "")))

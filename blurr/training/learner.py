@@ -1,5 +1,6 @@
 """Train a Hugging Face model with fastai, and predict with it: `BaseModelCallback` and `Blearner`."""
 
+import logging
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -20,7 +21,7 @@ from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import Table
 from blurr.models import losses
 from blurr.models.decoder import decoder_inputs
-from blurr.models.groups import blurr_splitter
+from blurr.models.groups import SPLITTERS, blurr_splitter, note_of_freezing
 from blurr.models.heads import check_order
 from blurr.models.wrapper import BaseModelWrapper, keep_frozen_statistics, logits_of
 from blurr.training.callbacks.base import ORDER
@@ -32,6 +33,8 @@ from blurr.training.optimizers import adamw
 from blurr.training.precision import BFloat16
 from blurr.training.predictions import get_preds, interpret_shown
 from blurr.training.recording import CURRENT, Recording
+
+log = logging.getLogger(__name__)
 
 
 class BaseModelCallback(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -217,6 +220,14 @@ class Blearner(LeanLearner):
         finally:  # an error or Ctrl-C amid a batch would leave the whole notebook in autocast
             for callback in self.cbs.filter(lambda each: isinstance(each, BFloat16)):
                 callback.leave()
+
+    def freeze(self) -> None:
+        """Train the last parameter group alone: the head; say what it is where that has no weights of its own."""
+        super().freeze()
+        if self.splitter in SPLITTERS.values():
+            note = note_of_freezing(self.model, [each for each in self.model.parameters() if each.requires_grad])
+            if note:
+                log.info("Frozen: %s.", note)
 
     def all_batches(self) -> None:
         """Run the batches of an epoch; whoever looks at the weights afterwards sees the whole embedding."""
