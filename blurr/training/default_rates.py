@@ -53,9 +53,9 @@ def default_rate(schedule: Callable[..., object], *, weights: str, config: Pretr
 
 
 def sets_rates_of_groups(schedule: Callable[..., object]) -> bool:
-    """Return whether a schedule goes over the parameter groups itself, whatever rates are asked for."""
+    """Return whether a schedule gives groups rates of their own, or freezes them one by one, whatever is asked for."""
     func = schedule.func if isinstance(schedule, partial) else schedule
-    return func is schedules.gradual_unfreezing
+    return func in (schedules.fine_tune, schedules.gradual_unfreezing)
 
 
 def _is_convolutional(config: PretrainedConfig) -> bool:
