@@ -63,11 +63,11 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     loader: Loader = build(cfg.loader)
     splits = raw.ordered_splits
     encoded = encoded_splits(task, raw, hf, cache=loader.cache)
-    training, doubts = _training(cfg, hf, encoded["train"], loader)
+    training, doubts = _training(cfg, hf, task.training_rows(encoded["train"], hf), loader)
     return {
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
         "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
-        "tokens": [fact for name, rows in encoded.items() for fact in _lengths(name, rows, task, hf)],
+        "tokens": [fact for name, rows in encoded.items() for fact in _of_rows(name, rows, task, hf)],
         "files": [fact for role, media in task.schema.media.items() for fact in _files(raw, role, media)],
         "labels": _labels(raw, splits, task.schema.classes) + _metrics(cfg) if raw.kind else [],
         "parameters": [*_parameters(hf), *_embedding(cfg, encoded["train"], hf)],
@@ -100,6 +100,11 @@ def _files(raw: RawData, role: str, media: Media) -> Iterable[tuple[str, str]]:
 
 def _yaml(value: Any) -> str:
     return OmegaConf.to_yaml(value, resolve=True).rstrip() if OmegaConf.is_config(value) else str(value)
+
+
+def _of_rows(split: str, rows: EncodedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, str]]:
+    yield from _lengths(split, rows, task, hf)
+    yield from ((f"{split} {name}", said) for name, said in task.facts_of(rows))
 
 
 def _lengths(split: str, rows: EncodedRows, task: Task, hf: HFObjects) -> Iterable[tuple[str, str]]:

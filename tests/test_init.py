@@ -48,6 +48,16 @@ TABLES = {
         "translation",
         {"source": "translation.de", "target": "translation.en"},
     ),
+    "chats": (
+        [{"messages": [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": "Yes"}]} for i in range(9)],
+        "chat",
+        {"messages": "messages"},
+    ),
+    "questions and answers": (
+        [{"instruction": f"{WORDS} {i}", "input": "", "output": "Yes"} for i in range(30)],
+        "chat",
+        {"prompt": "instruction", "answer": "output", "input": "input"},
+    ),
     "texts": ([{"text": f"{WORDS} {i}"} for i in range(30)], "causal_lm", {"text": "text"}),
 }
 

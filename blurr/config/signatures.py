@@ -159,6 +159,12 @@ def class_argument_keys(target: str, name: str, argument: str) -> tuple[str, ...
     return ()
 
 
+def has_argument(target: str, name: str, argument: str) -> bool:
+    """Return whether the call that a class or one of its bases sets has an argument of this name."""
+    calls = (value for _, value in _class_values(target, name) if isinstance(value, ast.Call))
+    return any(each.arg == argument for call in calls for each in call.keywords)
+
+
 def _is_literal(value: ast.expr) -> bool:
     if isinstance(value, ast.Tuple | ast.List):
         return all(map(_is_literal, value.elts))

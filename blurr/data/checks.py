@@ -92,7 +92,9 @@ def check_columns(config: Config) -> None:
         return
     roles = Roles(tuple(schema["required"]), tuple(schema["optional"]), schema["label"])
     named_by_user = data.get("columns") or {}
-    found_later = {role for role in media_roles(config) if named_by_user.get(role) in (None, role)}
+    # a role may be filled by others, or be found by what its column holds
+    may_be_elsewhere = schema["required"] if signatures.has_argument(task, "schema", "shaper") else media_roles(config)
+    found_later = {role for role in may_be_elsewhere if named_by_user.get(role) in (None, role)}
     chosen = {r: names for r, names in chosen_columns(roles, named_by_user).items() if r not in found_later}
     mistakes: dict[str, str] = {}  # by role: a column that all files lack is reported once
     try:

@@ -27,6 +27,7 @@ from blurr.data.roles import (
     with_found_media,
     with_weights,
 )
+from blurr.data.shaping import shaped, with_aliases
 from blurr.data.splits import DEFAULT_SPLITS, Splits, split_rows
 from blurr.errors import InputError
 
@@ -61,7 +62,7 @@ class RawData:
         unknown_labels: What to do with rows whose labels cannot be predicted: `refuse` or `drop`.
         sources: Split to where its rows are from, if that differs from `source`.
         columns: Role to column, where a notebook gave the rows.
-        broken: Split to name and mistake of each file of media that was left out with its row.
+        broken: Split to name and mistake of each file of media, or row, that was left out.
     """
 
     splits: datasets.DatasetDict
@@ -166,7 +167,7 @@ def raw_data(
         limit: Rows per split to keep, drawn at random, with at least one of each label if possible.
         preprocess: What to do first to the rows of each split: a function from a Dataset to a Dataset, or several.
         unknown_labels: `refuse` rows with labels that no training row has, or `drop` these rows.
-        broken: `refuse` files of media, such as pictures, that cannot be opened, or `drop` their rows.
+        broken: `refuse` files of media, such as pictures, that cannot be opened, and bad chats, or `drop` their rows.
         places: Split to the folders where its relative paths start, see `Places`.
         folders: More folders where relative paths of media may start.
         seed: Decides which rows `limit` keeps.
@@ -187,11 +188,14 @@ def raw_data(
         parts[name] = preprocessed(undecoded(given), preprocess, where[name])
         if not parts[name].num_rows:
             raise InputError(f"{where[name]} has no rows. Check the file or the split that was given for it.")
-    columns = with_found_media(parts["train"], schema, columns or {})
+    columns = with_aliases(parts["train"], schema, with_found_media(parts["train"], schema, columns or {}))
     chosen = chosen_columns(schema, columns)
     named = {name: under_roles(part, schema, chosen, where[name]) for name, part in parts.items()}
     found = partial(examined, broken=broken, folders=folders)
     named, left_out = _with_media(named, schema, where=where, places=places or {}, examine=found)
+    if schema.shaper is not None:
+        made = {name: shaped(part, schema, where=where[name], broken=broken) for name, part in named.items()}
+        named, left_out = {name: each.rows for name, each in made.items()}, _without_empty(made)
     named = dict(named if schema.reader is None else schema.reader(named, where))
     named, labels = _with_labels(named, schema, chosen, where)
     for name, part in named.items():
@@ -234,6 +238,10 @@ def _with_media(
             parts = {**parts, name: made.rows}
             left_out[name] = [*left_out.get(name, []), *made.broken]
     return parts, {name: names for name, names in left_out.items() if names}
+
+
+def _without_empty(made: Mapping[str, Examined]) -> dict[str, list[str]]:
+    return {name: each.broken for name, each in made.items() if each.broken}
 
 
 def _with_labels(

@@ -7,6 +7,11 @@ from typing import Any
 
 # The names that columns of a role usually have, the likeliest first.
 NAMES: dict[str, str] = {
+    "messages": "messages conversations conversation",
+    "prompt": "prompt instruction",
+    "answer": "answer output response completion",
+    "system": "system system_prompt",
+    "input": "input",
     "question": "question query",
     "context": "context passage paragraph",
     "answers": "answers answer answer_text",
@@ -57,6 +62,8 @@ def guess(rows: Sequence[Mapping[str, Any]], roles: Mapping[str, Sequence[str]],
 def _tasks(values: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return the tasks that columns fit, the likeliest first."""
     found = []
+    if _named("messages", values) or all(_named(role, values) for role in ("prompt", "answer")):
+        found.append("chat")
     if all(_named(role, values) for role in ("question", "context")):
         found.append("question_answering")
     if any(_is_list(values[name]) for name in values) and _named("tokens", values):

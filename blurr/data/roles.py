@@ -33,6 +33,7 @@ FIELDS = frozenset(
 """Names that are blurr's in the described rows of every task."""
 PREFIX = "source_"
 LabelReader = Callable[[Mapping[str, datasets.Dataset], Mapping[str, str]], Mapping[str, datasets.Dataset]]
+Shaper = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Schema(Roles):
         media: Role to what its modality knows of the files that it holds, such as pictures.
         reader: Reads labels that are neither classes nor numbers, such as boxes, where the files of media have been
             examined: of the splits, and where their rows are from; returns the splits.
+        aliases: Role to other usual names of its column.
+        shaper: Makes the value of the first required role of a row by role, which may come in several shapes, so that
+            none of the columns is required; raises an InputError that goes on after the number of the row.
     """
 
     sample: Callable[[random.Random], dict[str, Any]]
@@ -57,6 +61,8 @@ class Schema(Roles):
     labels: LabelOptions | None = LabelOptions()
     media: Mapping[str, Media] = field(default_factory=dict)
     reader: LabelReader | None = None
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shaper: Shaper | None = None
 
     @property
     def classes(self) -> str | None:
@@ -101,7 +107,8 @@ class Schema(Roles):
 def text_columns(schema: Schema, columns: Columns | None) -> frozenset[str]:
     """Return the source columns that are always text: all with a role except labels that are classes."""
     chosen = chosen_columns(schema, columns or {})
-    return frozenset(str(column) for role, column in chosen.items() if role != schema.classes)
+    others = (name for names in schema.aliases.values() for name in names)
+    return frozenset((*(str(column) for role, column in chosen.items() if role != schema.classes), *others))
 
 
 def with_found_media(rows: datasets.Dataset, schema: Schema, columns: Columns) -> Columns:
@@ -138,7 +145,7 @@ def under_roles(
         elif column in rows.column_names:
             names[column] = names.get(column, role)
             _check_single(names, column, role, where)
-        elif role in schema.required or column != role:
+        elif (role in schema.required and schema.shaper is None) or column != role:
             raise InputError(missing_column(rows.column_names, role, column, where))
     ours = {*names.values(), WEIGHT} if WEIGHT in schema.roles else set(names.values())
     blocked = names_apart((name for name in rows.column_names if name not in names), ours)

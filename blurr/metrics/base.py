@@ -72,11 +72,13 @@ class Scored:
             `words`, `answers`, `tokens`, or what a user's own task predicts; empty if it does not say.
         names: Names of the classes or labels, if any.
         note: What stands beside the value of every metric, such as how texts are normalized; empty for nothing.
+        others: Further kinds that are compared, for other metrics; predictions and targets then stand under their kind.
     """
 
     kind: str
     names: Sequence[str] | None = None
     note: str = ""
+    others: tuple[str, ...] = ()
 
 
 def metric_key(split: str, name: str) -> str:

@@ -39,10 +39,14 @@ class ShownMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
 
 
 class StreamedMetric(ShownMetric):
-    """Show a streaming metric, which reads `learn.decoded`."""
+    """Show a streaming metric, which reads `learn.decoded`, or what that has under one of several kinds."""
+
+    def __init__(self, name: str, metric: Any, note: str = "", kind: str | None = None) -> None:
+        super().__init__(name, metric, note)
+        self.kind = kind
 
     def accumulate(self, learn: Learner) -> None:
-        self.metric.update(*learn.decoded)
+        self.metric.update(*(learn.decoded if self.kind is None else learn.decoded[self.kind]))
 
     @property
     def value(self) -> float:
@@ -111,6 +115,8 @@ def _shown(name: str, metric: Any, scored: Scored) -> ShownMetric:
 
         if isinstance(metric, TorchMetric):
             return StreamedMetric(name, adapted(name, metric, scored), scored.note)
+    if scored.others and isinstance(metric, Reading) and metric.reads in (scored.kind, *scored.others):
+        return StreamedMetric(name, metric, scored.note, metric.reads)
     kind = {"labels": "classes"}.get(scored.kind, scored.kind)
     if kind and isinstance(metric, Reading) and metric.reads != kind:
         what = type(metric).__name__.lower()

@@ -1,5 +1,6 @@
 """Generate texts in batches, with the settings of the model and the user."""
 
+import logging
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -11,6 +12,7 @@ from blurr.errors import InputError, nearest
 from blurr.loading.rows import Inputs
 from blurr.models.decoder import Encoded
 from blurr.models.inputs import positions_of
+from blurr.process.terminal import quiet
 
 BEAMS_ONLY = ("early_stopping", "length_penalty")
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
@@ -172,7 +174,8 @@ def _texts(
     *,
     prompt: int,
 ) -> list[Any]:
-    with torch.inference_mode():
+    # transformers drops a mask without pads, and then warns of the pads behind texts that have ended
+    with torch.inference_mode(), quiet("transformers.modeling_utils", level=logging.ERROR):
         ids = model.generate(**given, generation_config=config)  # type: ignore[operator]  # from a mixin, not typed
     # the output begins with the prompt
     texts = [text.strip() for text in tokenizer.batch_decode(ids[:, prompt:], skip_special_tokens=True)]

@@ -118,6 +118,7 @@ PIPELINES = {
     "summarization": "summarization",
     "translation": "translation",
     "causal_lm": "text-generation",
+    "chat": "text-generation",
     "masked_lm": "fill-mask",
     "image_classification": "image-classification",
     "semantic_segmentation": "image-segmentation",

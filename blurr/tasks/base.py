@@ -75,6 +75,14 @@ class Task(ABC):
         """Bundle the columns that `encode` made with what `decode` needs of the raw rows."""
         return self.inputs.rows_cls(columns, self.target.vocab(hf))
 
+    def training_rows(self, rows: EncodedRows, hf: HFObjects) -> EncodedRows:
+        """Return the rows that training batches are made of, such as several in one."""
+        return rows
+
+    def facts_of(self, rows: EncodedRows) -> list[tuple[str, str]]:
+        """Return what a plan says of encoded rows besides their lengths: names and values."""
+        return []
+
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
         """Return what makes a batch `(inputs, targets)` of encoded rows, in training or in evaluation."""
         return self.inputs.collator(hf.processor, loader.pad_to_multiple_of)
@@ -168,6 +176,8 @@ class Task(ABC):
         self.check(hf)
         fits = fitting(loader, hf.config)
         splits = encoding.encoded_splits(self, raw, hf, cache=loader.cache)
+        if "train" in splits:
+            splits["train"] = self.training_rows(splits["train"], hf)
         encoding.keep(splits.values(), loader)
         loaders = [self.loader(rows, hf, fits, train=name == "train", augment=augment) for name, rows in splits.items()]
         target = device_of(device)

@@ -63,17 +63,20 @@ def reader_of(
         return tokenizer
     hidden = hidden_tokens(tokenizer, parsed)
     pattern = re.compile("|".join(re.escape(token) for token in sorted(hidden)) or r"(?!)")
-    if not any(pattern.search(text) for text in texts):
-        return tokenizer
+    return reader_without(tokenizer, hidden) if any(pattern.search(text) for text in texts) else tokenizer
+
+
+def reader_without(tokenizer: PreTrainedTokenizerBase, hidden: Collection[str]) -> PreTrainedTokenizerBase:
+    """Return a copy of a tokenizer that reads the hidden tokens as plain text, and as tokens after `HIDDEN`."""
     if not tokenizer.is_fast:
         reader = copy(tokenizer)
         reader.split_special_tokens = True
         return reader
     languages = {name: value for name, value in vars(tokenizer).items() if name.endswith("_lang")}
     # a copy is stale if any of it has changed
-    state = (hidden, len(tokenizer), languages, tokenizer.backend_tokenizer.post_processor.__getstate__())
+    state = (set(hidden), len(tokenizer), languages, tokenizer.backend_tokenizer.post_processor.__getstate__())
     if tokenizer not in _readers or _readers[tokenizer][0] != state:
-        _readers[tokenizer] = (state, _without(tokenizer, hidden))
+        _readers[tokenizer] = (state, _without(tokenizer, set(hidden)))
     return _readers[tokenizer][1]
 
 

@@ -24,6 +24,7 @@ FAST = ("optimizer.lr=3e-3",)
 SIZES = {  # as few rows as it can learn from
     "audio_classification": ("data.rows=300", *FAST),
     "causal_lm": ("data.rows=200", *FAST),
+    "chat": ("data.rows=200", *FAST),
     "image_classification": ("data.rows=300", *FAST),
     "masked_lm": ("data.rows=200", *FAST),
     "object_detection": ("data.rows=120", "optimizer.lr=2e-3"),

@@ -187,6 +187,10 @@ CHECKS: dict[str, tuple[Callable[[], Any], Callable[[Any], float]]] = {
         lambda: text_metric("bleu"),
         texts(lambda t, w: right.bleu([x.split() for x in t], [x.split() for x in w], smooth=False)),
     ),
+    "exact text": (
+        lambda: of_batches(metric_of("exact_text", "exact_match"), WRITTEN, TEXTS),
+        texts(lambda t, w: float(np.mean([a == b for a, b in zip(t, w, strict=True)]))),
+    ),
     "chrf": (lambda: text_metric("chrf"), texts(right.chrf)),
     "wer": (lambda: text_metric("wer"), texts(jiwer.wer)),
     "cer": (lambda: text_metric("cer"), texts(jiwer.cer)),

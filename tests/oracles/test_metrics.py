@@ -381,6 +381,10 @@ CHECKS: dict[str, Check] = {
     "spearman.spearman": of_numbers(right.spearman),
     "rmse.rmse": of_numbers(right.rmse),
     **{f"{kind}.{kind}": rouge(kind) for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum")},
+    "exact_text.exact_match": of_texts(
+        lambda true, texts, cut: sk.accuracy_score(*([" ".join(t.split()) for t in side] for side in (true, texts))),
+        right.english,
+    ),
     "meteor.meteor": of_texts(meteor, words_and_signs),
     "bleu.bleu": bleu(smooth=False),
     "sacrebleu.sacrebleu": bleu(smooth=True),

@@ -372,6 +372,10 @@ def recomputed(task: str, rows: Rows) -> dict[str, float]:
             right, tokens = (sum(row[key] for row in rows) for key in ("right_count", "target_count"))
             nll, counts = ([row[key] for row in rows] for key in ("nll", "target_count"))
             return {"perplexity": perplexity(nll, counts), "token_accuracy": right / tokens}
+        case "chat":
+            same = [" ".join(t.split()) == " ".join(p.split()) for t, p in zip(true, predicted, strict=True)]
+            texts = {"exact_match": sum(same) / len(same), "rougeL": rouge("rougeL", true, predicted, english)}
+            return {**recomputed("causal_lm", rows), **texts}
         case "speech_recognition":
             sides = [([w for w, _ in row["alignment"] if w], [w for _, w in row["alignment"] if w]) for row in rows]
             return {"wer": error_rate(sides), "cer": error_rate([(" ".join(t), " ".join(p)) for t, p in sides])}

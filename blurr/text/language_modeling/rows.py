@@ -96,13 +96,20 @@ def show_masked(
     )
 
 
-def bracketed(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, marked: torch.Tensor) -> list[str]:
-    """Turn ids into texts, with runs of marked tokens in brackets, and without special tokens that are not marked.
+def bracketed(
+    tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, marked: torch.Tensor, *, shown: torch.Tensor | None = None
+) -> list[str]:
+    """Turn ids into texts, with runs of marked tokens in brackets.
 
-    Both `ids` and `marked` are `(batch, sequence)`.
+    Args:
+        tokenizer: Of the ids.
+        ids: `(batch, sequence)`.
+        marked: Which of them stand in brackets.
+        shown: Which of them are shown; `None` leaves out special tokens that are not marked.
     """
-    special = torch.from_numpy(special_ids(tokenizer)).to(ids.device)  # sorted ids
-    shown = marked | ~torch.isin(ids, special)
+    if shown is None:
+        special = torch.from_numpy(special_ids(tokenizer)).to(ids.device)  # sorted ids
+        shown = marked | ~torch.isin(ids, special)
     return [
         _bracketed(tokenizer, row[show].tolist(), marks[show].tolist())
         for row, show, marks in zip(ids, shown, marked, strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from fastai.learner import Learner
 
 from blurr.config.annotations import Smoothing
@@ -16,7 +17,7 @@ from blurr.targets.base import Loss, Target, weighted_cross_entropy
 from blurr.targets.texts import blurr_generate
 from blurr.text.language_modeling.causality import check_causal, check_packing
 from blurr.text.language_modeling.filling import blurr_fill_mask
-from blurr.text.language_modeling.metrics import score_tokens
+from blurr.text.language_modeling.metrics import TokenScores, score_tokens
 from blurr.training.inference import Result
 
 
@@ -54,19 +55,28 @@ class Tokens(Target):
         inputs = {"input_ids": learner.xb[0]["input_ids"].cpu()}
         predictions, targets = learner.pred.argmax(-1).cpu(), learner.y.cpu()  # both (batch, sequence)
         rows = learner.dls.train.show_rows(learner.dls.train, inputs, targets, predictions)
-        known = (targets != IGNORED).sum(1).tolist()
-        right = (predictions == targets).sum(1).tolist()
-        nll = [float(losses.double().sum()) for losses in learner.decoded[0].losses.cpu().split(known)]
-        return [
-            {**row, "target_count": n, "right_count": k, "nll": loss}
-            for row, n, k, loss in zip(rows, known, right, nll, strict=True)
-        ]
+        counts = counted(learner.pred, learner.y, learner.decoded[0])
+        return [{**row, **each} for row, each in zip(rows, counts, strict=True)]
 
     def per_row(self, given: Table, rows: EncodedRows, described: Table, roles: Sequence[str]) -> Table:
         """Put what was read beside its description; blocks of joined texts come from no single row."""
         if "row" not in rows.columns:
             return described
         return beside([given[int(row)] for row in rows.columns["row"]], described, roles)
+
+
+def counted(logits: torch.Tensor, targets: torch.Tensor, scores: TokenScores) -> Table:
+    """Return for each row its number of targets, how many are predicted right, and the sum of their losses.
+
+    Args:
+        logits: `(batch, sequence, vocabulary)`.
+        targets: `(batch, sequence)`.
+        scores: Of these.
+    """
+    known = (targets != IGNORED).sum(1).tolist()
+    right = (logits.argmax(-1) == targets).sum(1).tolist()
+    nll = [float(losses.double().sum()) for losses in scores.losses.cpu().split(known)]
+    return [{"target_count": n, "right_count": k, "nll": loss} for n, k, loss in zip(known, right, nll, strict=True)]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from blurr.metrics.bleu import Bleu, ChrF
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall
+from blurr.metrics.exact import ExactText
 from blurr.metrics.meaning import BertScore, Meteor
 from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
@@ -11,6 +12,7 @@ from blurr.models.wrapper import BaseModelWrapper
 from blurr.targets.classes import blurr_predict
 from blurr.targets.texts import BlearnerForGeneration, blurr_generate
 from blurr.tasks.notebook import load_learner
+from blurr.text.chat.task import BlearnerForChat, Chat
 from blurr.text.language_modeling.causal_lm import BlearnerForLM, CausalLM
 from blurr.text.language_modeling.filling import blurr_fill_mask
 from blurr.text.language_modeling.masked_lm import BlearnerForMaskedLM, MaskedLM
@@ -38,6 +40,7 @@ __all__ = [
     "BaseModelWrapper",
     "BertScore",
     "Blearner",
+    "BlearnerForChat",
     "BlearnerForGeneration",
     "BlearnerForLM",
     "BlearnerForMaskedLM",
@@ -48,9 +51,11 @@ __all__ = [
     "BlearnerForTranslation",
     "Bleu",
     "CausalLM",
+    "Chat",
     "ChrF",
     "ClassificationInterpretation",
     "ExactMatch",
+    "ExactText",
     "Interpretation",
     "MaskedLM",
     "Matthews",

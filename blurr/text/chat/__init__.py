@@ -1,0 +1,1 @@
+"""Learn to answer in a chat."""
