@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.generation.streamers import BaseStreamer
 
 from blurr.errors import InputError, nearest
 from blurr.loading.rows import Inputs
@@ -154,6 +155,31 @@ def generate_texts(
         for row, text in zip(rows.tolist(), _texts(model, tokenizer, alike, config, prompt=length), strict=True):
             texts[row] = text
     return texts
+
+
+def stream_tokens(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: Inputs,
+    settings: Mapping[str, Any],
+    streamer: BaseStreamer,
+) -> None:
+    """Generate one text, and hand over the prompt and then each token as it is made.
+
+    Args:
+        model: A decoder-only model.
+        tokenizer: Knows the longest input.
+        inputs: As for `generate_texts`, of one row.
+        settings: Override those of the model; see `generation_config`.
+        streamer: Takes the ids; an exception that it raises ends the text.
+
+    Raises:
+        InputError: see `generation_config` and `as_prompts`.
+    """
+    config = generation_config(model, {**settings, "num_beams": 1, "num_return_sequences": 1})
+    prompt = as_prompts(read_by(model, inputs), tokenizer, config)
+    with torch.inference_mode():
+        model.generate(**prompt, generation_config=config, streamer=streamer)  # type: ignore[operator]  # from a mixin
 
 
 def read_by(model: PreTrainedModel, inputs: Inputs) -> Inputs:

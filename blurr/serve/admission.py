@@ -1,6 +1,7 @@
 """Refuse requests before they are read: of a stranger's host, without the token, of another type, too large."""
 
 import hmac
+import json
 import re
 import time
 from dataclasses import dataclass, field
@@ -9,12 +10,14 @@ from ipaddress import ip_address
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blurr.errors import InputError
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
+API = "/v1"  # of OpenAI's shape, errors included
+COMPLETIONS = f"{API}/chat/completions"
+COUNTED = ("/predict", COMPLETIONS)  # paths whose requests are counted, timed and limited in size
 OPEN = ("/", "/docs", "/openapi.json", "/health", "/ready")  # need no token: probes, and how to call the rest
 OF_TEXTS, OF_FILES = 1_000_000, 32_000_000  # bytes of a request
 FORM = "multipart/form-data"
@@ -57,9 +60,9 @@ class Numbers:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter("blurr_requests", "Requests to /predict by status.", ["status"], registry=self.registry)
+        self.requests = Counter("blurr_requests", "Requests for predictions by status.", ["status"], registry=self.registry)
         self.seconds = Histogram(
-            "blurr_request_seconds", "Time to answer a request to /predict.", registry=self.registry
+            "blurr_request_seconds", "Time to answer a request for predictions.", registry=self.registry
         )
         self.batches = Histogram(
             "blurr_batch_items", "Items in a batch of the model.", buckets=SIZES, registry=self.registry
@@ -68,7 +71,7 @@ class Numbers:
 
 
 class Admission:
-    """Refuse requests by their heads; count and time those to /predict.
+    """Refuse requests by their heads; count and time those for predictions.
 
     Plain ASGI, because FastAPI's own decorator for middleware takes as long as predicting a short text.
     """
@@ -83,7 +86,7 @@ class Admission:
         # whoever may GET may ask for the head alone, of which uvicorn sends no body
         app = refusal or self.app
         scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        if scope["path"] != "/predict":
+        if scope["path"] not in COUNTED:
             return await app(scope, receive, send)
         size = 0 if refusal else max(_size(Headers(scope=scope)), 0)
         started, status = time.perf_counter(), 500
@@ -102,30 +105,32 @@ class Admission:
         self.numbers.seconds.observe(time.perf_counter() - started)
         return None
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
         refusal = self._of_host(headers)
         if refusal is None and self.limits.token is not None and scope["path"] not in OPEN:
             refusal = self._of_token(headers, self.limits.token)
-        if refusal is None and scope["path"] == "/predict" and scope["method"] == "POST":
+        if refusal is None and scope["path"] in COUNTED and scope["method"] == "POST":
             refusal = self._of_body(headers)
+        if refusal is not None and scope["path"].startswith(f"{API}/"):
+            return _in_their_shape(refusal)
         return refusal
 
-    def _of_host(self, headers: Headers) -> Response | None:
+    def _of_host(self, headers: Headers) -> JSONResponse | None:
         given = headers.getlist("host")
         if self.limits.hosts is None or (len(given) == 1 and host_name(given[0]) in self.limits.hosts):
             return None
         said = f"This server does not answer as {', '.join(given)!r}, only as {', '.join(sorted(self.limits.hosts))}."
         return refuse(421, f"{said} If that is a name of its own, start it with --allowed-hosts.")
 
-    def _of_token(self, headers: Headers, token: str) -> Response | None:
+    def _of_token(self, headers: Headers, token: str) -> JSONResponse | None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
             return None
         said = "The token is wrong." if given else "This needs a token: send it as `Authorization: Bearer TOKEN`."
         return refuse(401, said, **{"WWW-Authenticate": "Bearer" + ' error="invalid_token"' * bool(given)})
 
-    def _of_body(self, headers: Headers) -> Response | None:
+    def _of_body(self, headers: Headers) -> JSONResponse | None:
         size, kind = _size(headers), headers.get("content-type", "")
         if size < 0:
             return refuse(411, "A request needs a Content-Length.")
@@ -135,7 +140,7 @@ class Admission:
             return refuse(503, "Too many bytes wait already.", **{"Retry-After": "1"})
         return self._of_type(kind, headers)
 
-    def _of_type(self, kind: str, headers: Headers) -> Response | None:
+    def _of_type(self, kind: str, headers: Headers) -> JSONResponse | None:
         known = kind.partition(";")[0].strip().lower()
         if JSON.fullmatch(known):
             return None
@@ -156,6 +161,15 @@ def _size(headers: Headers) -> int:
 def refuse(status: int, detail: str, **headers: str) -> JSONResponse:
     """Return an answer with the body of FastAPI's own errors."""
     return JSONResponse({"detail": detail}, status, headers)
+
+
+def _in_their_shape(refusal: JSONResponse) -> JSONResponse:
+    """Return a refusal as OpenAI's API would have it."""
+    said = json.loads(bytes(refusal.body))["detail"]
+    kind = "server_error" if refusal.status_code >= 500 else "invalid_request_error"
+    error = {"message": said, "type": kind, "param": None, "code": None}
+    kept = {name: value for name, value in refusal.headers.items() if name not in ("content-length", "content-type")}
+    return JSONResponse({"error": error}, refusal.status_code, kept)
 
 
 def host_name(given: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, Security
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPBearer
@@ -16,8 +17,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from blurr.errors import InputError
-from blurr.serve.admission import FORM, Admission, Limits, Numbers
+from blurr.serve.admission import API, FORM, Admission, Limits, Numbers
 from blurr.serve.batching import Batcher, Overloaded
+from blurr.serve.completions import add_completions, in_their_shape, is_chat
 from blurr.serve.pages import docs_page, task_name, task_words, try_page
 from blurr.serve.predictor import Predictor
 from blurr.serve.requests import StrictRoute, form_schema, request_type
@@ -83,31 +85,53 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     app.router.route_class = StrictRoute
     app.add_middleware(Admission, limits=limits, numbers=numbers)
     _add_predict(app, predictor, batcher, limits)
+    if is_chat(predictor):
+        about = {"responses": {status: {"description": "An error in OpenAI's shape."} for status in (400, 404, 503, 504)}}
+        add_completions(app, predictor, batcher, limits.seconds, **about, dependencies=_secured(limits))
+    _add_handlers(app)
     _add_pages(app, predictor, batcher, numbers, has_token=limits.token is not None)
     return app
 
 
 def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: Limits) -> None:
     body = request_type(predictor, limits.items)
-    secured = [] if limits.token is None else [Security(HTTPBearer(auto_error=False))]  # for the schema alone
-
-    about: dict[str, Any] = {"response_model": dict[str, list[Any]], "responses": REFUSALS, "dependencies": secured}
+    about: dict[str, Any] = {"response_model": dict[str, list[Any]], "responses": REFUSALS}
+    about["dependencies"] = _secured(limits)
 
     @app.post("/predict", description=_described(predictor), openapi_extra=form_schema(predictor), **about)
     async def predict(asked: body, request: Request) -> Response:  # type: ignore[valid-type]
         given = asked.model_dump(exclude_none=True)  # type: ignore[attr-defined]
-        try:
-            answer = batcher.predict(given["inputs"], given.get("options", {}))
-        except Overloaded:
-            raise HTTPException(503, "Too many requests wait already.", {"Retry-After": "1"}) from None
+        answer = batcher.predict(given["inputs"], given.get("options", {}))
         await _wait(answer, request, limits.seconds)
         return _answered(answer.result(), [_name_of(item, predictor.media) for item in given["inputs"]])
 
+
+def _secured(limits: Limits) -> list[Any]:
+    return [] if limits.token is None else [Security(HTTPBearer(auto_error=False))]  # for the schema alone
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Answer mistakes, and what is too much; paths of OpenAI's API have errors in its shape."""
+
     @app.exception_handler(RequestValidationError)
     async def refuse(request: Request, error: RequestValidationError) -> Response:
+        if request.url.path.startswith(API):
+            return in_their_shape(error)
         # without the input, which may be what JSON cannot hold, and need not be sent back
         mistakes = [{name: each[name] for name in Mistake.model_fields} for each in error.errors()]
         return JSONResponse({"detail": mistakes}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def fail(request: Request, error: HTTPException) -> Response:
+        if request.url.path.startswith(API):
+            return in_their_shape(error)
+        return await http_exception_handler(request, error)
+
+    @app.exception_handler(Overloaded)
+    async def full(request: Request, error: Overloaded) -> Response:
+        if request.url.path.startswith(API):
+            return in_their_shape(error)
+        return JSONResponse({"detail": "Too many requests wait already."}, 503, {"Retry-After": "1"})
 
 
 async def _wait(answer: asyncio.Future[Any], request: Request, seconds: float) -> None:

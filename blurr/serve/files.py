@@ -150,20 +150,23 @@ def _found(
 ) -> dict[str, str]:
     """Return the column of each role, as far as the first readable row has it."""
     first: Row = next((row for row in chunk if isinstance(row, dict)), {})
-    there = list(first)
+    there, schema = list(first), predictor.saved.task.schema
     found_for = {}
     for role in predictor.roles:
-        found = next((column for column in (columns.get(role), role) if column in there), None)
+        others = schema.aliases.get(role, ())
+        found = next((column for column in (columns.get(role), role, *others) if column in there), None)
         if found is None and role in predictor.media:
             found = column_of_media(first, predictor.media[role])
         if found is not None:
             found_for[role] = found
-        elif there and role in predictor.saved.task.schema.required:
+        elif there and role in schema.required and schema.shaper is None:
             wanted = columns.get(role, role)
             raise InputError(
                 f"{source} has no column {wanted!r} with the {role}.{nearest(wanted, there)} It has {there}; name the "
                 f"right one by --column {role}=…"
             )
+    if there and not found_for:
+        raise InputError(f"{source} has no column for {' or '.join(predictor.roles)}. It has {there}; name one: --column …")
     return found_for
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from blurr.serve.completions import is_chat, model_name
 from blurr.serve.predictor import Predictor
+from blurr.serve.requests import MOST_OF_A_NUMBER
 from blurr.serve.uploads import as_json
 
 HERE = Path(__file__).parent
@@ -29,8 +31,23 @@ ANSWERS = {"top_k": 3}  # of a question; elsewhere that is the name of another o
 
 def try_page(predictor: Predictor, *, has_token: bool) -> HTMLResponse:
     """Return the page that tries a model: its fields, examples to click, and its answer for a person to read."""
+    if is_chat(predictor):
+        return chat_page(predictor, has_token=has_token)
     hears = any(media.kind == "sound" for media in predictor.media.values())
     return _page("page", microphone="self" if hears else "", known=_known(predictor, has_token=has_token))
+
+
+def chat_page(predictor: Predictor, *, has_token: bool) -> HTMLResponse:
+    """Return the page that holds a conversation with a model."""
+    questions = [each["messages"][-1]["content"] for each in predictor.examples(EXAMPLES)]
+    known = {
+        "model": model_name(predictor),
+        "arch": predictor.hf.arch,
+        "examples": list(dict.fromkeys(questions)),
+        "most": MOST_OF_A_NUMBER,
+        "token": has_token,
+    }
+    return _page("chat", known=known)
 
 
 def docs_page() -> HTMLResponse:

@@ -9,6 +9,7 @@ import torch
 from datasets import DatasetDict
 from fastai.data.core import DataLoaders
 from omegaconf import DictConfig, OmegaConf
+from transformers.generation.streamers import BaseStreamer
 
 from blurr.config import checks, composing
 from blurr.config.building import build
@@ -16,8 +17,10 @@ from blurr.data.core import RawData
 from blurr.data.media import Media
 from blurr.errors import InputError, nearest
 from blurr.loading.loader import Loader, fitting
+from blurr.loading.rows import Inputs
 from blurr.models.auto import auto_class
 from blurr.models.devices import device_of
+from blurr.models.generation import stream_tokens, tokenizer_of
 from blurr.models.objects import DType, HFObjects, load_objects
 from blurr.models.weights import choose_weights
 from blurr.serve.graphs import MANIFEST, load_graphs
@@ -168,6 +171,16 @@ class Predictor:
         """
         result: list[Any] = self.learner.predict(items, bs=bs, **options)
         return result
+
+    def stream(self, inputs: Inputs, settings: Mapping[str, Any], streamer: BaseStreamer) -> None:
+        """Generate a text for one row of inputs, token by token; see `models.generation.stream_tokens`."""
+        processor = tokenizer_of(self.hf.processor)
+        stream_tokens(self.learner.model.hf_model, processor, inputs, settings, streamer)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Turn ids that a model has written into text."""
+        processor = tokenizer_of(self.hf.processor)
+        return str(processor.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def predict_each(self, items: Sequence[Any], **options: Any) -> list[Any]:
         """Predict items that may be bad or unlike each other; the result of a bad one is its exception.

@@ -94,9 +94,10 @@ def _item(predictor: Predictor) -> Any:
     """Return the type of an item: its roles, or a text alone for the first of them."""
     schema, example = predictor.saved.task.schema, predictor.example
     has_lists = any(isinstance(value, list) for value in example.values())
-    text: Any = str | list[str] if has_lists else str
+    text: Any = str | list[Any] if schema.shaper else str | list[str] if has_lists else str
     kinds = {role: FILE if role in schema.media else text for role in predictor.roles}
-    roles: Any = {role: (kind, ...) if role in schema.required else (kind | None, None) for role, kind in kinds.items()}
+    needed = () if schema.shaper else schema.required
+    roles: Any = {role: (kind, ...) if role in needed else (kind | None, None) for role, kind in kinds.items()}
     item: Any = create_model("Item", __config__=CLOSED, **roles)
     first = schema.required[0]
     if first not in schema.media:

@@ -46,7 +46,7 @@ def items_of(texts: Sequence[str], predictor: Predictor) -> list[dict[str, Any]]
         if role in item:
             raise InputError(f"--text has the {role} twice. Give several rows in a file, or by --input - and a pipe.")
         item[role] = text
-    missing = [role for role in needed if role not in item]
+    missing = [role for role in needed if role not in item and predictor.saved.task.schema.shaper is None]
     if missing:
         raise InputError(f"--text lacks the {', '.join(missing)}: {_spelt(missing)}")
     return [item]

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from blurr.errors import InputError
 from blurr.text.chat.messages import Messages, turns
-from blurr.text.chat.template import MASKED, Layout, Segment
+from blurr.text.chat.template import MASKED, Layout, RenderedPart
 from blurr.text.language_modeling.chunking import Ids
 from blurr.text.special_tokens import reader_without
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedChat:
     """The tokens of a chat.
 
     Attributes:
@@ -30,7 +30,7 @@ class Encoded:
     answers: Ids
     begin: int
 
-    def cut(self, room: int) -> "Encoded":
+    def cut(self, room: int) -> "EncodedChat":
         """Cut a chat that is too long: its beginning, or the end of an answer that is too long by itself."""
         start = len(self.ids) - room
         if start <= 0:
@@ -38,16 +38,16 @@ class Encoded:
         if start >= self.begin:  # half of the room for what the answer is for
             start = max(0, self.begin - room // 2)
         kept = slice(start, start + room)
-        return Encoded(self.ids[kept], self.answers[kept], self.begin - start)
+        return EncodedChat(self.ids[kept], self.answers[kept], self.begin - start)
 
 
 def encode_chats(
     chats: Sequence[Messages], layout: Layout, *, room: int | None, prompted: bool = False
-) -> Iterator[Encoded]:
+) -> Iterator[EncodedChat]:
     """Yield the tokens of each chat.
 
     A chat that is too long loses its first turns, but not its system message; a single turn that is too long is cut,
-    see `Encoded.cut`.
+    see `EncodedChat.cut`.
 
     Args:
         chats: With an answer each, unless `prompted`.
@@ -76,8 +76,8 @@ def encode_chats(
 
 
 def _without_early_turns(
-    messages: Messages, made: Encoded, layout: Layout, *, room: int, prompted: bool
-) -> tuple[Encoded, bool]:
+    messages: Messages, made: EncodedChat, layout: Layout, *, room: int, prompted: bool
+) -> tuple[EncodedChat, bool]:
     """Leave out the first turns of a chat, as few as possible; return whether any was left out."""
     system, parts = turns(messages)
     lost = False
@@ -87,7 +87,7 @@ def _without_early_turns(
     return made, lost
 
 
-def _encoded(segments: Sequence[Segment], layout: Layout) -> Encoded:
+def _encoded(segments: Sequence[RenderedPart], layout: Layout) -> EncodedChat:
     """Tokenize a rendered chat as a whole, where its segments begin with tokens of their own, else piece by piece.
 
     The model is asked with the tokens of the prompt alone, and so has to learn what follows these tokens.
@@ -115,7 +115,7 @@ def _encoded(segments: Sequence[Segment], layout: Layout) -> Encoded:
     last = max(
         (start for segment, start in zip(segments, starts, strict=True) if segment.is_answer), default=len(whole)
     )
-    return Encoded(whole, answers, last)
+    return EncodedChat(whole, answers, last)
 
 
 def _tokens(layout: Layout, texts: Sequence[str]) -> list[Ids]:

@@ -16,7 +16,7 @@ LEARNT, BEGIN = "learnt", "begin"  # columns: which tokens are targets; the numb
 
 
 class ChatRows(TextRows):
-    """Encoded chats, with their messages for the metrics.
+    """EncodedChat chats, with their messages for the metrics.
 
     Args:
         columns: `input_ids`, and for chats with answers `learnt` and `begin`.

@@ -167,9 +167,12 @@ class Chat(Task):
 
     def row_of(self, item: Any) -> dict[str, Any]:
         """Return an item as its messages up to the last of the user, which is to be answered."""
-        row = item if isinstance(item, Mapping) else {"prompt" if isinstance(item, str) else "messages": item}
+        row = dict(item) if isinstance(item, Mapping) else {"messages": item}
+        if isinstance(row.get("messages"), str):  # as the one role that is needed, see `serve.typed`
+            row["prompt"] = row.pop("messages")
+        row.pop("answer", None)
         try:
-            messages = read_messages({role: value for role, value in row.items() if role != "answer"})
+            messages = read_messages(row)
         except InputError as error:
             raise InputError(f"A chat to answer {error}.") from error
         messages = messages[: 1 + max((i for i, each in enumerate(messages) if each["role"] == USER), default=-1)]

@@ -97,7 +97,7 @@ def _copy_rows(model: PreTrainedModel, rows: Sequence[int], source: int) -> None
 
 
 @dataclass(frozen=True)
-class Segment:
+class RenderedPart:
     """A part of a rendered chat, and whether it is an answer, with what ends it."""
 
     text: str
@@ -205,7 +205,7 @@ class Layout:
             raise InputError(f"is refused by the chat template: {error}") from error
         return str(text)
 
-    def segments(self, messages: Messages, *, prompted: bool = False) -> list[Segment]:
+    def segments(self, messages: Messages, *, prompted: bool = False) -> list[RenderedPart]:
         """Cut a rendered chat at its answers; it ends with the last of them, or `prompted` at the next one's beginning.
 
         The answers stand between `chat[:i]` with the generation prompt and the stop token in `chat[:i + 1]`. One that
@@ -221,17 +221,17 @@ class Layout:
         masked = [{"role": each["role"], "content": self.masked(each["content"])} for each in messages]
         last = last_answer(messages)
         whole = self.render(masked, prompted=True) + self.prompt_end if prompted else self.render(masked[: last + 1])
-        parts: list[Segment] = []
+        parts: list[RenderedPart] = []
         done = 0
         for i in [i for i, each in enumerate(messages[: last + 1]) if each["role"] == ASSISTANT]:
             found = self._answer(masked, i, whole)
             if found is not None:
                 answer = whole[found[0] : found[1]] + (self.stop if self.is_added else "")
-                parts += [Segment(whole[done : found[0]], False), Segment(answer, True)]
+                parts += [RenderedPart(whole[done : found[0]], False), RenderedPart(answer, True)]
                 done = found[1]
             elif i == last and not prompted:
                 raise InputError("has a last answer that the chat template renders in another way than its prompt")
-        return [*parts, Segment(whole[done:], False)] if prompted else parts
+        return [*parts, RenderedPart(whole[done:], False)] if prompted else parts
 
     def _answer(self, masked: Messages, number: int, whole: str) -> tuple[int, int] | None:
         """Return the first character of an answer, and that behind its end; None if they are not in the whole."""
