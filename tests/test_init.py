@@ -49,7 +49,10 @@ TABLES = {
         {"source": "translation.de", "target": "translation.en"},
     ),
     "chats": (
-        [{"messages": [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": "Yes"}]} for i in range(9)],
+        [
+            {"messages": [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": "Yes"}]}
+            for i in range(9)
+        ],
         "chat",
         {"messages": "messages"},
     ),

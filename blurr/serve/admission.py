@@ -60,7 +60,8 @@ class Numbers:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter("blurr_requests", "Requests for predictions by status.", ["status"], registry=self.registry)
+        said = "Requests for predictions by status."
+        self.requests = Counter("blurr_requests", said, ["status"], registry=self.registry)
         self.seconds = Histogram(
             "blurr_request_seconds", "Time to answer a request for predictions.", registry=self.registry
         )

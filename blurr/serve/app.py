@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from blurr.errors import InputError
 from blurr.serve.admission import API, FORM, Admission, Limits, Numbers
 from blurr.serve.batching import Batcher, Overloaded
-from blurr.serve.completions import add_completions, in_their_shape, is_chat
+from blurr.serve.chatting import is_chat
+from blurr.serve.completions import add_completions, in_their_shape
 from blurr.serve.pages import docs_page, task_name, task_words, try_page
 from blurr.serve.predictor import Predictor
 from blurr.serve.requests import StrictRoute, form_schema, request_type
@@ -86,7 +87,9 @@ def make_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     app.add_middleware(Admission, limits=limits, numbers=numbers)
     _add_predict(app, predictor, batcher, limits)
     if is_chat(predictor):
-        about = {"responses": {status: {"description": "An error in OpenAI's shape."} for status in (400, 404, 503, 504)}}
+        about = {
+            "responses": {status: {"description": "An error in OpenAI's shape."} for status in (400, 404, 503, 504)}
+        }
         add_completions(app, predictor, batcher, limits.seconds, **about, dependencies=_secured(limits))
     _add_handlers(app)
     _add_pages(app, predictor, batcher, numbers, has_token=limits.token is not None)

@@ -10,7 +10,6 @@ from typing import Any, cast
 from blurr.models.streaming import Writing
 from blurr.serve.predictor import Predictor
 
-
 MOST_STREAMS = 64  # texts that are being written, each of which keeps its keys and values in memory
 
 
@@ -28,7 +27,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Stream:
+class TokenStream:
     """A text that is written a few tokens at a time, in turns with all other requests.
 
     Attributes:
@@ -59,7 +58,7 @@ class Batcher:
 
     def __init__(self, predictor: Predictor, *, most: int, limit: int, seen: Callable[[int], None]) -> None:
         self.predictor, self.most, self.limit, self.seen = predictor, most, limit, seen
-        self.waiting: list[Waiting | Stream] = []
+        self.waiting: list[Waiting | TokenStream] = []
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "model")
 
@@ -81,15 +80,15 @@ class Batcher:
         self._arrived.set()
         return request.answer
 
-    def stream(self, writing: Writing) -> Stream:
+    def stream(self, writing: Writing) -> TokenStream:
         """Write a text in turns with the other requests.
 
         Raises:
             Overloaded: too many items wait already, or texts are being written.
         """
-        if self.depth + 1 > self.limit or sum(isinstance(each, Stream) for each in self.waiting) >= MOST_STREAMS:
+        if self.depth + 1 > self.limit or sum(isinstance(each, TokenStream) for each in self.waiting) >= MOST_STREAMS:
             raise Overloaded
-        stream = Stream(writing, asyncio.Queue(), asyncio.get_running_loop().create_future())
+        stream = TokenStream(writing, asyncio.Queue(), asyncio.get_running_loop().create_future())
         self.waiting.append(stream)
         self._arrived.set()
         return stream
@@ -105,7 +104,7 @@ class Batcher:
                     self._arrived.clear()
                     continue
                 first = batch[0]
-                if isinstance(first, Stream):
+                if isinstance(first, TokenStream):
                     await self._go_on(first, loop.run_in_executor(self._thread, first.writing.step))
                     continue
                 items = [item for each in batch for item in each.items]
@@ -114,18 +113,18 @@ class Batcher:
                 await self._answer(batch, loop.run_in_executor(self._thread, call))
         finally:
             for each in self.waiting:
-                if isinstance(each, Stream):
+                if isinstance(each, TokenStream):
                     each.writing.cancel()
             self._thread.shutdown(wait=True)
 
-    def _next(self) -> list[Waiting | Stream]:
+    def _next(self) -> list[Waiting | TokenStream]:
         """Take the first request, and those with the same options that fit; drop those nobody waits for any more."""
-        for gone in (each for each in self.waiting if isinstance(each, Stream) and each.answer.done()):
+        for gone in (each for each in self.waiting if isinstance(each, TokenStream) and each.answer.done()):
             gone.writing.cancel()
         self.waiting = [each for each in self.waiting if not each.answer.done()]
-        batch: list[Waiting | Stream] = []
+        batch: list[Waiting | TokenStream] = []
         for each in self.waiting:
-            if batch and isinstance(batch[0], Stream) | isinstance(each, Stream):
+            if batch and isinstance(batch[0], TokenStream) | isinstance(each, TokenStream):
                 continue
             fits = sum(len(other.items) for other in batch) + len(each.items) <= self.most
             if not batch or (fits and each.options == batch[0].options):
@@ -133,7 +132,7 @@ class Batcher:
         self.waiting = [each for each in self.waiting if each not in batch]
         return batch
 
-    async def _go_on(self, stream: Stream, written: asyncio.Future[str]) -> None:
+    async def _go_on(self, stream: TokenStream, written: asyncio.Future[str]) -> None:
         """Hand over what is new of a text, and have it wait again unless it has ended."""
         await asyncio.wait([written])
         error = written.exception()
@@ -145,7 +144,7 @@ class Batcher:
         if not stream.answer.done():
             stream.answer.set_result(None)
 
-    async def _answer(self, batch: Sequence[Waiting | Stream], results: asyncio.Future[list[Any]]) -> None:
+    async def _answer(self, batch: Sequence[Waiting | TokenStream], results: asyncio.Future[list[Any]]) -> None:
         await asyncio.wait([results])
         error = results.exception()
         start = 0

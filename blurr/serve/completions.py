@@ -2,107 +2,23 @@
 
 import asyncio
 import json
-import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from blurr.errors import InputError
 from blurr.models.streaming import Writing
 from blurr.serve.admission import API, COMPLETIONS
-from blurr.serve.batching import Batcher, Overloaded, Stream
+from blurr.serve.batching import Batcher, Overloaded, TokenStream
+from blurr.serve.chatting import Completion, completion_of, head_of, model_name, usage_of, writing_of
 from blurr.serve.predictor import Predictor
-from blurr.serve.requests import MOST_OF_A_NUMBER
 from blurr.text.chat.messages import USER, is_message
-from blurr.text.chat.task import Chat
 
-USUAL = 64  # new tokens where neither the request nor the model says how many
 UNKNOWN = ("tools", "tool_choice", "functions", "function_call", "logprobs", "top_logprobs", "logit_bias", "audio")
-Tokens = Annotated[StrictInt, Field(ge=1, le=MOST_OF_A_NUMBER)]
-
-
-class StreamOptions(BaseModel):
-    """What a stream tells besides the text."""
-
-    include_usage: StrictBool = False
-
-
-class Completion(BaseModel):
-    """A request for an answer; fields of OpenAI's that say nothing about the answer are ignored."""
-
-    model_config = ConfigDict(
-        extra="allow",
-        allow_inf_nan=False,
-        json_schema_extra={"example": {"model": "MODEL", "messages": [{"role": "user", "content": "Hello!"}]}},
-    )
-
-    model: str
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    stream: StrictBool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: Tokens | None = None
-    max_completion_tokens: Tokens | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[StrictInt, Field(ge=0, le=2**32 - 1)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
-    n: Literal[1] | None = None
-    frequency_penalty: Literal[0] | None = None
-    presence_penalty: Literal[0] | None = None
-
-    @property
-    def stops(self) -> list[str]:
-        """The texts that end the answer."""
-        return [self.stop] if isinstance(self.stop, str) else self.stop or []
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of generation that the request names; a temperature of 0 takes the likeliest tokens."""
-        drawn = {name: getattr(self, name) for name in ("temperature", "top_p") if getattr(self, name) is not None}
-        if self.temperature == 0 or not drawn:
-            return {"do_sample": False} if self.temperature == 0 else {}
-        return {"do_sample": True, **drawn}
-
-
-def is_chat(predictor: Predictor) -> bool:
-    """Return whether a model answers chats."""
-    return isinstance(predictor.saved.task, Chat)
-
-
-def model_name(predictor: Predictor) -> str:
-    """Return the name of a model in the API: what was trained, such as `chat-gpt2`."""
-    choices = predictor.saved.choices
-    return "-".join(choices[group] for group in ("task", "model") if group in choices) or "chat"
-
-
-def writing_of(predictor: Predictor, messages: list[Any], asked: Completion) -> Writing:
-    """Prepare an answer.
-
-    Raises:
-        InputError: the messages cannot be answered, or settings do not go together.
-    """
-    learner = predictor.learner
-    dl = learner.dls.test_dl([{"messages": messages}], bs=1, max_tokens=None, num_workers=0)
-    dl.to(predictor.device)
-    inputs = dl.one_batch()[0]
-    own = learner.model.hf_model.generation_config
-    limit = asked.max_completion_tokens or asked.max_tokens or own.max_new_tokens or USUAL
-    room = predictor.hf.processor.model_max_length - inputs[dl.dataset.names.main].shape[1]
-    most = max(1, min(limit, room))
-    ends = own.eos_token_id
-    return Writing(
-        lambda streamer: predictor.stream(inputs, {**asked.settings, "max_new_tokens": most}, streamer),
-        predictor.decode,
-        most=most,
-        ends=ends if isinstance(ends, list) else [ends],
-        stops=asked.stops,
-        seed=asked.seed,
-    )
 
 
 def add_completions(app: FastAPI, predictor: Predictor, batcher: Batcher, seconds: float, **about: Any) -> None:
@@ -121,15 +37,12 @@ def add_completions(app: FastAPI, predictor: Predictor, batcher: Batcher, second
     async def complete(asked: Completion, request: Request) -> Response:
         """Answer a chat, in the shape of OpenAI's API; `stream` sends the answer as it is written."""
         stream = batcher.stream(_checked(predictor, asked, name))
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": name}
         if asked.stream:
             usage = asked.stream_options is not None and asked.stream_options.include_usage
-            parts = _events(stream, head, seconds, usage=usage)
+            parts = _events(stream, head_of(name), seconds, usage=usage)
             return StreamingResponse(parts, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         await _whole(stream, request, seconds)
-        message = {"role": "assistant", "content": stream.writing.text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": stream.writing.finish}
-        return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": _usage(stream.writing)})
+        return JSONResponse(completion_of(stream.writing, name))
 
     @app.get(f"{API}/models", **about)
     async def models() -> dict[str, Any]:
@@ -157,7 +70,7 @@ def _checked(predictor: Predictor, asked: Completion, name: str) -> Writing:
         raise refusal(400, str(error), param="messages") from error
 
 
-async def _whole(stream: Stream, request: Request, seconds: float) -> None:
+async def _whole(stream: TokenStream, request: Request, seconds: float) -> None:
     """Wait for all of an answer; give it up if the client goes away or the time is over."""
     gone = asyncio.ensure_future(request.receive())
     try:
@@ -174,7 +87,7 @@ async def _whole(stream: Stream, request: Request, seconds: float) -> None:
             raise _failure(piece)
 
 
-async def _events(stream: Stream, head: Mapping[str, Any], seconds: float, *, usage: bool) -> AsyncIterator[str]:
+async def _events(stream: TokenStream, head: Mapping[str, Any], seconds: float, *, usage: bool) -> AsyncIterator[str]:
     """Yield an answer as server-sent events; whoever stops reading them gives it up."""
     chunk = {**head, "object": "chat.completion.chunk", **({"usage": None} if usage else {})}
 
@@ -192,7 +105,7 @@ async def _events(stream: Stream, head: Mapping[str, Any], seconds: float, *, us
                 yield event({"content": piece})
         yield event({}, stream.writing.finish)
         if usage:
-            yield _event({**chunk, "choices": [], "usage": _usage(stream.writing)})
+            yield _event({**chunk, "choices": [], "usage": usage_of(stream.writing)})
         yield "data: [DONE]\n\n"
     except TimeoutError:
         yield _event(refusal(504, f"Nothing was written for {seconds:g} seconds.").detail)
@@ -202,11 +115,6 @@ async def _events(stream: Stream, head: Mapping[str, Any], seconds: float, *, us
 
 def _event(value: Any) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
-
-
-def _usage(writing: Writing) -> dict[str, int]:
-    prompt, written = writing.prompt_tokens, len(writing.tokens)
-    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
 
 def _failure(error: Exception) -> HTTPException:

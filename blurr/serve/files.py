@@ -166,7 +166,9 @@ def _found(
                 f"right one by --column {role}=…"
             )
     if there and not found_for:
-        raise InputError(f"{source} has no column for {' or '.join(predictor.roles)}. It has {there}; name one: --column …")
+        raise InputError(
+            f"{source} has no column for {' or '.join(predictor.roles)}. It has {there}; name one: --column …"
+        )
     return found_for
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from blurr.serve.completions import is_chat, model_name
+from blurr.serve.chatting import MOST, is_chat, model_name
 from blurr.serve.predictor import Predictor
-from blurr.serve.requests import MOST_OF_A_NUMBER
 from blurr.serve.uploads import as_json
 
 HERE = Path(__file__).parent
@@ -44,7 +43,7 @@ def chat_page(predictor: Predictor, *, has_token: bool) -> HTMLResponse:
         "model": model_name(predictor),
         "arch": predictor.hf.arch,
         "examples": list(dict.fromkeys(questions)),
-        "most": MOST_OF_A_NUMBER,
+        "most": MOST,
         "token": has_token,
     }
     return _page("chat", known=known)

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from blurr.errors import InputError
+from blurr.serve.chatting import Completion, completion_of, is_chat, model_name, writing_of
 from blurr.serve.predictor import Predictor, is_failure
 
 
@@ -56,13 +58,50 @@ class ServedModel:
                 )
 
 
+class ServedChat:
+    """A model that answers chats, with MLflow's interface `llm/v1/chat`."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor, self.name = predictor, model_name(predictor)
+
+    def predict(self, model_input: pd.DataFrame | Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Any:
+        """Answer one chat, or each row of a table.
+
+        Args:
+            model_input: `messages`, and settings such as `max_tokens`, see `serve.chatting.Completion`.
+            params: More of these.
+
+        Returns:
+            OpenAI's `chat.completion`; a list of them for a table of several rows.
+
+        Raises:
+            InputError: a chat cannot be answered.
+        """
+        given = [model_input] if isinstance(model_input, Mapping) else model_input.to_dict("records")
+        rows = [{str(k): _plain(v) for k, v in {**row, **(params or {})}.items()} for row in given]
+        answers = [self._answer({k: v for k, v in row.items() if v is not None}) for row in rows]
+        return answers[0] if len(answers) == 1 else answers
+
+    def _answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            asked = Completion.model_validate({**row, "model": self.name})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        writing = writing_of(self.predictor, list(asked.messages), asked)
+        while writing.finish is None:
+            writing.step()
+        return completion_of(writing, self.name)
+
+
 def _plain(value: Any) -> Any:
     """Turn an array back into a list, and a missing value into None."""
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return [_plain(each) for each in value.tolist()]
     return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else value
 
 
-def _load_pyfunc(path: str) -> ServedModel:
+def _load_pyfunc(path: str) -> ServedModel | ServedChat:
     """Load the model of a folder; MLflow looks for a function of this name."""
-    return ServedModel(Predictor.load(path))
+    predictor = Predictor.load(path)
+    return ServedChat(predictor) if is_chat(predictor) else ServedModel(predictor)

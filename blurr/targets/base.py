@@ -71,12 +71,15 @@ class Target(ABC):
         predicts: What metrics may read of it: `classes`, `numbers`, `words`, `answers`, `texts`, `tokens`, or a name
             of your own; empty accepts every metric.
         options: What a user of the trained model may ask of a prediction, with the types of the values.
+        interface: MLflow's name of the interface that served predictions have, such as `llm/v1/chat`, in place of a
+            table's rows.
         files: Fields of a prediction that are files as base64 text, with the suffixes of their names.
     """
 
     predicts: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[Mapping[str, type]] = {}
     files: ClassVar[Mapping[str, str]] = {}
+    interface: ClassVar[str | None] = None
 
     # -- before training
 

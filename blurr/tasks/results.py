@@ -88,7 +88,7 @@ def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
         if role in task.schema.required
     }
     optional = [role for role in task.schema.inputs if role not in required]
-    run.model(folder, ModelForm(required, optional, task.target.options))
+    run.model(folder, ModelForm(required, optional, task.target.options, task.target.interface))
 
 
 def _write(folder: Path, saved: SavedTask, hf: HFObjects, run: Run) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import yaml
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.llm import CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA
 from mlflow.types.schema import Array
 
 from blurr import DISTRIBUTION, __version__
 from blurr.tracking.environment import installed
 from blurr.tracking.sink import ModelForm
 
+CHAT = "llm/v1/chat"  # MLflow's interface of models that answer, which is OpenAI's
 LOADER = "blurr.serve.pyfunc"  # imported by MLflow when it loads the model; nothing is pickled
 REQUIRED = ("torch", "transformers", "fastai", "datasets", "mlflow")
 TYPES = {int: DataType.long, float: DataType.double, str: DataType.string, bool: DataType.boolean}
@@ -33,12 +35,13 @@ def write_mlmodel(folder: Path, form: ModelForm) -> None:
     The weights are neither loaded nor copied: `mlflow.pyfunc.load_model` reads the same files. MLflow's own function
     for this searches the files of all installed packages, and loads its agents, which takes a second.
     """
-    _write_example(folder, form.example)
+    is_chat = form.interface == CHAT
+    example = _write_chat(folder, form.example) if is_chat else _write_example(folder, form.example)
     _write_requirements(folder)
-    example = {"type": "dataframe", "pandas_orient": "split", "artifact_path": EXAMPLE}
     model = Model(
-        signature=_signature(form),
-        saved_input_example_info={**example, "serving_input_path": SERVED_EXAMPLE},
+        signature=ModelSignature(CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA) if is_chat else _signature(form),
+        saved_input_example_info={**example, "artifact_path": EXAMPLE, "serving_input_path": SERVED_EXAMPLE},
+        metadata={"task": form.interface} if form.interface else None,
         model_size_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
     )
     environment = {"conda": CONDA, "virtualenv": PYTHON}
@@ -60,12 +63,20 @@ def _type(value: Any) -> Any:
     return Array(DataType.string) if isinstance(value, list) else DataType.string
 
 
-def _write_example(folder: Path, example: Mapping[str, Any]) -> None:
+def _write_chat(folder: Path, example: Mapping[str, Any]) -> dict[str, str]:
+    """Write an example of a chat, which is the body of a request, too; return how it is stored."""
+    for name in (EXAMPLE, SERVED_EXAMPLE):
+        (folder / name).write_text(json.dumps(example, indent=2, ensure_ascii=False), encoding="utf-8")
+    return {"type": "json_object"}
+
+
+def _write_example(folder: Path, example: Mapping[str, Any]) -> dict[str, str]:
     """Write one row twice: as a table, and as the body of a request, with base64 for bytes as MLflow reads them."""
     values = [encodebytes(value).decode() if isinstance(value, bytes) else value for value in example.values()]
     table = {"columns": list(example), "data": [values]}
     (folder / EXAMPLE).write_text(json.dumps(table), encoding="utf-8")
     (folder / SERVED_EXAMPLE).write_text(json.dumps({"dataframe_split": table}, indent=2), encoding="utf-8")
+    return {"type": "dataframe", "pandas_orient": "split"}
 
 
 def _write_requirements(folder: Path) -> None:

@@ -34,11 +34,13 @@ class ModelForm:
         example: a sample input: a text, a list of words, or the bytes of a file, for each required column.
         optional: text columns that an input may have in addition.
         options: options of a prediction: name to `int`, `float`, `str` or `bool`.
+        interface: see `Target.interface`.
     """
 
     example: Mapping[str, Any]
     optional: Sequence[str]
     options: Mapping[str, type]
+    interface: str | None = None
 
 
 class Sink:

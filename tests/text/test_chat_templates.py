@@ -1,16 +1,13 @@
 """Which tokens of a chat are learnt: ten kinds of template, each with its hand-written expectation."""
 
 from itertools import groupby
-from pathlib import Path
 
 import pytest
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from blurr.errors import InputError
 from blurr.text.chat.encoding import encode_chats
 from blurr.text.chat.messages import Messages
-from blurr.text.chat.template import BEGIN, CHATML, END, ChatInputs, Layout
+from blurr.text.chat.template import BEGIN, CHATML, END, Layout
 from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import note_own
 
@@ -50,8 +47,8 @@ GEMMA = (
 MISTRAL = (
     "<s>{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('roles must alternate user/assistant') }}{% endif %}"
-    "{% if m.role == 'user' %}{{ '[INST] ' + m.content + '[/INST]' }}{% else %}{{ ' ' + m.content + '</s>' }}{% endif %}"
-    "{% endfor %}"
+    "{% if m.role == 'user' %}{{ '[INST] ' + m.content + '[/INST]' }}"
+    "{% else %}{{ ' ' + m.content + '</s>' }}{% endif %}{% endfor %}"
 )
 ALPACA = (
     "{% for m in messages %}{% if m.role == 'user' %}{{ '### Instruction:\n' + m.content + '\n\n' }}"
@@ -98,7 +95,8 @@ EXPECTED = {  # template, chat, and what the model reads, with what it learns in
     "alpaca, plain text": (  # no token ends an answer: eos is put there
         ALPACA,
         CHAT,
-        "### Instruction:\nHi\n\n### Response:\n⟦Hello!</s>⟧\n\n### Instruction:\n2+2?\n\n### Response:\n⟦It is 4.</s>⟧",
+        "### Instruction:\nHi\n\n### Response:\n⟦Hello!</s>⟧\n\n"
+        "### Instruction:\n2+2?\n\n### Response:\n⟦It is 4.</s>⟧",
     ),
     "zephyr": (
         ZEPHYR,

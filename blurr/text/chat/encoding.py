@@ -58,11 +58,12 @@ def encode_chats(
     Raises:
         InputError: A chat cannot be encoded; names its row.
     """
-    shortened = cut = 0
+    long = shortened = cut = 0
     for row, messages in enumerate(chats, start=1):
         try:
             made = _encoded(layout.segments(messages, prompted=prompted), layout)
             if room is not None and len(made.ids) > room:
+                long += 1
                 made, lost = _without_early_turns(messages, made, layout, room=room, prompted=prompted)
                 shortened += lost
                 cut += len(made.ids) > room
@@ -70,9 +71,9 @@ def encode_chats(
         except InputError as error:
             raise InputError(f"Row {row} (counted from 1) {error}.") from error
         yield made
-    if shortened or cut:
+    if long:
         said = "Of %d chats, %d were longer than %s tokens (task.max_length): %d lost early turns, %d were cut."
-        log.info(said, len(chats), max(shortened, cut, shortened + cut), room, shortened, cut)
+        log.info(said, len(chats), long, room, shortened, cut)
 
 
 def _without_early_turns(

@@ -52,17 +52,17 @@ MOST = 9  # of a number to add
 
 
 def questions_and_answers(rng: random.Random) -> Row:
-    """Return a chat of one to three turns as `messages`; later ones may be about the town of the first."""
-    first = rng.choice((_about_a_town, _about_a_town, _sum, _calendar))
+    """Return a chat as `messages`: one or two subjects, of which a town may have questions that only go on about it."""
     chat = [{"role": SYSTEM, "content": rng.choice(ORDERS)}] if rng.random() < 0.3 else []
-    for question, answer in first(rng):
-        chat += [{"role": USER, "content": question}, {"role": ASSISTANT, "content": answer}]
+    for subject in rng.sample((_about_a_town, _sum, _calendar), rng.randint(1, 2)):
+        for question, answer in subject(rng):
+            chat += [{"role": USER, "content": question}, {"role": ASSISTANT, "content": answer}]
     return {"messages": chat}
 
 
 def _about_a_town(rng: random.Random) -> list[tuple[str, str]]:
     town = rng.choice(sorted(TOWNS))
-    asked = rng.sample(range(len(ABOUT)), rng.randint(1, 3))
+    asked = rng.sample(range(len(ABOUT)), rng.randint(1, 2))
     pairs = []
     for turn, number in enumerate(asked):
         whole, short, answer = ABOUT[number]
@@ -72,17 +72,11 @@ def _about_a_town(rng: random.Random) -> list[tuple[str, str]]:
 
 
 def _sum(rng: random.Random) -> list[tuple[str, str]]:
-    pairs = []
-    for _ in range(rng.randint(1, 2)):
-        a, b = rng.randint(0, MOST), rng.randint(0, MOST)
-        pairs.append((rng.choice(SUMS).format(a=a, b=b), f"It is {a + b}."))
-    return pairs
+    a, b = rng.randint(0, MOST), rng.randint(0, MOST)
+    return [(rng.choice(SUMS).format(a=a, b=b), f"It is {a + b}.")]
 
 
 def _calendar(rng: random.Random) -> list[tuple[str, str]]:
-    pairs = []
-    for _ in range(rng.randint(1, 2)):
-        names = rng.choice((DAYS, MONTHS))
-        place, (ways, step) = rng.randrange(len(names)), rng.choice(((AFTER, 1), (BEFORE, -1)))
-        pairs.append((rng.choice(ways).format(one=names[place]), f"It is {names[(place + step) % len(names)]}."))
-    return pairs
+    names = rng.choice((DAYS, MONTHS))
+    place, (ways, step) = rng.randrange(len(names)), rng.choice(((AFTER, 1), (BEFORE, -1)))
+    return [(rng.choice(ways).format(one=names[place]), f"It is {names[(place + step) % len(names)]}.")]

@@ -26,6 +26,7 @@ class ChatAnswers(NextTokens):
     """The tokens of answers; metrics read them, and the last answers that the model writes."""
 
     predicts: ClassVar[tuple[str, ...]] = ("tokens", "texts")
+    interface: ClassVar[str | None] = "llm/v1/chat"
 
     def scored(self, hf: HFObjects) -> Scored:
         return Scored("tokens", others=("texts",))

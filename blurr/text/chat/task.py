@@ -84,8 +84,8 @@ class Chat(Task):
         template: `auto` is the tokenizer's own chat template, and ChatML where it has none; or `chatml`, a file, or
             Jinja text. The tokenizer that is saved with the model has it.
         learn: `answers` learns the tokens of answers, with the one that ends each; `all` those of everything.
-        max_length: Longest chat in tokens; a longer one loses early turns, see `encoding.encode_chats`. `None` takes the
-            model's limit, which also counts where it is shorter than the default.
+        max_length: Longest chat in tokens; a longer one loses early turns, see `encoding.encode_chats`. `None` takes
+            the model's limit, which also counts where it is shorter than the default.
         packing: Put several chats into a row in training, none of which sees another.
         generation: Generation settings by the names of `transformers.GenerationConfig`; they are saved with the model.
     """
