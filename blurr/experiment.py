@@ -82,12 +82,15 @@ def run_experiment(
         phase("Encoding rows")
         learner = build_learner(cfg, task, raw, hf, run, report)
         schedule = build(cfg.schedule)
+        default = default_rate(schedule, weights=hf.weights, config=hf.config, has_adapter=hf.adapter is not None)
+        if hf.adapter is not None and cfg.optimizer.lr is None:
+            log.info("Learning rate %s: %s.", default.rate, default.reason)
         session.train(
             learner,
             raw,
             schedule,
             lr=cfg.optimizer.lr,
-            default=default_rate(schedule, weights=hf.weights, config=hf.config).rate,
+            default=default.rate,
             checkpoints=build(cfg.checkpoint),
             facts={"batch_size": cfg.loader.batch_size, "precision": cfg.precision},
             at_start=cfg.on_nan == "rollback",
@@ -98,6 +101,7 @@ def run_experiment(
         is_reported = cfg.report and PARENT not in run.tags  # trials of a sweep get theirs by `blurr report FOLDER`
         describe_run(run, facts_of(saved, raw, hf, learner, outcome), report=is_reported)
     facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})", **({"precision": why} if why else {})}
+    facts |= {"adapter": str(hf.adapter)} if hf.adapter is not None else {}
     show_summary(
         run,
         metrics=outcome.scores,

@@ -191,9 +191,14 @@ def _counts(rows: Dataset, role: str) -> str:
     return shown + (f", and {len(counted) - MOST_LABELS} more" if len(counted) > MOST_LABELS else "")
 
 
+def _trained(hf: HFObjects) -> torch.nn.Module:
+    """Return the model as a learner splits it into groups."""
+    return hf.model if hf.adapter is None else hf.adapter.wrapped()
+
+
 def _parameters(hf: HFObjects) -> Facts:
     """Say how large each parameter group is; layers of one size that follow each other are one fact."""
-    groups, facts = groups_of(hf.model, hf.groups), []
+    groups, facts = groups_of(_trained(hf), hf.groups), []
     for (size, is_layer), alike in groupby(
         enumerate(groups), lambda each: (each[1].size, each[1].name.startswith("layer"))
     ):
@@ -202,9 +207,9 @@ def _parameters(hf: HFObjects) -> Facts:
             facts.append((f"{numbers[0]} to {numbers[-1]} layers", f"{size:,} each"))
         else:
             facts += [(f"{number} {name}", f"{size:,}") for number, name in zip(numbers, names, strict=True)]
-    note = note_of_freezing(hf.model, groups[-1].parameters)
-    total = sum(group.size for group in groups)
-    told = [("weights", f"{hf.weights} {hf.arch}, {total:,} parameters"), *facts]
+    note = note_of_freezing(_trained(hf), groups[-1].parameters)
+    adapter = [] if hf.adapter is None else [("adapter", str(hf.adapter))]
+    told = [("weights", f"{hf.weights} {hf.arch}, {hf.model.num_parameters():,} parameters"), *adapter, *facts]
     return [*told, ("frozen", note)] if note else told
 
 
@@ -219,8 +224,8 @@ def _embedding(cfg: DictConfig, rows: EncodedRows, hf: HFObjects) -> Facts:
 def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader) -> tuple[Facts, Facts]:
     """Play the schedule; say what each of its fits would train, and where it has too few steps."""
     requested, schedule = cfg.optimizer.lr, build(cfg.schedule)
-    default = default_rate(schedule, weights=hf.weights, config=hf.config)
-    rehearsal = Rehearsal(SPLITTERS[hf.groups](hf.model))
+    default = default_rate(schedule, weights=hf.weights, config=hf.config, has_adapter=hf.adapter is not None)
+    rehearsal = Rehearsal(SPLITTERS[hf.groups](_trained(hf)))
     schedule(rehearsal, learning_rate(requested, default=default.rate, find=lambda: default.rate))
     size, together = loader.size(train=True), batches_per_step(build(cfg.callbacks).values())
     per_epoch = max(1, -(-len(Buckets(rows.lengths, size).training(seed=loader.seed, epoch=0)) // together))

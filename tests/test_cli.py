@@ -37,7 +37,9 @@ def test_ls_of_a_group_ends_with_a_command_that_its_option_goes_with(blurr):
 def test_ls_of_an_unknown_group_names_the_nearest(blurr):
     done = blurr("ls", "modle")
     assert done.returncode == 2
-    assert re.match(r"There is no group 'modle'\. Did you mean 'model'\? There are: augment, callbacks, ", done.stderr)
+    assert re.match(
+        r"There is no group 'modle'\. Did you mean 'model'\? There are: adapter, augment, callbacks, ", done.stderr
+    )
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]], ids=["nothing", "long", "short"])

@@ -43,6 +43,15 @@ def test_a_plan_of_a_checkpoint_needs_no_weights(work: Path, tiny_bert: Path):
     assert "found by the learning rate finder" in told["training"]["phase 1"]
 
 
+def test_a_plan_tells_what_an_adapter_would_train(work: Path, tiny_bert: Path):
+    shutil.copytree(tiny_bert, work / "checkpoint", ignore=shutil.ignore_patterns("*.safetensors"))
+    told = planned("data.rows=60", "model=auto", "model.name=./checkpoint", "adapter=lora", "adapter.r=2")
+    assert told["parameters"]["adapter"].startswith("lora, 1,986 weights are trained (")
+    assert "1,986 parameters" in told["training"]["phase 1"]
+    assert told["parameters"]["input embedding"] == "it is not trained, but what the adapter adds"
+    assert told["training"]["default rate"].startswith("an adapter: 10 times the usual")
+
+
 def test_a_plan_tells_how_many_rows_of_the_embedding_are_trained_or_why_all_of_them(work: Path, wide_bert: Path):
     words = ("data.rows=60", "model=auto", f"model.name={wide_bert}")
 

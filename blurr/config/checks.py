@@ -31,6 +31,7 @@ from blurr.config.annotations import (
     Threads,
 )
 from blurr.config.combinations import (
+    check_adapter,
     check_augment,
     check_batch_size,
     check_device,
@@ -98,6 +99,7 @@ COMBINATIONS: tuple[Combination, ...] = (
     (("task", "model"), check_model),
     (("task", "augment"), check_augment),
     (("callbacks",), check_mixing),
+    (("callbacks", "adapter", "model"), check_adapter),
     (("loader",), check_batch_size),
     (("device",), check_device),
 )

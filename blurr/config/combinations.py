@@ -18,6 +18,10 @@ from blurr.errors import InputError, shortened
 Config = Mapping[str, Any]
 MIXING = ("mixup", "cutmix")
 MIXED_TWICE = "callbacks=[mixup,cutmix] would mix rows twice, and their losses only once. Choose one of them."
+CACHED_WITH_ADAPTER = (
+    "callbacks=[cache_frozen_features] keeps what a body that stays as it is makes of the rows, and an adapter changes "
+    "that body. Leave one of them out."
+)
 DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu|hpu|npu)(:\d+)?")
 
 
@@ -66,6 +70,23 @@ def check_mixing(config: Config) -> None:
     """Refuse two callbacks that each mix the rows of a batch."""
     if all(name in (config.get("callbacks") or {}) for name in MIXING):
         raise InputError(MIXED_TWICE)
+
+
+def check_adapter(config: Config) -> None:
+    """Refuse what cannot be done beside an adapter, or without one."""
+    if config.get("adapter") and "cache_frozen_features" in (config.get("callbacks") or {}):
+        raise InputError(CACHED_WITH_ADAPTER)
+    quantize, adapter = config["model"].get("quantize"), config.get("adapter") or {}
+    if quantize and not adapter:
+        raise InputError(
+            f"model.quantize={quantize} makes weights that cannot be trained themselves. Train an adapter beside them: "
+            "adapter=lora adapter.merge=false."
+        )
+    if quantize and adapter.get("merge", False):
+        raise InputError(
+            f"model.quantize={quantize}: an adapter cannot be added to weights of so few bits. Save it alone: "
+            "adapter.merge=false."
+        )
 
 
 def check_augment(config: Config) -> None:

@@ -19,6 +19,7 @@ HEAD = re.compile(
 )
 UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls the labels of a config that names none
 MOST_SHOWN = 8
+BELOW = ".base_layer."  # how peft names the layer that an adapter stands beside
 
 
 def names_in_order(config: PretrainedConfig) -> list[str]:
@@ -136,7 +137,10 @@ def label_parameters(model: PreTrainedModel) -> set[str]:
     other.num_labels = len(names_in_order(other)) + 1
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in type(model)(other).named_parameters()}
-    return {name for name, value in model.named_parameters() if shapes[name] != value.shape}
+    named = [
+        (name, value) for name, value in model.named_parameters() if value.is_floating_point()
+    ]  # not packed in bits
+    return {name for name, value in named if shapes.get(name, value.shape) != value.shape}
 
 
 def renew(model: PreTrainedModel, names: set[str]) -> None:
@@ -205,7 +209,10 @@ def body_names(model: PreTrainedModel) -> set[str]:
         bare: Any = AutoModel.from_config(model.config)  # type: ignore[no-untyped-call]
     known = {name for name, _ in bare.named_parameters()}
     # Llama 4 has its body under a name that its class does not tell
-    return {name for name in names if name in known or name.partition(".")[2] in known}
+    inside = {name for name in names if name in known or name.partition(".")[2] in known}
+    adapted = {name.partition(BELOW)[0] for name in names if BELOW in name}  # modules that have an adapter beside them
+    places = {name.rpartition(".")[0] for name in known} & adapted
+    return inside | {name for name in names if any(name.startswith(f"{place}.") for place in places)}
 
 
 def listed(names: set[str]) -> str:

@@ -16,11 +16,14 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, how_to_install, is_no_answer, resource_error
+from blurr.models.adapted import Adapter
+from blurr.models.adapter_files import base_of, load_with_base
 from blurr.models.auto import auto_class
 from blurr.models.folders import check_folder
 from blurr.models.groups import Groups
 from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
 from blurr.models.inputs import LearnsVocabulary, ModalityInputs, Positions, positions_of
+from blurr.models.quantizing import Quantize, check_quantize, quantization
 from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
 from blurr.models.wrapper import Attention, set_attention
 from blurr.process.terminal import quiet
@@ -58,6 +61,7 @@ class HFObjects:
         compact_embeddings: Train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
         new: Names of the model's parameters that the checkpoint did not give: a head made anew, say.
         groups: How its parameters are split into groups, see `blurr.models.groups.SPLITTERS`.
+        adapter: What is trained beside the model's own weights, see `blurr.models.adapters`.
     """
 
     arch: str
@@ -70,6 +74,7 @@ class HFObjects:
     compact_embeddings: bool = True
     new: frozenset[str] = frozenset()
     groups: Groups | None = "parts"
+    adapter: Adapter | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -86,7 +91,8 @@ class HFObjects:
         return [self.config.id2label[i] for i in range(self.config.num_labels)]
 
     def __str__(self) -> str:
-        return f"Model: {self.arch}, {self.weights}, {self.model.num_parameters():,} parameters."
+        adapter = "" if self.adapter is None else f" Adapter: {self.adapter}."
+        return f"Model: {self.arch}, {self.weights}, {self.model.num_parameters():,} parameters.{adapter}"
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.arch, self.config, self.processor, self.model))
@@ -143,7 +149,11 @@ def load_objects(
             config.update(values)
         processor = inputs.load(name, **{**common, **(processor_kwargs or {})})
         config.update(_of_vocabulary(inputs, processor))
-        model, info = model_cls.from_pretrained(name, config=config, cache_dir=cache_dir, **options)
+        base, options = base_of(Path(name)), {**options, "cache_dir": cache_dir}
+        if base is None:
+            model, info = model_cls.from_pretrained(name, config=config, **options)
+        else:
+            model, info = load_with_base(Path(name), base, model_cls, config, **options)
     missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
     check_new(model, missing | resized, name, allowed=allow_missing, complete=complete)
     theirs = head_of_another_task(model, stored)
@@ -190,6 +200,8 @@ def _readable(name: str, model_cls: Any) -> Iterator[None]:
     """
     try:
         yield
+    except InputError:  # of an adapter's base, say
+        raise
     except UnpicklingError as e:  # torch's own words advise to run what is in it
         raise InputError(
             f"The weights of the model {name!r} are a pickle that holds more than numbers, which is not read: it would "
@@ -261,6 +273,7 @@ def build_model(
     scratch_vocab: Vocab = 4000,
     revision: str | None = None,
     dtype: DType = "auto",
+    quantize: Quantize | None = None,
     allow_missing: Sequence[str] = (),
     attention: Attention | None = None,
     groups: Groups | None = "parts",
@@ -287,6 +300,7 @@ def build_model(
         revision: branch, tag or commit on the Hub.
         dtype: of the weights in training and in what is saved: `float32` (which is `auto`), `bfloat16`, `float16`, or
             `stored`: as the checkpoint has them.
+        quantize: load the base of an adapter in 4 or 8 bits, see `blurr.models.quantizing`.
         allow_missing: regular expressions for tensors that the checkpoint may lack, see `get_hf_objects`.
         attention: see `blurr.models.wrapper.set_attention`; `None` leaves the choice to transformers.
         groups: what is frozen together and has one learning rate: `layers`, `parts` (as in blurr 1.x), or `None`: body
@@ -305,15 +319,20 @@ def build_model(
     values = {**config, **(config_kwargs or {})}
     tokenizer_values = {**at, **(tokenizer_kwargs or {})}
     chosen = choose_weights(name, weights, arch)
+    if quantize is not None:
+        check_quantize(quantize)
     device = nullcontext() if load_weights else torch.device("meta")
     if chosen == "pretrained" and load_weights:
+        given_model = {**at, **(model_kwargs or {})}
+        if quantize is not None:
+            given_model["quantization_config"] = quantization(quantize, name, auto_cls, {**at, **values})
         hf = load_objects(
             name,
             auto_cls,
             inputs,
             config_kwargs={**at, **values},
             processor_kwargs=tokenizer_values,
-            model_kwargs={**at, **(model_kwargs or {})},
+            model_kwargs=given_model,
             dtype=dtype,
             allow_missing=allow_missing,
         )

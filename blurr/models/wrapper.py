@@ -29,6 +29,7 @@ class Remade(NamedTuple):
         weights: Parameters and buffers by name.
         trained: Names of the parameters that are trained.
         is_training: It is in training mode.
+        adapter: peft's config of the adapter that is attached to it.
     """
 
     cls: type[PreTrainedModel]
@@ -36,16 +37,22 @@ class Remade(NamedTuple):
     weights: Mapping[str, torch.Tensor]
     trained: frozenset[str]
     is_training: bool
+    adapter: Any = None
 
     @classmethod
-    def of(cls, model: PreTrainedModel) -> Self:
+    def of(cls, model: PreTrainedModel, *, has_adapter: bool) -> Self:
         """Take a model apart."""
         trained = frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
-        return cls(type(model), model.config, model.state_dict(), trained, model.training)
+        adapter = vars(model)["peft_config"]["default"] if has_adapter else None
+        return cls(type(model), model.config, model.state_dict(), trained, model.training, adapter)
 
     def model(self) -> PreTrainedModel:
         """Make the model again."""
         made: Any = self.cls._from_config(self.config)  # type: ignore[no-untyped-call]
+        if self.adapter is not None:
+            from peft import inject_adapter_in_model
+
+            inject_adapter_in_model(self.adapter, made)
         made.load_state_dict(self.weights, assign=True)
         for name, parameter in made.named_parameters():
             parameter.requires_grad_(name in self.trained)
@@ -61,13 +68,14 @@ class BaseModelWrapper(nn.Module):
         output_hidden_states: ask for the hidden states; they are in `learn.blurr_model_outputs`.
         output_attentions: ask for the attentions; they are there, too.
         hf_model_kwargs: passed to every call of the model.
+        fixed: names of the model's parameters that are never trained: those of the base of an adapter.
+        base: checksum of that base, where it can be loaded again.
 
     Attributes:
         reads_pads: the model makes something else of a row beside a longer one, see `blurr.training.inference`.
         tried_length: of the longest row by which that was tried.
         has_loss: the model computes a loss of its labels itself.
         rounding: share of its largest logit by which the model's own arithmetic may move one from batch to batch.
-        fixed: names of parameters of the model that are never trained, whatever is unfrozen.
     """
 
     reads_pads = False
@@ -75,6 +83,7 @@ class BaseModelWrapper(nn.Module):
     has_loss = True
     rounding = 1e-3
     fixed: frozenset[str] = frozenset()
+    base: str | None = None
 
     def __init__(
         self,
@@ -82,9 +91,12 @@ class BaseModelWrapper(nn.Module):
         output_hidden_states: bool = False,
         output_attentions: bool = False,
         hf_model_kwargs: Mapping[str, Any] | None = None,
+        *,
+        fixed: frozenset[str] = frozenset(),
+        base: str | None = None,
     ) -> None:
         super().__init__()
-        self.hf_model = hf_model
+        self.hf_model, self.fixed, self.base = hf_model, fixed, base
         self.options = dict(hf_model_kwargs or {})
         self.known = frozenset(inspect.signature(hf_model.forward).parameters)
         self.ask(hidden_states=output_hidden_states, attentions=output_attentions)
@@ -112,13 +124,33 @@ class BaseModelWrapper(nn.Module):
         if not any(map(is_parametrized, self.hf_model.modules())):
             return vars(self)
         kept = {name: module for name, module in self._modules.items() if name != "hf_model"}
-        return {**vars(self), "_modules": kept, REMADE: Remade.of(self.hf_model)}
+        return {**vars(self), "_modules": kept, REMADE: Remade.of(self.hf_model, has_adapter=bool(self.fixed))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         remade = state.pop(REMADE, None)
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if remade is not None:
             self.hf_model = remade.model()
+
+    def trained_state(self) -> dict[str, torch.Tensor]:
+        """Return the buffers, and the parameters that are not `fixed`, each once, by their names in `state_dict`."""
+        seen, found = {id(each) for name, each in self.hf_model.named_parameters() if name in self.fixed}, {}
+        for name, value in self.state_dict(keep_vars=True).items():
+            if id(value) not in seen:
+                seen.add(id(value))
+                found[name] = value.detach().contiguous()
+        return found
+
+    def load_trained(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Load what `trained_state` has returned.
+
+        Raises:
+            ValueError: something is missing, or of another model.
+        """
+        expected = set(self.trained_state())
+        if expected != set(state):
+            raise ValueError(f"its weights are of another model: {sorted(expected.symmetric_difference(state))[:5]}")
+        self.load_state_dict(state, strict=False)
 
     def forward(self, x: Mapping[str, Any]) -> ModelOutput:
         """Call the model; the batch is not changed."""

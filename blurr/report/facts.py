@@ -32,6 +32,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "architecture": hf.arch,
         "numbers": {"trained": str(hf.model.dtype).removeprefix("torch."), "stored": hf.stored},
         "parameters": sum(p.numel() for p in hf.model.parameters()),
+        "adapter": None if hf.adapter is None else str(hf.adapter),
         "source": raw.source,
         "fingerprint": raw.fingerprint,
         "broken": {split: names[:MOST_BROKEN] for split, names in raw.broken.items()},

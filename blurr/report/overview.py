@@ -61,6 +61,7 @@ def run_facts(record: Record) -> dict[str, str]:
         **choices,
         "weights": f"{facts.get('weights', '?')} ({config.get('model', {}).get('name', '?')})",
         "parameters": f"{facts['parameters']:,}" if "parameters" in facts else "",
+        "adapter": facts.get("adapter") or "",
         "numbers": _numbers(facts.get("numbers", {})),
         "data from": facts.get("source", ""),
         "rows": ", ".join(f"{split} {n:,}" for split, n in facts.get("rows", {}).items()),

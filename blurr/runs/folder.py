@@ -33,7 +33,7 @@ FACTS, ERROR, LOG = "facts.json", "error.txt", "blurr.log"
 TABLES = {"valid": "predictions.jsonl", "test": "predictions_test.jsonl"}
 PREVIEWS = "previews.jsonl"  # of rows that hold files, such as pictures
 CHECKPOINTS, CHECKPOINT = "checkpoints", "step-*"
-MODEL, CARD = "model", "README.md"
+MODEL, CARD, ADAPTER = "model", "README.md", "adapter"
 LR_FIND, LR_PLOT = "lr_find.json", "lr_find.png"  # what the search for a learning rate saw
 REPORT, PLOTS = "report.html", "plots"
 AUGMENTED = f"{PLOTS}/augmented.png"  # a sheet of training rows
@@ -49,6 +49,8 @@ OF_MODEL = (  # besides those that its checksums name
     *("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"),
     *("input_example.json", "serving_input_example.json"),
 )
+# Of an adapter: two are peft's, the last one tells the model that it is for.
+OF_ADAPTER = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE) = "adapter_config.json", "adapter_model.safetensors", "base.json"
 OF_TRAINING = ("loss", "learning_rate", "metrics", "metrics_[0-9]", "token_lengths")  # plots of the whole run
 OF_SPLIT = (
     *("outcomes", "precision_recall", "calibration", "confusion", "entities", "slices", "predicted", "errors"),
@@ -63,11 +65,12 @@ FILES = (
     *(f"{PLOTS}/{name}.png" for name in OF_TRAINING),
     *(f"{PLOTS}/{split}_{name}.png" for split in ("validation", "test") for name in OF_SPLIT),
     *(f"{CHECKPOINTS}/{name}" for name in (f"{CHECKPOINT}/*", "best.pth*", "last.pth*")),
-    *(f"{MODEL}/{name}" for name in OF_MODEL),
+    *(f"{MODEL}/{name}" for name in (*OF_MODEL, *OF_ADAPTER)),
+    *(f"{ADAPTER}/{name}" for name in (*OF_ADAPTER, SEAL)),
     RECORD,  # the last to go, for it says whose the others are
 )
 HALF_WRITTEN = (  # what a killed run leaves, also one of an earlier blurr
-    *(ASIDE, f"{MODEL}/{ASIDE}", f"{CHECKPOINTS}/{ASIDE}", f"{CHECKPOINTS}/.{'[0-9a-f]' * 32}"),
+    *(ASIDE, f"{MODEL}/{ASIDE}", f"{ADAPTER}/{ASIDE}", f"{CHECKPOINTS}/{ASIDE}", f"{CHECKPOINTS}/.{'[0-9a-f]' * 32}"),
     *(".model.part", f"{RECORD}.part", f"{SCORES}.part", f"{OVERRIDES}.part"),
 )
 SHOWN = 5  # names of files in a message
@@ -237,7 +240,7 @@ def make_room(folder: Path, *, overwrite: bool) -> None:
     sweep_up(folder)
     if there and (folder / LOG).is_file():
         (folder / LOG).write_text("")  # emptied, for this process may have opened it
-    for name in (f"{CHECKPOINTS}/{CHECKPOINT}", CHECKPOINTS, MODEL, PLOTS):
+    for name in (f"{CHECKPOINTS}/{CHECKPOINT}", CHECKPOINTS, MODEL, ADAPTER, PLOTS):
         for empty in (path for path in folder.glob(name) if path.is_dir() and not any(path.iterdir())):
             empty.rmdir()
 

@@ -26,7 +26,7 @@ FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "cache_gb", "eval_batch_
 # Keys that earlier versions did not have, whose absence means what these versions did.
 ADDED = (
     *("optimizer.max_grad_norm", "schedule.steps", "augment", "data.broken", "data.media", "loader.max_seconds"),
-    "model.groups",
+    *("model.groups", "model.quantize", "adapter"),
 )
 SAY_IT = (
     "A record runs no code of its own, because others may have written it. If you want this, give the override "

@@ -149,6 +149,7 @@ class Facts(BaseModel):
     architecture: str | None = None
     numbers: dict[str, str | None] = {}
     parameters: Whole = 0
+    adapter: str | None = None
     source: str = ""
     fingerprint: str = ""
     broken: dict[str, list[str]] = {}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from blurr.errors import writing
 from blurr.runs.checksums import write_whole
-from blurr.runs.folder import CHECKPOINT, CHECKPOINTS, MODEL
+from blurr.runs.folder import ADAPTER, CHECKPOINT, CHECKPOINTS, MODEL
 from blurr.runs.not_kept import NOT_KEPT
 from blurr.sweep.configurations import best, configurations_of
 from blurr.sweep.ledger import Ledger, Trial
@@ -13,7 +13,12 @@ from blurr.sweep.objectives import Objective
 from blurr.sweep.settings import Keep
 from blurr.tracking.run import Run
 
-OF_WEIGHTS = (f"{MODEL}/*.safetensors", f"{CHECKPOINTS}/*.pth*", f"{CHECKPOINTS}/{CHECKPOINT}/*")
+OF_WEIGHTS = (
+    f"{MODEL}/*.safetensors",
+    f"{ADAPTER}/*.safetensors",
+    f"{CHECKPOINTS}/*.pth*",
+    f"{CHECKPOINTS}/{CHECKPOINT}/*",
+)
 
 
 def free(ledger: Ledger, objectives: Sequence[Objective], keep: Keep, run: Run) -> str:

@@ -217,14 +217,15 @@ class Task(ABC):
         cbs: Sequence[Callback] = (),
         **options: Any,
     ) -> Blearner:
-        """Make the learner, with all its weights trainable."""
+        """Make the learner, with all its weights trainable; beside an adapter, those of its base stay as they are."""
         target = self.target
         loss, weighing = target.loss_func(hf, raw), []
         if "train" in raw.splits and WEIGHT in raw.train.column_names:
             loss, weighing = RowWeightedLoss(loss or own_loss(dls.train_ds)), [WeighRows()]
+        model = hf.model if hf.adapter is None else hf.adapter.wrapped()
         return self.learner_cls(
             dls,
-            hf.model,
+            model,
             loss_func=loss,
             opt_func=as_opt_func(optimizer),
             cbs=[EvaluationCallback(target.decode), *target.callbacks(hf), *weighing, *cbs],
@@ -269,4 +270,4 @@ def check_unicode(columns: Mapping[str, Sequence[Any]]) -> None:
 
 def without_model(hf: HFObjects) -> HFObjects:
     """Keep the model out of what a loader holds: it would go into each of its workers and exports."""
-    return replace(hf, model=None)  # type: ignore[arg-type]
+    return replace(hf, model=None, adapter=None)  # type: ignore[arg-type]

@@ -28,6 +28,8 @@ from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader
 from blurr.metrics.base import metric_key
+from blurr.models.adapted import AdapterOptions
+from blurr.models.adapters import with_adapter
 from blurr.models.objects import HFObjects, build_model
 from blurr.process.setup import without_bars
 from blurr.targets.base import Target
@@ -58,6 +60,7 @@ def from_data(
     weight_attr: str | None = None,
     max_grad_norm: float | None = 1.0,
     augment: Callable[..., Any] | None = None,
+    adapter: AdapterOptions | None = None,
 ) -> Blearner:
     """Make a learner with a frozen body.
 
@@ -80,6 +83,7 @@ def from_data(
         weight_attr: Column of the weights of training rows in the loss; for tasks with a target for each row.
         max_grad_norm: What gradients are clipped to, as for `Blearner`; `None` leaves them as they are.
         augment: Changes training rows at random, such as `standard(flip=True)` of `blurr.vision.augment`.
+        adapter: What is trained beside the checkpoint's weights, such as `lora(r=8)` of `blurr.models.adapters`.
     """
     options = {"max_grad_norm": max_grad_norm, **(learner_kwargs or {})}
     loss = options.pop("loss_func", loss_func)
@@ -95,6 +99,8 @@ def from_data(
             asked["tokenizer_kwargs"] = {**asked.get("tokenizer_kwargs", {}), **hf_tok_kwargs}
         hf = _loaded(checkpoint, task, raw, asked)
         task = task if fit is None else fit(task, hf)
+        if adapter is not None:
+            hf = with_adapter(hf, adapter, name=checkpoint, revision=asked.get("revision"))
         loader = Loader(**{OF_LOADER.get(k, k): v for k, v in (dl_kwargs or {}).items()})
         return _learner(task, raw, hf, checkpoint, loader, augment=augment, **options)
 

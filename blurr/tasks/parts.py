@@ -15,6 +15,7 @@ from blurr.config.objectives import objectives
 from blurr.data.core import RawData
 from blurr.errors import InputError, nearest
 from blurr.metrics.base import metric_key
+from blurr.models.adapters import with_adapter
 from blurr.models.devices import device_of, warn_of_slow_bf16
 from blurr.models.objects import HFObjects
 from blurr.runs.folder import CHECKPOINTS
@@ -43,7 +44,10 @@ def build_raw(cfg: DictConfig, task: Task) -> RawData:
 
 
 def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = True) -> HFObjects:
-    """Make tokenizer, config and model, as the task and the data require; its groups as the learning rates require."""
+    """Make tokenizer, config and model, as the task and the data require, with the adapter that is chosen.
+
+    Its groups are as the learning rates require.
+    """
     hf: HFObjects = build(
         cfg.model,
         model_cls=task.model_cls,
@@ -53,7 +57,10 @@ def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = 
         load_weights=load_weights,
     )
     differ = OmegaConf.is_list(cfg.optimizer.lr) or sets_rates_of_groups(build(cfg.schedule))
-    return replace(hf, groups="layers") if hf.groups is None and differ else hf
+    hf = replace(hf, groups="layers") if hf.groups is None and differ else hf
+    adapter = _option(cfg, "adapter")
+    known = {key: OmegaConf.select(cfg, f"model.{key}") for key in ("revision", "quantize")}
+    return hf if adapter is None else with_adapter(hf, adapter, name=cfg.model.name, **known)
 
 
 def build_learner(
@@ -163,9 +170,14 @@ def _learner(
 
 def build_augment(cfg: DictConfig) -> Callable[..., Any] | None:
     """Return what changes training rows at random; None if they stay as they are."""
-    chosen = OmegaConf.select(cfg, "augment")  # which older records lack
-    made: Callable[..., Any] | None = build(chosen) if chosen else None
+    made: Callable[..., Any] | None = _option(cfg, "augment")
     return made
+
+
+def _option(cfg: DictConfig, group: str) -> Any:
+    """Build the option of a group that has the option `none`, and that older records lack; None is none."""
+    chosen = OmegaConf.select(cfg, group)
+    return build(chosen) if chosen else None
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[..., Any]:

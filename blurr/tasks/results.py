@@ -11,12 +11,14 @@ from blurr.data.core import RawData
 from blurr.errors import ResourceError
 from blurr.metrics.outcome import Outcome
 from blurr.metrics.streamed import directed
+from blurr.models.adapted import Adapter
+from blurr.models.adapter_files import save_adapter
 from blurr.models.objects import HFObjects
 from blurr.process.setup import home
 from blurr.process.terminal import phase
 from blurr.runs.asides import new_aside, usual_tempdir
 from blurr.runs.checksums import put, seal
-from blurr.runs.folder import AUGMENTED, LR_FIND, LR_PLOT, MODEL, TABLES
+from blurr.runs.folder import ADAPTER, AUGMENTED, LR_FIND, LR_PLOT, MODEL, TABLES
 from blurr.runs.journal import writing
 from blurr.runs.not_kept import NOT_KEPT
 from blurr.tasks.previews import previews_of
@@ -67,7 +69,7 @@ def _write_augmented(saved: SavedTask, learner: Learner, run: Run) -> None:
 
 
 def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
-    """Write the model aside and rename it, so that what has its name is whole.
+    """Write the model aside and rename it, so that what has its name is whole; and beside it its adapter, if any.
 
     Raises:
         ResourceError: it cannot be written there; names the folder that it was written to instead, if there is one.
@@ -81,6 +83,8 @@ def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
     except ResourceError as error:
         elsewhere = _saved_elsewhere(saved, hf, run)
         raise ResourceError(f"{error} {elsewhere}" if elsewhere else str(error)) from error
+    if hf.adapter is not None and hf.adapter.base is not None:
+        _save_adapter(hf.adapter, run)
     media = task.schema.media
     required = {
         role: content_of(value, media[role]) if role in media else value
@@ -89,6 +93,16 @@ def _save(saved: SavedTask, hf: HFObjects, run: Run) -> None:
     }
     optional = [role for role in task.schema.inputs if role not in required]
     run.model(folder, ModelForm(required, optional, task.target.options, task.target.interface))
+
+
+def _save_adapter(adapter: Adapter, run: Run) -> None:
+    """Write the adapter alone, for peft and for whoever has the base already."""
+    folder = run.folder / ADAPTER
+    with writing(folder), new_aside(folder) as aside:
+        save_adapter(aside, adapter)
+        seal(aside, identity=run.identity)
+        put(aside, folder)
+    run.artifact(folder)
 
 
 def _write(folder: Path, saved: SavedTask, hf: HFObjects, run: Run) -> None:

@@ -17,6 +17,8 @@ from blurr.config.checks import check_part
 from blurr.config.moved import with_current_names
 from blurr.config.trust import TRUST, check_config, is_listed
 from blurr.errors import InputError
+from blurr.models.adapted import merged
+from blurr.models.adapter_files import save_alone
 from blurr.models.objects import HFObjects
 from blurr.runs.parsing import parse_json, validated
 from blurr.tasks.base import Task
@@ -61,8 +63,15 @@ class SavedTask:
 
 
 def save_model(folder: Path, saved: SavedTask, hf: HFObjects) -> None:
-    """Write a trained model with its tokenizer and task, as `from_pretrained` and a Predictor read it."""
-    hf.model.save_pretrained(folder)
+    """Write a trained model with its tokenizer and task, as a Predictor reads it, and `from_pretrained` if it is whole.
+
+    An adapter is added to the weights that are written; with `merge=False` it is written without them.
+    """
+    if hf.adapter is not None and not hf.adapter.options.merge:
+        save_alone(folder, hf.adapter)
+    else:
+        model = hf.model if hf.adapter is None else merged(hf.adapter)
+        model.save_pretrained(folder)
     hf.tokenizer.save_pretrained(folder)
     save_task(folder, saved)
 

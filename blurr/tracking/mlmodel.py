@@ -17,6 +17,7 @@ from mlflow.types.llm import CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA
 from mlflow.types.schema import Array
 
 from blurr import DISTRIBUTION, __version__
+from blurr.runs.folder import ADAPTER_CONFIG
 from blurr.tracking.environment import installed
 from blurr.tracking.sink import ModelForm
 
@@ -81,7 +82,8 @@ def _write_example(folder: Path, example: Mapping[str, Any]) -> dict[str, str]:
 
 def _write_requirements(folder: Path) -> None:
     """Write what the model needs, for each of MLflow's ways to make an environment."""
-    needed = [f"{DISTRIBUTION}=={__version__}", *(f"{name}=={installed(name)}" for name in REQUIRED)]
+    libraries = [*REQUIRED, *(["peft"] if (folder / ADAPTER_CONFIG).is_file() else [])]
+    needed = [f"{DISTRIBUTION}=={__version__}", *(f"{name}=={installed(name)}" for name in libraries)]
     version, pip = platform.python_version(), installed("pip")
     conda = {
         "name": "mlflow-env",

@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import nn
 
 from blurr.config.annotations import BatchRows, Count, Positive
 from blurr.errors import InputError, ResourceError, resource_error
+from blurr.models.wrapper import BaseModelWrapper
 from blurr.process import signals
 from blurr.runs.checksums import is_sealed, replacing, seal, verify, verify_if_sealed
 from blurr.runs.folder import CHECKPOINT, IDENTITY
@@ -78,6 +80,7 @@ class Known:
     lr: list[Positive]
     batch_size: BatchRows
     identity: str | None = None
+    base: str | None = None
     checksum: str | None = None
 
 
@@ -131,7 +134,8 @@ def _refusal(checkpoint: Path, error: Exception) -> InputError:
 class Checkpointing(TrainingCallback):
     """Write checkpoints, and restore the one that a run resumes from.
 
-    A checkpoint holds the weights (safetensors), the states of the optimizer, the random generators, the Recorder and
+    A checkpoint holds the weights (safetensors; beside an adapter those that are trained, and the checksum of the base,
+    where that can be loaded again), the states of the optimizer, the random generators, the Recorder and
     every `Resumable` callback (read by `torch.load(weights_only=True)`), and the position in the schedule (JSON), with
     checksums. It is written under another name, flushed to disk and renamed, so that it is always complete.
 
@@ -226,10 +230,12 @@ class Checkpointing(TrainingCallback):
         target = self.folder / f"step-{self.steps:08d}"
         try:
             with replacing(target) as made:
-                save_model(self.model, str(made / WEIGHTS))
+                self._save_weights(str(made / WEIGHTS))
                 state = {**state_of(self.learn, self.steps, self.epochs), "loader_epoch": self.loader_epoch}
                 torch.save(state, made / STATE)
-                (made / PLACE).write_text(json.dumps({"place": asdict(place), **self.facts()}))
+                (made / PLACE).write_text(
+                    json.dumps({"place": asdict(place), "base": base_of(self.model), **self.facts()})
+                )
                 seal(made)
                 shutil.rmtree(target, ignore_errors=True)  # left by a run that was resumed from an earlier step
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own
@@ -248,13 +254,19 @@ class Checkpointing(TrainingCallback):
         """Restore a checkpoint.
 
         Raises:
-            InputError: it is damaged, or belongs to another model.
+            InputError: it is damaged, or belongs to another model, or to an adapter beside another base.
         """
+        written, base = checkpoint.facts.get("base"), base_of(self.model)
+        if written != base:
+            raise InputError(
+                f"{checkpoint.folder} holds what was trained beside a base whose weights had the checksum {written}, "
+                f"and those of this model have {base}. Put back the weights that model.name meant then, or begin anew."
+            )
         try:
             verify_if_sealed(checkpoint.folder)
             state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
             check_type(TrainingState, state)
-            load_model(self.model, str(checkpoint.folder / WEIGHTS), device=str(next(self.model.parameters()).device))
+            self._load_weights(str(checkpoint.folder / WEIGHTS))
             self.steps, self.epochs = state["steps"], state["epochs"]
             dl = self.dls.train
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
@@ -262,3 +274,22 @@ class Checkpointing(TrainingCallback):
         except UNFIT as error:
             raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
         log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
+
+    def _save_weights(self, file: str) -> None:
+        """Write all weights, or beside a base that can be loaded again only those that are trained."""
+        if base_of(self.model) is None:
+            save_model(self.model, file)
+        else:
+            save_file(self.model.trained_state(), file)
+
+    def _load_weights(self, file: str) -> None:
+        device = str(next(self.model.parameters()).device)
+        if base_of(self.model) is None:
+            load_model(self.model, file, device=device)
+        else:
+            self.model.load_trained(load_file(file, device=device))
+
+
+def base_of(model: nn.Module) -> str | None:
+    """Return the checksum of the weights below an adapter, if these can be loaded again."""
+    return model.base if isinstance(model, BaseModelWrapper) else None

@@ -17,6 +17,7 @@ CONVOLUTIONAL = frozenset({"hidden_sizes", "depth_multiplier", "width_coefficien
 OF_TRANSFORMERS = re.compile(r"vit|deit|beit|eva|cait|mixer|swin")  # in timm's names of architectures
 BASE, WIDTH = 5e-5, 768  # the usual rate of fine-tuning a BERT, and how wide that is
 MOST = 2e-4  # of the narrowest
+OF_ADAPTERS = 10  # times the rate of the weights that the adapter is beside
 HEAD = 2e-3  # of a new head before a body that stands still, or learns much slower
 
 
@@ -28,14 +29,19 @@ class DefaultRate:
     reason: str
 
 
-def default_rate(schedule: Callable[..., object], *, weights: str, config: PretrainedConfig) -> DefaultRate:
+def default_rate(
+    schedule: Callable[..., object], *, weights: str, config: PretrainedConfig, has_adapter: bool = False
+) -> DefaultRate:
     """Return the learning rate for `optimizer.lr=null`.
 
     Args:
         schedule: as `conf/schedule` makes it; one that is not blurr's is taken to train all weights.
         weights: `pretrained` or `scratch`.
         config: of the model.
+        has_adapter: an adapter is trained, and not the weights below it.
     """
+    if has_adapter and weights != "scratch":
+        return _of_adapter(schedule, config)
     body, width = rate_of_body(config)
     is_convolutional = width is None and _is_convolutional(config)
     if weights == "scratch" and not is_convolutional:
@@ -56,6 +62,22 @@ def sets_rates_of_groups(schedule: Callable[..., object]) -> bool:
     """Return whether a schedule gives groups rates of their own, or freezes them one by one, whatever is asked for."""
     func = schedule.func if isinstance(schedule, partial) else schedule
     return func in (schedules.fine_tune, schedules.gradual_unfreezing)
+
+
+def _of_adapter(schedule: Callable[..., object], config: PretrainedConfig) -> DefaultRate:
+    """Return ten times the rate at which all weights would be trained (Schulman et al. 2025, LoRA Without Regret).
+
+    The head is as new as without an adapter, and keeps its rate where it is trained by itself.
+    """
+    func, options = (schedule.func, schedule.keywords) if isinstance(schedule, partial) else (schedule, {})
+    if options.get("freeze"):
+        return DefaultRate(HEAD, "the head alone is trained")
+    body, _ = rate_of_body(config)
+    rate = float(f"{OF_ADAPTERS * (OF_CONVOLUTIONS['pretrained'] if _is_convolutional(config) else body):.3g}")
+    if func in (schedules.fine_tune, schedules.gradual_unfreezing):
+        reason = f"from the first group of an adapter, {OF_ADAPTERS} times the usual, to a new head"
+        return DefaultRate(slice(*sorted((rate / 4, HEAD))), reason)
+    return DefaultRate(rate, f"an adapter: {OF_ADAPTERS} times the usual of pretrained weights, which stay as they are")
 
 
 def _is_convolutional(config: PretrainedConfig) -> bool:

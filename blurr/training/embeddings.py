@@ -84,6 +84,8 @@ def outlook(rows: EncodedRows, model: Any, optimizer: Any) -> str:
         reason = "the optimizer moves rows without gradients, too"
     if reason:
         return f"all rows of it are trained: {reason}"
+    if not modules[0].weight.requires_grad:
+        return "it is not trained, but what the adapter adds"
     size = len(modules[0].weight)
     return f"{int(rows_read(rows, model, size).sum()):,} of {size:,} rows occur, only these are trained on a CPU"
 

@@ -107,7 +107,7 @@ def test_an_option_has_the_name_of_its_module_or_folder(group: str):
         assert all(option in target.split(".")[:-1] for target in targets), targets
 
 
-@pytest.mark.parametrize("group", ["schedule", "augment"])
+@pytest.mark.parametrize("group", ["schedule", "augment", "adapter"])
 def test_an_option_has_the_name_of_its_function(group: str):
     for option, file in paths.options(group).items():
         made = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -272,7 +272,8 @@ def test_no_file_of_a_run_is_forgotten():
         for name in files.FILES
         if "*" not in name and Path(name).suffix in (".json", ".jsonl", ".yaml", ".txt", ".html", ".diff")
     }
-    model = {name for name in named if name.startswith(f"{files.MODEL}/")}  # sealed, or read by transformers and MLflow
+    # sealed, or read by transformers, peft and MLflow
+    model = {name for name in named if name.startswith((f"{files.MODEL}/", f"{files.ADAPTER}/"))}
     assert named - model == (set(READERS) | set(UNREAD)) - {name for name in READERS if "/" in name}
 
 

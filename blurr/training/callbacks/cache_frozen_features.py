@@ -12,6 +12,7 @@ from torch import nn
 from transformers.utils.generic import ModelOutput
 
 from blurr.config.annotations import Positive
+from blurr.config.combinations import CACHED_WITH_ADAPTER
 from blurr.errors import InputError
 from blurr.loading.bucketing import Order
 from blurr.loading.dataloader import RowsDL
@@ -66,6 +67,8 @@ class CacheFrozenFeatures(TrainingCallback):
             self.frozen.resume(keeps=not self.frozen.varies)
 
     def _begin(self, body: nn.Module) -> None:
+        if self.model.fixed:
+            raise InputError(CACHED_WITH_ADAPTER)
         if not any(p.requires_grad for p in body.parameters()):
             train = self.dls.train
             self.frozen, self.has_kept = FrozenBody(body, int(self.gigabytes * 2**30), train.dataset.names), True

@@ -3,8 +3,11 @@
 import math
 from pathlib import Path
 
+import torch
+
 from blurr.config.annotations import NonNegative
 from blurr.errors import writing
+from blurr.models.wrapper import BaseModelWrapper
 from blurr.runs.asides import link
 from blurr.runs.checksums import seal_file, verify_file
 from blurr.training.callbacks.base import ORDER, Mode, Watch
@@ -32,7 +35,7 @@ class SaveBest(Watch):
         last, best = self._path("last"), self._path("best")
         with writing(last, "Make room, or choose another output_dir."):
             last.unlink(missing_ok=True)  # it may be the same file as that of the best
-            self.learn.save("last", with_opt=False)  # checkpoints have the state of the optimizer
+            self._save()
             if self.improved():
                 link(last, best)
                 seal_file(best)
@@ -44,4 +47,22 @@ class SaveBest(Watch):
     def after_fit(self) -> None:
         if self.has_trained and self.best > -math.inf:
             verify_file(self._path("best"))
+            self._load()
+
+    def _save(self) -> None:
+        """Save the weights, beside an adapter only those that are trained; checkpoints have the optimizer's state."""
+        if self._is_beside_base():
+            self._path("last").parent.mkdir(parents=True, exist_ok=True)
+            torch.save(self.learn.model.trained_state(), self._path("last"))
+        else:
+            self.learn.save("last", with_opt=False)
+
+    def _load(self) -> None:
+        if self._is_beside_base():
+            device = next(self.learn.model.parameters()).device
+            self.learn.model.load_trained(torch.load(self._path("best"), map_location=device, weights_only=True))
+        else:
             self.learn.load("best", with_opt=False)
+
+    def _is_beside_base(self) -> bool:
+        return isinstance(self.learn.model, BaseModelWrapper) and bool(self.learn.model.fixed)
