@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blurr.loading.columns import Column, Made, Ragged, as_column
+from blurr.loading.columns import Column, Ragged, as_column, merged
+from blurr.loading.growing import GrowingArray
 from blurr.process.setup import cache_root
 from blurr.runs.asides import ASIDE, delete_abandoned
 from blurr.runs.checksums import replacing, seal, verify
@@ -64,8 +65,10 @@ def hash_of_code(*folders: Path) -> str:
     return digest.hexdigest()
 
 
-def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]) -> dict[str, Any]:
+def cached(key: str, about: str, make: Callable[[], Iterable[Mapping[str, Sequence[Any]]]]) -> dict[str, Column]:
     """Return the columns of a key from the disk, or make them and store them there.
+
+    Rows come in parts, each of which is written before the next is made, so that memory holds one part alone.
 
     Two processes that make the same rows write to folders of their own; the first to finish keeps the name. If the disk
     cannot be written, a warning is logged and the run goes on.
@@ -73,19 +76,19 @@ def cached(key: str, about: str, make: Callable[[], Mapping[str, Sequence[Any]]]
     Args:
         key: See `key_of`.
         about: A description of the rows, for `blurr cache ls`.
-        make: Makes the columns: numbers, or sequences of numbers, one per row.
+        make: Makes the columns, part by part: numbers, or sequences of numbers, one per row.
     """
     folder = cache_root() / key[:2] / key
     delete_abandoned(folder.parent.glob(ASIDE))
     found = _read(folder)
     if found is not None:
         return found
-    columns = {name: as_column(values) for name, values in make().items()}
     try:
-        _write(folder, about, columns)
+        _write(folder, about, make())
+        return _columns(folder)
     except OSError as error:
         log.warning("The tokenized rows could not be kept in %s: %s", cache_root(), error)
-    return columns
+    return merged(make())
 
 
 def entries() -> list[Entry]:
@@ -114,24 +117,57 @@ def prune(*, days: float | None = None, gigabytes: float | None = None) -> list[
     return deleted
 
 
-def _write(folder: Path, about: str, columns: Mapping[str, Column]) -> None:
+def _write(folder: Path, about: str, parts: Iterable[Mapping[str, Sequence[Any]]]) -> None:
     try:
         with replacing(folder) as unfinished:
-            for name, column in columns.items():
-                for part, values in _parts(column).items():
-                    np.save(unfinished / f"{name}.{part}.npy", values, allow_pickle=False)
-            rows = len(next(iter(columns.values()), ()))
-            (unfinished / ABOUT).write_text(json.dumps({"about": about, "rows": rows, "columns": list(columns)}))
+            written = Written(unfinished)
+            try:
+                for part in parts:
+                    written.append(part)
+            finally:
+                written.close()
+            columns = list(written.rows)
+            rows = next(iter(written.rows.values()), 0)
+            (unfinished / ABOUT).write_text(json.dumps({"about": about, "rows": rows, "columns": columns}))
             seal(unfinished)  # flushes, so that after a power failure the folder is whole or missing
     except OSError:
         if not folder.exists():  # else another process was faster
             raise
 
 
-def _parts(column: Column) -> dict[str, NDArray[Any]]:
-    if isinstance(column, Made):
-        column = np.stack(list(column))
-    return {"flat": column.flat, "offsets": column.offsets} if isinstance(column, Ragged) else {"values": column}
+class Written:
+    """Columns that grow on disk, part by part.
+
+    Attributes:
+        rows: Number of the values of each column.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.arrays: dict[str, GrowingArray] = {}
+        self.rows: dict[str, int] = {}
+
+    def append(self, part: Mapping[str, Sequence[Any]]) -> None:
+        """Write the columns of more rows."""
+        for name, values in part.items():
+            column = as_column(values)
+            if isinstance(column, Ragged):
+                total = len(self._array(f"{name}.flat"))
+                self._array(f"{name}.flat").append(column.flat)
+                self._array(f"{name}.offsets").append(column.offsets[0 if name not in self.rows else 1 :] + total)
+            else:
+                self._array(f"{name}.values").append(np.asarray(column))
+            self.rows[name] = self.rows.get(name, 0) + len(column)
+
+    def _array(self, name: str) -> GrowingArray:
+        if name not in self.arrays:
+            self.arrays[name] = GrowingArray(self.folder / f"{name}.npy")
+        return self.arrays[name]
+
+    def close(self) -> None:
+        """Finish the files."""
+        for array in self.arrays.values():
+            array.close()
 
 
 def _read(folder: Path) -> dict[str, Column] | None:
@@ -140,14 +176,18 @@ def _read(folder: Path) -> dict[str, Column] | None:
         return None
     try:
         verify(folder)
-        names = json.loads((folder / ABOUT).read_text())["columns"]
-        columns = {name: _read_column(folder, name) for name in names}
+        columns = _columns(folder)
         os.utime(folder / ABOUT)
     except (OSError, ValueError) as error:
         log.warning("The tokenized rows are made anew: %s", error)
         shutil.rmtree(folder, ignore_errors=True)
         return None
     return columns
+
+
+def _columns(folder: Path) -> dict[str, Column]:
+    names = json.loads((folder / ABOUT).read_text())["columns"]
+    return {name: _read_column(folder, name) for name in names}
 
 
 def _read_column(folder: Path, name: str) -> Column:

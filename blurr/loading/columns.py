@@ -1,7 +1,7 @@
 """Columns of encoded rows: flat arrays, which take little memory and map from disk, or values made when read."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -69,6 +69,26 @@ def as_column(values: Sequence[Any] | Column) -> Column:
     return np.asarray(
         values, dtype=np.float32 if len(values) and isinstance(values[0], list | np.ndarray) else np.int64
     )
+
+
+def merged(parts: Iterable[Mapping[str, Sequence[Any] | Column]]) -> dict[str, Column]:
+    """Put the columns of rows that were encoded in parts one after the other."""
+    found: dict[str, list[Column]] = {}
+    for part in parts:
+        for name, values in part.items():
+            found.setdefault(name, []).append(as_column(values))
+    return {name: _one_after_the_other(columns) for name, columns in found.items()}
+
+
+def _one_after_the_other(columns: list[Column]) -> Column:
+    filled = [column for column in columns if len(column)] or columns[:1]
+    if len(filled) == 1:
+        return filled[0]
+    ragged = [column for column in filled if isinstance(column, Ragged)]
+    if ragged:
+        lengths = np.concatenate([column.lengths for column in ragged])
+        return Ragged(np.concatenate([column.flat for column in ragged]), np.concatenate([[0], np.cumsum(lengths)]))
+    return np.concatenate([np.asarray(column) for column in filled])
 
 
 def chosen(column: Column, numbers: Sequence[int]) -> Column:

@@ -3,7 +3,7 @@
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -66,6 +66,21 @@ class Task(ABC):
 
         Where a row becomes several windows, the column `row` holds, for each window, the number of its row.
         """
+
+    def encode_parts(
+        self, parts: Iterable[Mapping[str, Sequence[Any]]], hf: HFObjects
+    ) -> Iterator[Mapping[str, Sequence[Any]]]:
+        """Encode the rows of a split, which come in parts; yield the columns of one part after the other.
+
+        A task whose encoded rows may hold several of its rows, such as joined texts, carries on from part to part.
+        """
+        before = 0
+        for rows in parts:
+            columns = self.encode(rows, hf)
+            if "row" in columns:  # of each window: a number within the part
+                columns = {**columns, "row": [before + row for row in columns["row"]]}
+                before += len(rows[next(iter(rows))])
+            yield columns
 
     def encode_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         """Do the same for items to predict on."""

@@ -18,12 +18,15 @@ import blurr.loading
 from blurr.data.core import RawData
 from blurr.data.naming import WEIGHT
 from blurr.loading.cache import cached, hash_of_code, key_of
+from blurr.loading.columns import merged
 from blurr.loading.loader import Loader
 from blurr.loading.rows import ROW_WEIGHT, EncodedRows
 from blurr.models.inputs import ModalityInputs
 from blurr.models.objects import HFObjects
 
 log = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 10_000  # whose texts and tokens are in memory while a split is encoded
 
 
 class Encoder(Protocol):
@@ -32,7 +35,9 @@ class Encoder(Protocol):
     @property
     def inputs(self) -> ModalityInputs: ...
 
-    def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]: ...
+    def encode_parts(
+        self, parts: Iterable[Mapping[str, Sequence[Any]]], hf: HFObjects
+    ) -> Iterator[Mapping[str, Sequence[Any]]]: ...
 
     def make_rows(
         self, columns: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects
@@ -59,6 +64,16 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
 
     def __len__(self) -> int:
         return len(self.rows.column_names)
+
+
+def parts_of(columns: ColumnsOf) -> Iterator[ColumnsOf]:
+    """Yield the columns of a data set a few thousand rows at a time; of files, which are not read here, all at once."""
+    rows = columns.rows
+    if len(rows) <= ROWS_AT_ONCE or any(isinstance(feature, dict) for feature in rows.features.values()):
+        yield columns
+        return
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield ColumnsOf(rows.select(range(start, min(start + ROWS_AT_ONCE, len(rows)))))
 
 
 def ingredients_of(task: Encoder, raw: RawData, hf: HFObjects) -> dict[str, Any] | None:
@@ -93,11 +108,15 @@ def encoded_rows(
         ingredients: See `ingredients_of`; `None` does without the cache.
     """
     columns = ColumnsOf(raw.splits[split])
+
+    def encode() -> Iterator[Mapping[str, Sequence[Any]]]:
+        return task.encode_parts(parts_of(columns), hf)
+
     if ingredients is None:
-        encoded: Mapping[str, Any] = task.encode(columns, hf)
+        encoded: Mapping[str, Any] = merged(encode())
     else:
         about = f"{type(task).__name__} {hf.arch}, {split} of {raw.source}"
-        encoded = cached(key_of({**ingredients, "split": split}), about, lambda: task.encode(columns, hf))
+        encoded = cached(key_of({**ingredients, "split": split}), about, encode)
     rows = task.make_rows(encoded, columns, hf)
     if split == "train" and WEIGHT in columns:
         source: Any = rows.columns.get("row", np.arange(len(rows)))  # of each window, where rows are cut into several

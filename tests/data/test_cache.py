@@ -27,7 +27,7 @@ def fail() -> dict:
 
 
 def test_what_was_made_once_is_read_again_as_it_was():
-    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    cache.cached("ab" * 16, "rows", lambda: [COLUMNS])
     found = cache.cached("ab" * 16, "rows", fail)
     assert [row.tolist() for row in found["input_ids"]] == COLUMNS["input_ids"]
     assert found["label"].tolist() == [0, 1, 2]
@@ -36,13 +36,13 @@ def test_what_was_made_once_is_read_again_as_it_was():
 
 
 def test_a_column_of_nothing_but_empty_rows_is_kept_too():
-    cache.cached("ab" * 16, "rows", lambda: {"input_ids": [[], []]})
+    cache.cached("ab" * 16, "rows", lambda: [{"input_ids": [[], []]}])
     assert [len(row) for row in cache.cached("ab" * 16, "rows", fail)["input_ids"]] == [0, 0]
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "no list"])
 def test_an_entry_that_a_crash_left_broken_is_made_again(folder: Path, harm: str):
-    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    cache.cached("ab" * 16, "rows", lambda: [COLUMNS])
     part = next(folder.glob("*/*/input_ids.flat.npy"))
     if harm == "cut":
         part.write_bytes(part.read_bytes()[:60])
@@ -50,12 +50,12 @@ def test_an_entry_that_a_crash_left_broken_is_made_again(folder: Path, harm: str
         part.unlink()
     else:
         (part.parent / cache.ABOUT).write_text("{")
-    assert cache.cached("ab" * 16, "rows", lambda: COLUMNS)["label"].tolist() == [0, 1, 2]
+    assert cache.cached("ab" * 16, "rows", lambda: [COLUMNS])["label"].tolist() == [0, 1, 2]
     assert cache.cached("ab" * 16, "rows", fail)["label"].tolist() == [0, 1, 2]
 
 
 def test_a_flipped_bit_of_any_file_is_found_and_the_rows_are_made_anew(folder: Path, caplog):
-    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    cache.cached("ab" * 16, "rows", lambda: [COLUMNS])
     names = sorted(path.name for path in folder.glob("*/*/*"))
     assert {"about.json", "checksums.json", "input_ids.flat.npy", "label.values.npy"} <= set(names)
     rng = random.Random(0)
@@ -65,7 +65,7 @@ def test_a_flipped_bit_of_any_file_is_found_and_the_rows_are_made_anew(folder: P
         changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
         file.write_bytes(changed)
         caplog.clear()
-        found = cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+        found = cache.cached("ab" * 16, "rows", lambda: [COLUMNS])
         assert [row.tolist() for row in found["input_ids"]] == COLUMNS["input_ids"]
         assert "The tokenized rows are made anew: " in caplog.text
         assert name in caplog.text
@@ -77,7 +77,7 @@ def test_an_entry_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatc
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: (done.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
     monkeypatch.setattr(os, "replace", lambda old, new: (done.append(new), replace(old, new))[1])
-    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    cache.cached("ab" * 16, "rows", lambda: [COLUMNS])
     named = next(i for i, path in enumerate(done) if isinstance(path, Path) and path.is_dir())
     flushed = {re.sub(r"^\.(.*)\.\w{8}\.part$", r"\1", Path(path).name) for path in done[:named]}
     assert {path.name for path in folder.glob("*/*/*")} <= flushed
@@ -86,7 +86,7 @@ def test_an_entry_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatc
 
 def test_a_disk_that_cannot_be_written_costs_a_warning_and_not_the_run(folder: Path, caplog):
     folder.write_text("a file where the folder should be")
-    assert len(cache.cached("ab" * 16, "rows", lambda: COLUMNS)["input_ids"]) == 3
+    assert len(cache.cached("ab" * 16, "rows", lambda: [COLUMNS])["input_ids"]) == 3
     assert "could not be kept" in caplog.text
 
 
@@ -94,7 +94,7 @@ def test_processes_that_make_the_same_rows_do_not_harm_each_other(folder: Path):
     program = (
         "from blurr.loading.cache import cached\n"
         "for i in range(20):\n"
-        "    made = cached(f'{i:032d}', 'rows', lambda: {'input_ids': [[i] * 50] * 2000})\n"
+        "    made = cached(f'{i:032d}', 'rows', lambda: [{'input_ids': [[i] * 50] * 2000}])\n"
         "    assert made['input_ids'][1999].tolist() == [i] * 50\n"
     )
     processes = [Forked(code, program, cwd=folder.parent) for _ in range(3)]
@@ -105,7 +105,7 @@ def test_processes_that_make_the_same_rows_do_not_harm_each_other(folder: Path):
 
 def test_prune_deletes_what_is_old_and_then_what_does_not_fit(folder: Path):
     for i in range(3):
-        cache.cached(f"{i:032d}", f"rows {i}", lambda: {"input_ids": [[1] * 1000] * 100})
+        cache.cached(f"{i:032d}", f"rows {i}", lambda: [{"input_ids": [[1] * 1000] * 100}])
         then = time.time() - 86_400 * 10 * i
         os.utime(next(folder.glob(f"*/{i:032d}/{cache.ABOUT}")), (then, then))
     assert [entry.about for entry in cache.entries()] == ["rows 0", "rows 1", "rows 2"]
@@ -122,7 +122,7 @@ def test_columns_become_flat_arrays():
 
 
 def test_a_broken_entry_is_listed_and_can_be_cleared(folder: Path):
-    cache.cached("ab" * 16, "rows", lambda: COLUMNS)
+    cache.cached("ab" * 16, "rows", lambda: [COLUMNS])
     (folder / "ab" / ("ab" * 16) / cache.ABOUT).write_text("{")
     assert [entry.about for entry in cache.entries()] == ["a broken entry"]
     cache.prune(days=0)
@@ -130,7 +130,7 @@ def test_a_broken_entry_is_listed_and_can_be_cleared(folder: Path):
 
 
 def test_the_command_lists_and_clears(blurr, folder: Path):
-    cache.cached("ab" * 16, "Task bert, train of rows.csv", lambda: COLUMNS)
+    cache.cached("ab" * 16, "Task bert, train of rows.csv", lambda: [COLUMNS])
     environment = {"BLURR_CACHE": str(folder)}
     assert "Task bert, train of rows.csv: 3 rows" in blurr("cache", "ls", **environment).stdout
     assert blurr("cache", "prune", "--days", "1", **environment).returncode == 0

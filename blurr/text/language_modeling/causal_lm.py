@@ -15,12 +15,12 @@ from blurr.targets.base import Target
 from blurr.targets.texts import BlearnerForGeneration
 from blurr.tasks.base import Task
 from blurr.tasks.notebook import from_data
-from blurr.text.language_modeling.chunking import Frame, Ids, pieces, plain_tokens, rows_of, separator_ids
+from blurr.text.language_modeling.chunking import Around, Frame, Ids, plain_tokens, separator_ids
 from blurr.text.language_modeling.masked_lm import MaskedLM
 from blurr.text.language_modeling.packing import first_position
 from blurr.text.language_modeling.rows import CausalCollator, show_causal
 from blurr.text.language_modeling.target import NextTokens
-from blurr.text.language_modeling.task import LanguageModel, without_blanks
+from blurr.text.language_modeling.task import Columns, LanguageModel
 from blurr.text.lengths import length_limit
 from blurr.text.older import BertMLMStrategy, CausalLMStrategy, LMType
 from blurr.training.learner import Blearner
@@ -85,17 +85,19 @@ class CausalLM(LanguageModel):
 
     generation: GenerationSettings = field(default_factory=lambda: {"max_new_tokens": 40})
 
-    def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
-        frame, room, between = self.layout(hf)
-        kept, texts = without_blanks(rows["text"])
-        parts: list[Ids] = plain_tokens(hf.tokenizer, texts, self.special_tokens)["input_ids"]
+    def tokens(self, texts: Sequence[str], hf: HFObjects, *, room: int, between: Ids) -> Columns:
+        found: list[Ids] = plain_tokens(hf.tokenizer, texts, self.special_tokens)["input_ids"]
         if self.packing:
-            parts = pieces([ids + between for ids in parts], room)
+            found = [ids + between for ids in found]
         elif not self.chunk:  # a text that is cut off does not end
-            parts = [ids + between if len(ids) + len(between) <= room else ids for ids in parts]
-        ids = rows_of(parts, room, chunk=self.joins, between=between, before=frame.before, after=[])
-        has_target = [len(row) > 1 for row in ids]
-        return self.with_targets({"input_ids": ids}, has_target, kept=kept, capacity=room + len(frame))
+            found = [ids + between if len(ids) + len(between) <= room else ids for ids in found]
+        return {"input_ids": found}
+
+    def around(self, frame: Frame, between: Ids) -> dict[str, Around]:
+        return {"input_ids": Around(between, frame.before, [])}
+
+    def has_target(self, columns: Columns) -> list[bool]:
+        return [len(row) > 1 for row in columns["input_ids"]]
 
     def encode_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
         """Keep the end of each prompt; an empty one begins as texts begin in training, after a separator."""

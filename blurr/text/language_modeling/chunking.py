@@ -1,7 +1,8 @@
 """Join tokenized texts and cut them into rows of equal length, or keep one row per text."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,21 +137,46 @@ def cut(flat: NDArray[np.int64], size: int) -> list[Ids]:
     return [chunk.tolist() for chunk in np.split(flat, ends)] if len(flat) else []
 
 
+class Cutter:
+    """Join texts that come in parts, and cut them as `cut` would cut all of them.
+
+    Args:
+        size: Tokens of a chunk.
+        between: Separates two texts.
+    """
+
+    def __init__(self, size: int, between: Ids) -> None:
+        self.size, self.between = size, np.array(between, dtype=np.int64)
+        self.rest: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def add(self, parts: Sequence[Ids]) -> list[Ids]:
+        """Return the chunks that no later text changes."""
+        new = joined(parts, self.between.tolist())
+        between = self.between if len(self.rest) and len(new) else self.between[:0]
+        self.rest = np.concatenate([self.rest, between, new])
+        whole = max(0, len(self.rest) - 2) // self.size * self.size  # two tokens are a chunk of their own
+        chunks = self.rest[:whole].reshape(-1, self.size).tolist()
+        self.rest = self.rest[whole:]
+        return chunks
+
+    def finish(self) -> list[Ids]:
+        """Return the last chunks."""
+        last, self.rest = cut(self.rest, self.size), self.rest[:0]
+        return last
+
+
 def pieces(parts: Sequence[Ids], room: int) -> list[Ids]:
     """Cut each sequence that is longer than a row."""
     return [piece for part in parts for piece in cut(np.array(part, dtype=np.int64), room)]
 
 
-def rows_of(parts: Sequence[Ids], room: int, *, chunk: bool, between: Ids, before: Ids, after: Ids) -> list[Ids]:
-    """Make rows of tokenized texts.
+class Around(NamedTuple):
+    """What stands between two texts, before a row and after it: ids, or other values of these tokens."""
 
-    Args:
-        parts: The ids of each text, or other values of its tokens.
-        room: Longest row, without `before` and `after`.
-        chunk: Join the texts and cut them; `False` makes a row of each, cut off at the end.
-        between: Separates two texts of a row.
-        before: Starts every row.
-        after: Ends every row.
-    """
-    pieces = cut(joined(parts, between), room) if chunk else [list(part[:room]) for part in parts]
-    return [[*before, *piece, *after] for piece in pieces]
+    between: Ids
+    before: Ids
+    after: Ids
+
+    def rows(self, pieces: Iterable[Ids]) -> list[Ids]:
+        """Return rows of pieces of texts."""
+        return [[*self.before, *piece, *self.after] for piece in pieces]

@@ -15,10 +15,10 @@ from blurr.targets.base import Target
 from blurr.text.inputs import tokenize_texts
 from blurr.text.language_modeling.chunking import (
     NO_WORD,
+    Around,
+    Frame,
     Ids,
-    pieces,
     plain_tokens,
-    rows_of,
     special_ids,
     word_numbers,
 )
@@ -26,7 +26,7 @@ from blurr.text.language_modeling.masking import Masking, MaskingCollator, Objec
 from blurr.text.language_modeling.packing import first_position
 from blurr.text.language_modeling.rows import show_masked
 from blurr.text.language_modeling.target import HiddenTokens
-from blurr.text.language_modeling.task import LanguageModel, without_blanks
+from blurr.text.language_modeling.task import Columns, LanguageModel
 from blurr.training.inference import Result
 from blurr.training.learner import Blearner
 
@@ -70,25 +70,23 @@ class MaskedLM(LanguageModel):
                 "together they must not exceed 1."
             )
 
-    def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
-        frame, room, between = self.layout(hf)
-        kept, texts = without_blanks(rows["text"])
+    def tokens(self, texts: Sequence[str], hf: HFObjects, *, room: int, between: Ids) -> Columns:
         encoded = plain_tokens(hf.tokenizer, texts, self.special_tokens, parsed=[str(hf.tokenizer.mask_token)])
-        parts, numbers = encoded["input_ids"], _apart(word_numbers(encoded, whole=self.objective != "bert"))
-        if self.packing:
-            parts, numbers = pieces(parts, room), pieces(numbers, room)
-        ids = rows_of(parts, room, chunk=self.joins, between=between, before=frame.before, after=frame.after)
-        bare = [[NO_WORD] * len(around) for around in (between, frame.before, frame.after)]
-        words = rows_of(numbers, room, chunk=self.joins, between=bare[0], before=bare[1], after=bare[2])
-        # those within texts, such as parsed ones, are never hidden either
-        special = special_ids(hf.tokenizer)
-        words = [np.where(np.isin(i, special), NO_WORD, w).tolist() for i, w in zip(ids, words, strict=True)]
-        columns: dict[str, list[Any]] = {"input_ids": ids, "words": words}
-        if not self.packing:  # before rows without a target are dropped: the numbers seed the masks of validation
-            columns["number"] = list(range(len(ids)))
-        has_target = [max(row) > NO_WORD for row in words]
-        columns = self.with_targets(columns, has_target, kept=kept, capacity=room + len(frame))
-        return {**columns, "number": columns.get("number", list(range(len(columns["input_ids"]))))}
+        ids, numbers = encoded["input_ids"], _apart(word_numbers(encoded, whole=self.objective != "bert"))
+        special = special_ids(hf.tokenizer)  # those within texts, such as parsed ones, are never hidden either
+        words = [np.where(np.isin(i, special), NO_WORD, n).tolist() for i, n in zip(ids, numbers, strict=True)]
+        return {"input_ids": ids, "words": words}
+
+    def around(self, frame: Frame, between: Ids) -> dict[str, Around]:
+        ids = Around(between, frame.before, frame.after)
+        return {"input_ids": ids, "words": Around(*([NO_WORD] * len(each) for each in ids))}
+
+    def has_target(self, columns: Columns) -> list[bool]:
+        return [max(row) > NO_WORD for row in columns["words"]]
+
+    def numbered(self, columns: Columns, start: int) -> Columns:
+        # the numbers seed the masks of validation
+        return {**columns, "number": list(range(start, start + len(columns["input_ids"])))}
 
     def example(self, hf: HFObjects, seed: int = 0) -> dict[str, Any]:
         """Return a text whose second word is the mask."""
