@@ -1,8 +1,8 @@
 """Measure what many rows cost: `python -m benchmarks.rows --folder SCRATCH [--rows 10000,100000,1000000]`.
 
 Rows of two classes, of words drawn at random, are written into a csv file in SCRATCH, which is kept. `blurr run`
-then trains a small BERT from scratch on them for a hundred steps, in a process of its own and with an empty cache, and
-again with the cache that the first run has left. Memory is the highest resident size of the process; the first line,
+then trains a small BERT on them for a hundred steps, in a process of its own and with an empty cache, and again with
+the cache that the first run has left. Memory is the highest resident size of the process; the first line,
 with few rows, says what a run needs besides its rows.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.measuring import machine
 
 FEW, STEPS, WORDS, MOST = 1_000, 100, 5_000, 30
 HEADER = ["rows", "file, MB", "cache", "CPU s", "CPU us a row", "seconds", "peak, MB", "above few rows, MB"]
-MODEL = [
+SCRATCH = [
     *("model=bert", "model.weights=scratch", "model.scratch_vocab=4000", "model.scratch.hidden_size=64"),
     *("model.scratch.num_hidden_layers=1", "model.scratch.num_attention_heads=2", "model.scratch.intermediate_size=64"),
 ]
@@ -51,10 +51,11 @@ def written(folder: Path, rows: int) -> Path:
 
 
 def cost_of(folder: Path, rows: int) -> Cost:
-    """Train on a file of so many rows."""
-    out = folder / "run"
+    """Train on a file of so many rows: a model from scratch, which all later runs begin with."""
+    out, model = folder / "run", folder / "model"
+    chosen = ["model=auto", f"model.name={model}"] if model.exists() else SCRATCH
     words = [
-        *(f"data.train={written(folder, rows)}", f"data.valid={written(folder, FEW)}", "data=files", *MODEL),
+        *(f"data.train={written(folder, rows)}", f"data.valid={written(folder, FEW)}", "data=files", *chosen),
         *(f"schedule.steps={STEPS}", "tracking=none", "report=false", f"output_dir={out}", "overwrite=true"),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "BLURR_CACHE": str(folder / "cache")}
@@ -66,6 +67,8 @@ def cost_of(folder: Path, rows: int) -> Cost:
         _, status, used = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f"{' '.join(words)} failed: {(folder / 'said.txt').read_text()[-1000:]}")
+    if not model.exists():
+        (out / "model").rename(model)
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - start, used.ru_maxrss / 1024)
 
 
@@ -76,7 +79,8 @@ def main() -> None:
     parser.add_argument("--rows", default="10000,100000,1000000")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    base, table = cost_of(given.folder, FEW), []
+    _, base = cost_of(given.folder, FEW), cost_of(given.folder, FEW)
+    table: list[list[str]] = []
     for rows in [FEW, *map(int, given.rows.split(","))]:
         for cache in ("empty", "full"):
             if cache == "empty":

@@ -11,8 +11,9 @@ from typing import Any
 import datasets
 from datasets.features.features import require_decoding
 
+from blurr.data.distinct import Distinct
 from blurr.data.examining import Examined, Places, examined
-from blurr.data.formats.tables import with_values
+from blurr.data.formats.tables import with_array
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
 from blurr.data.limits import Limit, limited
@@ -258,7 +259,9 @@ def _with_labels(
     value = datasets.Value("float64" if labels.kind == "regression" else "string")
     are_lists = labels.kind in ("multilabel", "tags")
     feature = datasets.List(value) if are_lists else value
-    return {name: with_values(part, role, labels.columns[name], feature) for name, part in parts.items()}, labels
+    return {
+        name: with_array(part, role, labels.columns[name].array(feature), feature) for name, part in parts.items()
+    }, labels
 
 
 def with_known_labels(raw: RawData, schema: Schema) -> RawData:
@@ -274,11 +277,11 @@ def with_known_labels(raw: RawData, schema: Schema) -> RawData:
     role, options = schema.classes, schema.labels
     if role is None or options is None or raw.kind in (None, "regression"):
         return raw
-    columns = {name: part.with_format(None)[role][:] for name, part in raw.splits.items()}
+    columns = {name: Distinct.of(part, role) for name, part in raw.splits.items()}
     if options.known is not None:
         known, who = list(options.known), "the model does not know"
     else:
-        known, who = raw.label_names or sorted_labels(labels_in(columns["train"])), "no training row has"
+        known, who = raw.label_names or sorted_labels(labels_in(columns["train"].values)), "no training row has"
     where = {name: raw.where(name) for name in raw.splits}
     kept = known_only(columns, known, unknown=raw.unknown_labels, where=where, who=who)
     splits = {name: part.select(kept[name]) if name in kept else part for name, part in raw.splits.items()}

@@ -5,6 +5,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from blurr.data.distinct import Distinct
 from blurr.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -46,13 +50,13 @@ def labels_in(column: Iterable[Any]) -> set[str]:
 
 
 def known_only(
-    columns: Mapping[str, Sequence[Any]],
+    columns: Mapping[str, Distinct],
     known: Sequence[str],
     *,
     unknown: UnknownLabels,
     where: Mapping[str, str],
     who: str,
-) -> dict[str, list[int]]:
+) -> dict[str, NDArray[np.int64]]:
     """Return the rows of each split, all of whose labels are known; the others are refused, or left out.
 
     Args:
@@ -66,14 +70,11 @@ def known_only(
         InputError: There are such rows; names all such labels. Or no row is left.
     """
     there = set(label_ids(known))
-    bad = {
-        split: [row for row, label in enumerate(column) if labels_in([label]) - there]
-        for split, column in columns.items()
-    }
-    found = {split: rows for split, rows in bad.items() if rows}
+    bad = {split: column.where(lambda label: bool(labels_in([label]) - there)) for split, column in columns.items()}
+    found = {split: np.flatnonzero(rows) for split, rows in bad.items() if rows.any()}
     if not found:
         return {}
-    labels = sorted_labels(labels_in(columns[split][row] for split, rows in found.items() for row in rows) - there)
+    labels = sorted_labels({each for split in found for each in labels_in(columns[split].values)} - there)
     said = _unknown(labels, found, columns, sorted_labels(known), where, who)
     if unknown == "refuse":
         raise InputError(f"{said} {_remedy([*labels, *known], is_split=len(columns) > 1)}")
@@ -81,13 +82,13 @@ def known_only(
     empty = [split for split, rows in found.items() if len(rows) == len(columns[split])]
     if empty:
         raise InputError(f"{said} Without them {where[empty[0]]} has no row. Give rows with labels that are known.")
-    return {split: sorted(set(range(len(columns[split]))) - set(rows)) for split, rows in found.items()}
+    return {split: np.flatnonzero(~bad[split]) for split in found}
 
 
 def _unknown(
     labels: Sequence[str],
-    found: Mapping[str, Sequence[int]],
-    columns: Mapping[str, Sequence[Any]],
+    found: Mapping[str, NDArray[np.int64]],
+    columns: Mapping[str, Distinct],
     known: Sequence[str],
     where: Mapping[str, str],
     who: str,

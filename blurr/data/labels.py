@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import datasets
 import numpy as np
 
+from blurr.data.distinct import Distinct
 from blurr.data.known_labels import NUMBER, is_number, label_ids, labels_in
 from blurr.data.spelling import SCALARS, are_whole, is_missing, spell
 from blurr.errors import InputError
@@ -25,7 +26,7 @@ INDEX = re.compile(r"\d+", re.ASCII)
 BITS = {"0": False, "1": True, "false": False, "true": True}
 
 Label = str | list[str] | float
-Column = list[Any]
+Columns = Mapping[str, Distinct]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Labels:
         names: Names of the classes where something other than the rows says them.
     """
 
-    columns: Mapping[str, Column]
+    columns: Columns
     kind: str
     reason: str
     names: list[str] | None
@@ -87,14 +88,14 @@ def read_labels(
     """
     first = next(iter(where.values()))
     may_be_several = options.kind == "auto" and names is None and options.names is None
-    columns = {split: _values(rows, role) for split, rows in given.items()}
+    columns: Columns = {split: _values(rows, role) for split, rows in given.items()}
     for split, column in columns.items():
         _check_shapes(column, where[split])
     columns = _spelled(columns)
     columns = {split: _parted(column, options.separator, where[split]) for split, column in columns.items()}
     kind, reason = kind_of(columns, options, has_names=names is not None)
     if may_be_several and kind == "multiclass":
-        _check_single(labels_in(label for column in columns.values() for label in column), first)
+        _check_single(labels_in(label for column in columns.values() for label in column.values), first)
     for split, column in columns.items():
         _check_kind(column, kind, where[split])
     if kind == "regression":
@@ -107,7 +108,7 @@ def read_labels(
     return Labels(columns, kind, reason, declared)
 
 
-def kind_of(columns: Mapping[str, Column], options: LabelOptions, *, has_names: bool) -> tuple[str, str]:
+def kind_of(columns: Columns, options: LabelOptions, *, has_names: bool) -> tuple[str, str]:
     """Decide whether labels are classes, lists of labels or numbers, and say why.
 
     Args:
@@ -115,7 +116,7 @@ def kind_of(columns: Mapping[str, Column], options: LabelOptions, *, has_names: 
         options: What was asked for.
         has_names: The source knows the names of the classes.
     """
-    labels = [label for column in columns.values() for label in column if label is not None]
+    labels = [label for column in columns.values() for label in column.values if label is not None]
     if options.kind != "auto":
         return options.kind, f"task.kind={options.kind}" if options.kind != "tags" else "a label for each word"
     if any(isinstance(label, list) for label in labels):
@@ -126,7 +127,9 @@ def kind_of(columns: Mapping[str, Column], options: LabelOptions, *, has_names: 
         return "multiclass", "the labels are names"
     fractions = [label for label in labels if not is_whole(label)]
     if any(NUMBER.fullmatch(label) for label in fractions):
-        found = f"all {len(labels)} labels are numbers, and {len(fractions)} of them, such as {fractions[0]}, not whole"
+        count = sum(column.count(lambda label: label is not None) for column in columns.values())
+        broken = sum(column.count(lambda label: label in set(fractions)) for column in columns.values())
+        found = f"all {count} labels are numbers, and {broken} of them, such as {fractions[0]}, not whole"
         return "regression", f"{found}; task.kind=multiclass takes each for the name of a class"
     if fractions:
         return "multiclass", "the labels are names"
@@ -138,16 +141,16 @@ def is_whole(label: str) -> bool:
     return bool(NUMBER.fullmatch(label)) and math.isfinite(float(label)) and float(label).is_integer()
 
 
-def _values(rows: datasets.Dataset, role: str) -> Column:
+def _values(rows: datasets.Dataset, role: str) -> Distinct:
     """Return the labels of a split; classes by name where the source has numbers, which mean nothing away from it."""
-    values: Column = rows.with_format(None)[role][:]
+    values = Distinct.of(rows, role)
     feature = rows.info.features[role]
     inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else feature
     if isinstance(inner, datasets.ClassLabel):
-        return [_each(value, lambda number: _class_name(number, inner)) for value in values]
+        return values.changed(lambda value: _each(value, lambda number: _class_name(number, inner)))
     if isinstance(inner, datasets.Value) and inner.dtype in ("float16", "float32"):
         narrow = np.dtype(inner.dtype).type  # as Python floats they would show digits that nobody wrote
-        return [_each(value, narrow) for value in values]
+        return values.changed(lambda value: _each(value, narrow))
     return values
 
 
@@ -162,9 +165,9 @@ def _class_name(number: int, feature: datasets.ClassLabel) -> str | None:
     return feature.int2str(number) if 0 <= number < feature.num_classes else None  # -1 stands for no label
 
 
-def _check_shapes(column: Column, where: str) -> None:
+def _check_shapes(column: Distinct, where: str) -> None:
     """Refuse what is neither a value nor a list of values."""
-    for row, label in enumerate(column, start=1):
+    for row, label in column.firsts():
         each = label if isinstance(label, list) else [label]
         if not all(isinstance(value, SCALARS) or is_missing(value) for value in each):
             raise InputError(
@@ -178,35 +181,38 @@ def _check_shapes(column: Column, where: str) -> None:
             )
 
 
-def _spelled(columns: Mapping[str, Column]) -> dict[str, Column]:
+def _spelled(columns: Columns) -> Columns:
     """Spell the labels of all splits alike."""
-    flat = (
-        x for column in columns.values() for label in column for x in (label if isinstance(label, list) else [label])
-    )
-    whole = are_whole(flat)
-    return {split: [_each(label, partial(spell, whole=whole)) for label in column] for split, column in columns.items()}
+    labels = (label for column in columns.values() for label in column.values)
+    whole = are_whole(x for label in labels for x in (label if isinstance(label, list) else [label]))
+    return _changed(columns, lambda label: _each(label, partial(spell, whole=whole)))
 
 
-def _parted(column: Column, separator: str | None, where: str) -> Column:
+def _changed(columns: Columns, change: Callable[[Any], Any]) -> Columns:
+    return {split: column.changed(change) for split, column in columns.items()}
+
+
+def _parted(column: Distinct, separator: str | None, where: str) -> Distinct:
     """Split texts that name several labels."""
     if separator is None:
         return column
-    parts: Column = []
-    for row, label in enumerate(column, start=1):
+
+    def part(label: Any) -> Any:
         is_text = isinstance(label, str) and label != ""
-        names = [name.strip() for name in label.split(separator)] if is_text else label
-        if is_text and "" in names:
+        return [name.strip() for name in label.split(separator)] if is_text else label
+
+    for row, label in column.firsts():
+        if isinstance(label, str) and "" in part(label):
             raise InputError(
                 f"{where}: row {row} (counted from 1) has a label without a name in {label!r:.80}, separated by "
                 f"task.label_separator={separator!r}. Correct the row."
             )
-        parts.append(names)
-    return parts
+    return column.changed(part)
 
 
-def _check_kind(column: Column, kind: str, where: str) -> None:
+def _check_kind(column: Distinct, kind: str, where: str) -> None:
     """Refuse lists where one label is wanted, and one label where lists are."""
-    for row, label in enumerate(column, start=1):
+    for row, label in column.firsts():
         if label is None or label == "" or isinstance(label, list) == (kind in ("multilabel", "tags")):
             continue
         has = f"{where}: row {row} (counted from 1) has {label!r:.60} for a label,"
@@ -246,21 +252,21 @@ def _check_single(labels: set[str], where: str) -> None:
             )
 
 
-def _numbers(column: Column, where: str) -> Column:
-    for row, label in enumerate(column, start=1):
+def _numbers(column: Distinct, where: str) -> Distinct:
+    for row, label in column.firsts():
         if label not in (None, "") and not (NUMBER.fullmatch(label) and math.isfinite(float(label))):
             raise InputError(
                 f"{where}: row {row} (counted from 1) has the label {label!r:.60}, which is not a finite number. "
                 "Correct it or leave the row out; for classes, set task.kind=multiclass."
             )
-    return [None if label in (None, "") else float(label) for label in column]
+    return column.changed(lambda label: None if label in (None, "") else float(label))
 
 
 def _several(
-    columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None, where: Mapping[str, str]
-) -> tuple[dict[str, Column], list[str] | None]:
+    columns: Columns, options: LabelOptions, names: list[str] | None, where: Mapping[str, str]
+) -> tuple[Columns, list[str] | None]:
     """Name the labels of lists, and the labels that there are where the lists say it."""
-    lists = [label for column in columns.values() for label in column if label is not None]
+    lists = [label for column in columns.values() for label in column.values if label is not None]
     if not any(lists):
         raise InputError(f"{next(iter(where.values()))}: no row has a label, all lists are empty. Check the column.")
     if options.are == "multi_hot":
@@ -274,7 +280,7 @@ def _several(
             "are: task.labels_are=multi_hot (a 0 or 1 for each label), or task.labels_are=ids (the ids of a row's "
             "labels); task.label_names=[…] names them."
         )
-    return dict(columns), names
+    return columns, names
 
 
 def _could_be_multi_hot(lists: Sequence[list[str]]) -> bool:
@@ -285,52 +291,47 @@ def _could_be_multi_hot(lists: Sequence[list[str]]) -> bool:
     return (len(lengths) == 1 and max(lengths) > 1) or any(len(set(label)) < len(label) for label in lists)
 
 
-def _from_bits(column: Column, names: Sequence[str], where: str) -> Column:
-    for row, label in enumerate(column, start=1):
+def _from_bits(column: Distinct, names: Sequence[str], where: str) -> Distinct:
+    for row, label in column.firsts():
         if label is not None and (len(label) != len(names) or not all(bit in BITS for bit in label)):
             raise InputError(
                 f"{where}: row {row} (counted from 1) has the labels {_list(label)}. With task.labels_are=multi_hot "
                 f"each row is a list of {len(names)} values, each 0 or 1."
             )
-    return [
-        None if label is None else [name for name, bit in zip(names, label, strict=True) if BITS[bit]]
-        for label in column
-    ]
+    return column.changed(
+        lambda label: None if label is None else [name for name, bit in zip(names, label, strict=True) if BITS[bit]]
+    )
 
 
 def _declared(
-    columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None, where: str
-) -> tuple[dict[str, Column], list[str] | None, list[str] | None]:
+    columns: Columns, options: LabelOptions, names: list[str] | None, where: str
+) -> tuple[Columns, list[str] | None, list[str] | None]:
     """Bring together the names that the source has and those of `task.label_names`; return labels, and both."""
     wanted = list(options.names) if options.names else None
     if names is None or wanted is None or set(names) == set(wanted):
-        return dict(columns), names, wanted or names
+        return columns, names, wanted or names
     if len(names) != len(wanted):
         raise InputError(
             f"task.label_names has {len(wanted)} names, {wanted}, and {where} has {len(names)} labels: {names}. Give "
             "a name for each, or leave it out."
         )
     new = dict(zip(names, wanted, strict=True))
-    return (
-        {split: [_each(label, lambda x: new.get(x, x)) for label in c] for split, c in columns.items()},
-        wanted,
-        wanted,
-    )
+    return _changed(columns, lambda label: _each(label, lambda x: new.get(x, x))), wanted, wanted
 
 
 def _list(label: Sequence[str]) -> str:
     return f"[{', '.join(label)}]"[:80]
 
 
-def _named(columns: Mapping[str, Column], options: LabelOptions, names: list[str] | None) -> dict[str, Column]:
+def _named(columns: Columns, options: LabelOptions, names: list[str] | None) -> Columns:
     """Put names where the labels are ids that count in names which somebody declared."""
     placeholders = options.known if options.known and len(label_ids(options.known)) > len(options.known) else None
     chosen = names or placeholders
     if chosen is None or options.are not in ("auto", "ids"):
-        return dict(columns)
-    seen = labels_in(label for column in columns.values() for label in column)
+        return columns
+    seen = labels_in(label for column in columns.values() for label in column.values)
     are_ids = all(INDEX.fullmatch(label) for label in seen) and not seen & set(chosen)
     if options.are == "auto" and not (are_ids and all(int(label) < len(chosen) for label in seen)):
-        return dict(columns)
+        return columns
     by_id = {label: chosen[int(label)] for label in seen if INDEX.fullmatch(label) and int(label) < len(chosen)}
-    return {split: [_each(label, lambda x: by_id.get(x, x)) for label in column] for split, column in columns.items()}
+    return _changed(columns, lambda label: _each(label, lambda x: by_id.get(x, x)))

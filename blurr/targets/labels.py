@@ -10,6 +10,7 @@ from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import ValueMetric
 
 from blurr.data.core import RawData
+from blurr.data.distinct import Distinct
 from blurr.data.known_labels import NUMBER, label_ids, labels_in, sorted_labels
 from blurr.data.spelling import spell
 from blurr.errors import InputError, nearest
@@ -53,7 +54,7 @@ def label_names(raw: RawData, kind: str) -> list[str]:
     """
     if raw.label_names is not None:
         return raw.label_names
-    names = sorted_labels(labels_in(raw.train["label"][:]))
+    names = sorted_labels(labels_in(Distinct.of(raw.train, "label").values))
     if len(names) < 2 and kind == "multiclass":
         raise InputError(
             f"The training rows of {raw.source} have one class, {names}: there is nothing to tell apart. Give rows of "

@@ -48,7 +48,7 @@ def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -
         if plain != field.type:
             table = table.set_column(place, field.name, table.column(place).cast(plain))
     try:
-        return _dataset(table)
+        return dataset_of(table)
     except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"{where} has a column of a type that rows cannot have: {error} Write it as texts, numbers, lists or "
@@ -63,7 +63,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_string_view(kind) else kind
 
 
-def _dataset(table: pa.Table, features: datasets.Features | None = None) -> datasets.Dataset:
+def dataset_of(table: pa.Table, features: datasets.Features | None = None) -> datasets.Dataset:
     """Make a Dataset of a table, without the hash of all its values that `datasets` would name it by."""
     return datasets.Dataset(table, datasets.DatasetInfo(features=features), fingerprint=uuid.uuid4().hex)
 
@@ -80,7 +80,7 @@ def with_array(rows: datasets.Dataset, column: str, values: pa.ChunkedArray, fea
     # as a table: the time of `datasets` grows with the square of the number of columns
     table = rows.with_format("arrow")[:]
     table = table.set_column(table.column_names.index(column), column, values)
-    return _dataset(table, datasets.Features({**rows.features, column: feature}))
+    return dataset_of(table, datasets.Features({**rows.features, column: feature}))
 
 
 def _of_frame(frame: pd.DataFrame, where: str) -> pa.Table:
