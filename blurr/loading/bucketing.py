@@ -1,13 +1,15 @@
 """Decide which rows make a batch: rows of similar length, in an order that depends on seed and epoch alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blurr.config.annotations import Count
 
-Order = NDArray[np.int64]
+Order = NDArray[np.integer[Any]]
 POOL = 256  # batches within which rows are sorted; more of them pad less, and mix less from epoch to epoch
 STEP = 0.04  # lengths that differ by less than this share count as equal if there is a second length to sort by
 
@@ -25,6 +27,58 @@ class BatchSize:
     tokens: Count | None = None
 
 
+class Batches(Sequence[Order]):
+    """The numbers of the rows of each batch, in one array, so that millions of batches take little memory.
+
+    Args:
+        flat: The numbers of the rows of all batches.
+        starts: Where each batch begins in it, `(batches,)`.
+        stops: Where it ends.
+    """
+
+    def __init__(self, flat: Order, starts: Order, stops: Order) -> None:
+        self.flat, self.starts, self.stops = flat, starts, stops
+
+    @classmethod
+    def cut(cls, flat: Order, ends: Order) -> Self:
+        """Cut rows into batches, each of which ends before one of these places."""
+        return cls(flat, np.concatenate([[0], ends[:-1]]).astype(np.int64), ends)
+
+    @classmethod
+    def even(cls, flat: Order, size: int) -> Self:
+        """Cut rows into batches of one size; the last may be smaller."""
+        return cls.cut(flat, _ends(len(flat), size)) if len(flat) else cls(flat, flat[:0], flat[:0])
+
+    @property
+    def sizes(self) -> Order:
+        """The number of rows of each batch."""
+        return self.stops - self.starts
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Order: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    def __getitem__(self, index: int | slice) -> Order | Self:
+        return self.chosen(index) if isinstance(index, slice) else self.flat[self.starts[index] : self.stops[index]]
+
+    def chosen(self, which: slice | NDArray[Any]) -> Self:
+        """Return some of the batches."""
+        return type(self)(self.flat, self.starts[which], self.stops[which])
+
+    def of(self, rows: Order) -> Self:
+        """Return the same batches of other rows, of which the numbers say which."""
+        return type(self)(rows[self.flat], self.starts, self.stops)
+
+
+def _ends(rows: int, size: int) -> Order:
+    return np.append(np.arange(size, rows, size), rows)
+
+
 class Buckets:
     """Rows by their lengths.
 
@@ -37,7 +91,7 @@ class Buckets:
         self.lengths = lengths if lengths.ndim == 2 else lengths[:, None]
         self.size = size
 
-    def training(self, *, seed: int, epoch: int) -> list[Order]:
+    def training(self, *, seed: int, epoch: int) -> Batches:
         """Return the batches of an epoch: similar lengths within each, and the batches in random order.
 
         Rows are shuffled, cut into pools, sorted within a pool and cut into batches, and the batches are shuffled. The
@@ -45,28 +99,40 @@ class Buckets:
         """
         rng = np.random.default_rng([seed, epoch])
         shuffled = rng.permutation(len(self.lengths))
-        pool = self._rows_in_a_pool()
-        batches = [
-            batch
-            for start in range(0, len(shuffled), pool)
-            for batch in self._cut(self._sorted(shuffled[start : start + pool]))
-        ]
-        incomplete = [batches.pop()] if self.size.tokens is None and len(shuffled) % self.size.rows else []
-        mixed = [batches[i] for i in rng.permutation(len(batches))]
-        if mixed:
-            largest = int(np.argmax([self._padded(batch) for batch in mixed]))
-            mixed[0], mixed[largest] = mixed[largest], mixed[0]
-        return [*mixed, *incomplete]
+        batches = self._in_runs(shuffled, _ends(len(shuffled), self._rows_in_a_pool()))
+        is_incomplete = self.size.tokens is None and len(shuffled) % self.size.rows
+        count = len(batches) - bool(is_incomplete)
+        mixed = rng.permutation(count)
+        if count:
+            largest = int(np.argmax(self._padded(batches)[mixed]))
+            mixed[[0, largest]] = mixed[[largest, 0]]
+        return batches.chosen(np.append(mixed, np.arange(count, len(batches))))
 
-    def evaluation(self) -> list[Order]:
+    def evaluation(self) -> Batches:
         """Return the batches of one pass over all rows, the longest first."""
-        return self._cut(self._sorted(np.arange(len(self.lengths))))
+        return self._in_runs(np.arange(len(self.lengths)), np.array([len(self.lengths)]))
 
-    def of_one_length(self) -> list[Order]:
+    def of_one_length(self) -> Batches:
         """Return the batches of one pass over all rows, each of rows that are equally long (by the first length)."""
         order = np.argsort(-self.lengths[:, 0], kind="stable")
         ends = np.flatnonzero(np.diff(self.lengths[order, 0])) + 1
-        return [batch for rows in np.split(order, ends) for batch in self._cut(self._sorted(rows))]
+        return self._in_runs(order, np.append(ends, len(order)))
+
+    def _in_runs(self, rows: Order, ends: Order) -> Batches:
+        """Sort each run of rows, in place, and cut it into batches.
+
+        Args:
+            rows: Numbers of rows, which are put into another order.
+            ends: Where the runs end.
+        """
+        cuts, start = [], 0
+        for end in ends[ends > 0].tolist():
+            rows[start:end] = self._sorted(rows[start:end])
+            cuts.append(start + self._cut(rows[start:end]))
+            start = end
+        # rows have numbers of 32 bits wherever these suffice: there may be many
+        fitting = rows.astype(np.int32) if len(rows) < np.iinfo(np.int32).max else rows
+        return Batches.cut(fitting, np.concatenate(cuts)) if cuts else Batches.even(fitting, 1)
 
     def _rows_in_a_pool(self) -> int:
         if self.size.tokens is None:
@@ -74,8 +140,10 @@ class Buckets:
         mean = self.lengths.sum() / max(len(self.lengths), 1)
         return max(1, int(self.size.tokens / max(mean, 1))) * POOL
 
-    def _padded(self, batch: Order) -> int:
-        return int(len(batch) * self.lengths[batch].max(axis=0).sum())
+    def _padded(self, batches: Batches) -> Order:
+        """Return the tokens of each batch, padding included; the batches lie one after the other."""
+        longest = [np.maximum.reduceat(column[batches.flat], batches.starts) for column in self.lengths.T]
+        return batches.sizes * sum(each.astype(np.int64) for each in longest)
 
     def _sorted(self, rows: Order) -> Order:
         """Sort by the first length, and rows that are about equal in it by the second, alternately up and down."""
@@ -86,16 +154,16 @@ class Buckets:
         turn = np.where(np.unique(level, return_inverse=True)[1] % 2, 1, -1)
         return rows[np.lexsort([second * turn, -level])]
 
-    def _cut(self, rows: Order) -> list[Order]:
-        if self.size.tokens is None:
-            return [rows[start : start + self.size.rows] for start in range(0, len(rows), self.size.rows)]
-        return self._cut_by_tokens(rows, self.size.tokens)
+    def _cut(self, rows: Order) -> Order:
+        """Return where the batches of sorted rows end."""
+        tokens = self.size.tokens
+        return _ends(len(rows), self.size.rows) if tokens is None else self._cut_by_tokens(rows, tokens)
 
-    def _cut_by_tokens(self, rows: Order, tokens: int) -> list[Order]:
+    def _cut_by_tokens(self, rows: Order, tokens: int) -> Order:
         starts, longest = [0], np.zeros(self.lengths.shape[1], dtype=np.int64)
         for i, lengths in enumerate(self.lengths[rows]):
             longest = np.maximum(longest, lengths)
             if (i + 1 - starts[-1]) * longest.sum() > tokens and i > starts[-1]:
                 starts.append(i)
                 longest = lengths
-        return np.split(rows, starts[1:]) if len(rows) else []
+        return np.array([*starts[1:], len(rows)])

@@ -3,7 +3,7 @@
 import html
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from fastcore.foundation import L
 from fastcore.imports import in_notebook
 from numpy.typing import NDArray
 
-from blurr.loading.bucketing import BatchSize, Buckets, Order
+from blurr.loading.bucketing import Batches, BatchSize, Buckets, Order
 from blurr.loading.draws import SEEDS, row_seeds
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
 from blurr.loading.shown import TableCell
@@ -86,9 +86,9 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         # torch draws a seed for its workers at each pass; with the global generator, a resumed run would draw one more
         self.fake_l.generator = torch.Generator().manual_seed(seed)
         self.lengths = self.dataset.lengths if lengths is None and bucket and self.n else lengths
-        self.planned: tuple[int, NDArray[Any] | None, list[Order]] | None = None
+        self.planned: tuple[int, NDArray[Any] | None, Sequence[Order]] | None = None
 
-    def batches(self) -> list[Order]:
+    def batches(self) -> Sequence[Order]:
         """Return the batches of the coming pass, each as an array of row numbers."""
         if self.planned is None or self.planned[0] != self.epoch or self.planned[1] is not self.chances:
             self.planned = (self.epoch, self.chances, self._plan())
@@ -104,24 +104,24 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         lengths = self.dataset.lengths if self.lengths is None else self.lengths
         return lengths if lengths.ndim == 1 else lengths[:, 0]
 
-    def _plan(self) -> list[Order]:
+    def _plan(self) -> Sequence[Order]:
         size = BatchSize(self.bs, self.max_tokens if self.dataset.names.unit else None)
         rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
         if self.dataset.is_picked and not self.shuffle:
-            batches = np.split(rows, range(1, self.n) if self.by_length else range(self.bs, self.n, self.bs))
+            batches = Batches.even(rows, 1 if self.by_length else self.bs)
         elif self.by_length:
             batches = Buckets(self.row_lengths(), size).of_one_length()
         elif self.lengths is None:
-            batches = np.split(rows, range(self.bs, self.n, self.bs)) if self.n else []
+            batches = Batches.even(rows, self.bs)
         else:
             buckets = Buckets(self.lengths[rows], size)
             chosen = buckets.training(seed=self.seed, epoch=self.epoch) if self.shuffle else buckets.evaluation()
-            batches = [rows[batch] for batch in chosen]
+            batches = chosen.of(rows)
         if self.drop_last and self.max_tokens is None:
-            return [batch for batch in batches if len(batch) == self.bs]
-        return self._joined(batches) if self.shuffle else batches
+            return batches.chosen(batches.sizes == self.bs)
+        return self._joined(batches) if self.shuffle and self.least > 1 else batches
 
-    def _joined(self, batches: list[Order]) -> list[Order]:
+    def _joined(self, batches: Sequence[Order]) -> Sequence[Order]:
         """Join a batch of fewer rows than the model can train on with its neighbour."""
         joined: list[Order] = []
         for batch in batches:

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import logging
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice, pairwise
-from typing import TextIO
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,8 +14,11 @@ import pyarrow.csv
 
 from blurr.data.formats.content import Row, SourceFile
 from blurr.data.formats.dialect import LINE_ENDS, Dialect, dialect_of, named
+from blurr.data.formats.spooled import LARGE, CannotSpool, spooled
 from blurr.data.formats.tables import check_names, records
 from blurr.errors import InputError
+
+log = logging.getLogger(__name__)
 
 BLOCK = 1 << 26  # bytes that arrow parses at a time, at most: it counts those of a block in 32 bits
 
@@ -47,13 +51,25 @@ def _at_once(source: SourceFile, dialect: Dialect) -> pa.Table | None:
     )
     # as text, each cell as it is written: 007, 1.10, NA and 2024-01-31, too
     texts = pyarrow.csv.ConvertOptions(column_types={f"f{place}": pa.string() for place in range(len(header))})
-    with source.opened() as file, source.decoded(file, newline="") as text:
-        table = pyarrow.csv.read_csv(_Encoded(text), read, parse, texts)
+    table = _parsed(source, read, parse, texts)
     first, last = ([str(column[row]) for column in table.columns] for row in (0, -1))
     if first != header or LINE_ENDS.intersection(last[-1]):  # the last row may begin with a quote that is never closed
         return None
     table = table.slice(1)
     return None if _repeats(table, header) else table.rename_columns(named(header))
+
+
+def _parsed(source: SourceFile, *options: Any) -> pa.Table:
+    """Parse a file; the rows of a large one stay on the disk, where it takes them."""
+    if source.path.stat().st_size >= LARGE:
+        try:
+            with source.opened() as file, source.decoded(file, newline="") as text:
+                batches = pyarrow.csv.open_csv(_Encoded(text), *options)
+                return spooled(batches, batches.schema)
+        except CannotSpool as error:
+            log.warning("The rows of %s are kept in memory, because the cache cannot be written: %s", source, error)
+    with source.opened() as file, source.decoded(file, newline="") as text:
+        return pyarrow.csv.read_csv(_Encoded(text), *options)
 
 
 class _Encoded(io.RawIOBase):

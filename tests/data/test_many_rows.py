@@ -1,0 +1,79 @@
+"""Files of many rows: their rows stay on the disk, and what is read, told and refused is the same."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from blurr.data.distinct import Distinct
+from blurr.data.files import load_files
+from blurr.data.formats import delimited, spooled, tables
+from blurr.errors import InputError
+from blurr.process.setup import cache_root
+from blurr.text.sequence_classification.task import SequenceClassification
+
+ROWS = [{"text": f"a film of {i} hours,\nit said", "label": ["good", "bad"][i % 2], "n": i} for i in range(2500)]
+SCHEMA = SequenceClassification().row_schema()
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every file is large, and so is every block of it."""
+    monkeypatch.setenv("BLURR_CACHE", str(tmp_path / "cache"))
+    for module in (delimited, tables):
+        monkeypatch.setattr(module, "LARGE", 1)
+    monkeypatch.setattr(delimited, "BLOCK", 4096)
+
+
+@pytest.fixture(params=["csv", "tsv", "parquet"])
+def file(request, tmp_path: Path) -> Path:
+    path, frame = tmp_path / f"rows.{request.param}", pd.DataFrame(ROWS)
+    if request.param == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if request.param == "tsv" else ",")
+    return path
+
+
+def read(path: Path):
+    return load_files(SCHEMA, train=str(path))
+
+
+def test_a_large_file_has_the_rows_of_a_small_one(file: Path, monkeypatch, tmp_path: Path, request):
+    empty = pa.total_allocated_bytes()
+    small = read(file)
+    taken = pa.total_allocated_bytes() - empty
+    request.getfixturevalue("large")
+    before = pa.total_allocated_bytes()
+    found = read(file)
+    assert pa.total_allocated_bytes() - before < taken - sum(len(row["text"]) for row in ROWS) / 2
+    assert found.fingerprint == small.fingerprint
+    assert found.train.to_list() == small.train.to_list()
+    assert list(cache_root().glob(f"{spooled.SPOOL}/*")) == []  # the rows stay readable, and leave nothing behind
+
+
+@pytest.mark.usefixtures("large")
+def test_where_the_cache_cannot_be_written_rows_stay_in_memory(file: Path, tmp_path: Path, caplog):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert len(read(file).train) + len(read(file).valid) == len(ROWS)
+    assert "kept in memory, because the cache cannot be written" in caplog.text
+
+
+@pytest.mark.usefixtures("large")
+def test_a_broken_row_of_a_large_file_is_named(tmp_path: Path):
+    lines = [f"{i},good" for i in range(2000)]
+    lines[1500] += ",more"
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    with pytest.raises(InputError, match="Line 1502 has 3 cells where the header has 2"):
+        read(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("values", [["a", "b", None, "a"], [2, 1, 2, None], [0.5, float("nan"), 0.5, -0.0], [[1], [1]]])
+def test_distinct_values_are_those_of_the_rows(values: list):
+    rows = tables.as_rows([{"x": value} for value in values], "here")
+    found = Distinct.of(rows, "x")
+    assert repr([found.values[code] for code in found.codes]) == repr(rows["x"][:])
+    assert [row for row, _ in found.firsts()] == sorted(
+        {values.index(value) + 1 for value in values} | ({2} if isinstance(values[0], list) else set())
+    )
