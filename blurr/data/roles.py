@@ -258,7 +258,7 @@ def _empty_rows(rows: datasets.Dataset, role: str, *, is_label: bool) -> list[in
     empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
     if is_label and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         empty = pc.or_(empty, pc.equal(pc.fill_null(column, ""), ""))
-    return np.flatnonzero(empty.to_numpy()).tolist()  # type: ignore[no-any-return]  # numpy's types say Any
+    return np.flatnonzero(empty.to_numpy()).tolist()
 
 
 def label_names(rows: datasets.Dataset, schema: Schema, chosen: Mapping[str, str | list[str]]) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ class Stream(IntEnum):
     MIX = 2
 
 
-def row_seeds(seed: int, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def row_seeds(seed: int, epoch: int, rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Return a number for each row, `(rows,)`, that seed, epoch and row alone decide, to draw from.
 
     Source: as for `uniform`.
