@@ -10,6 +10,7 @@ from blurr.audio.transcripts import blurr_transcribe
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
 from blurr.metrics.error_rates import ErrorRate
 from blurr.metrics.regression import RMSE, Pearson, Spearman
+from blurr.models.adapters import dora, ia3, lora, pissa, rslora, vera
 from blurr.models.groups import blurr_splitter
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper
@@ -49,10 +50,16 @@ __all__ = [
     "blurr_predict",
     "blurr_splitter",
     "blurr_transcribe",
+    "dora",
     "get_audio_objects",
     "get_speech_objects",
+    "ia3",
     "load_learner",
+    "lora",
     "open_sound",
+    "pissa",
+    "rslora",
     "sound",
     "spec_augment",
+    "vera",
 ]

@@ -1,6 +1,7 @@
 """Wrap a Hugging Face model for fastai: inputs, logits and attention."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 from types import FunctionType
 from typing import Any, Literal, NamedTuple, Self
@@ -68,7 +69,8 @@ class BaseModelWrapper(nn.Module):
         output_hidden_states: ask for the hidden states; they are in `learn.blurr_model_outputs`.
         output_attentions: ask for the attentions; they are there, too.
         hf_model_kwargs: passed to every call of the model.
-        fixed: names of the model's parameters that are never trained: those of the base of an adapter.
+        fixed: names of the model's parameters that are never trained: those of the base of an adapter. `None` are those
+            that ask for no gradient beside an adapter that somebody else has attached.
         base: checksum of that base, where it can be loaded again.
 
     Attributes:
@@ -92,11 +94,12 @@ class BaseModelWrapper(nn.Module):
         output_attentions: bool = False,
         hf_model_kwargs: Mapping[str, Any] | None = None,
         *,
-        fixed: frozenset[str] = frozenset(),
+        fixed: frozenset[str] | None = None,
         base: str | None = None,
     ) -> None:
         super().__init__()
-        self.hf_model, self.fixed, self.base = hf_model, fixed, base
+        self.hf_model, self.base = hf_model, base
+        self.fixed = fixed_beside_adapter(hf_model) if fixed is None else fixed
         self.options = dict(hf_model_kwargs or {})
         self.known = frozenset(inspect.signature(hf_model.forward).parameters)
         self.ask(hidden_states=output_hidden_states, attentions=output_attentions)
@@ -161,6 +164,29 @@ class BaseModelWrapper(nn.Module):
         if list(output) == ["last_hidden_state"] and output["last_hidden_state"].ndim == 2:  # PP-LCNet's logits
             return SequenceClassifierOutput(logits=output["last_hidden_state"])
         return output
+
+
+def fixed_beside_adapter(model: PreTrainedModel) -> frozenset[str]:
+    """Return the names of the parameters that ask for no gradient, but for those of an adapter; none without one."""
+    loaded = sys.modules.get("peft.tuners.tuners_utils")  # who has attached an adapter has loaded it
+    layers = [] if loaded is None else [m for m in model.modules() if isinstance(m, loaded.BaseTunerLayer)]
+    own = {id(p) for m in layers for name, p in m.named_parameters() if not name.startswith("base_layer.")}
+    named = model.named_parameters() if layers else ()
+    return frozenset(name for name, p in named if not p.requires_grad and id(p) not in own)
+
+
+def check_no_peft_model(model: object) -> None:
+    """Refuse peft's model around a model, which a learner would not wrap.
+
+    Raises:
+        InputError: it is one.
+    """
+    loaded = sys.modules.get("peft")
+    if loaded is not None and isinstance(model, loaded.PeftModel):
+        raise InputError(
+            "A Blearner trains the model that an adapter is attached to, not peft's PeftModel around it. Give "
+            "model.get_base_model(), or let blurr attach it: from_data(…, adapter=lora(r=8))."
+        )
 
 
 def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:

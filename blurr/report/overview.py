@@ -181,14 +181,20 @@ def _others(record: Record) -> str:
 def _usage(record: Record) -> str:
     """Return how to predict: by blurr, and for pictures by a pipeline of transformers."""
     folder = "path/to/this/folder"
-    if _pipeline(record) not in OF_PICTURES:
+    if _pipeline(record) not in OF_PICTURES or _is_adapter(record):
         return block(f"blurr predict {folder} --input rows.csv", "bash")
     called = f'from transformers import pipeline\n\npipeline("{_pipeline(record)}", model="{folder}")("picture.jpg")'
     return f"{block(called, 'python')}\n\n{block(f'blurr predict {folder} --input pictures', 'bash')}"
 
 
+def _is_adapter(record: Record) -> bool:
+    """Return whether the model's folder holds an adapter alone, which transformers does not read."""
+    return (record.config.get("adapter") or {}).get("merge") is False
+
+
 def _header(record: Record) -> str:
-    values: dict[str, Any] = {"license": "unknown", "library_name": "transformers", "tags": ["blurr", "fastai"]}
+    values: dict[str, Any] = {"license": "unknown", "tags": ["blurr", "fastai"]}
+    values["library_name"] = "peft" if _is_adapter(record) else "transformers"
     values["pipeline_tag"] = _pipeline(record) or None
     if record.facts.get("weights") == "pretrained":
         values["base_model"] = " ".join(str(record.config["model"]["name"]).split())

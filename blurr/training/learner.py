@@ -23,7 +23,7 @@ from blurr.models import losses
 from blurr.models.decoder import decoder_inputs
 from blurr.models.groups import SPLITTERS, blurr_splitter, note_of_freezing
 from blurr.models.heads import check_order
-from blurr.models.wrapper import BaseModelWrapper, keep_frozen_statistics, logits_of
+from blurr.models.wrapper import BaseModelWrapper, check_no_peft_model, keep_frozen_statistics, logits_of
 from blurr.training.callbacks.base import ORDER
 from blurr.training.embeddings import CompactEmbeddings, make_whole
 from blurr.training.inference import Result, batch_fairly
@@ -180,6 +180,7 @@ class Blearner(LeanLearner):
                 f"max_grad_norm={max_grad_norm}: must be a number above 0, or None for gradients as they are."
             )
         wanted: Any = hf_model if hf_model is not None else model
+        check_no_peft_model(wanted)
         callback = base_model_cb() if isinstance(base_model_cb, type) else base_model_cb
         is_bare = isinstance(wanted, PreTrainedModel)
         wrapped = BaseModelWrapper(wanted, **callback.base_model_wrapper_kwargs) if is_bare else wanted

@@ -4,6 +4,7 @@ from blurr.metrics.boxes import MeanAveragePrecision, MeanAverageRecall
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
 from blurr.metrics.masks import Dice, MeanIoU, PixelAccuracy
 from blurr.metrics.regression import RMSE, Pearson, Spearman
+from blurr.models.adapters import dora, ia3, lora, pissa, rslora, vera
 from blurr.models.groups import blurr_splitter
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper
@@ -64,12 +65,18 @@ __all__ = [
     "as_opt_func",
     "blurr_predict",
     "blurr_splitter",
+    "dora",
     "get_vision_objects",
+    "ia3",
     "light",
     "load_learner",
+    "lora",
     "mask_of",
     "open_picture",
     "outlined",
+    "pissa",
+    "rslora",
     "standard",
     "trivial",
+    "vera",
 ]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from every_task import loaded
 from fastai.callback.core import Callback
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
     GPT2Config,
@@ -163,6 +163,21 @@ def test_freezing_trains_the_head_alone_and_thawing_the_adapter_again(make: Make
     assert trained() == everything
     learn.fine_tune(1, base_lr=LR)
     assert not learn.thawed.names
+
+
+def test_an_adapter_that_somebody_else_has_attached_keeps_its_base(make: Make):
+    plain, hf = make(None)
+    with adapted.calling_peft(hf.model):
+        beside = get_peft_model(hf.model, LoraConfig(target_modules=["query"], modules_to_save=["classifier"]))
+    with pytest.raises(InputError, match=r"Give model.get_base_model\(\), or let blurr attach it"):
+        Blearner(plain.dls, beside)
+    count = sum(p.numel() for p in hf.model.parameters() if p.requires_grad)
+    for _ in range(2):  # the second one finds what the first has frozen
+        learn = Blearner(plain.dls, beside.get_base_model())
+        learn.freeze()
+        learn.unfreeze()
+        assert sum(p.numel() for p in learn.model.parameters() if p.requires_grad) == count
+        learn.freeze()
 
 
 def test_groups_of_an_adapter_have_each_trained_weight_once_and_none_of_the_base(make: Make):

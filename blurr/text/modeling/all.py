@@ -6,6 +6,7 @@ from blurr.metrics.exact import ExactText
 from blurr.metrics.meaning import BertScore, Meteor
 from blurr.metrics.regression import RMSE, Pearson, Spearman
 from blurr.metrics.rouge import Rouge
+from blurr.models.adapters import dora, ia3, lora, pissa, rslora, vera
 from blurr.models.groups import blurr_splitter
 from blurr.models.losses import PreCalculatedBCELoss, PreCalculatedCrossEntropyLoss, PreCalculatedMSELoss
 from blurr.models.wrapper import BaseModelWrapper
@@ -85,5 +86,11 @@ __all__ = [
     "blurr_predict_answers",
     "blurr_predict_tokens",
     "blurr_splitter",
+    "dora",
+    "ia3",
     "load_learner",
+    "lora",
+    "pissa",
+    "rslora",
+    "vera",
 ]
