@@ -1,169 +1,130 @@
-"""The architecture families that blurr is tested with, each with the sizes of a tiny model of it."""
+"""What some architectures need of a tiny model: sizes that must fit each other, a tokenizer, settings of a task."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
-BERT = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 512,
+OF_WORDS, OF_PIECES, OF_BYTES = "BertTokenizer", "T5Tokenizer", "RobertaTokenizer"
+INDEXER = {
+    "indexer_n_heads": 4,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 16,
+    "indexer_budget": 64,
+    "indexer_compress_ratio": 4,
+    "ple_embed_dim": 64,
+    "ngram_vocab_size_base": 200,
+    "hc_lowrank": 16,
+    "split_ngram_parts": 4,
 }
-BART = {
-    "d_model": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 1,
-    "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 64,
-    "decoder_ffn_dim": 64,
-    "max_position_embeddings": 512,
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+LANGUAGES = {"src_lang": "deu_Latn", "tgt_lang": "eng_Latn"}
+
+# What a config asks for, to be made at all.
+NEEDED: dict[str, dict[str, Any]] = {
+    "gemma4_assistant": {"text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0}},
 }
-GPT = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 512}
-T5 = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
-XLM = {"emb_dim": 32, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 512}
-PROPHETNET = {
-    "hidden_size": 32,
-    "encoder_ffn_dim": 64,
-    "decoder_ffn_dim": 64,
-    "num_encoder_layers": 1,
-    "num_decoder_layers": 1,
-    "num_encoder_attention_heads": 2,
-    "num_decoder_attention_heads": 2,
-    "max_position_embeddings": 512,
+# Values of the tiny config, beside those that benchmarks.tiny makes.
+VALUES: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1]},
+    "big_bird": {"attention_type": "original_full"},
+    "bigbird_pegasus": {"attention_type": "original_full"},
+    "blt": {"encoder_hash_byte_group_vocab": 200, "encoder_hash_byte_group_size": [3, 4]},
+    "canine": {"local_transformer_stride": 16},
+    "cohere_compass_text": {
+        "layer_types": ["full_attention"] * 2,
+        "num_hidden_layers": 2,
+        "rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE},
+    },
+    "cpmant": {"prompt_length": 8},
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "kv_n_heads": 1, "clip_qkv": 8.0, "attn_pdrop": 0.0}},
+    "deepseek_v2": {"num_experts_per_tok": 2, "topk_method": "greedy"},
+    "dory": {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "num_hidden_layers": 3},
+    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
+    "dots3_note": {
+        "vision_config": {"adapter_in_dim": 64},
+        "audio_config": {"adapter_input_size": 64},
+        "text_config": {"per_layer_config": {}},
+    },
+    "dots3_note_text": {"per_layer_config": {}},
+    "emu3": {
+        "vq_config": {"base_channels": 32, "channel_multiplier": [1, 1], "codebook_size": 16, "hidden_size": 32},
+        "vocabulary_map": {"<image>": 5, "<|extra_200|>": 6, "<|visual token 000000|>": 7},
+    },
+    "falcon_h1": {"mamba_d_head": 16, "mamba_n_heads": 8},
+    "fsmt": {"langs": ["de", "en"]},
+    "funnel": {"block_sizes": [1, 1], "num_decoder_layers": 1},
+    "gemma3n": {"vision_config": {"architecture": "mobilenetv3_small_050"}, "text_config": {"pad_token_id": None}},
+    "gemma3n_text": {
+        "intermediate_size": [128] * 4,
+        "activation_sparsity_pattern": [0.0] * 4,
+        "pad_token_id": None,  # else pads are zeros, as in no trained checkpoint, whose root has no finite gradient
+    },
+    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0}},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2, "num_hidden_layers": 4},
+    "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
+    "hunyuan_v1_dense": {"head_dim": 16},
+    "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
+    "led": {"attention_window": 16},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_hidden_layers": 4},
+    "lilt": {"hidden_size": 96},
+    "longformer": {"attention_window": [16, 16]},
+    "mamba2": {"num_heads": 8},
+    "ministral": {"head_dim": 16},
+    "mobilebert": {"intra_bottleneck_size": 64, "num_feedforward_networks": 1},
+    "nemotron": {"num_key_value_heads": 2},
+    "nllb-moe": {"expert_capacity": 64},
+    "qwen4_exp": {"text_config": INDEXER},
+    "qwen4_exp_text": INDEXER,
+    "recurrent_gemma": {"num_hidden_layers": 3},
+    "reformer": {
+        "attn_layers": ["local", "local"],
+        "local_attn_chunk_length": 16,
+        "axial_pos_shape": [16, 32],
+        "axial_pos_embds_dim": [32, 32],
+    },
+    "rembert": {"input_embedding_size": 16, "output_embedding_size": 16},
+    "switch_transformers": {"expert_capacity": 64},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128, "num_blocks": 2, "num_heads": 2},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {"attention_hidden_size": 128, "attention_head_dim": 32},
+    "zamba2": {"attention_hidden_size": 128, "attention_head_dim": 32, "mamba_headdim": 16},
 }
-REFORMER = {
-    "hidden_size": 32,
-    "feed_forward_size": 64,
-    "num_attention_heads": 2,
-    "attention_head_size": 16,
-    "attn_layers": ["local", "local"],
-    "local_attn_chunk_length": 16,
-    "axial_pos_shape": [16, 32],
-    "axial_pos_embds_dim": [16, 16],
-    "max_position_embeddings": 512,
-}
-FUNNEL = {"d_model": 32, "d_head": 16, "d_inner": 64, "n_head": 2, "block_sizes": [1, 1], "num_decoder_layers": 1}
-LED = {
-    "d_model": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 1,
-    "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 64,
-    "decoder_ffn_dim": 64,
-    "max_encoder_position_embeddings": 512,
-    "max_decoder_position_embeddings": 512,
-    "attention_window": 16,
-}
-LLAMA = {**BERT, "num_key_value_heads": 1}
-GEMMA = {**LLAMA, "head_dim": 16}
-EXPERTS = {"num_experts": 2, "expert_capacity": 64}
-MOBILEBERT = {**BERT, "embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 1}
-
-
-LM = "GPT2Tokenizer"  # for language models whose own tokenizer needs files
-
-
-@dataclass(frozen=True)
-class Family:
-    """An architecture, and how to make a tiny model of it.
-
-    Args:
-        sizes: in the words of its config.
-        tokenizer: class of its tokenizer where its own cannot be trained; `None` takes its own.
-        task: values of a task's YAML that it needs, such as a separator of texts.
-        rate: learning rate at which it learns.
-    """
-
-    sizes: dict[str, Any]
-    tokenizer: str | None = None
-    task: dict[str, Any] = field(default_factory=dict)
-    rate: float = 3e-3
-
-
-FAMILIES = {
-    "albert": Family({**BERT, "embedding_size": 16}),
-    "bart": Family(BART),
-    "bert": Family(BERT),
-    "big_bird": Family({**BERT, "attention_type": "original_full"}),
-    "bigbird_pegasus": Family({**BART, "attention_type": "original_full"}, "T5Tokenizer"),
-    "biogpt": Family(BERT, LM),
-    "blenderbot": Family(BART, "T5Tokenizer"),
-    "blenderbot-small": Family(BART, "T5Tokenizer"),
-    "bloom": Family({"hidden_size": 32, "n_layer": 2, "n_head": 2}, LM),
-    "camembert": Family(BERT),
-    "canine": Family({**BERT, "num_hash_buckets": 512, "local_transformer_stride": 16}),
-    "convbert": Family({**BERT, "embedding_size": 32}),
-    "ctrl": Family({"n_embd": 32, "dff": 64, "n_layer": 2, "n_head": 2, "n_positions": 512}, "GPT2Tokenizer"),
-    "data2vec-text": Family(BERT, "RobertaTokenizer"),
-    "deberta": Family(BERT),
-    "deberta-v2": Family(BERT),
-    "distilbert": Family({"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 512}),
-    "electra": Family({**BERT, "embedding_size": 16}),
-    "ernie": Family(BERT, "BertTokenizer"),
-    "esm": Family(BERT, "BertTokenizer"),
-    "falcon": Family({"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}, LM),
-    "flaubert": Family(XLM, "BertTokenizer"),
-    "fnet": Family(BERT),
-    "fsmt": Family({**BART, "langs": ["de", "en"]}, "T5Tokenizer"),
-    "funnel": Family(FUNNEL),
-    "gemma": Family(GEMMA, LM),
-    "gemma2": Family(GEMMA, LM),
-    "gpt2": Family(GPT),
-    "gpt_neo": Family(
-        {
-            "hidden_size": 32,
-            "num_layers": 2,
-            "num_heads": 2,
-            "attention_types": [[["global", "local"], 1]],
-            "max_position_embeddings": 512,
-        }
+# The class of the tokenizer, where the architecture's own cannot be trained, or is another one than it should be.
+TOKENIZERS = {
+    **dict.fromkeys(
+        ("ernie", "esm", "esmc", "flaubert", "megatron-bert", "modernbert", "modernbert-decoder"), OF_WORDS
     ),
-    "gpt_neox": Family(BERT, LM),
-    "gptj": Family({**GPT, "rotary_dim": 8}),
-    "ibert": Family(BERT),
-    "layoutlm": Family(BERT),
-    "led": Family(LED),
-    "llama": Family(LLAMA, LM),
-    "longformer": Family({**BERT, "attention_window": [16, 16]}),
-    "longt5": Family(T5, "T5Tokenizer"),
-    "m2m_100": Family(BART, "NllbTokenizer", {"src_lang": "deu_Latn", "tgt_lang": "eng_Latn"}),
-    "mamba": Family({"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}, LM),
-    "marian": Family(BART, "T5Tokenizer"),
-    "mbart": Family(BART),
-    "megatron-bert": Family(BERT, "BertTokenizer"),
-    "mistral": Family({**LLAMA, "sliding_window": 32}, LM),
-    "mobilebert": Family(MOBILEBERT),
-    "modernbert": Family({**BERT, "global_attn_every_n_layers": 2, "local_attention": 32}, "BertTokenizer", rate=3e-4),
-    "mpnet": Family(BERT),
-    "mt5": Family(T5),
-    "mvp": Family(BART),
-    "nllb-moe": Family({**BART, **EXPERTS}, "NllbTokenizer", {"src_lang": "deu_Latn", "tgt_lang": "eng_Latn"}),
-    "nystromformer": Family(BERT, "BertTokenizer"),
-    "openai-gpt": Family(GPT, task={"separator": " . "}),
-    "opt": Family({**BERT, "ffn_dim": 64, "word_embed_proj_dim": 32}, LM),
-    "pegasus": Family(BART, "T5Tokenizer"),
-    "pegasus_x": Family(BART, "T5Tokenizer"),
-    "plbart": Family(BART, "T5Tokenizer"),
-    "prophetnet": Family(PROPHETNET, "BertTokenizer"),
-    "qwen2": Family(LLAMA, LM),
-    "recurrent_gemma": Family({**GEMMA, "num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 32}, LM),
-    "reformer": Family(REFORMER, "BertTokenizer"),
-    "rembert": Family({**BERT, "input_embedding_size": 16, "output_embedding_size": 16}),
-    "roberta": Family(BERT),
-    "roformer": Family({**BERT, "embedding_size": 32}, "BertTokenizer"),
-    "rwkv": Family({**BERT, "attention_hidden_size": 32, "context_length": 512}, LM),
-    "squeezebert": Family({**BERT, "embedding_size": 32}),
-    "switch_transformers": Family({**T5, **EXPERTS}, "T5Tokenizer"),
-    "t5": Family(T5),
-    "transfo-xl": Family({}),
-    "umt5": Family(T5, "T5Tokenizer"),
-    "xglm": Family({"d_model": 32, "num_layers": 2, "attention_heads": 2, "ffn_dim": 64}, LM),
-    "xlm": Family(XLM, "BertTokenizer"),
-    "xlm-prophetnet": Family({}),
-    "xlm-roberta": Family(BERT),
-    "xlnet": Family({"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64}),
-    "yoso": Family(BERT, "RobertaTokenizer"),
+    **dict.fromkeys(("nystromformer", "prophetnet", "reformer", "roformer", "xlm"), OF_WORDS),
+    **dict.fromkeys(("bigbird_pegasus", "blenderbot", "blenderbot-small", "fsmt", "longt5", "marian"), OF_PIECES),
+    **dict.fromkeys(("pegasus", "pegasus_x", "plbart", "switch_transformers", "umt5"), OF_PIECES),
+    **dict.fromkeys(("data2vec-text", "markuplm", "yoso"), OF_BYTES),
+    **dict.fromkeys(("m2m_100", "nllb-moe"), "NllbTokenizer"),
+    "t5gemma2": "GemmaTokenizer",
 }
+# Values of a task's YAML that an architecture needs, such as a separator of texts.
+SETTINGS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("m2m_100", "nllb-moe"), LANGUAGES),
+    "openai-gpt": {"separator": " . "},
+}
+# By how much an answer may differ in a batch, where more than rounding does it.
+NEAR = {"nystromformer": 1e-2}  # begins the inverse of a row's matrix with the largest sum of those of all rows
+# Architectures that are registered for a task, and whose models need more than plain text for it, and why.
+NO_TEXT = {
+    "bros": "reads boxes of words",
+    "gemma4_assistant": "reads the states of another model",
+    "gemma4_unified_assistant": "reads the states of another model",
+    "git": "reads pictures",
+    "layoutlmv2": "reads pictures of pages",
+    "layoutlmv3": "reads boxes of words",
+    "lxmert": "reads features of pictures",
+    "musicgen": "writes sounds",
+    "musicgen_melody": "writes sounds",
+    "tapas": "reads tables",
+}
+# Those that write texts of what they hear: registered for sequence-to-sequence tasks, of which they are no models.
+HEARS = frozenset(
+    (
+        *("audioflamingo3", "glmasr", "granite_speech", "granite_speech_plus", "moss_transcribe_diarize"),
+        *("musicflamingo", "nemo_speechlm", "omniasr", "qwen2_audio", "qwen3_asr", "vibevoice_asr", "voxtral"),
+        "voxtral_realtime",
+    )
+)

@@ -1,142 +1,89 @@
-"""Train, predict, export and load a tiny model of every architecture family: `python -m benchmarks.families`.
+"""Try every architecture that transformers has a head for a task of texts for: `python -m benchmarks.families`.
 
-For each task that transformers has a head for: a few steps on one repeated batch give a finite and falling loss,
-predictions are one for each item and have their fields, each item has the same one alone, and the exported and loaded
-learner predicts the same. Each combination has a process of its own. `--only bert,t5` takes some of the families,
-`--task translation` some tasks. `by length` is a yes, too: of a model that reads pads, see
-`blurr.training.inference`.
+Of each architecture and task, in a process of its own, a tiny checkpoint with random weights is saved in a folder and
+loaded as pretrained, where there is one that of the language model, so that the head is new. Then:
+
+- each weight is in one parameter group by layers, and where all others are frozen, the last alone is trained;
+- a few steps on one repeated batch give a finite and falling loss;
+- predictions are one for each item and have their fields, and each item has the same one alone. Generated texts, too,
+  whose prompts are padded on the left in a batch;
+- the exported and loaded learner predicts the same.
+
+`by length` is a yes, too: of a model that reads pads, see `blurr.training.inference`. Results go line by line into
+`--results`, and what is there already is not tried again: a stopped benchmark goes on. `--only bert,t5` takes some of
+the architectures, `--task translation` some tasks. A model with a vision tower is given texts alone.
 """
 
 import argparse
-import math
-import multiprocessing
+import json
+import os
 import tempfile
-from collections.abc import Callable
-from contextlib import redirect_stdout
-from copy import deepcopy
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache, partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
-from fastai.callback.core import Callback
-from omegaconf import DictConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from benchmarks.architectures import FAMILIES, Family
-from benchmarks.commands import line, markdown, show
-from benchmarks.predictions import FIELDS, CheckError, check_alone, check_export, check_predictions, items_of, stage
-from blurr.config import composing, paths
+from benchmarks.architectures import HEARS, NO_TEXT
+from benchmarks.commands import markdown, show
+from benchmarks.predictions import CheckError, RefusedError
+from benchmarks.processes import in_processes
+from benchmarks.trials import BY_LENGTH, YES, Passed, settings_of, try_out
+from blurr.config import paths
 from blurr.config.building import build
-from blurr.data.core import RawData
-from blurr.data.samples import load_samples
-from blurr.loading.loader import Loader
-from blurr.models.objects import HFObjects, build_model
+from blurr.models.groups import HEAD
+from blurr.process.setup import hide_progress_bars
+from blurr.runs.jsonlines import read_lines
 from blurr.tasks.base import Task
-from blurr.text.inputs import TEXT
 
-STEPS, ROWS, VOCABULARY, SECONDS = 6, 20, 600, 300
-NO_HEAD, YES, BY_LENGTH = "–", "yes", "by length"
-FINE = (NO_HEAD, YES, BY_LENGTH)
+NO_HEAD, NO, REFUSED, OF_OTHERS = "–", "**no**", "refused", "no text"
 
 
-class StepLosses(Callback):  # type: ignore[misc]  # fastai is not typed
-    """Keep the plain loss of every training step."""
+@dataclass(frozen=True)
+class Result:
+    """What is to be said of an architecture and a task.
 
-    def before_fit(self) -> None:
-        self.values: list[float] = []
-
-    def after_loss(self) -> None:
-        if self.training:
-            self.values.append(float(self.loss.detach()))
-
-
-def try_out(task_name: str, arch: str, family: Family, folder: Path) -> str:
-    """Do all of it for one family and one task.
-
-    Returns:
-        `yes`, or `by length` of a model that reads pads, so that rows of one length make a batch.
-
-    Raises:
-        CheckError: names the stage and the reason.
+    Args:
+        arch: Hugging Face's name of the architecture.
+        task: Its name in `conf/task`.
+        answer: `yes`, `by length`, `refused` or `no`.
+        reason: Of the latter two.
+        groups: Number of parameter groups, by layers.
+        frozen: What is trained where all groups but the last are frozen.
+        seconds: How long it took.
     """
-    torch.manual_seed(0)
-    task = short_task(task_name, family)
-    raw = load_samples(task.schema, rows=ROWS, valid=0.25)
-    with stage("model"):
-        hf = tiny_model(task, arch, family, raw)
-    with stage("data"):
-        learner = task.learner(task.dataloaders(raw, hf, Loader(batch_size=64)), hf, raw=raw, metrics={}, path=folder)
-    losses = StepLosses()
-    with stage("training"), learner.no_bar(), learner.no_logging():
-        learner.fit(STEPS, family.rate, cbs=losses)
-    check_falling(losses.values)
-    items = items_of(task_name, task, raw, hf.tokenizer)
-    predicted = check_predictions(learner, items, FIELDS.get(task_name, set()))
-    check_alone(learner, items, predicted)
-    check_export(learner, items, predicted, folder)
-    return BY_LENGTH if learner.model.reads_pads else YES
 
-
-def short_task(task_name: str, family: Family) -> Task:
-    """Make a task as its YAML says, but for what the family needs, and for generated texts, which are short."""
-    node = deepcopy(settings_of(task_name))
-    node.update({key: value for key, value in family.task.items() if key in node})
-    if "generation" in node:
-        node.generation.max_new_tokens = 4
-    task: Task = build(node)
-    return task
+    arch: str
+    task: str
+    answer: str
+    reason: str = ""
+    groups: int = 0
+    frozen: str = ""
+    seconds: float = 0.0
 
 
 @cache
-def settings_of(task_name: str) -> DictConfig:
-    """Compose what a task's YAML says."""
-    node: DictConfig = composing.compose([f"task={task_name}"]).task
-    return node
-
-
-def tiny_model(task: Task, arch: str, family: Family, raw: RawData) -> HFObjects:
-    """Make the model from its config with random weights, without dropout, and its tokenizer from the rows."""
-    quiet = {k: 0.0 for k, v in CONFIG_MAPPING[arch]().to_dict().items() if "drop" in k and isinstance(v, float)}
-    return build_model(
-        arch,
-        model_cls=task.model_cls,
-        config=task.target.model_config(raw),
-        corpus=partial(task.corpus, raw),
-        load_weights=True,
-        arch=arch,
-        weights="scratch",
-        scratch={**quiet, **family.sizes},
-        scratch_tokenizer=family.tokenizer,
-        scratch_vocab=VOCABULARY,
-        inputs=TEXT,
-    )
-
-
-def check_falling(losses: list[float]) -> None:
-    """Refuse losses that are not finite, or not lower at the end.
-
-    Raises:
-        CheckError: tells them.
-    """
-    told = ", ".join(f"{loss:.3g}" for loss in losses)
-    if not all(math.isfinite(loss) for loss in losses):
-        raise CheckError(f"training: the loss is not finite: {told}")
-    if losses[-1] >= losses[0]:
-        raise CheckError(f"training: the loss does not fall: {told}")
-
-
 def of_texts() -> list[str]:
-    """Return the tasks that read texts; `benchmarks.vision_families` is for pictures."""
-    return [name for name in paths.options("task") if ".text." in settings_of(name)._target_]
+    """Return the tasks that transformers has heads for: those that read texts; `vision_families` is for pictures."""
+    names = [name for name in paths.options("task") if ".text." in settings_of(name)._target_]
+    return [name for name in names if name not in ("chat",)]
 
 
 @cache
 def heads(task_name: str) -> frozenset[str]:
-    """Give the architectures that transformers has a head for this task for."""
+    """Return the architectures that transformers has a head for this task for."""
     return frozenset(mapping_of(task_name)._model_mapping)
+
+
+def of_no_text(task_name: str) -> frozenset[str]:
+    """Return those of them whose models need more than plain text."""
+    writes = task_name in ("summarization", "translation")
+    return frozenset(arch for arch in heads(task_name) if arch in NO_TEXT or (writes and arch in HEARS))
 
 
 def mapping_of(task_name: str) -> Any:
@@ -145,61 +92,119 @@ def mapping_of(task_name: str) -> Any:
     return getattr(transformers, task.model_cls)._model_mapping
 
 
-def in_a_process(work: Callable[[], str]) -> str:
-    """Do work in a process of its own, so that a crash is a result, too.
-
-    Returns:
-        What the work gives, or the reason of its failure.
-    """
-    context = multiprocessing.get_context("fork")  # everything heavy is imported already
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_report, args=(work, there))
-    process.start()
-    there.close()
+def examine(task_name: str, arch: str) -> Result:
+    """Try one architecture and task, in this process."""
+    started = time.monotonic()
     try:
-        answer: str = here.recv() if here.poll(SECONDS) else f"no end after {SECONDS} seconds"
-    except EOFError:
-        process.join()
-        answer = f"the process died with exit code {process.exitcode}"
-    process.kill()
-    process.join()
-    return answer
-
-
-def _report(work: Callable[[], str], connection: Connection) -> None:
-    try:
-        with redirect_stdout(None):  # some architectures print what they think of their inputs
-            found = work()
-        connection.send(found)
+        with tempfile.TemporaryDirectory() as folder:
+            passed: Passed = try_out(task_name, arch, Path(folder))
     except CheckError as e:
-        connection.send(str(e))
+        answer = REFUSED if isinstance(e, RefusedError) else NO
+        return Result(arch, task_name, answer, str(e).replace(folder, "(folder)"))
+    seconds = round(time.monotonic() - started, 1)
+    return Result(arch, task_name, passed.answer, "", passed.groups, passed.frozen, seconds)
 
 
-def examine(task_name: str, arch: str) -> str:
-    """Return what is to be said of one architecture and task: one of `FINE`, or the reason why not."""
-    if arch not in heads(task_name):
-        return NO_HEAD
-    mapping_of(task_name)[CONFIG_MAPPING[arch]]  # imports its module, for the processes of all tasks
-    with tempfile.TemporaryDirectory() as folder:
-        return in_a_process(partial(try_out, task_name, arch, FAMILIES[arch], Path(folder)))
+def examine_all(pairs: Sequence[tuple[str, str]], results: Path, workers: int, *, again: bool) -> Iterator[Result]:
+    """Try all that is not among the results yet, and add to them.
+
+    Args:
+        pairs: Architectures and tasks.
+        results: A file of JSON lines.
+        workers: Processes at a time.
+        again: What has not passed is tried again.
+    """
+    rows = [Result(**row) for row in (read_lines(results) if results.exists() else [])]
+    known = {(each.arch, each.task): each for each in rows}  # the last of several counts
+    if again:
+        known = {pair: each for pair, each in known.items() if each.answer in (YES, BY_LENGTH)}
+    fresh = [pair for pair in pairs if pair not in known]
+    works = ((pair, _work(*pair)) for pair in fresh)
+    with results.open("a", encoding="utf-8") as file:
+        for (arch, task), answer in in_processes(works, workers):
+            result = answer if isinstance(answer, Result) else Result(arch, task, NO, str(answer))
+            file.write(json.dumps(asdict(result)) + "\n")
+            file.flush()
+            known[arch, task] = result
+            yield result
+    yield from (known[pair] for pair in pairs if pair not in fresh)
+
+
+def _work(arch: str, task: str) -> Callable[[], Result]:
+    mapping_of(task)[CONFIG_MAPPING[arch]]  # imports its module, for the processes of all tasks
+    return partial(examine, task, arch)
+
+
+# -- tables
+
+
+def summary(results: Iterable[Result], tasks: Sequence[str]) -> str:
+    """Return the table of the counts of each task."""
+    rows, total = [], Counter[str]()
+    for task in tasks:
+        tried = [result for result in results if result.task == task]
+        counts = Counter({"registered": len(heads(task)), "no text": len(of_no_text(task))})
+        counts.update({"tried": len(tried), "passed": sum(each.answer in (YES, BY_LENGTH) for each in tried)})
+        counts.update({"by length": sum(each.answer == BY_LENGTH for each in tried)})
+        counts.update({"refused": sum(each.answer == REFUSED for each in tried)})
+        counts.update({"failed": sum(each.answer == NO for each in tried)})
+        total += counts
+        rows.append([task, *_told(counts)])
+    names = ["registered", "read no text", "tried", "passed", "of them by length", "refused", "failed", "share passed"]
+    return markdown(["task", *names], [*rows, ["all", *_told(total)]])
+
+
+def _told(counts: Counter[str]) -> list[str]:
+    names = ("registered", "no text", "tried", "passed", "by length", "refused", "failed")
+    return [*(str(counts[name]) for name in names), f"{counts['passed'] / max(counts['tried'], 1):.1%}"]
+
+
+def by_architecture(results: Iterable[Result], tasks: Sequence[str]) -> str:
+    """Return the table of all architectures: an answer for each task, groups, and what frozen models train."""
+    found = {(each.arch, each.task): each for each in results}
+    rows = []
+    for arch in sorted({arch for arch, _ in found}):
+        of_arch = [found[arch, task] for task in tasks if (arch, task) in found]
+        groups = sorted({each.groups for each in of_arch if each.groups})
+        frozen: dict[str, list[str]] = {}
+        for each in of_arch:
+            if each.frozen not in ("", HEAD):
+                frozen.setdefault(each.frozen, []).append(each.task)
+        trained = "; ".join(f"{name} ({', '.join(of)})" for name, of in frozen.items())
+        answers = [found[arch, task].answer if (arch, task) in found else NO_HEAD for task in tasks]
+        rows.append([arch, *answers, ", ".join(map(str, groups)), trained or HEAD])
+    return markdown(["architecture", *tasks, "groups", "frozen, trains"], rows)
+
+
+def reasons(results: Iterable[Result]) -> str:
+    """Return the table of what is refused or fails, and why."""
+    bad = sorted((each.arch, each.task, each.answer, each.reason) for each in results if each.reason)
+    return markdown(["architecture", "task", "answer", "reason"], bad)
 
 
 def main() -> None:
-    """Print a table of all, a row at a time, and one of the failures."""
+    """Try all, say how each ended, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(FAMILIES), help="families, separated by commas")
+    parser.add_argument("--only", default="", help="architectures, separated by commas; all where none is given")
     parser.add_argument("--task", default=",".join(of_texts()), help="tasks, separated by commas")
+    parser.add_argument("--results", type=Path, default=Path("families.jsonl"), help="where they go, line by line")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--again", action="store_true", help="try again what has not passed")
     given = parser.parse_args()
-    tasks, reasons = given.task.split(","), []
-    show(markdown(["architecture", *tasks], []))
-    for arch in given.only.split(","):
-        found = {task: examine(task, arch) for task in tasks}
-        show(line([arch, *(what if what in FINE else "**no**" for what in found.values())]))
-        if arch not in CONFIG_MAPPING:
-            reasons.append([arch, "all", f"transformers {transformers.__version__} has no such architecture"])
-        reasons += [[arch, task, what] for task, what in found.items() if what not in FINE]
-    if reasons:
-        show("\n" + markdown(["architecture", "task", "reason"], reasons))
+    tasks, only = given.task.split(","), set(filter(None, given.only.split(",")))
+    pairs = [
+        (arch, task)
+        for arch in CONFIG_MAPPING
+        for task in tasks
+        if arch in heads(task) - of_no_text(task) and (not only or arch in only)
+    ]
+    hide_progress_bars()
+    results = []
+    for result in examine_all(pairs, given.results, given.workers, again=given.again):
+        results.append(result)
+        show(f"{len(results)} of {len(pairs)}: {result.arch} {result.task} {result.answer} {result.reason}".rstrip())
+    for table in (summary(results, tasks), by_architecture(results, tasks), reasons(results)):
+        show(f"\n{table}")
 
 
 if __name__ == "__main__":

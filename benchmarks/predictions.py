@@ -9,6 +9,7 @@ from typing import Any
 from fastai.learner import load_learner
 
 from blurr.data.core import RawData
+from blurr.errors import InputError
 from blurr.tasks.base import Task
 from blurr.training.learner import Blearner
 
@@ -32,11 +33,19 @@ class CheckError(Exception):
     """Something fails at a stage."""
 
 
+class RefusedError(CheckError):
+    """blurr refuses, with a message that says why."""
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Say where it was that something failed."""
     try:
         yield
+    except CheckError:
+        raise
+    except InputError as e:
+        raise RefusedError(f"{name}: {e}") from e
     except Exception as e:  # noqa: BLE001  # whatever a library may raise is what a table is to tell
         raise CheckError(f"{name}: {type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
 

@@ -1,7 +1,8 @@
-"""Name models and data in a word: by the option, or by what is loaded where the option is for anything."""
+"""What configs look up: models and data in a word, by the option or by what is loaded, and the weights of a trial."""
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,12 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 ANY_MODEL, OF_FILES, OF_HUB = "auto", "files", "hub"  # the options that say nothing by themselves
 MODEL_FOLDER = "model"  # a run's model lies in a folder of this name
 CACHED = "models--"  # how the Hub's cache names the folder of a checkpoint
-RESOLVER = "blurr.model"  # the name by which conf/config.yaml calls the function below
+RESOLVER, WEIGHTS = "blurr.model", "blurr.weights"  # the names by which conf/ calls the functions below
 
 
 def register() -> None:
-    """Let configs say `${blurr.model:OPTION}` for the word of their model."""
+    """Let configs say `${blurr.model:OPTION}` for the word of their model, `${blurr.weights:}` for those at hand."""
     OmegaConf.register_new_resolver(RESOLVER, _label_in, replace=True)
+    OmegaConf.register_new_resolver(WEIGHTS, _weights_at_hand, replace=True)
+
+
+def _weights_at_hand(*, _root_: DictConfig) -> str:
+    """Return `pretrained` where `model.name` is a folder, else `scratch`."""
+    name = OmegaConf.select(_root_, "model.name", throw_on_missing=False)
+    return "pretrained" if name and Path(str(name)).is_dir() else "scratch"
 
 
 def _label_in(choice: str | None, *, _root_: DictConfig) -> str:

@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from blurr.errors import InputError, ResourceError
 from blurr.models.adapted import OF_PEFT, Adapter, Base, calling_peft, checksum_of, library, portable, prepare_quantized
+from blurr.models.auto import from_checkpoint
 from blurr.models.quantizing import quantization
 from blurr.models.weights import choose_weights
 from blurr.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE
@@ -108,7 +109,7 @@ def load_with_base(
     at = {"dtype": getattr(torch, base.dtype), "revision": base.revision, "ignore_mismatched_sizes": True}
     if base.quantize is not None:
         at["quantization_config"] = quantization(base.quantize, base.name, model_cls, {"revision": base.revision})
-    model, info = model_cls.from_pretrained(base.name, config=config, **{**options, **at})
+    model, info = from_checkpoint(model_cls, base.name, config=config, **{**options, **at})
     if base.quantize is not None:
         prepare_quantized(model)
     _check_same(model, given, folder, base)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import transformers
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import MODEL_FOR_QUESTION_ANSWERING_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 SEPARATOR = " | "
+RENAMED = "_weight_conversions"  # by which transformers would save weights under the names that they were loaded by
 # transformers' tables of the model types that an auto class makes, where a task has several classes
 TABLES = {
     "AutoModelForCTC": modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES,
@@ -23,6 +24,30 @@ def auto_class(names: str) -> Any:
     """
     parts = names.split(SEPARATOR)
     return getattr(transformers, names) if len(parts) == 1 else FirstOf(tuple(parts))
+
+
+def from_checkpoint(model_cls: Any, name: str, *, config: PretrainedConfig, **options: Any) -> Any:
+    """Load a model as its class's `from_pretrained` does, also where the class calls the body another name.
+
+    The classes for question answering of Llama and its relatives have the body under `transformer`, and all other
+    classes of theirs under `model`: transformers would find no weight of the body in a checkpoint of a language model.
+    """
+    renamed = _names_of_body(model_cls, config)
+    if not renamed:
+        return model_cls.from_pretrained(name, config=config, **options)
+    model, info = model_cls.from_pretrained(name, config=config, key_mapping=renamed, **options)
+    vars(model).pop(RENAMED, None)
+    return model, info
+
+
+def _names_of_body(model_cls: Any, config: PretrainedConfig) -> dict[str, str]:
+    """Return patterns of the names of a body's weights in a checkpoint, and what the model's class calls them."""
+    is_auto = model_cls is transformers.AutoModelForQuestionAnswering
+    cls = MODEL_FOR_QUESTION_ANSWERING_MAPPING.get(type(config), model_cls) if is_auto else model_cls
+    if not (isinstance(cls, type) and issubclass(cls, PreTrainedModel)):
+        return {}
+    others = {vars(each).get("base_model_prefix", "") for each in cls.__mro__} - {cls.base_model_prefix, ""}
+    return {rf"^{other}\.": f"{cls.base_model_prefix}." for other in others}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from blurr.config.places import check_regular
 from blurr.errors import InputError, shortened
 
 INDEX = "*.index.json"  # says which file holds which weights
-COUNT = re.compile(r"(^|_)(n_?)?layers?$|(^|_)(layers|blocks)(_|$)")
+COUNT = re.compile(r"(^|_)(n_?)?(?<!feature_)layers?$|(^|_)(layers|blocks)(_|$)")
 MOST_LAYERS = 1000
-SIZE = re.compile(r"(^|_)(size|dim|d_model|d_ff|n_embd|n_positions|embeddings|heads|labels)$")
+SIZE = re.compile(r"(^|_)((?<!chunk_)size|dim|d_model|d_ff|n_embd|n_positions|embeddings|heads|labels)$")
 MOST_SIZE = 10_000_000
 
 

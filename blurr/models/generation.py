@@ -73,11 +73,19 @@ def generation_config(model: PreTrainedModel, settings: Mapping[str, Any]) -> Ge
     except ValueError as e:
         raise InputError(f"These generation settings do not go together: {e}") from e
     _check_length(model, {name: config.to_dict()[name] for name in LENGTHS if settings.get(name) is not None})
+    if not _counts_layers(model):
+        config.use_cache = False
     needless = (BEAMS_ONLY if config.num_beams in (None, 1) else ()) + (() if config.do_sample else SAMPLING_ONLY)
     for name in needless:
         setattr(config, name, None)
     result: GenerationConfig = config
     return result
+
+
+def _counts_layers(model: PreTrainedModel) -> bool:
+    """Return whether the config says for how many layers to keep keys and values; BLT's, for three models, does not."""
+    config = model.config.get_text_config(decoder=True)
+    return not {"num_hidden_layers"}.isdisjoint({*config.to_dict(), *config.attribute_map})
 
 
 def _check_length(model: PreTrainedModel, lengths: Mapping[str, int | None]) -> None:

@@ -7,9 +7,11 @@ embedding: then the last group is what follows the last layer, a final norm, and
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -94,7 +96,8 @@ def layers_of(m: nn.Module) -> list[Group]:
         _join(layers, after)
     numbered = [(f"{LAYER} {number}", layer) for number, layer in enumerate(layers, start=1)]
     last = (", ".join(after), [parameter for parameters in after.values() for parameter in parameters])
-    return _made(m, [("embeddings" if layers else "body", embeddings), *numbered, last, (HEAD, head)])
+    parts = [("embeddings" if layers else "body", embeddings), *numbered, last, (HEAD, head)]
+    return _made(m, parts, fixed=_never_trained(hf_model))
 
 
 def parts_of(m: nn.Module) -> list[Group]:
@@ -130,9 +133,9 @@ def note_of_freezing(m: nn.Module, trained: Iterable[nn.Parameter]) -> str:
     return f"the head has no weights of its own, so {size:,} behind the frozen ones are trained: {listed(names)}"
 
 
-def _made(m: nn.Module, parts: Parts) -> list[Group]:
-    """Return groups of the parameters that are trained at all, each in its first part; empty ones are left out."""
-    fixed = m.fixed if isinstance(m, BaseModelWrapper) else frozenset()
+def _made(m: nn.Module, parts: Parts, *, fixed: frozenset[str] = frozenset()) -> list[Group]:
+    """Return groups of the parameters that are not fixed, each in its first part; empty ones are left out."""
+    fixed |= m.fixed if isinstance(m, BaseModelWrapper) else frozenset()
     seen = {id(parameter) for name, parameter in _unwrapped(m).named_parameters() if name in fixed}
     groups = []
     for name, parameters in parts:
@@ -144,6 +147,15 @@ def _made(m: nn.Module, parts: Parts) -> list[Group]:
         if group.parameters:
             groups.append(group)
     return groups
+
+
+def _never_trained(model: nn.Module) -> frozenset[str]:
+    """Return the names of the parameters that the architecture keeps as they are, such as Marian's positions."""
+    if not isinstance(model, PreTrainedModel) or all(parameter.requires_grad for parameter in model.parameters()):
+        return frozenset()
+    with torch.device("meta"):
+        fresh = type(model)(deepcopy(model.config))
+    return frozenset(name for name, parameter in fresh.named_parameters() if not parameter.requires_grad)
 
 
 def _join(layers: Sequence[list[nn.Parameter]], after: dict[str, list[nn.Parameter]]) -> None:

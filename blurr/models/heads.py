@@ -199,10 +199,9 @@ def check_new(model: PreTrainedModel, new: set[str], name: str, *, allowed: Sequ
 def body_names(model: PreTrainedModel) -> set[str]:
     """Return the names of the parameters that the architecture has without a head."""
     names = [name for name, _ in model.named_parameters()]
-    if model.base_model is not model:
-        inside = {name for name in names if name.startswith(f"{model.base_model_prefix}.")}
-        # timm's models, which transformers wraps, have their heads within
-        return inside - label_parameters(model) if len(inside) == len(names) else inside
+    inside = {name for name in names if name.startswith(f"{model.base_model_prefix}.")}
+    if model.base_model is not model and len(inside) < len(names):  # Perceiver and timm have their heads within
+        return inside
     if type(model.config) not in MODEL_MAPPING:  # it is only there with its head
         return set(names) - label_parameters(model)
     with torch.device("meta"):

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-OF_OUTPUT = re.compile(r"(^|_)(final|out)(_|$)|^(norm|ln)_f$")  # follows the layers even where it is registered first
+OF_OUTPUT = re.compile(
+    r"(^|_)(final|out)(_|$)|^(norm|ln)_f$|^norm$"
+)  # follows the layers even where it is registered first
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from blurr.config.annotations import Vocab
 from blurr.errors import InputError, ResourceError, chain, how_to_install, is_no_answer, resource_error
 from blurr.models.adapted import Adapter
 from blurr.models.adapter_files import base_of, load_with_base
-from blurr.models.auto import auto_class
+from blurr.models.auto import auto_class, from_checkpoint
 from blurr.models.folders import check_folder
 from blurr.models.groups import Groups
 from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
@@ -151,7 +151,7 @@ def load_objects(
         config.update(_of_vocabulary(inputs, processor))
         base, options = base_of(Path(name)), {**options, "cache_dir": cache_dir}
         if base is None:
-            model, info = model_cls.from_pretrained(name, config=config, **options)
+            model, info = from_checkpoint(model_cls, name, config=config, **options)
         else:
             model, info = load_with_base(Path(name), base, model_cls, config, **options)
     missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}

@@ -100,7 +100,7 @@ class BaseModelWrapper(nn.Module):
         super().__init__()
         self.hf_model, self.base = hf_model, base
         self.fixed = fixed_beside_adapter(hf_model) if fixed is None else fixed
-        self.options = dict(hf_model_kwargs or {})
+        self.options = {**without_cache(hf_model), **(hf_model_kwargs or {})}
         self.known = frozenset(inspect.signature(hf_model.forward).parameters)
         self.ask(hidden_states=output_hidden_states, attentions=output_attentions)
 
@@ -187,6 +187,15 @@ def check_no_peft_model(model: object) -> None:
             "A Blearner trains the model that an adapter is attached to, not peft's PeftModel around it. Give "
             "model.get_base_model(), or let blurr attach it: from_data(…, adapter=lora(r=8))."
         )
+
+
+def without_cache(hf_model: PreTrainedModel) -> dict[str, bool]:
+    """Return the argument by which a model keeps no keys and values for a next token, which only generation asks for.
+
+    Some cannot be trained with it: gradients flow into a state that changes in place (xLSTM), or there are no entries
+    for layers that are run several times.
+    """
+    return {"use_cache": False} if "use_cache" in inspect.signature(hf_model.forward).parameters else {}
 
 
 def logits_of(output: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -155,9 +155,11 @@ def add_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) ->
 
 
 def embedded(model: PreTrainedModel) -> int:
-    """Return how many tokens the model has embeddings for."""
-    embeddings = model.get_input_embeddings()
-    # Canine embeds hashes of characters: any id has an embedding
+    """Return how many tokens the model has embeddings for; Canine embeds hashes of characters: any number."""
+    try:
+        embeddings = model.get_input_embeddings()
+    except NotImplementedError:
+        return 2**31
     return embeddings.num_embeddings if isinstance(embeddings, nn.Embedding) else 2**31
 
 
@@ -169,14 +171,19 @@ def top_id(tokenizer: PreTrainedTokenizerBase) -> int:
 def counts_rows(model: PreTrainedModel) -> bool:
     """Return whether the model keeps another table with a row per token, which cannot grow.
 
-    DeepSeek-V4 chooses the experts of a token by such a table.
+    DeepSeek-V4 chooses the experts of a token by such a table, and BLT divides a text by an embedding of its own.
     """
+    size = embedded(model)
     tables = [*model.named_parameters(), *model.named_buffers()]
-    return any(
-        len(each) == embedded(model) and (each.ndim == 1 or not each.is_floating_point()) and not name.endswith("bias")
+    is_counted = any(
+        len(each) == size and (each.ndim == 1 or not each.is_floating_point()) and not name.endswith("bias")
         for name, each in tables
         if each.ndim
     )
+    weights = {
+        id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding) and each.num_embeddings == size
+    }
+    return is_counted or (len(weights) > 1 and not model.config.is_encoder_decoder)
 
 
 def tokenize_texts(

@@ -12,7 +12,15 @@ import torch
 import transformers
 from checkpoints import HABITS, reversed_labels, stored_in, with_habit, without_tensors
 from every_task import TASKS, items_of, objects_of, rows_of
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from blurr.data.at_hand import from_data
 from blurr.errors import InputError
@@ -27,6 +35,7 @@ from blurr.tasks.saved import SavedTask, save_model
 from blurr.text.inputs import TEXT, add_pad_token, counts_rows
 from blurr.text.modeling.all import BlearnerForSequenceClassification
 from blurr.text.objects import NLP
+from blurr.text.scratch import train_tokenizer
 from blurr.training.precision import check_precision
 
 CLASSIFIER = "AutoModelForSequenceClassification"
@@ -395,6 +404,27 @@ def test_a_model_with_a_row_for_each_token_elsewhere_takes_its_end_token_for_the
     tokenizer.add_tokens(["more"])
     with pytest.raises(InputError, match="to which none can be added"):
         add_pad_token(tokenizer, model)
+
+
+def test_an_architecture_that_embeds_its_texts_twice_takes_its_end_token_for_the_pad(tiny_bert: Path):
+    """BLT divides a text into patches by an embedding of its own, which nothing resizes."""
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_bert)
+    model.patcher = torch.nn.Embedding(model.get_input_embeddings().num_embeddings, 4)
+    assert counts_rows(model)
+
+
+def test_a_language_model_of_llama_learns_to_answer_and_is_saved_under_the_names_of_its_class(tmp_path: Path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    train_tokenizer("gpt2", ["a film"], vocab_size=300).save_pretrained(tmp_path / "lm")
+    lm = LlamaForCausalLM(LlamaConfig(**sizes, vocab_size=300))
+    lm.save_pretrained(tmp_path / "lm")
+    hf = NLP.get_hf_objects(tmp_path / "lm", AutoModelForQuestionAnswering)
+    assert hf.new == {"qa_outputs.weight", "qa_outputs.bias"}
+    assert torch.equal(hf.model.transformer.layers[0].mlp.up_proj.weight, lm.model.layers[0].mlp.up_proj.weight)
+    hf.model.save_pretrained(tmp_path / "qa")
+    again, info = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "qa", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert torch.equal(again.transformer.norm.weight, hf.model.transformer.norm.weight)
 
 
 def test_a_start_token_with_the_id_0_starts():

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 from torch import nn
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, MarianConfig
 
 from blurr.models.groups import SPLITTERS, groups_of, layer_splitter, note_of_freezing
 from blurr.models.wrapper import BaseModelWrapper
@@ -83,6 +83,15 @@ def test_what_is_fixed_is_in_no_group():
     wrapper = BaseModelWrapper(made("bert", CLASSES, BERT))
     wrapper.fixed = frozenset(name for name, _ in wrapper.hf_model.named_parameters() if "layer.1." in name)
     assert [group.name for group in groups_of(wrapper, "layers")] == ["embeddings", "layer 1", "layer 3", "head"]
+
+
+def test_positions_that_marian_computes_are_never_trained():
+    model = AutoModelForSeq2SeqLM.from_config(
+        MarianConfig(**BART, vocab_size=50, pad_token_id=0, max_position_embeddings=8)
+    )
+    positions = model.model.encoder.embed_positions.weight
+    assert not positions.requires_grad
+    assert not any(parameter is positions for group in layer_splitter(model) for parameter in group)
 
 
 def test_a_model_of_torch_has_its_last_child_for_head():

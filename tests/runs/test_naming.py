@@ -95,3 +95,10 @@ def test_the_folder_of_a_run_is_named_by_the_checkpoint_where_the_model_is_auto(
     assert compose(words).output_dir.startswith("outputs/sequence_classification-Mini_LM/")
     assert compose(["model=bert"]).output_dir.startswith("outputs/sequence_classification-bert/")
     assert compose(["model=auto"]).output_dir.startswith("outputs/sequence_classification-auto/")
+
+
+def test_a_quick_trial_takes_the_weights_of_a_folder(tiny_bert):
+    assert compose(["debug=quick"]).model.weights == "scratch"
+    named = ["debug=quick", "model=auto", f"model.name={tiny_bert}"]
+    assert compose(named).model.weights == "pretrained"
+    assert compose([*named, "model.weights=scratch"]).model.weights == "scratch"

@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 from blurr.errors import InputError
 from blurr.loading.rows import Inputs
 from blurr.models.objects import HFObjects
+from blurr.models.wrapper import without_cache
 from blurr.text.language_modeling.chunking import special_ids
 from blurr.text.language_modeling.packing import PACKED, first_position, kept_apart
 
@@ -16,14 +17,14 @@ SHARE = 1e-3  # of the largest logit: rounding moves logits by less, another pos
 def check_causal(hf: HFObjects) -> None:
     """Refuse a model whose logits for a token depend on later tokens: it would learn to copy.
 
-    XLM and XLNet have a head for language modelling, but read in both directions.
+    XLNet has a head for language modelling, but reads in both directions; so does XLM, unless its config says `causal`.
 
     Raises:
         InputError: The logits depend on later tokens.
     """
-    ids = torch.arange(8, device=hf.model.device)[None] % len(hf.tokenizer)
+    ids = _ordinary_ids(hf, 8)
     other = ids.clone()
-    other[0, -1] = 0  # only the last token differs: no earlier logit may change
+    other[0, -1] = ids[0, 0]  # only the last token differs: no earlier logit may change
     before, after = (_logits(hf.model, {"input_ids": x})[0, :-1] for x in (ids, other))
     if not torch.allclose(before, after, rtol=0, atol=1e-6):  # masked tokens have no weight at all
         raise InputError(
@@ -42,8 +43,7 @@ def check_packing(hf: HFObjects, *, causal: bool) -> None:
     Raises:
         InputError: The model takes no mask between texts, or no positions, or counts positions differently.
     """
-    ordinary = [i for i in range(len(hf.tokenizer)) if i not in set(special_ids(hf.tokenizer).tolist())]
-    ids = torch.tensor([[ordinary[i % len(ordinary)] for i in range(sum(LENGTHS))]])
+    ids = _ordinary_ids(hf, sum(LENGTHS))
     numbers = torch.repeat_interleave(torch.tensor([1, 2]), torch.tensor(LENGTHS))[None]
     inputs = {"input_ids": ids, PACKED: numbers}
     together = kept_apart(inputs, first_position=first_position(hf.model), causal=causal)  # as the collators do it
@@ -61,12 +61,20 @@ def check_packing(hf: HFObjects, *, causal: bool) -> None:
         )
 
 
+def _ordinary_ids(hf: HFObjects, count: int) -> torch.Tensor:
+    """Return ids of tokens that are not special, `(1, count)`: XLM counts how long a text is by its pads."""
+    special = set(special_ids(hf.tokenizer).tolist())
+    ordinary = [i for i in range(len(hf.tokenizer)) if i not in special]
+    return torch.tensor([[ordinary[i % len(ordinary)] for i in range(count)]])
+
+
 def _logits(model: PreTrainedModel, inputs: Inputs) -> torch.Tensor:
     was_training = model.training  # dropout would move the logits
     model.train(False)
     try:
         with torch.no_grad():
-            logits: torch.Tensor = model(**{name: values.to(model.device) for name, values in inputs.items()}).logits
+            given = {name: values.to(model.device) for name, values in inputs.items()}
+            logits: torch.Tensor = model(**given, **without_cache(model)).logits
     finally:
         model.train(was_training)
     return logits

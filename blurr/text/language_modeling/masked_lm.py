@@ -104,9 +104,14 @@ class MaskedLM(LanguageModel):
             hf.tokenizer,
             masking,
             train=train,
-            pad_to_multiple_of=loader.pad_to_multiple_of,
+            pad_to_multiple_of=whole_window(hf) or loader.pad_to_multiple_of,
             first_position=first_position(hf.model) if self.packing else 0,
         )
+
+
+def whole_window(hf: HFObjects) -> int | None:
+    """Return the one length of the rows of Perceiver, whose decoder asks for each position of its window."""
+    return hf.positions.source if hf.arch == "perceiver" else None
 
 
 def _apart(numbers: list[Ids]) -> list[Ids]:

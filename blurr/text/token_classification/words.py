@@ -120,7 +120,8 @@ def tokenize_words(
     fast = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
     given = [[lead + word for word in row] or [""] for row in [*rows, ["a"]]]  # the last one shows the special tokens
     reader = reader_of(tokenizer, chain.from_iterable(rows), special_tokens)
-    encoded = reader(given, is_split_into_words=True, verbose=False, **fast)
+    # by the class of all tokenizers: LUKE's own takes a list of words for a pair of texts
+    encoded = PreTrainedTokenizerBase.__call__(reader, given, is_split_into_words=True, verbose=False, **fast)
     word_ids = [_word_ids(tokenizer, number, encoded, word_ids_func) for number in range(len(given))]
     before, after = _around(encoded["input_ids"][-1], word_ids[-1])
     limit = length_limit(tokenizer, max_length)
