@@ -35,7 +35,7 @@ def from_checkpoint(model_cls: Any, name: str, *, config: PretrainedConfig, **op
     renamed = _names_of_body(model_cls, config)
     if not renamed:
         return model_cls.from_pretrained(name, config=config, **options)
-    model, info = model_cls.from_pretrained(name, config=config, key_mapping=renamed, **options)
+    model, info = model_cls.from_pretrained(name, config=config, **{"key_mapping": renamed, **options})
     vars(model).pop(RENAMED, None)
     return model, info
 

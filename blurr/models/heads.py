@@ -199,9 +199,11 @@ def check_new(model: PreTrainedModel, new: set[str], name: str, *, allowed: Sequ
 def body_names(model: PreTrainedModel) -> set[str]:
     """Return the names of the parameters that the architecture has without a head."""
     names = [name for name, _ in model.named_parameters()]
-    inside = {name for name in names if name.startswith(f"{model.base_model_prefix}.")}
-    if model.base_model is not model and len(inside) < len(names):  # Perceiver and timm have their heads within
-        return inside
+    if model.base_model is not model:
+        inside = {name for name in names if name.startswith(f"{model.base_model_prefix}.")}
+        # Perceiver and timm have their heads within; a head that is the input embedding has no name of its own
+        if len(inside) < len(names) or not label_parameters(model):
+            return inside
     if type(model.config) not in MODEL_MAPPING:  # it is only there with its head
         return set(names) - label_parameters(model)
     with torch.device("meta"):

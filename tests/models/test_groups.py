@@ -1,15 +1,20 @@
 """Parameter groups: each weight once, from input to output, the head last."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 import transformers
 from torch import nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, MarianConfig
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, MarianConfig, PreTrainedTokenizerBase
 
+from benchmarks.families import heads, of_no_text, settings_of
+from benchmarks.tiny import MASKED, tiny_config
+from blurr.config.building import build
 from blurr.models.groups import SPLITTERS, groups_of, layer_splitter, note_of_freezing
 from blurr.models.wrapper import BaseModelWrapper
+from blurr.text.scratch import train_tokenizer
 
 BERT = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
 BART = {
@@ -111,3 +116,63 @@ def test_what_is_trained_in_place_of_a_head_without_weights_is_said(arch, head, 
     model = made(arch, head, sizes)
     note = note_of_freezing(model, layer_splitter(model)[-1])
     assert said in note if said else not note
+
+
+# -- every architecture that transformers has a head for
+
+TASKS = (
+    "causal_lm",
+    "masked_lm",
+    "question_answering",
+    "sequence_classification",
+    "summarization",
+    "token_classification",
+)
+FEWER = {
+    "albert": 1,
+    "hrm_text": 4,
+    "blt": 0,
+    "perceiver": 2,
+}  # layers that several share, or that a config does not count
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    made = train_tokenizer("bert", ["a film"], vocab_size=200)
+    made.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # MobileBERT, as wide as its embedding
+@pytest.mark.parametrize("task", TASKS)
+def test_every_architecture_has_its_layers_in_groups(task: str, tokenizer: PreTrainedTokenizerBase):
+    wrong = {}
+    for arch in sorted(heads(task) - of_no_text(task)):
+        writes = {"is_decoder": True} if task == "causal_lm" and arch in MASKED else {}
+        config = tiny_config(arch, tokenizer, **writes)
+        with torch.device("meta"):
+            model = getattr(transformers, build(settings_of(task)).model_cls).from_config(config)
+        wrong[arch] = [*problems(model, arch)]
+    assert not {arch: found for arch, found in wrong.items() if found}
+
+
+def problems(model: Any, arch: str) -> Iterator[str]:
+    """Yield what is wrong with the groups of a model."""
+    groups = groups_of(model, "layers")
+    together = [id(parameter) for group in groups for parameter in group.parameters]
+    if len(together) != len(set(together)) or set(together) != {id(p) for p in model.parameters() if p.requires_grad}:
+        yield "not each weight once"
+    names = [group.name for group in groups]
+    text = model.config.get_text_config(decoder=True)
+    layers = FEWER.get(arch, getattr(text, "num_hidden_layers", None))
+    numbered = [group for group in groups if group.is_layer]
+    if names[0] != "embeddings" or groups[1 : len(numbered) + 1] != numbered:
+        yield f"another order: {names}"
+    if len(numbered) < layers:
+        yield f"{len(numbered)} groups of {layers} layers"
+    is_head = names[-1] == "head"
+    if is_head == bool(note_of_freezing(model, groups[-1].parameters)):
+        yield f"frozen, {names[-1]} is trained, and that is not said"
+    if len(groups) < layers + 2 and is_head:
+        yield f"{len(groups)} groups"
