@@ -29,7 +29,11 @@ UNLIKE = [
 
 
 @pytest.mark.filterwarnings("ignore:load_learner. uses Python's insecure pickle")
-@pytest.mark.parametrize(("arch", "task"), UNLIKE, ids=[arch for arch, _ in UNLIKE])
+@pytest.mark.parametrize(
+    ("arch", "task"),
+    [pytest.param(*each, marks=[pytest.mark.slow] if each[0] in ("canine", "perceiver") else []) for each in UNLIKE],
+    ids=[arch for arch, _ in UNLIKE],
+)
 def test_an_unusual_architecture_learns_predicts_and_survives_export(arch: str, task: str, tmp_path: Path):
     assert try_out(task, arch, tmp_path).answer == (BY_LENGTH if arch in ("blt", "fnet") else YES)
 
