@@ -69,9 +69,9 @@ class Result:
 
 @cache
 def of_texts() -> list[str]:
-    """Return the tasks that transformers has heads for: those that read texts; `vision_families` is for pictures."""
+    """Return the tasks that read texts, but for chats, whose models are those of `causal_lm`."""
     names = [name for name in paths.options("task") if ".text." in settings_of(name)._target_]
-    return [name for name in names if name not in ("chat",)]
+    return [name for name in names if name != "chat"]
 
 
 @cache
