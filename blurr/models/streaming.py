@@ -15,7 +15,7 @@ class _Ended(Exception):  # noqa: N818  # not an error
     """Unwinds a generation whose text has ended, or that nobody waits for any more."""
 
 
-class Writing(BaseStreamer):  # type: ignore[misc]  # transformers does not type it
+class Writing(BaseStreamer):
     """A text that is being written; between two calls of `step`, nothing is computed.
 
     The generation runs in a thread of its own, which waits until it is its turn: the only way to interrupt it that all
@@ -49,7 +49,8 @@ class Writing(BaseStreamer):  # type: ignore[misc]  # transformers does not type
         self.seed, self.ends, self.stops = seed, frozenset(ends), tuple(stop for stop in stops if stop)
         self.prompt_tokens, self.tokens, self.given = 0, list[int](), ""
         self.finish: Finish | None = None
-        self._text, self._error, self._cancelled = "", None, False
+        self._text, self._cancelled = "", False
+        self._error: Exception | None = None
         self._go, self._done = Event(), Event()
         self._thread: Thread | None = None
 

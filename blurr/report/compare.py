@@ -11,6 +11,7 @@ from blurr.errors import InputError
 from blurr.metrics.alignment import edits
 from blurr.metrics.base import MINIMIZE
 from blurr.metrics.rouge import Rouge
+from blurr.report.chats import question_of
 from blurr.report.leaderboard import Directions, better_of, directions_of
 from blurr.report.previews import FileCell, Line, name_of, previews_of_either, spoken
 from blurr.report.rows import checked
@@ -106,6 +107,8 @@ def text_of(row: dict[str, Any], kind: str) -> str:
     """Return what a row asks of a model."""
     if kind == "answers":
         return f"{row['question']} — {row['context']}"
+    if kind == "chats":
+        return question_of(row)
     return " ".join(row["tokens"]) if kind == "words" else source_of(row)
 
 
@@ -158,18 +161,20 @@ def measures(rows: Rows, kind: str) -> dict[str, list[float]]:
 
     Returns:
         `loss`, and for answers `exact_match` and `f1`, for tokens the share of right ones (`token_accuracy`), for texts
-        `word_f1` and `rougeL`, for transcripts `word_accuracy`, 1 less the word error rate, and for all else whether
-        the row is `right`.
+        `word_f1` and `rougeL`, for chats all three of these, for transcripts `word_accuracy`, 1 less the word error
+        rate, and for all else whether the row is `right`.
     """
     found = {"loss": [float(row["loss"]) for row in rows]}
     if kind == "answers":
         return found | {name: [float(row[name]) for row in rows] for name in ("exact_match", "f1")}
-    if kind == "tokens":
-        return found | {"token_accuracy": [row["right_count"] / max(1, row["target_count"]) for row in rows]}
-    if kind == "texts":
+    if kind in ("tokens", "chats"):
+        found["token_accuracy"] = [row["right_count"] / max(1, row["target_count"]) for row in rows]
+    if kind in ("texts", "chats"):
         pairs = [(row["prediction"], row["target"]) for row in rows]
         rouge = list(Rouge("rougeL").scores(*zip(*pairs, strict=True)))  # the run's own metric
         return found | {"word_f1": [word_f1(*pair) for pair in pairs], "rougeL": rouge}
+    if kind == "tokens":
+        return found
     if kind == "transcripts":
         words = [(edits(row["alignment"]), spoken(row)) for row in rows]
         return found | {"word_accuracy": [1 - wrong / max(1, said) for wrong, said in words]}

@@ -40,7 +40,7 @@ def top_losses(rows: Rows, k: int = SHOWN, *, kind: str = "") -> pd.DataFrame:
     """Return the rows with the highest losses, long texts cut, tags of words marked in their text."""
     worst = sorted(rows, key=lambda row: -float(row["loss"]))[:k]
     worst = [with_entities(row) for row in worst] if kind == "words" else worst
-    hidden = HIDDEN | (OF_ANSWERS if kind == "answers" else set())
+    hidden = HIDDEN | {"answers": OF_ANSWERS, "chats": {"messages"}}.get(kind, set())
     frame = pd.DataFrame([{k: _short(v) for k, v in row.items() if k not in hidden} for row in worst])
     again = [name for name in frame if name != "target" and frame[name].equals(frame["target"])]  # own column
     frame = frame.drop(columns=again)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from blurr.errors import writing
 from blurr.report.baselines import baselines
 from blurr.report.boxes import box_parts
+from blurr.report.chats import chat_parts
 from blurr.report.classes import class_parts
 from blurr.report.curves import curve_parts, length_parts, unit_of
 from blurr.report.losses import loss_parts
@@ -50,6 +51,7 @@ SHOWN: dict[str, Callable[[Rows], list[Part]]] = {
     "answers": answer_parts,
     "texts": text_parts,
     "transcripts": transcript_parts,
+    "chats": chat_parts,
     "tokens": perplexity_parts,
     "masks": mask_parts,
     "boxes": box_parts,

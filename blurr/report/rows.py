@@ -139,6 +139,12 @@ class OfTexts(Described):
     prediction: str
 
 
+class OfChats(OfTokens, OfTexts):
+    """A chat: its messages, the tokens of its answers, and the last answer as the model writes it."""
+
+    messages: list[dict[str, Any]]
+
+
 class OfTranscripts(OfTexts):
     """What is said in a sound, and what was heard: the words side by side, one of a pair missing or both."""
 
@@ -153,12 +159,13 @@ KINDS: dict[str, type[Described]] = {
     "words": OfWords,
     "masks": OfMasks,
     "boxes": OfBoxes,
+    "chats": OfChats,
     "tokens": OfTokens,
     "numbers": OfNumbers,
     "transcripts": OfTranscripts,
     "texts": OfTexts,
 }
-SPECIAL = {"texts": "transcripts"}  # a kind that tells more, of which rows may be
+SPECIAL = {"texts": "transcripts", "tokens": "chats"}  # a kind that tells more, of which rows may be
 
 
 def predicted(row: Mapping[str, Any], recorded: str) -> str:

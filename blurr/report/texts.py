@@ -20,9 +20,13 @@ def text_parts(rows: Rows) -> list[Part]:
         "Sorted by the F1 of their words, the worst first. Green words are in the reference, red dotted ones not. "
         "The run's own metrics are at the top of the page."
     )
+    return [Part("texts", "Texts beside their references", worst_texts(rows), note), *overlap_parts(rows)]
+
+
+def overlap_parts(rows: Rows) -> list[Part]:
+    """Return the parts that show how much texts have in common with their references, and how long they are."""
     frame = overlaps(rows)
     return [
-        Part("texts", "Texts beside their references", worst_texts(rows), note),
         Part("overlap", "Overlap with the references", frame[["f1"]], "F1 of the words of each text.", _overlap),
         Part("lengths_written", "Lengths", frame.iloc[:, 1:], "Words of each text.", _lengths, (4.6, 3.4)),
     ]
@@ -55,9 +59,9 @@ def worst_texts(rows: Rows, k: int = 25) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "written": _compared(row["prediction"], row["target"]),
+                "written": compared(row["prediction"], row["target"]),
                 "reference": row["target"],
-                "source": _short(source_of(row)),
+                "source": short(source_of(row)),
                 "f1": score,
                 "loss": row["loss"],
             }
@@ -66,7 +70,8 @@ def worst_texts(rows: Rows, k: int = 25) -> pd.DataFrame:
     )
 
 
-def _compared(written: str, wanted: str) -> Passage:
+def compared(written: str, wanted: str) -> Passage:
+    """Mark the words of a text that another has, too, and those that it has not."""
     left = Counter(WORD.findall(wanted.lower()))
     marks = []
     for found in WORD.finditer(written):
@@ -82,7 +87,8 @@ def source_of(row: dict[str, Any]) -> str:
     return max(texts, key=len, default="")
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Cut a text that is too long for a table."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 

@@ -38,7 +38,7 @@ class TokenStream:
 
     writing: Writing
     pieces: asyncio.Queue[str | Exception | None]
-    answer: asyncio.Future[None]
+    answer: asyncio.Future[list[Any]]
     items: Sequence[Any] = (None,)
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -142,7 +142,7 @@ class Batcher:
             return
         stream.pieces.put_nowait(None)
         if not stream.answer.done():
-            stream.answer.set_result(None)
+            stream.answer.set_result([])
 
     async def _answer(self, batch: Sequence[Waiting | TokenStream], results: asyncio.Future[list[Any]]) -> None:
         await asyncio.wait([results])

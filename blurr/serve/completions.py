@@ -72,7 +72,7 @@ def _checked(predictor: Predictor, asked: Completion, name: str) -> Writing:
 
 async def _whole(stream: TokenStream, request: Request, seconds: float) -> None:
     """Wait for all of an answer; give it up if the client goes away or the time is over."""
-    gone = asyncio.ensure_future(request.receive())
+    gone: asyncio.Future[Any] = asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait([stream.answer, gone], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if not stream.answer.done():

@@ -78,7 +78,7 @@ class ServedChat:
             InputError: a chat cannot be answered.
         """
         given = [model_input] if isinstance(model_input, Mapping) else model_input.to_dict("records")
-        rows = [{str(k): _plain(v) for k, v in {**row, **(params or {})}.items()} for row in given]
+        rows = [{str(k): _plain(v) for k, v in [*row.items(), *(params or {}).items()]} for row in given]
         answers = [self._answer({k: v for k, v in row.items() if v is not None}) for row in rows]
         return answers[0] if len(answers) == 1 else answers
 

@@ -72,6 +72,9 @@ def with_separators(name: str) -> list[dict[str, Any]]:
     rows = rows_of(name)
     for row in rows[::2]:
         for role in set(TASKS[name].schema.inputs) & set(row):
+            if name == "chat":
+                row[role] = [{**each, "content": f"{each['content']} {WRITTEN}"} for each in row[role]]
+                continue
             row[role] = row[role] + (WRITTEN.split() if isinstance(row[role], list) else f" {WRITTEN}")
         if name == "token_classification":
             row["labels"] = [*row["labels"], "O", "O", "O"]

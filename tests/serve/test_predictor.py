@@ -243,7 +243,7 @@ def test_a_head_that_does_not_fit_is_no_model(saved, tmp_path: Path):
         Predictor.load(folder)
 
 
-@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - {"chat"}))  # see tests/text/test_chat
 def test_half_of_a_surrogate_pair_is_the_mistake_of_its_item_alone(name: str, saved):
     predictor = Predictor.load(saved(name)[1])
     example = predictor.example

@@ -27,6 +27,7 @@ SETTINGS: dict[str, list[str]] = {
     "summarization": ["task.generation.max_new_tokens=4"],
     "translation": ["task.generation.max_new_tokens=4"],
     "causal_lm": ["task.chunk=false", "task.generation.max_new_tokens=4"],
+    "chat": ["task.generation.max_new_tokens=4"],
     "masked_lm": ["task.chunk=false"],
 }
 

@@ -9,10 +9,10 @@ from blurr.loading.loader import Loader
 from blurr.models.objects import HFObjects, build_model
 from blurr.tasks.base import Task
 from blurr.tasks.saved import SavedTask, save_task
-from blurr.text.inputs import TEXT
 from blurr.text.modeling.all import (
     Blearner,
     CausalLM,
+    Chat,
     MaskedLM,
     QuestionAnswering,
     SequenceClassification,
@@ -38,8 +38,13 @@ def columns_of(name: str) -> dict[str, list[Any]]:
         "summarization": {"text": TEXTS, "summary": written},
         "translation": {"source": TEXTS, "target": written},
         "causal_lm": {"text": TEXTS},
+        "chat": {"messages": [asked(text, answer) for text, answer in zip(TEXTS, written, strict=True)]},
         "masked_lm": {"text": TEXTS},
     }[name]
+
+
+def asked(text: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
 
 
 TASKS: dict[str, Task] = {
@@ -49,6 +54,7 @@ TASKS: dict[str, Task] = {
     "summarization": Summarization(generation=SHORT),
     "translation": Translation(generation=SHORT),
     "causal_lm": CausalLM(chunk=False, generation=SHORT),
+    "chat": Chat(generation=SHORT),
     "masked_lm": MaskedLM(chunk=False),
 }
 ITEMS: dict[str, Any] = {
@@ -73,7 +79,7 @@ def loaded(task: Task, raw: RawData, checkpoint: Path, **config: Any) -> HFObjec
         corpus=tuple,
         load_weights=True,
         weights="pretrained",
-        inputs=TEXT,
+        inputs=task.inputs,
     )
 
 

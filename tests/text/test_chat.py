@@ -131,14 +131,15 @@ def test_rows_without_any_of_the_columns_are_refused():
 # -- templates and tokens
 
 
-def test_chatml_adds_its_marks_which_begin_as_eos(checkpoint: Path, work: Path):
+def test_chatml_adds_its_marks_the_last_of_which_is_as_eos(checkpoint: Path, work: Path):
     hf = loaded(Chat(), checkpoint)
     before = len(AutoTokenizer.from_pretrained(checkpoint))
     ids = hf.tokenizer.convert_tokens_to_ids([BEGIN, END])
     rows = hf.model.get_input_embeddings().weight
     assert hf.tokenizer.chat_template == CHATML
     assert min(ids) >= before
-    assert all(torch.equal(rows[i], rows[hf.tokenizer.eos_token_id]) for i in ids)
+    assert torch.equal(rows[ids[1]], rows[hf.tokenizer.eos_token_id])
+    assert torch.allclose(rows[ids[0]], rows[:before].mean(0))
     assert Layout(hf.tokenizer).stops == [ids[1], hf.tokenizer.eos_token_id]
     hf.tokenizer.save_pretrained("saved")
     assert Layout(AutoTokenizer.from_pretrained("saved")).stops == Layout(hf.tokenizer).stops

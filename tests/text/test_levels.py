@@ -130,7 +130,7 @@ def blocks_of(name: str, hf: Any) -> tuple[tuple[Any, Any], Any, Any, type[Blear
     return (block, noop), text, None, learner, generation if lm_type == "causal" else {}
 
 
-@pytest.fixture(scope="session", params=sorted(set(TASKS) - {"sequence_classification"}))
+@pytest.fixture(scope="session", params=sorted(set(TASKS) - {"sequence_classification", "chat"}))
 def made(request, tiny_bert: Path, tiny_bart: Path, tmp_path_factory):
     raw, hf = objects_of(request.param, tiny_bert, tiny_bart)
     blocks, get_x, get_y, learner_cls, options = blocks_of(request.param, hf)

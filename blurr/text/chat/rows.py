@@ -52,8 +52,9 @@ class ChatCollator(CausalCollator):
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         inputs, targets = super().__call__(rows)
-        if LEARNT not in inputs:
-            return inputs, targets
+        if LEARNT not in inputs:  # chats to answer
+            inputs.pop("labels")
+            return inputs, torch.empty(len(rows), 0)
         learnt = inputs.pop(LEARNT).bool()
         inputs["labels"] = inputs["labels"].masked_fill(~learnt, IGNORED)
         targets[:, :-1] = targets[:, :-1].masked_fill(~learnt[:, 1:], IGNORED)

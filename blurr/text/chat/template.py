@@ -33,8 +33,9 @@ class ChatInputs(TextInputs):
     """Tokenizers with a chat template.
 
     ChatML's two marks become special tokens where the tokenizer lacks them: as plain text they would take about seven
-    tokens each, and a user could write them. Where a checkpoint has no embeddings for them, each begins as a copy of
-    that of the eos token, which is near to their meaning, and is all that an adapter can build on.
+    tokens each, and a user could write them. Where a checkpoint has no embeddings for them, the mark at the end begins
+    as a copy of the eos token, so that a model whose embeddings stay as they are can learn to stop by it; the mark at
+    the beginning is the mean of all tokens, which no model takes for likely.
 
     Args:
         template: `auto` is the tokenizer's own, and ChatML where it has none; or `chatml`, a file, or Jinja text.
@@ -51,10 +52,11 @@ class ChatInputs(TextInputs):
     def fit(self, processor: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
         known = embedded(model)
         super().fit(processor, model)
-        marks = [processor.convert_tokens_to_ids(mark) for mark in (BEGIN, END)]
-        new = [i for i in marks if isinstance(i, int) and i >= known]
-        if new and processor.eos_token_id is not None:
-            _copy_rows(model, new, processor.eos_token_id)
+        begin, end = (processor.convert_tokens_to_ids(mark) for mark in (BEGIN, END))
+        if isinstance(begin, int) and begin >= known:
+            _set_row(model, begin, slice(known))
+        if isinstance(end, int) and end >= known and processor.eos_token_id is not None:
+            _set_row(model, end, slice(processor.eos_token_id, processor.eos_token_id + 1))
 
     def describe(self, processor: PreTrainedTokenizerBase) -> dict[str, Any]:
         return {**super().describe(processor), "template": processor.chat_template}
@@ -89,11 +91,12 @@ def _text_of(template: str, tokenizer: PreTrainedTokenizerBase) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _copy_rows(model: PreTrainedModel, rows: Sequence[int], source: int) -> None:
-    tables = [model.get_input_embeddings(), model.get_output_embeddings()]
+def _set_row(model: PreTrainedModel, row: int, others: slice) -> None:
+    """Set the embedding of a token to the mean of others, where it is read and where it is written."""
+    tables: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for weight in [table.weight for table in tables if table is not None]:
-            weight[list(rows)] = weight[source].clone()
+            weight[row] = weight[others].mean(0)
 
 
 @dataclass(frozen=True)

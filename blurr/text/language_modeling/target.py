@@ -75,7 +75,7 @@ def counted(logits: torch.Tensor, targets: torch.Tensor, scores: TokenScores) ->
     """
     known = (targets != IGNORED).sum(1).tolist()
     right = (logits.argmax(-1) == targets).sum(1).tolist()
-    nll = [float(losses.double().sum()) for losses in scores.losses.cpu().split(known)]
+    nll = [float(losses.double().sum()) for losses in torch.split(scores.losses.cpu(), known)]
     return [{"target_count": n, "right_count": k, "nll": loss} for n, k, loss in zip(known, right, nll, strict=True)]
 
 
