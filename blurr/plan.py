@@ -66,7 +66,7 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
     training, doubts = _training(cfg, hf, task.training_rows(encoded["train"], hf), loader)
     return {
         "config": [(str(key), _yaml(value)) for key, value in cfg.items()],
-        "rows": [(name, f"{len(rows)}") for name, rows in splits.items()] + [("from", raw.source)],
+        "rows": [*((name, f"{len(rows)}") for name, rows in splits.items()), *_left_out(raw), ("from", raw.source)],
         "tokens": [fact for name, rows in encoded.items() for fact in _of_rows(name, rows, task, hf)],
         "files": [fact for role, media in task.schema.media.items() for fact in _files(raw, role, media)],
         "labels": _labels(raw, splits, task.schema.classes) + _metrics(cfg) if raw.kind else [],
@@ -78,6 +78,13 @@ def plan(cfg: DictConfig, words: Sequence[str] = ()) -> dict[str, Facts]:
             *doubts,
         ],
     }
+
+
+def _left_out(raw: RawData) -> Facts:
+    """Say which rows cannot be used, if the run leaves them out."""
+    return [
+        (f"{split} left out", f"{len(them)}: {'; '.join(them[:MOST_LABELS])}") for split, them in raw.broken.items()
+    ]
 
 
 def _files(raw: RawData, role: str, media: Media) -> Iterable[tuple[str, str]]:
@@ -94,8 +101,6 @@ def _files(raw: RawData, role: str, media: Media) -> Iterable[tuple[str, str]]:
         media.examine(content)
         times.append(time.perf_counter() - started)
     yield "decoding", f"{1000 * float(np.median(times)):.1f} ms each, median of {len(times)}"
-    for split, broken in raw.broken.items():
-        yield f"{split} left out", f"{len(broken)}: {'; '.join(broken[:MOST_LABELS])}"
 
 
 def _yaml(value: Any) -> str:

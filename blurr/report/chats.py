@@ -30,7 +30,7 @@ def question_of(row: dict[str, Any]) -> str:
         return ""
     asked = [i for i, each in enumerate(messages) if each["role"] == "user"]
     last = max((i for i in asked if any(each["role"] == "assistant" for each in messages[i:])), default=0)
-    before = f" (after {last} messages)" if last else ""
+    before = f" ({last} message{'s' * (last > 1)} before)" if last else ""
     return f"{messages[last]['content']}{before}"
 
 
@@ -54,4 +54,4 @@ def worst_answers(rows: Rows, k: int = WORST) -> pd.DataFrame:
 
 
 def _is_exact(row: dict[str, Any]) -> bool:
-    return row["prediction"].split() == row["target"].split()
+    return bool(row["prediction"].split() == row["target"].split())

@@ -150,7 +150,9 @@ def _found(
 ) -> dict[str, str]:
     """Return the column of each role, as far as the first readable row has it."""
     first: Row = next((row for row in chunk if isinstance(row, dict)), {})
-    there, schema = list(first), predictor.saved.task.schema
+    schema = predictor.saved.task.schema
+    rows = [row for row in chunk if isinstance(row, dict)] if schema.shaper else [first]  # each may have its own shape
+    there = list(dict.fromkeys(name for row in rows for name in row))
     found_for = {}
     for role in predictor.roles:
         others = schema.aliases.get(role, ())

@@ -56,8 +56,9 @@ def check_packing(hf: HFObjects, *, causal: bool) -> None:
         reason, fits = f"ends in {type(error).__name__}: {error}", False
     if not fits:
         raise InputError(
-            f"{hf.arch} cannot keep packed texts apart: to pack two of them {reason}. Set task.packing=false, with "
-            "task.chunk=false for a row per text, or choose another model or model.attention=sdpa."
+            f"{hf.arch} cannot keep packed texts apart: to pack two of them {reason}. Set task.packing=false (of "
+            "task=causal_lm and masked_lm with task.chunk=false, for a row per text), or choose another model or "
+            "model.attention=sdpa."
         )
 
 
