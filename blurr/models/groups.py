@@ -130,7 +130,7 @@ def note_of_freezing(m: nn.Module, trained: Iterable[nn.Parameter]) -> str:
     if not names or names - inside:
         return ""
     size = sum(named[name].numel() for name in names)
-    return f"the head has no weights of its own, so {size:,} behind the frozen ones are trained: {listed(names)}"
+    return f"the head has no weights of its own, so freezing leaves {size:,} before it to train: {listed(names)}"
 
 
 def _made(m: nn.Module, parts: Parts, *, fixed: frozenset[str] = frozenset()) -> list[Group]:

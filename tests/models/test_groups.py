@@ -107,7 +107,7 @@ def test_a_model_of_torch_has_its_last_child_for_head():
 @pytest.mark.parametrize(
     ("arch", "head", "sizes", "said"),
     [
-        ("gpt2", LM, GPT, "32 behind the frozen ones are trained: transformer.ln_f.bias, transformer.ln_f.weight"),
+        ("gpt2", LM, GPT, "freezing leaves 32 before it to train: transformer.ln_f.bias, transformer.ln_f.weight"),
         ("gpt2", CLASSES, GPT, ""),
     ],
     ids=["tied", "a head of its own"],

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from stopping import StopAt
 from blurr.config import paths
 from blurr.config.trust import quoted
 from blurr.errors import InputError, ResourceError
+from blurr.models.media import build_media_model
+from blurr.models.objects import build_model
 from blurr.process.signals import Interrupted
 from blurr.runs import resume
 from blurr.runs.checksums import seal
@@ -326,3 +329,9 @@ def test_a_run_that_is_not_there_is_named_with_those_that_are(work: Path):
     leave_a_run(work / "outputs/a/b")
     with pytest.raises(InputError, match=r"There is no run nowhere: no folder of that name, .*outputs/a/b"):
         resume.expand(["resume=nowhere"], find_run)
+
+
+def test_a_run_of_before_groups_were_chosen_goes_on_with_parts():
+    assert "model.groups" in resume.ADDED
+    assert signature(build_model).parameters["groups"].default == "parts"
+    assert signature(build_media_model).parameters["groups"].default == "parts"

@@ -129,6 +129,13 @@ def causal(tiny_gpt2: Path, tmp_path: Path) -> Blearner:
     )
 
 
+def test_a_frozen_model_whose_head_is_its_embedding_says_what_it_trains(causal: Blearner, caplog):
+    with caplog.at_level("INFO", logger="blurr"):
+        causal.freeze()
+    assert "Frozen: the head has no weights of its own" in caplog.text
+    assert "transformer.ln_f.weight" in caplog.text
+
+
 @pytest.fixture
 def masked(tiny_mlm: Path, tmp_path: Path) -> Blearner:
     options = {"dl_kwargs": {"bs": 4}, "learner_kwargs": {"path": tmp_path, "freeze": False}}
