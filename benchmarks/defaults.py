@@ -102,7 +102,7 @@ PROBLEMS = {
     "xquad": Problem(
         "task=question_answering data.train={data}/xquad.en.json data.splits.by=group data.splits.column=title "
         "task.max_length=64 task.stride=16 task.max_question_length=24 metrics=[squad_f1]",
-        "squad_f1",
+        "f1",
         QA,
         rows=200,
     ),
