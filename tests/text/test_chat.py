@@ -321,3 +321,13 @@ def test_packed_chats_learn_what_each_learns_alone(checkpoint: Path):
         found.append(sorted(loss for loss in losses if loss))
     assert len(dls.train_ds) < len(raw.train)
     assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
+def test_a_row_of_a_later_part_is_named_by_its_number(checkpoint: Path):
+    refusing = CHATML.replace(
+        "%}{{", "%}{% if message['content'] == 'no' %}{{ raise_exception('no') }}{% endif %}{{", 1
+    )
+    task = Chat(template=refusing)
+    parts = [{"messages": CHATS[:5]}, {"messages": [PLAIN, [{"role": "user", "content": "no"}, PLAIN[1]]]}]
+    with pytest.raises(InputError, match=r"Row 7 \(counted from 1\) is refused by the chat template: no"):
+        list(task.encode_parts(parts, loaded(task, checkpoint)))

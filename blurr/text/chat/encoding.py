@@ -42,7 +42,7 @@ class EncodedChat:
 
 
 def encode_chats(
-    chats: Sequence[Messages], layout: Layout, *, room: int | None, prompted: bool = False
+    chats: Sequence[Messages], layout: Layout, *, room: int | None, prompted: bool = False, first: int = 1
 ) -> Iterator[EncodedChat]:
     """Yield the tokens of each chat.
 
@@ -54,12 +54,13 @@ def encode_chats(
         layout: Of the tokenizer.
         room: Longest chat in tokens; `None` for no limit.
         prompted: End each with a prompt for the next answer.
+        first: Number of the row of the first, for messages.
 
     Raises:
         InputError: A chat cannot be encoded; names its row.
     """
     long = shortened = cut = 0
-    for row, messages in enumerate(chats, start=1):
+    for row, messages in enumerate(chats, start=first):
         try:
             made = _encoded(layout.segments(messages, prompted=prompted), layout)
             if room is not None and len(made.ids) > room:

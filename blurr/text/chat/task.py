@@ -1,7 +1,7 @@
 """Chat: a language model learns to answer."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -128,7 +128,18 @@ class Chat(Task):
         return length_limit(hf.tokenizer, self.max_length, usual=LONGEST)
 
     def encode(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:
-        made = list(encode_chats(rows["messages"], Layout(hf.tokenizer), room=self.room(hf)))
+        return self._encoded(rows, hf, first=1)
+
+    def encode_parts(
+        self, parts: Iterable[Mapping[str, Sequence[Any]]], hf: HFObjects
+    ) -> Iterator[dict[str, list[Any]]]:
+        first = 1
+        for rows in parts:
+            yield self._encoded(rows, hf, first=first)
+            first += len(rows["messages"])
+
+    def _encoded(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects, *, first: int) -> dict[str, list[Any]]:
+        made = list(encode_chats(rows["messages"], Layout(hf.tokenizer), room=self.room(hf), first=first))
         learnt = [[1] * len(each.ids) if self.learn == "all" else each.answers for each in made]
         return {"input_ids": [each.ids for each in made], LEARNT: learnt, BEGIN: [each.begin for each in made]}
 
