@@ -73,6 +73,8 @@ def export_graphs(
     # a search for what else may differ takes a minute for some models
     shapes = {name: {0: torch.export.Dim.DYNAMIC} for name in inputs} if one_size else None
     config = OnnxConfig(dynamic=True, dynamic_shapes=shapes, quantizer=quantizer)
+    if _writes(model):  # its further steps read what earlier ones keep
+        constants = {name: value for name, value in constants.items() if name != "use_cache"}
     parts = {}
     try:
         with _quiet(), _called_with(model, constants):
@@ -89,13 +91,17 @@ def export_graphs(
     ExportedModel(parts, "onnx", config=model.config, generation_config=settings).save_pretrained(folder)
 
 
+def _writes(model: PreTrainedModel) -> bool:
+    return model.can_generate() and not is_ctc(model)
+
+
 def _parts(model: PreTrainedModel, inputs: Inputs) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return each graph's module with an example of its inputs.
 
     Raises:
         InputError: a decoder writes texts of something else than texts.
     """
-    if not model.can_generate() or is_ctc(model):
+    if not _writes(model):
         return {"model": (model, dict(inputs))}
     if model.main_input_name != "input_ids":
         raise InputError(
@@ -205,7 +211,7 @@ def _answer_in_steps(model: Any, runners: Mapping[str, Callable[..., Any]]) -> N
         if ENCODER in runners and given.get("encoder_outputs") is None:
             read = {name: given[name] for name in ("input_ids", "attention_mask")}
             given["encoder_outputs"] = runners[ENCODER](**read)
-        kept = given.get("past_key_values")
+        kept = given.get("cache", given.get("past_key_values"))  # as transformers calls it from 5.24 on, and before
         before = 0 if kept is None else kept.get_seq_length()
         if ENCODER not in runners:
             given = _with_positions(given, before)
