@@ -5,7 +5,8 @@ import logging
 import shlex
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -256,23 +257,22 @@ class Checkpointing(TrainingCallback):
         Raises:
             InputError: it is damaged, or belongs to another model, or to an adapter beside another base.
         """
+        with _fitting(checkpoint.folder):
+            verify_if_sealed(checkpoint.folder)
+            state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
+            check_type(TrainingState, state)
         written, base = checkpoint.facts.get("base"), base_of(self.model)
         if written != base:
             raise InputError(
                 f"{checkpoint.folder} holds what was trained beside a base whose weights had the checksum {written}, "
                 f"and those of this model have {base}. Put back the weights that model.name meant then, or begin anew."
             )
-        try:
-            verify_if_sealed(checkpoint.folder)
-            state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
-            check_type(TrainingState, state)
+        with _fitting(checkpoint.folder):
             self._load_weights(str(checkpoint.folder / WEIGHTS))
             self.steps, self.epochs = state["steps"], state["epochs"]
             dl = self.dls.train
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
             restore(self.learn, state)
-        except UNFIT as error:
-            raise (resource_error(error) or _refusal(checkpoint.folder, error)) from error
         log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
 
     def _save_weights(self, file: str) -> None:
@@ -288,6 +288,15 @@ class Checkpointing(TrainingCallback):
             load_model(self.model, file, device=device)
         else:
             self.model.load_trained(load_file(file, device=device))
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """Refuse a checkpoint that cannot be read."""
+    try:
+        yield
+    except UNFIT as error:
+        raise (resource_error(error) or _refusal(folder, error)) from error
 
 
 def base_of(model: nn.Module) -> str | None:

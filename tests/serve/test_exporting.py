@@ -72,8 +72,9 @@ def test_a_model_in_onnx_answers_as_it_did_on_a_hundred_rows(saved, exported: Pa
     assert not [file for file in exported.iterdir() if file.suffix in (".pkl", ".bin", ".safetensors")]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "causal_lm" else pytest.mark.slow) for name in OTHERS]
+)
 def test_a_model_of_each_task_answers_in_onnx_as_it_did_on_a_hundred_rows(name: str, saved, tmp_path: Path):
     learn, folder = saved(name)
     other = check_parity(folder, tmp_path / "onnx")
