@@ -1,30 +1,27 @@
 """Load or build a Hugging Face model and the processor before it."""
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from blurr.config.annotations import Vocab
-from blurr.errors import InputError, ResourceError, chain, how_to_install, is_no_answer, resource_error
+from blurr.errors import InputError
 from blurr.models.adapted import Adapter
 from blurr.models.adapter_files import base_of, load_with_base
 from blurr.models.auto import auto_class, from_checkpoint
+from blurr.models.failures import readable, with_packages
 from blurr.models.folders import check_folder
 from blurr.models.groups import Groups
 from blurr.models.heads import check_new, fit_head, head_of_another_task, in_stored_order
 from blurr.models.inputs import LearnsVocabulary, ModalityInputs, Positions, positions_of
 from blurr.models.quantizing import Quantize, check_quantize, quantization
-from blurr.models.weights import REMEDY, Weights, choose_weights, is_offline
+from blurr.models.weights import REMEDY, Weights, choose_weights
 from blurr.models.wrapper import Attention, set_attention
 from blurr.process.terminal import quiet
 
@@ -35,14 +32,6 @@ CONFIG = "config.json"
 WHERE = ("cache_dir", "revision", "trust_remote_code")  # what says where a config is, among what changes it
 # blurr says what they would, in a line; the last one speaks because the first is asked not to
 CHATTY = ("transformers.modeling_utils", "transformers.configuration_utils", "transformers.distributed.tensor_parallel")
-
-MISSING = re.compile(r"requires the (\w+) library")
-INSTALL = {"timm": how_to_install("vision")}
-# What transformers lets through of a folder that is broken; RuntimeError where sizes do not fit.
-UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError),
-    *(SafetensorError, StrictDataclassError),
-)
 
 
 @dataclass(frozen=True)
@@ -140,7 +129,7 @@ def load_objects(
     values = dict(config_kwargs or {})
     if (Path(name) / CONFIG).is_file():
         check_folder(Path(name))
-    with _with_packages(name), _readable(name, model_cls), quiet(*CHATTY, level=logging.ERROR):
+    with with_packages(name), readable(name, model_cls), quiet(*CHATTY, level=logging.ERROR):
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in {**common, **values}.items() if k in WHERE})
         values = in_stored_order(values, stored)
         if config is None:
@@ -171,57 +160,6 @@ def load_objects(
 
 def _of_vocabulary(inputs: ModalityInputs, processor: Any) -> dict[str, Any]:
     return inputs.vocabulary_config(processor) if isinstance(inputs, LearnsVocabulary) else {}
-
-
-@contextmanager
-def _with_packages(name: str) -> Iterator[None]:
-    """Say which package is missing that an architecture needs.
-
-    Raises:
-        InputError: one is missing.
-    """
-    try:
-        yield
-    except ImportError as e:
-        package = MISSING.search(str(e))
-        if package is None:
-            raise
-        how = INSTALL.get(package[1], f"pip install {package[1]}")
-        raise InputError(f"The model {name!r} needs the package {package[1]}: {how}") from e
-
-
-@contextmanager
-def _readable(name: str, model_cls: Any) -> Iterator[None]:
-    """Explain why transformers cannot load a checkpoint.
-
-    Raises:
-        InputError: it is broken or of another kind.
-        ResourceError: the Hub does not answer, or memory or disk do not suffice.
-    """
-    try:
-        yield
-    except InputError:  # of an adapter's base, say
-        raise
-    except UnpicklingError as e:  # torch's own words advise to run what is in it
-        raise InputError(
-            f"The weights of the model {name!r} are a pickle that holds more than numbers, which is not read: it would "
-            "run whatever is in it. Take weights in the form safetensors."
-        ) from e
-    except UNREADABLE as e:
-        failure = resource_error(e)
-        if failure is not None:
-            raise failure from e
-        if not is_offline() and any(map(is_no_answer, chain(e))):
-            raise ResourceError(f"The Hugging Face Hub does not give the model {name!r}: {e} Try again later.") from e
-        if "trust_remote_code" in str(e):
-            raise InputError(
-                f"The model {name!r} brings Python code of its own, which is not run. If you have read that code and "
-                "trust it: +model.model_kwargs.trust_remote_code=true"
-            ) from e
-        raise InputError(
-            f"Cannot load a model from {name!r} as {getattr(model_cls, '__name__', model_cls)}: {e} "
-            "Give a Hub id, or a folder that save_pretrained wrote, of a model that can do this task."
-        ) from e
 
 
 def torch_dtype(dtype: DType) -> torch.dtype | Literal["auto"]:
@@ -362,7 +300,7 @@ def _from_sizes(
 ) -> HFObjects:
     """Make a model of these sizes with random weights."""
     config = AutoConfig.for_model(arch, **{**inputs.scratch_config(processor, values), **values})
-    with _with_packages(arch):
+    with with_packages(arch):
         model = auto_cls.from_config(config, trust_remote_code=False, **_dtype_of_new(dtype))
     return _described(inputs, processor, model, stored=None, arch=arch, weights="scratch")
 
@@ -378,7 +316,7 @@ def _reinitialized(
     """Make a model with random weights, of the size and with the processor of a checkpoint."""
     if (Path(name) / CONFIG).is_file():
         check_folder(Path(name))
-    with _with_packages(name), _readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
+    with with_packages(name), readable(name, auto_cls), quiet(*CHATTY, level=logging.ERROR):
         stored = AutoConfig.from_pretrained(name, **{k: v for k, v in values.items() if k in WHERE})
         config = AutoConfig.from_pretrained(name, **in_stored_order(values, stored))
         processor = inputs.load(name, **processor_kwargs)

@@ -17,9 +17,10 @@ from blurr.errors import InputError, how_to_install, resource_error
 from blurr.loading.rows import Inputs
 from blurr.models.auto import auto_class
 from blurr.models.ctc import is_ctc
+from blurr.models.failures import UNREADABLE
 from blurr.models.generation import generation_config
 from blurr.models.inputs import ModalityInputs
-from blurr.models.objects import UNREADABLE, HFObjects
+from blurr.models.objects import HFObjects
 from blurr.process.terminal import quiet
 
 MANIFEST = "export.json"  # written by transformers: the graphs, their inputs and outputs

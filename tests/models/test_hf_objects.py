@@ -12,7 +12,8 @@ from blurr.errors import InputError, ResourceError
 from blurr.models import objects as hf_objects
 from blurr.models import weights
 from blurr.models.groups import blurr_splitter
-from blurr.models.objects import _readable, build_model
+from blurr.models.failures import readable
+from blurr.models.objects import build_model
 from blurr.models.weights import choose_weights, is_at_hand
 from blurr.text.inputs import TEXT
 from blurr.text.objects import NLP
@@ -81,7 +82,7 @@ def test_a_hub_that_does_not_answer_is_no_mistake_of_the_users(monkeypatch):
 )
 def test_what_a_checkpoint_that_is_not_loaded_is_answered_with_tells_whose_fault_it_is(error, kind, says, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    with pytest.raises(kind, match=says), _readable("a/b", "bert"):
+    with pytest.raises(kind, match=says), readable("a/b", "bert"):
         raise error
 
 
