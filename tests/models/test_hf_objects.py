@@ -11,8 +11,8 @@ from blurr.config import paths
 from blurr.errors import InputError, ResourceError
 from blurr.models import objects as hf_objects
 from blurr.models import weights
-from blurr.models.groups import blurr_splitter
 from blurr.models.failures import readable
+from blurr.models.groups import blurr_splitter
 from blurr.models.objects import build_model
 from blurr.models.weights import choose_weights, is_at_hand
 from blurr.text.inputs import TEXT
