@@ -101,8 +101,10 @@ def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     if precision in get_args(Known) and OmegaConf.select(cfg, "precision") == "auto":
         cfg.precision = precision
     rate = record.tags.get("blurr.lr")
-    optimizer = cfg.get("optimizer", {})
-    if rate and "lr" in optimizer and optimizer.lr is None:  # the default of another version may be another
+    optimizer = cfg.get("optimizer")
+    if (
+        rate and isinstance(optimizer, DictConfig) and "lr" in optimizer and optimizer.lr is None
+    ):  # the default of another version may be another
         optimizer.lr = recorded_rate(rate)
     cfg.resume, cfg.overwrite = None, False
     cfg.device = cfg.get("device", "auto")  # which earlier versions did not record

@@ -147,7 +147,11 @@ def _found(config: Mapping[str, Any], missing: Container[str]) -> Iterator[tuple
             yield key, [f"{key} was taken out of the config, and every run needs it. Leave ~{key} out."]
         yield key, _wrong_values(config, {key: expected})
     for group in ("metrics", "callbacks"):
-        for name, node in (config.get(group) or {}).items():
+        chosen = config.get(group) or {}
+        if not isinstance(chosen, dict):
+            yield group, [f"{group}={chosen}: must be a mapping of names, each with a _target_."]
+            continue
+        for name, node in chosen.items():
             if not isinstance(node, dict):
                 yield (
                     group,

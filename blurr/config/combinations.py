@@ -30,7 +30,7 @@ def check_metrics(config: Config) -> None:
     task = config["task"]["_target_"]
     target = signatures.class_attribute(task, "target_cls") if signatures.is_ours(task) else None
     predicts = signatures.class_texts(target, "predicts") if target else ()
-    for name, metric in config.get("metrics", {}).items() if predicts else ():
+    for name, metric in (config.get("metrics") or {}).items() if predicts else ():
         reads = reads_of(metric)
         if reads and reads not in predicts:
             fitting = options_that_read(predicts)

@@ -52,8 +52,10 @@ class Distinct:
 
     def firsts(self) -> Iterator[tuple[int, Any]]:
         """Yield each value, with the number (counted from 1) of the first row that has it."""
-        codes, rows = np.unique(self.codes, return_index=True)
-        return ((int(row) + 1, self.values[code]) for row, code in sorted(zip(rows, codes, strict=True)))
+        rows = np.full(len(self.values), -1, dtype=np.int64)
+        rows[self.codes[::-1]] = np.arange(len(self.codes) - 1, -1, -1)  # of several, the last that is written stays
+        found = ((row, code) for code, row in enumerate(rows.tolist()) if row >= 0)
+        return ((row + 1, self.values[code]) for row, code in sorted(found))
 
     def count(self, is_meant: Callable[[Any], bool]) -> int:
         """Return how many rows have a value that is meant."""

@@ -24,6 +24,8 @@ from blurr.training.callbacks.ema import EMA
 from blurr.training.compact_weight import CompactWeight, decay_of, group_of, only_decays
 from blurr.training.precision import CompileModel
 
+AT_ONCE = 1 << 22  # tokens that are looked at together: there may be billions
+
 # -- where it is exact
 
 
@@ -64,8 +66,9 @@ def rows_read(rows: EncodedRows, model: Any, size: int) -> torch.Tensor:
     for name in (rows.names.main, "token_type_ids", *(["labels"] if model.config.is_encoder_decoder else [])):
         column = rows.columns.get(name)
         if isinstance(column, Ragged):
-            ids = np.asarray(column.flat)
-            is_read[ids[(ids >= 0) & (ids < size)]] = True
+            for start in range(0, len(column.flat), AT_ONCE):
+                ids = column.flat[start : start + AT_ONCE]
+                is_read[ids[(ids >= 0) & (ids < size)]] = True
     special = [value for key, value in model.config.to_dict().items() if key.endswith("token_id")]
     flat = [i for value in special for i in (value if isinstance(value, list) else [value])]
     is_read[[i for i in flat if isinstance(i, int) and 0 <= i < size]] = True

@@ -34,11 +34,11 @@ from blurr.runs.record import Record
 from blurr.serve.evaluating import kept_metrics
 from blurr.serve.model_folder import check_model
 from blurr.sweep.board import Board
-from blurr.sweep.commands import _objectives
+from blurr.sweep.commands import _ledger, _objectives
 from blurr.sweep.configurations import best, configurations_of
 from blurr.sweep.export import experiment_yaml
 from blurr.sweep.ledger import Ledger
-from blurr.sweep.resuming import expand, find
+from blurr.sweep.resuming import expand
 from blurr.tasks.saved import FILE, load_task
 from blurr.training.checkpoints import PLACE, latest
 from blurr.training.session import resume_point
@@ -231,7 +231,7 @@ def of_model(folder: Path) -> Any:
 
 
 def of_sweep(folder: Path) -> Any:
-    ledger = Ledger(find(str(folder)))
+    ledger = _ledger(str(folder))
     words = expand([f"sweep.resume={folder}"])
     Board(_objectives(ledger), ledger.head["total"], workers=1).close(ledger)
     for trial in best(configurations_of(ledger.trials.values()), _objectives(ledger)):

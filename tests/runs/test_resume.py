@@ -107,7 +107,7 @@ WIDE = ("model=auto", "model.weights=pretrained", "data.rows=60", "loader.batch_
 def test_a_run_goes_on_with_compact_embeddings_or_without(work: Path, wide_bert: Path, stop, switch, words):
     common = [*WIDE, f"model.name={wide_bert}", "schedule=gradual_unfreezing", "checkpoint.every_steps=2", *words]
     begun, resumed = (f"model.compact_embeddings={str(each).lower()}" for each in switch)
-    stop(22)  # in the last of four phases, which trains the embedding
+    stop(16)  # in the last of three phases, which trains the embedding
     with pytest.raises(RuntimeError, match="the power is gone"):
         run(work / "out", *common, begun)
     stop(0)
