@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
+from blurr.data.distinct import Distinct
 from blurr.data.formats.tables import with_values
 from blurr.errors import InputError
 
@@ -110,7 +111,10 @@ def with_lists(rows: datasets.Dataset, needed: Iterable[str], possible: Iterable
         InputError: When a cell cannot be read. The message names its row.
     """
     for column, is_needed in {**dict.fromkeys(possible, False), **dict.fromkeys(needed, True)}.items():
-        if column in rows.column_names and _is_text(rows.info.features[column]):
+        if column not in rows.column_names or not _is_text(rows.info.features[column]):
+            continue
+        filled = [cell for cell in Distinct.of(rows, column).values if cell and cell.strip()]
+        if filled and all(map(looks_printed, filled)):
             values = _lists(rows.with_format(None)[column][:], column, where, is_needed=is_needed)
             rows = rows if values is None else _with_column(rows, column, values, where)
     return rows
@@ -122,9 +126,6 @@ def _is_text(feature: Any) -> bool:
 
 def _lists(cells: list[str | None], column: str, where: str, *, is_needed: bool) -> list[Any] | None:
     """Read the cells of a column; None where they stay what they are."""
-    filled = [cell for cell in cells if cell and cell.strip()]
-    if not filled or not all(map(looks_printed, filled)):
-        return None
     values: list[Any] = []
     for row, cell in enumerate(cells, start=1):
         try:
