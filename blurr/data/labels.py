@@ -128,7 +128,8 @@ def kind_of(columns: Columns, options: LabelOptions, *, has_names: bool) -> tupl
     fractions = [label for label in labels if not is_whole(label)]
     if any(NUMBER.fullmatch(label) for label in fractions):
         count = sum(column.count(lambda label: label is not None) for column in columns.values())
-        broken = sum(column.count(lambda label: label in set(fractions)) for column in columns.values())
+        not_whole = set(fractions)
+        broken = sum(column.count(lambda label: label in not_whole) for column in columns.values())
         found = f"all {count} labels are numbers, and {broken} of them, such as {fractions[0]}, not whole"
         return "regression", f"{found}; task.kind=multiclass takes each for the name of a class"
     if fractions:

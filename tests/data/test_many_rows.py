@@ -21,8 +21,7 @@ SCHEMA = SequenceClassification().row_schema()
 def large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every file is large, and so is every block of it."""
     monkeypatch.setenv("BLURR_CACHE", str(tmp_path / "cache"))
-    for module in (delimited, tables):
-        monkeypatch.setattr(module, "LARGE", 1)
+    monkeypatch.setattr(spooled, "LARGE", 1)
     monkeypatch.setattr(delimited, "BLOCK", 4096)
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice, pairwise
@@ -14,11 +13,9 @@ import pyarrow.csv
 
 from blurr.data.formats.content import Row, SourceFile
 from blurr.data.formats.dialect import LINE_ENDS, Dialect, dialect_of, named
-from blurr.data.formats.spooled import LARGE, CannotSpool, spooled
+from blurr.data.formats.spooled import on_disk, spooled
 from blurr.data.formats.tables import check_names, records
 from blurr.errors import InputError
-
-log = logging.getLogger(__name__)
 
 BLOCK = 1 << 26  # bytes that arrow parses at a time, at most: it counts those of a block in 32 bits
 
@@ -61,13 +58,15 @@ def _at_once(source: SourceFile, dialect: Dialect) -> pa.Table | None:
 
 def _parsed(source: SourceFile, *options: Any) -> pa.Table:
     """Parse a file; the rows of a large one stay on the disk, where it takes them."""
-    if source.path.stat().st_size >= LARGE:
-        try:
-            with source.opened() as file, source.decoded(file, newline="") as text:
-                batches = pyarrow.csv.open_csv(_Encoded(text), *options)
-                return spooled(batches, batches.schema)
-        except CannotSpool as error:
-            log.warning("The rows of %s are kept in memory, because the cache cannot be written: %s", source, error)
+
+    def spool() -> pa.Table:
+        with source.opened() as file, source.decoded(file, newline="") as text:
+            batches = pyarrow.csv.open_csv(_Encoded(text), *options)
+            return spooled(batches, batches.schema)
+
+    kept = on_disk(source.path, spool)
+    if kept is not None:
+        return kept
     with source.opened() as file, source.decoded(file, newline="") as text:
         return pyarrow.csv.read_csv(_Encoded(text), *options)
 

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,22 @@ SPOOL = "spool"  # folder in the cache
 
 class CannotSpool(Exception):  # noqa: N818  # said of a disk
     """The disk does not take the rows."""
+
+
+def on_disk(file: Path, spool: Callable[[], pa.Table]) -> pa.Table | None:
+    """Return the rows of a large file, kept on the disk; None if it is a small one, or the disk does not take them.
+
+    Args:
+        file: That the rows are read from.
+        spool: Reads them by `spooled`.
+    """
+    if file.stat().st_size < LARGE:
+        return None
+    try:
+        return spool()
+    except CannotSpool as error:
+        log.warning("The rows of %s are kept in memory, because the cache cannot be written: %s", file, error)
+        return None
 
 
 def spooled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from blurr.data.formats.content import ROWS, Row, SourceFile, chunks
-from blurr.data.formats.spooled import LARGE, CannotSpool, spooled
+from blurr.data.formats.spooled import on_disk, spooled
 from blurr.data.formats.workbook import NOT_EXCEL, bounded
 from blurr.data.spelling import spell, spelled_column
 from blurr.errors import InputError, shortened
@@ -197,13 +197,15 @@ def _parquet(source: SourceFile) -> Iterator[pq.ParquetFile]:
 
 def read_parquet(source: SourceFile) -> pa.Table:
     """Read a parquet file, with the names of classes that `datasets` has left in it; see `spooled` for large ones."""
-    if source.path.stat().st_size >= LARGE:
-        try:
-            with _parquet(source) as file:
-                batches = file.iter_batches(batch_size=ROWS)
-                return spooled((_checked(batch, str(source)) for batch in batches), file.schema_arrow)
-        except CannotSpool as error:
-            log.warning("The rows of %s are kept in memory, because the cache cannot be written: %s", source, error)
+
+    def spool() -> pa.Table:
+        with _parquet(source) as file:
+            batches = (_checked(batch, str(source)) for batch in file.iter_batches(batch_size=ROWS))
+            return spooled(batches, file.schema_arrow)
+
+    kept = on_disk(source.path, spool)
+    if kept is not None:
+        return kept
     with _parquet(source) as file:
         return _checked(file.read(), str(source))
 
