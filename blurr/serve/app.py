@@ -23,7 +23,7 @@ from blurr.serve.chatting import is_chat
 from blurr.serve.completions import add_completions, in_their_shape
 from blurr.serve.pages import docs_page, task_name, task_words, try_page
 from blurr.serve.predictor import Predictor
-from blurr.serve.requests import StrictRoute, form_schema, request_type
+from blurr.serve.requests import StrictRoute, form_schema, request_type, until_answered
 from blurr.serve.uploads import Form
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _add_predict(app: FastAPI, predictor: Predictor, batcher: Batcher, limits: L
     async def predict(asked: body, request: Request) -> Response:  # type: ignore[valid-type]
         given = asked.model_dump(exclude_none=True)  # type: ignore[attr-defined]
         answer = batcher.predict(given["inputs"], given.get("options", {}))
-        await _wait(answer, request, limits.seconds)
+        await until_answered(answer, request, limits.seconds)
         return _answered(answer.result(), [_name_of(item, predictor.media) for item in given["inputs"]])
 
 
@@ -135,21 +135,6 @@ def _add_handlers(app: FastAPI) -> None:
         if request.url.path.startswith(API):
             return in_their_shape(error)
         return JSONResponse({"detail": "Too many requests wait already."}, 503, {"Retry-After": "1"})
-
-
-async def _wait(answer: asyncio.Future[Any], request: Request, seconds: float) -> None:
-    """Wait for an answer, and give it up if the client goes away or the time is over."""
-    gone = asyncio.ensure_future(request.receive())  # what follows a whole request is the end of its connection
-    try:
-        await asyncio.wait([answer, gone], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return
-        if gone.done():
-            raise HTTPException(499, "The client has gone.")  # for the metrics alone
-        raise HTTPException(504, f"No answer within {seconds:g} seconds.")
-    finally:
-        answer.cancel()
-        gone.cancel()
 
 
 def _described(predictor: Predictor) -> str:

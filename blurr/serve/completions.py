@@ -16,6 +16,7 @@ from blurr.serve.admission import API, COMPLETIONS
 from blurr.serve.batching import Batcher, Overloaded, TokenStream
 from blurr.serve.chatting import Completion, completion_of, head_of, model_name, usage_of, writing_of
 from blurr.serve.predictor import Predictor
+from blurr.serve.requests import until_answered
 from blurr.text.chat.messages import USER, is_message
 
 UNKNOWN = ("tools", "tool_choice", "functions", "function_call", "logprobs", "top_logprobs", "logit_bias", "audio")
@@ -41,7 +42,8 @@ def add_completions(app: FastAPI, predictor: Predictor, batcher: Batcher, second
             usage = asked.stream_options is not None and asked.stream_options.include_usage
             parts = _events(stream, head_of(name), seconds, usage=usage)
             return StreamingResponse(parts, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        await _whole(stream, request, seconds)
+        await until_answered(stream.answer, request, seconds)
+        _check(stream)
         return JSONResponse(completion_of(stream.writing, name))
 
     @app.get(f"{API}/models", **about)
@@ -70,17 +72,8 @@ def _checked(predictor: Predictor, asked: Completion, name: str) -> Writing:
         raise refusal(400, str(error), param="messages") from error
 
 
-async def _whole(stream: TokenStream, request: Request, seconds: float) -> None:
-    """Wait for all of an answer; give it up if the client goes away or the time is over."""
-    gone: asyncio.Future[Any] = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait([stream.answer, gone], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if not stream.answer.done():
-            status = 499 if gone.done() else 504
-            raise refusal(status, "The client has gone." if status == 499 else f"No answer within {seconds:g} seconds.")
-    finally:
-        stream.answer.cancel()
-        gone.cancel()
+def _check(stream: TokenStream) -> None:
+    """Raise what went wrong while an answer was written."""
     while not stream.pieces.empty():
         piece = stream.pieces.get_nowait()
         if isinstance(piece, Exception):

@@ -1,5 +1,6 @@
-"""What a request to /predict may be: strict JSON, or a form with files, of the roles and options of a task."""
+"""What a request to /predict may be: strict JSON, or a form with files, of the roles and options; and its wait."""
 
+import asyncio
 from codecs import BOM_UTF8
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any
@@ -124,3 +125,22 @@ def form_schema(predictor: Predictor) -> dict[str, Any]:
     needed = [role for role in predictor.roles if role in predictor.saved.task.schema.required]
     schema = {"type": "object", "title": "Form", "properties": fields, "required": needed}
     return {"requestBody": {"content": {FORM: {"schema": schema}}}}
+
+
+async def until_answered(answer: asyncio.Future[Any], request: Request, seconds: float) -> None:
+    """Wait for an answer, and give it up if the client goes away or the time is over.
+
+    Raises:
+        HTTPException: 499 or 504: it was given up.
+    """
+    gone = asyncio.ensure_future(request.receive())  # what follows a whole request is the end of its connection
+    try:
+        await asyncio.wait([answer, gone], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return
+        if gone.done():
+            raise HTTPException(499, "The client has gone.")  # for the metrics alone
+        raise HTTPException(504, f"No answer within {seconds:g} seconds.")
+    finally:
+        answer.cancel()
+        gone.cancel()
