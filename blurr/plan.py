@@ -204,9 +204,7 @@ def _trained(hf: HFObjects) -> torch.nn.Module:
 def _parameters(hf: HFObjects) -> Facts:
     """Say how large each parameter group is; layers of one size that follow each other are one fact."""
     groups, facts = groups_of(_trained(hf), hf.groups), []
-    for (size, is_layer), alike in groupby(
-        enumerate(groups), lambda each: (each[1].size, each[1].name.startswith("layer"))
-    ):
+    for (size, is_layer), alike in groupby(enumerate(groups), lambda each: (each[1].size, each[1].is_layer)):
         numbers, names = zip(*((number, group.name) for number, group in alike), strict=True)
         if is_layer and len(names) > 1:
             facts.append((f"{numbers[0]} to {numbers[-1]} layers", f"{size:,} each"))

@@ -1,9 +1,10 @@
 """The learning rate of who asks for none: it belongs to what the schedule trains, and to the weights."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from transformers import PretrainedConfig
 
@@ -46,7 +47,7 @@ def default_rate(
     is_convolutional = width is None and _is_convolutional(config)
     if weights == "scratch" and not is_convolutional:
         return DefaultRate(SCRATCH, "weights from scratch")
-    func, options = (schedule.func, schedule.keywords) if isinstance(schedule, partial) else (schedule, {})
+    func, options = _parts(schedule)
     if func is schedules.fine_tune:
         return DefaultRate(HEAD, "of the head; the body of pretrained weights learns slower, see schedule.lr_mult")
     if func is schedules.gradual_unfreezing:
@@ -60,8 +61,12 @@ def default_rate(
 
 def sets_rates_of_groups(schedule: Callable[..., object]) -> bool:
     """Return whether a schedule gives groups rates of their own, or freezes them one by one, whatever is asked for."""
-    func = schedule.func if isinstance(schedule, partial) else schedule
-    return func in (schedules.fine_tune, schedules.gradual_unfreezing)
+    return _parts(schedule)[0] in (schedules.fine_tune, schedules.gradual_unfreezing)
+
+
+def _parts(schedule: Callable[..., object]) -> tuple[Callable[..., object], Mapping[str, Any]]:
+    """Return the function of a schedule, and the settings that it is called with."""
+    return (schedule.func, schedule.keywords) if isinstance(schedule, partial) else (schedule, {})
 
 
 def _of_adapter(schedule: Callable[..., object], config: PretrainedConfig) -> DefaultRate:
@@ -69,12 +74,11 @@ def _of_adapter(schedule: Callable[..., object], config: PretrainedConfig) -> De
 
     The head is as new as without an adapter, and keeps its rate where it is trained by itself.
     """
-    func, options = (schedule.func, schedule.keywords) if isinstance(schedule, partial) else (schedule, {})
-    if options.get("freeze"):
+    if _parts(schedule)[1].get("freeze"):
         return DefaultRate(HEAD, "the head alone is trained")
     body, _ = rate_of_body(config)
     rate = float(f"{OF_ADAPTERS * (OF_CONVOLUTIONS['pretrained'] if _is_convolutional(config) else body):.3g}")
-    if func in (schedules.fine_tune, schedules.gradual_unfreezing):
+    if sets_rates_of_groups(schedule):
         reason = f"from the first group of an adapter, {OF_ADAPTERS} times the usual, to a new head"
         return DefaultRate(slice(*sorted((rate / 4, HEAD))), reason)
     return DefaultRate(rate, f"an adapter: {OF_ADAPTERS} times the usual of pretrained weights, which stay as they are")

@@ -98,8 +98,8 @@ class LanguageModel(Task):
         """
         frame, room, between = self.layout(hf)
         around, start, made = self.around(frame, between), 0, 0
-        for cut_, kept in self._cut(parts, hf, room=room, around=around):
-            columns: Columns = {name: around[name].rows(values) for name, values in cut_.items()}
+        for found, kept in self._cut(parts, hf, room=room, around=around):
+            columns: Columns = {name: around[name].rows(values) for name, values in found.items()}
             count = len(columns["input_ids"])
             if not self.packing:  # before rows without a target are dropped
                 columns, start = self.numbered(columns, start), start + count
