@@ -320,7 +320,7 @@ def runs(work: Path) -> Callable[..., Path]:
         folder = work / "outputs" / "a" / name
         folder.mkdir(parents=True)
         (folder / files.OVERRIDES).write_text("".join(f"- {word}\n" for word in words) or "[]")
-        (folder / files.RECORD).write_text(json.dumps({"identity": identity, "run_id": None, **record}))
+        (folder / files.RECORD).write_text(json.dumps({"identity": identity, "run_id": None, "status": None, **record}))
         return folder
 
     return leave

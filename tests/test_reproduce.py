@@ -24,7 +24,7 @@ def leave(folder: Path, **files: object) -> Record:
         "overrides.yaml": ["seed=1"],
         "environment.json": describe_environment(git_state(folder)),
         "metrics.json": {"valid/f1": 0.5},
-        "run.json": {"tags": {"blurr.weights": "scratch"}},
+        "run.json": {"status": "FINISHED", "tags": {"blurr.weights": "scratch"}},
         "facts.json": {"fingerprint": "abc"},
     }
     for name, content in {**usual, **files}.items():
@@ -74,7 +74,7 @@ def test_the_threads_are_those_of_the_record_unless_others_are_given(work, monke
 )
 def test_the_default_rate_is_the_one_that_was_used(work, asked, used: str, again):
     config = {"model": {}, "optimizer": {"lr": asked}}
-    record = leave(work, **{"config.yaml": config, "run.json": {"tags": {"blurr.lr": used}}})
+    record = leave(work, **{"config.yaml": config, "run.json": {"status": "FINISHED", "tags": {"blurr.lr": used}}})
     assert config_of(record, []).optimizer.lr == again
 
 

@@ -42,6 +42,7 @@ LEDGER = "ledger.jsonl"  # of a sweep, whose folder is no run's
 PRECISION = "precision.json"  # of a sweep: what precision=auto is for all of its trials
 
 OWN_CHECKSUM = "checksum"  # of RECORD itself, in it
+STATUS = "status"  # in RECORD, of every version of blurr
 IDENTITY = "identity"  # of a run, in RECORD, METRICS, place.json of a checkpoint, and checksums.json of a model
 OF_MODEL = (  # besides those that its checksums name
     *("model.safetensors", "config.json", "generation_config.json", "blurr.json", SEAL, CARD, "not_kept.json"),
@@ -115,6 +116,8 @@ def read_record(folder: Path, kind: type = Whose) -> dict[str, Any]:
     written = found.pop(OWN_CHECKSUM, None)  # earlier versions of blurr wrote none
     if written not in (None, checksum_of(found)):
         raise InputError(f"{path} is not as it was written: its checksum is another. {REMEDY}")
+    if written is None and STATUS not in found:  # which every version wrote
+        raise InputError(f"{path} is not as it was written: it has neither a checksum nor {STATUS!r}. {REMEDY}")
     return found
 
 

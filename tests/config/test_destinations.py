@@ -13,6 +13,7 @@ from blurr.config.composing import compose
 from blurr.errors import InputError
 from blurr.reproduce import config_of, reproduce
 from blurr.runs import resume
+from blurr.runs.journal import Journal
 from blurr.runs.record import Record
 from blurr.sweep import resuming
 from blurr.sweep.ledger import Ledger
@@ -89,7 +90,7 @@ def test_a_config_that_is_run_again_is_not_interpolated_again(work: Path):
     with pytest.raises(InputError, match=r"makes tracking\.tags\.x=\$\{oc\.env:MY_SECRET\}, which is looked up"):
         config_of(record, ["tracking.tags.x=${a}${b}"])
     assert config_of(record, ["tracking.tags.x=${oc.env:MY_SECRET}"]).tracking.tags.x == SECRET
-    (work / "out" / "run.json").write_text('{"tags": {"blurr.weights": "${oc.env:MY_SECRET}"}}')
+    Journal(tags={"blurr.weights": "${oc.env:MY_SECRET}"}).write(work / "out")
     assert config_of(Record(work / "out"), []).model.weights == "auto"
 
 

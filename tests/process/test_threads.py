@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from blurr import doctor
 from blurr.process import setup
 from blurr.process.setup import VARIABLE, free_cores, set_threads, set_threads_as_begun
+from blurr.runs.journal import Journal
 from blurr.runs.resume import threads_begun_with
 from blurr.tracking.environment import describe_environment
 
@@ -66,7 +67,7 @@ def test_no_threads_at_all_are_refused_before_anything_loads(answer):
 
 def test_a_run_goes_on_with_the_number_that_it_was_begun_with(tmp_path: Path) -> None:
     """Unless the user sets another: the last digits of its results depend on it."""
-    (tmp_path / "run.json").write_text(json.dumps({"identity": "a"}))
+    Journal(identity="a").write(tmp_path)
     (tmp_path / "environment.json").write_text(json.dumps({"threads": 3}))
     asked = [("auto", "auto"), ("auto", 2), (None, "auto")]
     found = [

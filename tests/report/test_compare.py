@@ -18,6 +18,7 @@ from blurr.report.compare import changed_predictions, config_differences, measur
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
 from blurr.report.overview import note, write_card
 from blurr.report.page import write_report
+from blurr.runs.journal import Journal
 from blurr.runs.record import Record
 
 from .conftest import FACTS, ROWS
@@ -43,7 +44,7 @@ def test_runs_in_folders_of_one_name_are_told_apart_and_named(make_run, tmp_path
     for name, lr in (("one", 1e-3), ("other", 1e-4)):
         (tmp_path / name).mkdir()
         folders.append(make_run(name=f"{name}/out", optimizer={"lr": lr}))
-        (folders[-1] / "run.json").write_text(json.dumps({"identity": f"id of {name}", "run_id": None}))
+        Journal(identity=f"id of {name}").write(folders[-1])
     records = [Record(folder) for folder in folders]
     (difference,) = config_differences(records).to_dict("records")
     assert difference == {"key": "optimizer.lr", "out (id of one)": "0.001", "out (id of other)": "0.0001"}

@@ -19,7 +19,9 @@ def leave_a_run(folder: Path, *, steps: int = 3, identity: str | None = ME) -> P
     folder.mkdir(exist_ok=True)
     known = {} if identity is None else {"identity": identity}
     artifacts = {f"{folder}/valid_own.txt": None, f"{folder}/data.csv": None}
-    (folder / files.RECORD).write_text(json.dumps({**known, "run_id": "of MLflow", "artifacts": artifacts}))
+    (folder / files.RECORD).write_text(
+        json.dumps({**known, "run_id": "of MLflow", "status": None, "artifacts": artifacts})
+    )
     lines = [
         {**(known if step == 1 else {}), "step": step, "time": 1.0, "train/loss": 1.0} for step in range(1, steps + 1)
     ]

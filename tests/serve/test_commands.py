@@ -16,6 +16,7 @@ import rich.progress
 from blurr import cli
 from blurr.config import composing, paths
 from blurr.errors import InputError, ResourceError
+from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import read_lines
 from blurr.serve.commands import pairs, typed
 from blurr.serve.files import predict_file
@@ -61,7 +62,7 @@ def test_predict_takes_columns_and_options(in_process, saved, rows: Path, work: 
 
 
 def test_evaluate_writes_over_no_run(in_process, saved, work: Path):
-    (work / "run.json").write_text('{"identity": "me"}')
+    Journal(identity="me").write(work)
     with pytest.raises(InputError, match=r"--output \. holds a run, whose scores and predictions stay"):
         in_process("evaluate", str(saved("sequence_classification")[1]), "data=sample", "--output", ".")
 

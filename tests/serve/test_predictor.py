@@ -12,6 +12,7 @@ import torch
 from every_task import ITEMS, TASKS, items_of, learner_of, save_model
 
 from blurr.errors import InputError
+from blurr.runs.journal import Journal
 from blurr.serve.model_folder import model_folder
 from blurr.serve.predictor import Predictor
 from blurr.tasks.base import Task
@@ -188,7 +189,8 @@ class TestPlaces:
     def test_a_run_is_found_by_its_identity(self, work: Path):
         run = work / "outputs" / "any" / "day"
         (run / "model").mkdir(parents=True)
-        for name, text in (("run.json", '{"identity": "it"}'), ("overrides.yaml", "[]"), (f"model/{FILE}", "{}")):
+        Journal(identity="it").write(run)
+        for name, text in (("overrides.yaml", "[]"), (f"model/{FILE}", "{}")):
             (run / name).write_text(text)
         assert model_folder("it") == run / "model"
 
