@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from blurr.errors import InputError, writing
+from blurr.process.locks import try_lock
 from blurr.runs.checksums import OF_LINE, open_line, seal_line
-from blurr.runs.folder import LEDGER, sweep_up, try_lock
+from blurr.runs.folder import LEDGER, sweep_up
 from blurr.runs.jsonlines import to_json
 from blurr.runs.parsing import parse_json, validated
 from blurr.sweep.events import BEGUN, PLANNED, Event, State

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from blurr.errors import InputError
 from blurr.serve.admission import Limits, allowed_hosts, checked_token
 from blurr.serve.app import make_app
-from blurr.serve.commands import _limits
+from blurr.serve.handlers import _limits
 from blurr.serve.predictor import Predictor
 
 LOCAL = {"localhost", "127.0.0.1", "[::1]"}

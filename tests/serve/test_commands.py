@@ -18,8 +18,8 @@ from blurr.config import composing, paths
 from blurr.errors import InputError, ResourceError
 from blurr.runs.journal import Journal
 from blurr.runs.jsonlines import read_lines
-from blurr.serve.commands import pairs, typed
 from blurr.serve.files import predict_file
+from blurr.serve.handlers import pairs, typed
 from blurr.serve.predictor import Predictor
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from blurr.runs.folder import held, is_held
+from blurr.process.locks import held, is_held
 
 # Holds a lock, forks where it is told to, and says the number of the child.
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from blurr.runs.folder import held
+from blurr.process.locks import held
 with held(Path(sys.argv[1])) as is_mine:
     said, say = os.pipe()
     child = os.fork() if sys.argv[2] == "fork" else 1
