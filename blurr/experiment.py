@@ -1,6 +1,7 @@
 """One experiment, from top to bottom, in the order of its needs."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,14 @@ from blurr.tasks.saved import SavedTask
 from blurr.tracking.sink import DIFFERS, PARENT, SUBJECT
 from blurr.tracking.summary import show_summary
 from blurr.training.default_rates import default_rate
+from blurr.training.distributed import current, from_first, joined
 from blurr.training.precision import seed_everything
 from blurr.training.session import opened
 
 log = logging.getLogger(__name__)
 
 
+@joined()
 def run_experiment(
     cfg: DictConfig,
     *,
@@ -54,7 +57,7 @@ def run_experiment(
     """
     hide_progress_bars()
     device = device_of(cfg.device)
-    cfg = as_begun(cfg, folder, overrides)
+    cfg = from_first(lambda: as_begun(cfg, folder, overrides))
     seed_everything(cfg.seed)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {group: str(choices.get(group)) for group in ("task", "model", "data")}
@@ -68,9 +71,8 @@ def run_experiment(
         raw = build_raw(cfg, task)
         log.info("%s", raw)
         run.dataset(raw)
-        fit = fitted_to_rows(
-            cfg, task.target.predicted(raw), overrides, raw.kind, raw.reason, is_trial=report is not None
-        )
+        is_trial = from_first(lambda: report is not None)
+        fit = fitted_to_rows(cfg, task.target.predicted(raw), overrides, raw.kind, raw.reason, is_trial=is_trial)
         if fit.objective != cfg.objective:
             run.log_resolved(objective=fit.objective)
         cfg = fit
@@ -98,6 +100,8 @@ def run_experiment(
         metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
         saved = SavedTask(task.resolved(learner), config["data"].get("columns", {}), chosen, metrics)
         outcome = evaluate_and_save(saved, learner, raw, hf, run)
+        if not current().is_first:
+            return math.nan  # the first of several processes has the scores
         is_reported = cfg.report and PARENT not in run.tags  # trials of a sweep get theirs by `blurr report FOLDER`
         describe_run(run, facts_of(saved, raw, hf, learner, outcome), report=is_reported)
     facts = {**outcome.lines(), "weights": f"{hf.weights} ({cfg.model.name})", **({"precision": why} if why else {})}

@@ -108,7 +108,7 @@ class Transcripts(Texts):
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         rows: SpeechRows = learner.dl.dataset
-        numbers = [int(number) for number in learner.dl.batches()[learner.iter]]
+        numbers = [int(number) for number in learner.dl.rows_of(learner.iter)]
         learner.heard = self.heard_in(learner)
         normalize = self._normalizer(learner)
         texts = [(joined(heard), true) for heard, true in zip(learner.heard, rows.references(numbers), strict=True)]
@@ -126,7 +126,7 @@ class Transcripts(Texts):
 
     def describe(self, learner: Learner) -> Table:
         rows: SpeechRows = learner.dl.dataset
-        references = rows.references(int(number) for number in learner.dl.batches()[learner.iter])
+        references = rows.references(int(number) for number in learner.dl.rows_of(learner.iter))
         normalize, table = self._normalizer(learner), []
         counts = [1] * len(references) if is_ctc(learner.model.hf_model) else (learner.y != IGNORED).sum(1).tolist()
         for heard, true, count in zip(learner.heard, references, counts, strict=True):

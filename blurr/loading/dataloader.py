@@ -55,8 +55,10 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         first: The batch of that pass to begin with, to resume within an epoch.
         by_length: Only rows of one length make a batch, see `batch_by_length`.
         chances: Probability of each row to be drawn, with replacement, in training; None takes each row once.
+        share: Which of how many equal shares of each batch this process takes.
     """
 
+    share: tuple[int, int] = (0, 1)
     chances: NDArray[Any] | None = None
     by_length = False
     task: Any = None
@@ -163,8 +165,22 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         return [int(i) for batch in self.batches() for i in batch]
 
     def sample(self) -> Iterator[Order]:
-        """Return the batches that this process makes: a share for each worker."""
-        return (b for i, b in enumerate(self.batches()[self.first :]) if i % self.num_workers == self.offs)
+        """Return the batches that this process makes, or its share of them: some for each worker."""
+        numbers = range(self.first, len(self.batches()))
+        return (self.rows_of(i) for i in numbers if (i - self.first) % self.num_workers == self.offs)
+
+    def rows_of(self, batch: int) -> Order:
+        """Return the numbers of the rows that this process takes of a batch.
+
+        Where there are too few for all, it is the first row, which does not count: a process without a batch would
+        leave the others waiting.
+        """
+        rows, (first, step) = self.batches()[batch], self.share
+        return rows[:1] if self.is_spare(batch) else rows[first::step]
+
+    def is_spare(self, batch: int) -> bool:
+        """Does a batch have too few rows for this process to have one?"""
+        return self.share[0] >= len(self.batches()[batch])
 
     def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
         return (self.do_batch(self._rows(batch)) for batch in samps)

@@ -39,14 +39,15 @@ class ShownMetric(FastaiMetric):  # type: ignore[misc]  # fastai is not typed
 
 
 class StreamedMetric(ShownMetric):
-    """Show a streaming metric, which reads `learn.decoded`, or what that has under one of several kinds."""
+    """Show a streaming metric, which reads what was decoded of a batch, or what that has under one of several kinds."""
 
     def __init__(self, name: str, metric: Any, note: str = "", kind: str | None = None) -> None:
         super().__init__(name, metric, note)
         self.kind = kind
 
     def accumulate(self, learn: Learner) -> None:
-        self.metric.update(*(learn.decoded if self.kind is None else learn.decoded[self.kind]))
+        for decoded in learn.decoded_shares:  # of several processes, in the first of them
+            self.metric.update(*(decoded if self.kind is None else decoded[self.kind]))
 
     @property
     def value(self) -> float:

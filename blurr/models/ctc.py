@@ -117,6 +117,12 @@ class CTCLoss:
         """Return how much the loss of a batch counts among others: as many as it has rows."""
         return len(targ)
 
+    least_divisor = 0.0
+
+    def divisor(self, targ: torch.Tensor) -> torch.Tensor:
+        """Return what the mean of a batch divides by: its rows."""
+        return torch.tensor(float(len(targ)), device=targ.device)
+
     def activation(self, out: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of the tokens of each frame."""
         return out.softmax(-1)

@@ -248,6 +248,25 @@ class Counting(Protocol):
     def count(self, targ: torch.Tensor) -> int: ...
 
 
+@runtime_checkable
+class Dividing(Protocol):
+    """A loss that says what its mean over a training batch divides by, where that is not the number of targets.
+
+    Attributes:
+        least_divisor: The mean divides by no less, whatever the batch.
+    """
+
+    least_divisor: float
+
+    def divisor(self, targ: torch.Tensor) -> torch.Tensor: ...
+
+
+def least_divisor(loss_func: Any) -> float:
+    """Return the least number that a mean loss divides by; 0 where a mean over nothing is none."""
+    loss = base_loss(loss_func)
+    return loss.least_divisor if isinstance(loss, Dividing) else 0.0
+
+
 class LossPerTarget(AvgLoss):  # type: ignore[misc]
     """The mean loss of a validation, every target weighted equally, unless the loss counts otherwise.
 
@@ -256,10 +275,19 @@ class LossPerTarget(AvgLoss):  # type: ignore[misc]
     """
 
     def accumulate(self, learn: Learner) -> None:
-        loss = base_loss(learn.loss_func)
-        targets = loss.count(learn.y) if isinstance(loss, Counting) else int((learn.y != IGNORED).sum())
+        targets = self.targets_of(learn)
         self.total += learn.to_detach(learn.loss.mean()).double() * targets
         self.count += targets
+
+    def targets_of(self, learn: Learner) -> float:
+        """Return how much the loss of the batch counts."""
+        return count_in_validation(learn.loss_func, learn.y)
+
+
+def count_in_validation(loss_func: Any, targets: torch.Tensor) -> int:
+    """Return how much the loss of a batch counts among others."""
+    loss = base_loss(loss_func)
+    return loss.count(targets) if isinstance(loss, Counting) else int((targets != IGNORED).sum())
 
 
 PRECALCULATED = (PreCalculatedCrossEntropyLoss, PreCalculatedBCELoss, PreCalculatedMSELoss)

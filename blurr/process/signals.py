@@ -113,18 +113,23 @@ def wait() -> None:
     _waiting.is_waiting = True
 
 
-def is_pending() -> bool:
-    """Has a signal come since `wait`?"""
-    return _waiting.signum is not None
+def pending() -> int:
+    """Return the number of the signal that has come since `wait`; 0 if none has."""
+    return _waiting.signum or 0
 
 
-def answer() -> None:
+def answer(signum: int | None = None) -> None:
     """End a step, and the run if a signal has come.
+
+    Args:
+        signum: of a signal that has come, to this process or another one of the same training; 0 is none. None asks
+            whether one has come to this process.
 
     Raises:
         Interrupted: one has.
     """
     _waiting.is_waiting = False
-    if _waiting.signum is not None:
-        signum, _waiting.signum = _waiting.signum, None
+    signum = pending() if signum is None else signum
+    if signum:
+        _waiting.signum = None
         raise Interrupted(signum)

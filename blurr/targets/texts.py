@@ -44,7 +44,7 @@ class Texts(Target):
 
     def decode(self, learner: Learner) -> tuple[Any, Any]:
         rows: WithReferences = learner.dl.dataset
-        return generated(learner), rows.references(learner.dl.batches()[learner.iter])
+        return generated(learner), rows.references(learner.dl.rows_of(learner.iter))
 
     def describe(self, learner: Learner) -> Table:
         return [{"target": t, "prediction": p} for p, t in zip(*learner.decoded, strict=True)]

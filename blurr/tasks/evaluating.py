@@ -19,6 +19,7 @@ from blurr.metrics.streamed import RowsLater, directed, notes_of
 from blurr.metrics.worthless import doubts
 from blurr.models.losses import loss_per_row
 from blurr.targets.base import Target
+from blurr.training.distributed import current
 from blurr.training.interpretation import EvaluationCallback
 from blurr.training.last_validation import Pass, validated
 
@@ -35,6 +36,8 @@ def evaluate(target: Target, learner: Learner, raw: RawData, split: str, roles: 
     """
     dl = learner.dls[list(raw.ordered_splits).index(split)].in_one_order()
     found = validated(learner, dl) or _stream(target, learner, dl, partial(described, target))
+    if not current().is_first:
+        return Evaluation({}, [])  # of several processes, the first has the rows
     windows, values = in_order(dl.get_idxs(), found.rows), [_number(value) for value in found.values]
     described_rows = target.per_row(shown_rows(raw.splits[split]), dl.dataset, windows, roles)
     rows = with_token_counts(described_rows, dl.dataset)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from blurr.tracking.sink import PARENT
 from blurr.training.batch_size import find_batch_size
 from blurr.training.callbacks.mixup import Mixing
 from blurr.training.default_rates import sets_rates_of_groups
+from blurr.training.distributed import alone, check_same_rows, from_first, in_turn
 from blurr.training.guard import Guard
 from blurr.training.last_validation import LastValidation
 from blurr.training.learner import Blearner
@@ -39,7 +41,9 @@ log = logging.getLogger(__name__)
 
 def build_raw(cfg: DictConfig, task: Task) -> RawData:
     """Load the rows, and let the task set aside what it needs for itself."""
-    raw: RawData = build(cfg.data, schema=task.row_schema())
+    with in_turn():
+        raw: RawData = build(cfg.data, schema=task.row_schema())
+    check_same_rows(raw.fingerprint)
     return task.prepare(raw)
 
 
@@ -48,14 +52,15 @@ def build_hf(cfg: DictConfig, task: Task, raw: RawData, *, load_weights: bool = 
 
     Its groups are as the learning rates require.
     """
-    hf: HFObjects = build(
-        cfg.model,
-        model_cls=task.model_cls,
-        inputs=task.inputs,
-        config=task.target.model_config(raw),
-        corpus=partial(task.corpus, raw),
-        load_weights=load_weights,
-    )
+    with in_turn():
+        hf: HFObjects = build(
+            cfg.model,
+            model_cls=task.model_cls,
+            inputs=task.inputs,
+            config=task.target.model_config(raw),
+            corpus=partial(task.corpus, raw),
+            load_weights=load_weights,
+        )
     differ = OmegaConf.is_list(cfg.optimizer.lr) or sets_rates_of_groups(build(cfg.schedule))
     hf = replace(hf, groups="layers") if hf.groups is None and differ else hf
     adapter = _option(cfg, "adapter")
@@ -86,12 +91,14 @@ def build_learner(
     if cfg.precision == "bf16":
         warn_of_slow_bf16(device_of(cfg.device))
     compiling, loader = compile_callbacks(cfg.compile), build(cfg.loader)
+    is_reported = from_first(lambda: report is not None)
     chosen = [*precision_callbacks(cfg.precision), *compiling, *build(cfg.callbacks).values()]
-    reporters = [Reporter(objectives(cfg)[0], report)] if report else []
+    reporters = [Reporter(objectives(cfg)[0], report or (lambda *_: None))] if is_reported else []
     kept = LastValidation(partial(described, task.target))
     cbs = [Guard(cfg.on_nan), kept, TrackingCallback(run), *chosen, *reporters]
     fitted = for_compiling(loader) if compiling else loader
-    dls = task.dataloaders(raw, hf, fitted, device=cfg.device, augment=build_augment(cfg))
+    with in_turn() if loader.cache else nullcontext():  # the others find what the first has encoded
+        dls = task.dataloaders(raw, hf, fitted, device=cfg.device, augment=build_augment(cfg))
     return _learner(cfg, task, raw, hf, dls, cbs, path=run.folder, model_dir=CHECKPOINTS)
 
 
@@ -123,7 +130,7 @@ def resolved(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects, session: 
         run.log_resolved(batch_size=size)
         cfg = OmegaConf.merge(cfg, {"loader": {"batch_size": size}})  # type: ignore[assignment]  # a mapping, too
     if cfg.precision == "auto":
-        choose = partial(_choice, cfg, task, raw, hf)
+        choose = partial(from_first, partial(_choice, cfg, task, raw, hf))
         taken = Choice(known["precision"], "as the run was begun with") if known else None
         choice = taken or (same_for_all(run.folder.parent, choose) if PARENT in run.tags else choose())
         log.info("precision=auto: %s.", choice)
@@ -134,16 +141,18 @@ def resolved(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects, session: 
 
 def _choice(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> Choice:
     """Choose a precision by the first rows, in their order in the file."""
-    dls = task.dataloaders(raw, hf, build(cfg.loader), device=cfg.device)
-    in_order = DataLoaders(dls.train.new(shuffle=False), dls.valid, device=dls.device)
-    return choose_precision(
-        lambda precision: _learner(cfg, task, raw, hf, in_order, precision_callbacks(precision)), dls.device
-    )
+    with alone():
+        dls = task.dataloaders(raw, hf, build(cfg.loader), device=cfg.device)
+        in_order = DataLoaders(dls.train.new(shuffle=False), dls.valid, device=dls.device)
+        return choose_precision(
+            lambda precision: _learner(cfg, task, raw, hf, in_order, precision_callbacks(precision)), dls.device
+        )
 
 
 def fitting_size(cfg: DictConfig, task: Task, raw: RawData, hf: HFObjects) -> int:
     """Find the largest number of rows of a batch that fits into memory."""
-    dls = task.dataloaders(raw, hf, replace(build(cfg.loader), batch_size=1), device=cfg.device)
+    with in_turn() if cfg.loader.cache else nullcontext():
+        dls = task.dataloaders(raw, hf, replace(build(cfg.loader), batch_size=1), device=cfg.device)
 
     def learner_of(size: int) -> Blearner:
         longest_first = DataLoaders(dls.train.new(bs=size, shuffle=False), dls.valid, device=dls.device)

@@ -25,6 +25,7 @@ from blurr.tasks.previews import previews_of
 from blurr.tasks.saved import SavedTask, save_model
 from blurr.tracking.run import Run
 from blurr.tracking.sink import ModelForm
+from blurr.training.distributed import current
 
 
 def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> Outcome:
@@ -39,6 +40,8 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
         if split in raw.splits:
             phase(f"Evaluating {split}")
             result = saved.task.evaluate(learner, raw, split)
+            if not current().is_first:
+                continue
             outcome.add(split, result)
             described[split] = result.rows
             run.table(Path(table).stem, result.rows)
@@ -47,6 +50,8 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
                 with writing(report):
                     report.write_text(text, encoding="utf-8")
                 run.artifact(report)
+    if not current().is_first:
+        return outcome
     if saved.task.schema.media:
         _write_augmented(saved, learner, run)
         run.write_previews(previews_of(saved.task.schema, raw, described, saved.task.target.preview))

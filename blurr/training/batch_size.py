@@ -11,6 +11,7 @@ from fastai.learner import Learner
 
 from blurr.errors import ResourceError, is_out_of_memory
 from blurr.training.callbacks.base import ORDER
+from blurr.training.distributed import alone, current, everywhere
 from blurr.training.state import random_state, set_random_state
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ class OneStep(Callback):  # type: ignore[misc]  # fastai is not typed
 def find_batch_size(learner_of: Callable[[int], Learner], rows: int) -> int:
     """Return the largest power of two that fits, up to 128 rows and with at least 16 batches per epoch.
 
-    Takes a training step on the longest rows, and halves their number until it succeeds. Weights and random states
-    are restored.
+    Takes a training step on the longest rows, and halves their number until it succeeds: of several processes each on
+    its share. Weights and random states are restored.
 
     Args:
         learner_of: returns a learner for one step, whose first batch has this number of rows, the longest ones.
@@ -43,7 +44,7 @@ def find_batch_size(learner_of: Callable[[int], Learner], rows: int) -> int:
     """
     size = 1 << max(1, min(MOST, rows // STEPS)).bit_length() - 1
     random = random_state()
-    while not _fits(learner_of(size)):
+    while not _fits_all(learner_of, size):
         if size == 1:
             raise ResourceError(
                 "Out of memory: a batch of one row does not fit. Lower task.max_length, add "
@@ -54,6 +55,14 @@ def find_batch_size(learner_of: Callable[[int], Learner], rows: int) -> int:
     set_random_state(random)
     log.info("loader.batch_size=auto: %d rows.", size)
     return size
+
+
+def _fits_all(learner_of: Callable[[int], Learner], size: int) -> bool:
+    """Take one step, each process on its share of a batch; return whether the memory of all was sufficient."""
+    share = -(-size // current().world)
+    with alone():
+        fits = _fits(learner_of(share))
+    return everywhere(fits)
 
 
 def _fits(learner: Learner) -> bool:

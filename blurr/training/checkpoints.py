@@ -25,9 +25,10 @@ from blurr.runs.checksums import is_sealed, replacing, seal, verify, verify_if_s
 from blurr.runs.folder import CHECKPOINT, IDENTITY
 from blurr.runs.parsing import Whole, check_type, parse_json, validated
 from blurr.training.callbacks.base import ORDER, TrainingCallback
+from blurr.training.distributed import at_first, current, from_first, largest, spread
 from blurr.training.guard import are_finite
 from blurr.training.loop import Place
-from blurr.training.state import TrainingState, restore, state_of
+from blurr.training.state import State, TrainingState, random_state, random_state_for, restore, state_of
 
 log = logging.getLogger(__name__)
 
@@ -184,14 +185,26 @@ class Checkpointing(TrainingCallback):
         self.__dict__.update(steps=self.steps + 1, is_between_steps=True)
 
     def after_batch(self) -> None:
-        if not self.learn.training or not self.is_between_steps:
+        if not self.learn.training:
+            self._end_together()
+            return
+        if not self.is_between_steps:
             return  # a checkpoint has no gradients, so accumulated ones would be lost
         every, minutes = self.settings.every_steps, self.settings.every_minutes
         is_due = every is not None and self.steps % every == 0
         is_late = minutes is not None and time.monotonic() - self.saved_at > minutes * 60
-        if is_due or is_late or signals.is_pending():
+        if largest(int(is_late or signals.pending() > 0)) or is_due:
             self.save(Place(self.learn.fits - 1, self.epoch, self.iter + 1))
-        signals.answer()
+        if current().world == 1:
+            signals.answer()
+        else:
+            self._end_together()
+
+    def _end_together(self) -> None:
+        """End the run in all of several processes if a signal has come to one; signals wait until the fit ends."""
+        signum = largest(signals.pending()) if self.has_trained and current().world > 1 else 0
+        if signum:
+            signals.answer(signum)
 
     def after_train(self) -> None:
         self.epochs += 1
@@ -200,7 +213,7 @@ class Checkpointing(TrainingCallback):
             self.save(Place(self.learn.fits - 1, self.epoch, self.n_iter))
 
     def after_fit(self) -> None:
-        signals.answer()
+        signals.answer(largest(signals.pending()))
 
     def go_back(self) -> None:
         """Let the next fits start from the last checkpoint of this run.
@@ -209,8 +222,8 @@ class Checkpointing(TrainingCallback):
             Interrupted: a signal has arrived in the meantime.
             InputError: there is no checkpoint, or it belongs to another run.
         """
-        signals.answer()
-        self.resumed = latest(self.folder, identity=self.facts().get(IDENTITY))
+        signals.answer(largest(signals.pending()))
+        self.resumed = from_first(lambda: latest(self.folder, identity=self.facts().get(IDENTITY)))
         if self.resumed is None:
             raise InputError(
                 f"on_nan=rollback finds no checkpoint in {self.folder} to go back to: the weights were not finite "
@@ -228,12 +241,25 @@ class Checkpointing(TrainingCallback):
         if not are_finite(self.model):
             log.warning("No checkpoint was written at step %d: the weights are not finite.", self.steps)
             return
-        target = self.folder / f"step-{self.steps:08d}"
+        others = at_first(random_state())[1:]
+        if current().is_first:
+            self._write(self.folder / f"step-{self.steps:08d}", place, others)
+            self._delete_old()  # only now, so that one checkpoint always exists
+        self.saved_at = time.monotonic()
+
+    def _write(self, target: Path, place: Place, others: list[State]) -> None:
+        """Write a checkpoint.
+
+        Args:
+            target: its folder.
+            place: its position in the schedule.
+            others: the states of the random generators of the other processes.
+        """
         try:
             with replacing(target) as made:
                 self._save_weights(str(made / WEIGHTS))
-                state = {**state_of(self.learn, self.steps, self.epochs), "loader_epoch": self.loader_epoch}
-                torch.save(state, made / STATE)
+                state = state_of(self.learn, self.steps, self.epochs)
+                torch.save({**state, "loader_epoch": self.loader_epoch, "others": others}, made / STATE)
                 (made / PLACE).write_text(
                     json.dumps({"place": asdict(place), "base": base_of(self.model), **self.facts()})
                 )
@@ -244,8 +270,6 @@ class Checkpointing(TrainingCallback):
                 f"The checkpoint {target} could not be written: {error}. Make room or choose another output_dir, then "
                 f"go on with resume={shlex.quote(str(self.folder.parent))}."
             ) from error
-        self._delete_old()  # only now, so that one checkpoint always exists
-        self.saved_at = time.monotonic()
 
     def _delete_old(self) -> None:
         for old in saved(self.folder)[: -self.settings.keep]:
@@ -257,9 +281,20 @@ class Checkpointing(TrainingCallback):
         Raises:
             InputError: it is damaged, or belongs to another model, or to an adapter beside another base.
         """
+        state = from_first(lambda: self._read(checkpoint))
+        spread([*self.model.parameters(), *self.model.buffers()])
+        with _fitting(checkpoint.folder):
+            self.steps, self.epochs = state["steps"], state["epochs"]
+            dl = self.dls.train
+            dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
+            restore(self.learn, {**state, "random": random_state_for(current(), state)})
+        log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
+
+    def _read(self, checkpoint: Checkpoint) -> State:
+        """Load the weights of a checkpoint, and return the rest of the state."""
         with _fitting(checkpoint.folder):
             verify_if_sealed(checkpoint.folder)
-            state = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
+            state: State = torch.load(checkpoint.folder / STATE, map_location="cpu", weights_only=True)
             check_type(TrainingState, state)
         written, base = checkpoint.facts.get("base"), base_of(self.model)
         if written != base:
@@ -269,11 +304,7 @@ class Checkpointing(TrainingCallback):
             )
         with _fitting(checkpoint.folder):
             self._load_weights(str(checkpoint.folder / WEIGHTS))
-            self.steps, self.epochs = state["steps"], state["epochs"]
-            dl = self.dls.train
-            dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
-            restore(self.learn, state)
-        log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
+        return state
 
     def _save_weights(self, file: str) -> None:
         """Write all weights, or beside a base that can be loaded again only those that are trained."""

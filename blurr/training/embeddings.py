@@ -133,6 +133,16 @@ class CompactEmbeddings(TrainingCallback):
             handle.remove()
         self.handles.clear()
 
+    @property
+    def is_compact(self) -> bool:
+        """Does the embedding have some of its rows alone?"""
+        return self.compact is not None and self.compact.is_compact
+
+    def give_up(self) -> None:
+        """Make the embedding whole, and leave it so for the rest of the fit."""
+        self._restore()
+        self.compact = None
+
     def _listen(self, compact: CompactWeight) -> None:
         """Map ids, note the decays, and make the embedding whole for who asks for weights or state."""
         if self.handles:

@@ -15,6 +15,7 @@ from blurr.loading.dataloader import RowsDL, ShownInputs, show_table
 from blurr.loading.rows import Table
 from blurr.process.terminal import advance
 from blurr.training.callbacks.base import ORDER
+from blurr.training.shares import rows_at_first, shares_at_first
 
 Interpreter = Callable[[Learner, RowsDL], Table]
 
@@ -101,9 +102,11 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         if self.learn.training:
             return
         advance(self.iter + 1, self.n_iter)
-        self.learn.decoded = self.decode(self.learn)
+        learn = self.learn
+        learn.decoded = self.decode(learn)
+        learn.decoded_shares = shares_at_first(learn, learn.decoded)
         if self.describe is not None:
-            self.rows += self.describe(self.learn)
+            self.rows += rows_at_first(learn, self.describe(learn))
 
 
 @plot_top_losses.dispatch  # type: ignore[untyped-decorator]  # plum is not typed

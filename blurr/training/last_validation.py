@@ -15,7 +15,9 @@ from blurr.metrics.streamed import notes_of
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
 from blurr.training.callbacks.early_stopping import EarlyStopping
+from blurr.training.distributed import current, everywhere
 from blurr.training.precision import BFloat16
+from blurr.training.shares import rows_at_first
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,13 @@ class LastValidation(TrainingCallback):
 
     def after_batch(self) -> None:
         if self.rows is not None and self.has_trained and not self.learn.training:
-            self.rows += self.describe(self.learn)
+            self.rows += rows_at_first(self.learn, self.describe(self.learn))
 
     def after_epoch(self) -> None:
         rows, learn = self.rows, self.learn
-        if self.has_trained and rows is not None and len(rows) == learn.dls.valid.n:  # fewer if it was cancelled
+        # of several processes, the first has the rows; there are fewer if the validation was cancelled
+        is_whole = rows is not None and (len(rows) == learn.dls.valid.n or not current().is_first)
+        if self.has_trained and rows is not None and is_whole:
             values = list(learn.final_record[-1 - len(learn.metrics) :])
             self.last = learn.dls.valid, fingerprint(learn), Pass(values, rows, notes_of(learn.metrics))
         self.rows = None
@@ -113,4 +117,6 @@ def validated(learner: Learner, dl: RowsDL) -> Pass | None:
         dl: The loader to evaluate.
     """
     kept = [callback for callback in learner.cbs if isinstance(callback, LastValidation)]
-    return kept[0].found(dl) if kept else None
+    found = kept[0].found(dl) if kept else None
+    # all processes evaluate again, or none
+    return found if everywhere(found is not None) else None

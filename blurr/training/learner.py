@@ -33,6 +33,7 @@ from blurr.training.optimizers import adamw
 from blurr.training.precision import BFloat16
 from blurr.training.predictions import get_preds, interpret_shown
 from blurr.training.recording import CURRENT, Recording
+from blurr.training.shares import share_training
 
 log = logging.getLogger(__name__)
 
@@ -191,6 +192,7 @@ class Blearner(LeanLearner):
         )
         self.max_grad_norm = max_grad_norm
         self.recorder.loss = losses.LossPerTarget()
+        share_training(self)
         vocab = list(getattr(dls, "vocab", None) or [])
         if is_bare and all(isinstance(name, str) for name in vocab):
             check_order(vocab, wanted.config)

@@ -15,6 +15,7 @@ from torch import nn
 from blurr.config.annotations import Count, Natural
 from blurr.training.callbacks.base import ORDER
 from blurr.training.callbacks.gradient_accumulation import batches_per_step
+from blurr.training.distributed import current, from_first
 from blurr.training.optimizers import clip_gradients
 
 # The events of every batch. The others are rare, and fastai's own dispatch is fast enough for them.
@@ -64,6 +65,11 @@ class LazyRecorder(Recorder):  # type: ignore[misc]  # fastai is not typed
         super().before_fit()
         if not self.learn.is_fitting:
             self.__dict__.update(recorded)
+
+    def after_validate(self) -> None:
+        if current().is_first:  # of several processes, which has seen the predictions of all
+            super().after_validate()
+        self.log = from_first(lambda: self.log)
 
     def after_epoch(self) -> None:
         if self.learn.is_fitting:

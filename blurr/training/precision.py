@@ -15,6 +15,7 @@ from fastai.callback.fp16 import MixedPrecision
 from blurr.errors import InputError
 from blurr.loading.loader import Loader
 from blurr.training.callbacks.base import ORDER
+from blurr.training.distributed import Ranks
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
 
@@ -81,6 +82,18 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def seed_rank(ranks: Ranks, steps: int = 0) -> None:
+    """Seed a process by its number, so that it drops other units than the first, which stays as it is seeded.
+
+    Args:
+        ranks: which process this is.
+        steps: how far the training is.
+    """
+    if not ranks.is_first:
+        drawn = np.random.SeedSequence([torch.initial_seed() % 2**63, ranks.rank, steps]).generate_state(1)
+        seed_everything(int(drawn[0]))
 
 
 Compile = bool | Literal["reduce-overhead", "max-autotune"]

@@ -94,6 +94,13 @@ class TerminalProgress(Callback):  # type: ignore[misc]  # fastai is not typed
             self.bar.reset(self.line, total=len(self.dl), description=name, note="")
 
 
+@contextmanager
+def unseen(learner: Learner) -> Iterator[None]:
+    """Train without a progress bar and without lines, in a `with` block."""
+    with learner.no_bar(), learner.no_logging():
+        yield
+
+
 def _cell(value: Any) -> str:
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
     return text.ljust(max(WIDTH, len(text) + 2))

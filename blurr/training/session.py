@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from fastai.learner import Learner
@@ -23,14 +24,16 @@ from blurr.runs.opening import line_of
 from blurr.runs.resume import begins_anew, check_same, may_go_on
 from blurr.runs.secrets import mask_text
 from blurr.tracking.run import Run
-from blurr.tracking.sink import PARENT
+from blurr.tracking.sink import PARENT, Sink
 from blurr.tracking.trackers import Tracker, tracked_run
 from blurr.training.checkpoints import Checkpoint, Checkpointing, Checkpoints, latest
+from blurr.training.distributed import current, from_first
 from blurr.training.guard import Rollback, check_weights, memory_watched
 from blurr.training.learner import Blearner
 from blurr.training.learning_rate import LearningRate, as_numbers, found_rate, learning_rate
 from blurr.training.loop import steps_per_epoch
-from blurr.training.progress import TerminalProgress
+from blurr.training.precision import seed_rank
+from blurr.training.progress import TerminalProgress, unseen
 from blurr.training.rehearsal import doubts_of_steps, rehearsed, steps_of
 from blurr.training.stopping import Reached, how_far
 
@@ -80,16 +83,21 @@ class Session:
         """
         if self.resumed and self.resumed.facts["data"] != raw.fingerprint:
             raise InputError(f"{self.resumed.folder} was trained on other rows than {raw}; begin anew without resume.")
-        with TerminalProgress.shown(learner), memory_watched(learner):
+        seed_rank(current())
+        shown = TerminalProgress.shown if current().is_first else unseen
+        with shown(learner), memory_watched(learner):
             if self.resumed:
                 lr, learner.start = self.resumed.facts["lr"], self.resumed.place
             rate = learning_rate(lr, default=default, find=partial(found_rate, learner, self.run.folder))
             self.run.tag(lr=str(rate))
             learner.fits = 0  # the learning rate finder's does not count
             known = {IDENTITY: self.run.identity, "data": raw.fingerprint, "lr": as_numbers(rate), **facts}
-            folder = self.run.folder / CHECKPOINTS
             saving = Checkpointing(
-                checkpoints, folder, lambda: {**known, **self.run.written()}, self.resumed, at_start=at_start
+                checkpoints,
+                self.run.folder / CHECKPOINTS,
+                lambda: {**known, **self.run.written()},
+                self.resumed,
+                at_start=at_start,
             )
             learner.add_cb(saving)
             self.reached.saving, self.reached.total = saving, _steps_in_all(schedule, learner, rate)
@@ -136,7 +144,8 @@ def opened(tracker: Tracker, *, folder: Path, config: dict[str, Any], **given: A
     """
     reached, is_trial = Reached(), PARENT in given["tags"]
     try:
-        with _opened(tracker, folder=folder, config=config, reached=reached, **given) as session:
+        taking_part = _opened if current().is_first else _beside
+        with taking_part(tracker, folder=folder, config=config, reached=reached, **given) as session:
             yield session
     except signals.Interrupted:
         rest()
@@ -159,7 +168,14 @@ def _opened(
         if config["resume"] is not None and not claim.goes_on:
             log.info("%s", begins_anew(folder))
         with tracked_run(tracker, folder=folder, config=config, kept=kept, identity=claim.identity, **given) as run:
-            yield Session(run, checkpoint, reached)
+            yield Session(run, from_first(lambda: checkpoint), reached)
+
+
+@contextmanager
+def _beside(tracker: Tracker, *, folder: Path, reached: Reached, **given: Any) -> Iterator[Session]:
+    """Take part in a run that the first of several processes records; what is written here is deleted in the end."""
+    with signals.handled(), scratch(), Run(Path(mkdtemp()), Sink()) as run:
+        yield Session(run, from_first(lambda: None), reached)
 
 
 def resume_point(folder: Path, config: dict[str, Any], identity: str) -> tuple[int, Checkpoint | None]:

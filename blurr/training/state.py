@@ -11,6 +11,8 @@ from fastai.learner import Learner
 from pydantic import BaseModel, ConfigDict
 
 from blurr.runs.parsing import Whole
+from blurr.training.distributed import Ranks
+from blurr.training.precision import seed_rank
 
 State = dict[str, Any]
 
@@ -49,6 +51,7 @@ class TrainingState(BaseModel):
     callbacks: dict[str, Any]
     scaler: list[dict[str, Any]]
     random: dict[str, Any]
+    others: list[dict[str, Any]] = []  # states of the random generators of the other processes of the training
 
 
 def state_of(learner: Learner, steps: int, epochs: int) -> State:
@@ -104,6 +107,20 @@ def random_state() -> State:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
+
+
+def random_state_for(ranks: Ranks, state: State) -> State:
+    """Return the states of the random generators with which a process goes on; a new one's begin anew, by its number.
+
+    Args:
+        ranks: which process this is.
+        state: of the training, as `state_of` returned it.
+    """
+    kept = [state["random"], *state.get("others", [])]
+    if ranks.world == len(kept) or ranks.is_first:
+        return dict(kept[ranks.rank])
+    seed_rank(ranks, state["steps"])
+    return random_state()
 
 
 def set_random_state(state: State) -> None:

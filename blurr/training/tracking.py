@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from blurr.tracking.run import Run
 from blurr.training.callbacks.base import ORDER, TrainingCallback, epoch_scores
+from blurr.training.distributed import end_together
 
 
 class TrackingCallback(TrainingCallback):
@@ -117,4 +119,4 @@ class Reporter(TrainingCallback):
         values = epoch_scores(self.recorder) if self.has_trained else {}
         if self.objective in values:  # else the validation was cancelled
             self.evaluations += 1
-            self.report(self.evaluations, values[self.objective])
+            end_together(partial(self.report, self.evaluations, values[self.objective]))

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from blurr.loading.rows import IGNORED
 from blurr.models.losses import base_loss
 from blurr.training.learner import BaseModelCallback
 from blurr.vision.box_batches import LABELS, as_lists
@@ -52,6 +53,12 @@ class DetectionLoss:
     def count(self, targ: torch.Tensor) -> int:
         """Return how much the loss of a batch counts among others: as many as it has rows, without objects or with."""
         return len(targ)
+
+    least_divisor = 1.0  # in a batch without an object, too
+
+    def divisor(self, targ: torch.Tensor) -> torch.Tensor:
+        """Return what the loss of a training batch divides by: its objects."""
+        return (targ[..., 0] != IGNORED).sum().float()
 
     def activation(self, out: torch.Tensor) -> torch.Tensor:
         """Return the score of each class for each query, `(batch, queries, classes)`."""

@@ -248,15 +248,23 @@ class PixelLoss:
         self.weight, self.label_smoothing, self.reduction = weight, label_smoothing, reduction
 
     def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
-        weight, real = None if self.weight is None else self.weight.to(inp.device), targ != IGNORED
+        weight = None if self.weight is None else self.weight.to(inp.device)
         how = "sum" if self.reduction == "mean" else self.reduction
         value = functional.cross_entropy(
             inp, targ, weight, ignore_index=IGNORED, reduction=how, label_smoothing=self.label_smoothing
         )
         if self.reduction != "mean":
             return value
-        total = real.sum() if weight is None else (weight[targ.clamp(min=0)] * real).sum()
-        return value / total.clamp(min=torch.finfo().tiny)
+        return value / self.divisor(targ).clamp(min=torch.finfo().tiny)
+
+    least_divisor = 0.0
+
+    def divisor(self, targ: torch.Tensor) -> torch.Tensor:
+        """Return what the mean of a batch divides by: its pixels with a class, each by the weight of that."""
+        real = targ != IGNORED
+        if self.weight is None:
+            return real.sum().float()
+        return (self.weight.to(targ.device)[targ.clamp(min=0)] * real).sum()
 
     def activation(self, out: torch.Tensor) -> torch.Tensor:
         """Return probabilities for logits."""

@@ -33,7 +33,7 @@ class ChatAnswers(NextTokens):
 
     def decode(self, learner: Learner) -> Any:
         rows: ChatRows = learner.dl.dataset
-        references = rows.references(learner.dl.batches()[learner.iter])
+        references = rows.references(learner.dl.rows_of(learner.iter))
         tokens = score_tokens(learner.pred, learner.y)
         return {"tokens": tokens, "texts": (answers_to(learner, learner.xb[0]), references)}
 

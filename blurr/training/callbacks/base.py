@@ -12,12 +12,14 @@ from blurr.metrics.streamed import RowMetric, directed
 
 # In each event fastai calls the lowest number first. Callbacks that are not listed have 0: their order is irrelevant.
 ORDER = {
+    "ShareBatches": -200,  # makes the loss that of all processes before any callback reads it
     "Guard": -100,  # before any callback uses a loss that is not finite
     # fastai's TrainEvalCallback, -10: sets train or eval mode and the device
     "BaseModelCallback": -5,  # prepares the inputs, and turns `pred` into logits, before any callback reads them
     "Mixing": -1,  # mixes inputs that are complete, before CacheFrozenFeatures reads them
     "CacheFrozenFeatures": 0,  # after the inputs are complete, before autocast begins
     "GradientAccumulation": 6,  # scales a loss and its gradients before MixedPrecision (10) and GradientClip (11) do
+    "AddUpGradients": 7,  # once GradientAccumulation lets a step happen, before the others scale or clip gradients
     "BFloat16": 10,  # as fastai's MixedPrecision, which it stands for
     "EvaluationCallback": 49,  # decodes predictions before the Recorder's metrics read them
     "LazyRecorder": 50,  # as fastai's Recorder, which it stands for

@@ -12,7 +12,7 @@ from torch import nn
 from blurr.config.annotations import Count
 from blurr.errors import InputError
 from blurr.loading.rows import IGNORED
-from blurr.models.losses import CustomLoss, MixedLoss, RowWeightedLoss
+from blurr.models.losses import CustomLoss, Dividing, MixedLoss, RowWeightedLoss, base_loss
 from blurr.training.callbacks.base import ORDER
 
 
@@ -43,7 +43,9 @@ class GradientAccumulation(Callback):  # type: ignore[misc]  # fastai is not typ
         self.per_epoch = -(-len(self.dls.train) // self.batches)
 
     def after_loss(self) -> None:
-        targets = count_targets(self.loss_func, self.y)
+        targets = vars(self.learn).get("targets_of_batch")  # where several processes share it
+        if targets is None:
+            targets = count_targets(self.loss_func, self.y)
         if self.held == 0:
             self.first = self.total = targets  # later losses are scaled relative to it, so that fp16 keeps its range
         else:
@@ -106,6 +108,9 @@ def count_targets(loss_func: Any, targets: torch.Tensor) -> torch.Tensor:
         loss_func = loss_func.func
     if isinstance(loss_func, RowWeightedLoss) and loss_func.weights is not None:
         return loss_func.weights.sum()
+    own = base_loss(loss_func)
+    if isinstance(own, Dividing):
+        return own.divisor(targets)
     if targets.is_floating_point():
         return torch.tensor(float(targets.numel()), device=targets.device)
     real = targets[targets != IGNORED]

@@ -11,6 +11,7 @@ from blurr.models.wrapper import BaseModelWrapper
 from blurr.runs.asides import link
 from blurr.runs.checksums import seal_file, verify_file
 from blurr.training.callbacks.base import ORDER, Mode, Watch
+from blurr.training.distributed import current, spread
 
 
 class SaveBest(Watch):
@@ -32,6 +33,9 @@ class SaveBest(Watch):
     def after_epoch(self) -> None:
         if not self.has_trained:
             return
+        if not current().is_first:
+            self.improved()
+            return
         last, best = self._path("last"), self._path("best")
         with writing(last, "Make room, or choose another output_dir."):
             last.unlink(missing_ok=True)  # it may be the same file as that of the best
@@ -46,8 +50,10 @@ class SaveBest(Watch):
 
     def after_fit(self) -> None:
         if self.has_trained and self.best > -math.inf:
-            verify_file(self._path("best"))
-            self._load()
+            if current().is_first:
+                verify_file(self._path("best"))
+                self._load()
+            spread([*self.learn.model.parameters(), *self.learn.model.buffers()])
 
     def _save(self) -> None:
         """Save the weights, beside an adapter only those that are trained; checkpoints have the optimizer's state."""

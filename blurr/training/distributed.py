@@ -1,0 +1,228 @@
+"""The processes of one training, its ranks: which one this is, and what they tell each other."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from logging import ERROR
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+
+from blurr.errors import InputError
+from blurr.process.terminal import quiet
+
+T = TypeVar("T")
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # of the variables that torchrun sets
+PATIENCE = timedelta(hours=12)  # of ranks that wait for the first, which may encode millions of rows
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which process of a training this is.
+
+    Args:
+        rank: Its number.
+        world: How many there are.
+        local: Its number on its machine.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Is this the process that decides, records and writes?"""
+        return self.rank == 0
+
+
+@dataclass
+class _Current:
+    ranks: Ranks = Ranks()
+
+
+_current = _Current()
+
+
+def current() -> Ranks:
+    """Return which process this is; the only one, unless several have `joined`."""
+    return _current.ranks
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Join the processes that were started for this training, if there are several, and leave them in the end.
+
+    They are told by RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them. Ranks but the
+    first log errors alone.
+    """
+    named = Ranks(*(int(os.environ.get(name, least)) for name, least in zip(NAMES, (0, 1, 0), strict=True)))
+    if named.world == 1 or _current.ranks.world > 1:
+        yield _current.ranks
+        return
+    has_cuda = torch.cuda.is_available()
+    if has_cuda:
+        torch.cuda.set_device(named.local % torch.cuda.device_count())
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if has_cuda else "gloo", timeout=PATIENCE)
+    _current.ranks = named
+    try:
+        with nullcontext() if named.is_first else quiet(None, level=ERROR):
+            yield named
+    finally:
+        _current.ranks = Ranks()
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Train in this process as if it was the only one, such as to measure something."""
+    before, _current.ranks = _current.ranks, Ranks()
+    try:
+        yield
+    finally:
+        _current.ranks = before
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Run a block in the first process, and then in all others, which find what the first has written."""
+    ranks = current()
+    if not ranks.is_first:
+        wait_for_all()
+    yield
+    if ranks.is_first:
+        wait_for_all()
+
+
+def wait_for_all() -> None:
+    """Return once all processes have called this."""
+    largest(0)
+
+
+# -- decisions
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """Return to all what the first process makes; it has to be something that can be pickled."""
+    if current().world == 1:
+        return make()
+    held = [make() if current().is_first else None]
+    distributed.broadcast_object_list(held)
+    return held[0]  # type: ignore[return-value]
+
+
+class EndedByFirst(Exception):  # noqa: N818  # not an error
+    """Raised in all processes but the first when that ends the run."""
+
+
+def end_together(decide: Callable[[], None]) -> None:
+    """Call what may end the run, in the first process, and end the others with it.
+
+    Raises:
+        EndedByFirst: in another process.
+    """
+    if current().world == 1:
+        decide()
+    elif current().is_first:
+        try:
+            decide()
+        except BaseException:
+            largest(1)
+            raise
+        largest(0)
+    elif largest(0):
+        raise EndedByFirst
+
+
+def at_first(value: T) -> list[T]:
+    """Return the values of all processes to the first, in their order, and nothing to the others."""
+    if current().world == 1:
+        return [value]
+    found: list[Any] | None = [None] * current().world if current().is_first else None
+    distributed.gather_object(value, found)
+    return found or []
+
+
+def largest(number: int) -> int:
+    """Return the largest number of all processes."""
+    if current().world == 1:
+        return number
+    shared = torch.tensor([number])
+    distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+    return int(shared)
+
+
+def everywhere(is_so: bool) -> bool:
+    """Return whether something is so in all processes."""
+    return not largest(int(not is_so))
+
+
+def check_same_rows(fingerprint: str) -> None:
+    """Refuse processes that have read other rows than the first.
+
+    Raises:
+        InputError: one has; in the first process.
+        EndedByFirst: in the others.
+    """
+    if current().world == 1:
+        return
+    found: list[str] = [""] * current().world
+    distributed.all_gather_object(found, fingerprint)
+    others = ", ".join(str(rank) for rank, each in enumerate(found) if each != found[0])
+    if others and current().is_first:
+        raise InputError(
+            f"The processes of this training have read different rows: those of rank {others} are not those of rank 0. "
+            "Give all of them the same files, at the same paths, and the same overrides."
+        )
+    if others:
+        raise EndedByFirst
+
+
+# -- tensors
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes; each of them has a share in the gradient of each."""
+
+    @staticmethod
+    def forward(_: Any, values: torch.Tensor) -> torch.Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """Return the sum over all processes, through which gradients flow."""
+    total: torch.Tensor = values if current().world == 1 else _Sum.apply(values)
+    return total
+
+
+def add_up(tensor: torch.Tensor) -> None:
+    """Replace a tensor by its sum over all processes."""
+    if current().world > 1:
+        distributed.all_reduce(tensor)
+
+
+def spread(tensors: Iterable[torch.Tensor]) -> None:
+    """Replace tensors by those of the first process."""
+    if current().world > 1:
+        with torch.no_grad():
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
+
+def interleaved(parts: Sequence[Sequence[T]]) -> list[T]:
+    """Return the rows of a batch in their order, of which each process had its share."""
+    rows: list[T] = [None] * sum(map(len, parts))  # type: ignore[list-item]
+    for rank, part in enumerate(parts):
+        rows[rank :: len(parts)] = part
+    return rows
