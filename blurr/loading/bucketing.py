@@ -11,6 +11,7 @@ from blurr.config.annotations import Count
 
 Order = NDArray[np.integer[Any]]
 POOL = 256  # batches within which rows are sorted; more of them pad less, and mix less from epoch to epoch
+AT_ONCE = 4096  # batches that are put one after the other at a time
 STEP = 0.04  # lengths that differ by less than this share count as equal if there is a second length to sort by
 
 
@@ -42,7 +43,7 @@ class Batches(Sequence[Order]):
     @classmethod
     def cut(cls, flat: Order, ends: Order) -> Self:
         """Cut rows into batches, each of which ends before one of these places."""
-        return cls(flat, np.concatenate([[0], ends[:-1]]).astype(np.int64), ends)
+        return cls(flat, np.concatenate([[0], ends]).astype(np.int64)[:-1], ends)
 
     @classmethod
     def even(cls, flat: Order, size: int) -> Self:
@@ -70,9 +71,42 @@ class Batches(Sequence[Order]):
         """Return some of the batches."""
         return type(self)(self.flat, self.starts[which], self.stops[which])
 
+    @property
+    def rows(self) -> Order:
+        """The numbers of the rows, one batch after the other."""
+        if np.array_equal(self.starts[1:], self.stops[:-1]):
+            return self.flat[slice(self.starts[0], self.stops[-1])] if len(self) else self.flat[:0]
+        blocks = (self[start : start + AT_ONCE] for start in range(0, len(self), AT_ONCE))
+        return np.concatenate([np.concatenate(list(block)) for block in blocks])
+
     def of(self, rows: Order) -> Self:
         """Return the same batches of other rows, of which the numbers say which."""
-        return type(self)(rows[self.flat], self.starts, self.stops)
+        return self.cut(rows[self.rows], np.cumsum(self.sizes))
+
+    def joined(self, least: int) -> Self:
+        """Join a batch of fewer rows than this with the one before it."""
+        sizes: list[int] = []
+        for size in self.sizes.tolist():
+            if sizes and min(size, sizes[-1]) < least:
+                sizes[-1] += size
+            else:
+                sizes.append(size)
+        return self.cut(self.rows, np.cumsum(sizes, dtype=np.int64))
+
+    def padded(self, lengths: NDArray[np.integer[Any]]) -> Order:
+        """Return the tokens of each batch, padding included.
+
+        Args:
+            lengths: Of all rows, `(rows, n)`, each of which is padded by itself.
+        """
+        ends = np.cumsum(self.sizes)
+        longest = [np.maximum.reduceat(column[self.rows], ends - self.sizes) for column in lengths.T]
+        return self.sizes * sum(each.astype(np.int64) for each in longest)
+
+
+def numbered(rows: int) -> Order:
+    """Return the numbers of so many rows, in 32 bits wherever these suffice: there may be many."""
+    return np.arange(rows, dtype=np.int32 if rows < np.iinfo(np.int32).max else np.int64)
 
 
 def _ends(rows: int, size: int) -> Order:
@@ -87,7 +121,7 @@ class Buckets:
         size: Size of a batch.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], size: BatchSize) -> None:
+    def __init__(self, lengths: NDArray[np.integer[Any]], size: BatchSize) -> None:
         self.lengths = lengths if lengths.ndim == 2 else lengths[:, None]
         self.size = size
 
@@ -98,23 +132,23 @@ class Buckets:
         one with the most tokens comes first, so that a lack of memory shows at once; an incomplete one comes last.
         """
         rng = np.random.default_rng([seed, epoch])
-        shuffled = rng.permutation(len(self.lengths))
+        shuffled = rng.permutation(numbered(len(self.lengths)))
         batches = self._in_runs(shuffled, _ends(len(shuffled), self._rows_in_a_pool()))
         is_incomplete = self.size.tokens is None and len(shuffled) % self.size.rows
         count = len(batches) - bool(is_incomplete)
         mixed = rng.permutation(count)
         if count:
-            largest = int(np.argmax(self._padded(batches)[mixed]))
+            largest = int(np.argmax(batches.padded(self.lengths)[mixed]))
             mixed[[0, largest]] = mixed[[largest, 0]]
         return batches.chosen(np.append(mixed, np.arange(count, len(batches))))
 
     def evaluation(self) -> Batches:
         """Return the batches of one pass over all rows, the longest first."""
-        return self._in_runs(np.arange(len(self.lengths)), np.array([len(self.lengths)]))
+        return self._in_runs(numbered(len(self.lengths)), np.array([len(self.lengths)]))
 
     def of_one_length(self) -> Batches:
         """Return the batches of one pass over all rows, each of rows that are equally long (by the first length)."""
-        order = np.argsort(-self.lengths[:, 0], kind="stable")
+        order = numbered(len(self.lengths))[np.argsort(-self.lengths[:, 0], kind="stable")]
         ends = np.flatnonzero(np.diff(self.lengths[order, 0])) + 1
         return self._in_runs(order, np.append(ends, len(order)))
 
@@ -130,20 +164,13 @@ class Buckets:
             rows[start:end] = self._sorted(rows[start:end])
             cuts.append(start + self._cut(rows[start:end]))
             start = end
-        # rows have numbers of 32 bits wherever these suffice: there may be many
-        fitting = rows.astype(np.int32) if len(rows) < np.iinfo(np.int32).max else rows
-        return Batches.cut(fitting, np.concatenate(cuts)) if cuts else Batches.even(fitting, 1)
+        return Batches.cut(rows, np.concatenate(cuts)) if cuts else Batches.even(rows, 1)
 
     def _rows_in_a_pool(self) -> int:
         if self.size.tokens is None:
             return self.size.rows * POOL
         mean = self.lengths.sum() / max(len(self.lengths), 1)
         return max(1, int(self.size.tokens / max(mean, 1))) * POOL
-
-    def _padded(self, batches: Batches) -> Order:
-        """Return the tokens of each batch, padding included; the batches lie one after the other."""
-        longest = [np.maximum.reduceat(column[batches.flat], batches.starts) for column in self.lengths.T]
-        return batches.sizes * sum(each.astype(np.int64) for each in longest)
 
     def _sorted(self, rows: Order) -> Order:
         """Sort by the first length, and rows that are about equal in it by the second, alternately up and down."""

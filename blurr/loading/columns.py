@@ -31,8 +31,10 @@ class Ragged:
         return (self[i] for i in range(len(self)))
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self.offsets)
+    def lengths(self) -> NDArray[np.int32]:
+        """The length of each sequence, in 32 bits, since there may be many of them."""
+        found = np.empty(len(self), dtype=np.int32)
+        return np.subtract(self.offsets[1:], self.offsets[:-1], out=found, casting="unsafe")
 
 
 class Made(ABC):

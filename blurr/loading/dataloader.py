@@ -3,7 +3,7 @@
 import html
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from fastcore.foundation import L
 from fastcore.imports import in_notebook
 from numpy.typing import NDArray
 
-from blurr.loading.bucketing import Batches, BatchSize, Buckets, Order
+from blurr.loading.bucketing import Batches, BatchSize, Buckets, Order, numbered
 from blurr.loading.draws import SEEDS, row_seeds
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
 from blurr.loading.shown import TableCell
@@ -88,11 +88,12 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         # torch draws a seed for its workers at each pass; with the global generator, a resumed run would draw one more
         self.fake_l.generator = torch.Generator().manual_seed(seed)
         self.lengths = self.dataset.lengths if lengths is None and bucket and self.n else lengths
-        self.planned: tuple[int, NDArray[Any] | None, Sequence[Order]] | None = None
+        self.planned: tuple[int, NDArray[Any] | None, Batches] | None = None
 
-    def batches(self) -> Sequence[Order]:
+    def batches(self) -> Batches:
         """Return the batches of the coming pass, each as an array of row numbers."""
         if self.planned is None or self.planned[0] != self.epoch or self.planned[1] is not self.chances:
+            self.planned = None  # which makes room for the next
             self.planned = (self.epoch, self.chances, self._plan())
         return self.planned[2]
 
@@ -106,9 +107,9 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         lengths = self.dataset.lengths if self.lengths is None else self.lengths
         return lengths if lengths.ndim == 1 else lengths[:, 0]
 
-    def _plan(self) -> Sequence[Order]:
+    def _plan(self) -> Batches:
         size = BatchSize(self.bs, self.max_tokens if self.dataset.names.unit else None)
-        rows = self._rows_of_an_epoch() if self.shuffle else np.arange(self.n)
+        rows = self._rows_of_an_epoch() if self.shuffle else numbered(self.n)
         if self.dataset.is_picked and not self.shuffle:
             batches = Batches.even(rows, 1 if self.by_length else self.bs)
         elif self.by_length:
@@ -121,21 +122,11 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
             batches = chosen.of(rows)
         if self.drop_last and self.max_tokens is None:
             return batches.chosen(batches.sizes == self.bs)
-        return self._joined(batches) if self.shuffle and self.least > 1 else batches
-
-    def _joined(self, batches: Sequence[Order]) -> Sequence[Order]:
-        """Join a batch of fewer rows than the model can train on with its neighbour."""
-        joined: list[Order] = []
-        for batch in batches:
-            if joined and min(len(batch), len(joined[-1])) < self.least <= self.bs:
-                joined[-1] = np.concatenate([joined[-1], batch])
-            else:
-                joined.append(batch)
-        return joined
+        return batches.joined(self.least) if self.shuffle and 1 < self.least <= self.bs else batches
 
     def _rows_of_an_epoch(self) -> Order:
         rng = np.random.default_rng([self.seed, self.epoch])
-        rows = np.arange(self.n)
+        rows = numbered(self.n)
         drawn: Order = rng.permutation(rows) if self.chances is None else rng.choice(rows, self.n, p=self.chances)
         return drawn
 
@@ -160,9 +151,9 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
     def __len__(self) -> int:
         return len(self.batches()) if self.n else 0
 
-    def get_idxs(self) -> list[int]:
-        """Return the numbers of the rows in the order of the batches."""
-        return [int(i) for batch in self.batches() for i in batch]
+    def get_idxs(self) -> Order:
+        """Return the numbers of the rows in the order of the batches; fastai asks for them at each pass."""
+        return self.batches().rows
 
     def sample(self) -> Iterator[Order]:
         """Return the batches that this process makes, or its share of them: some for each worker."""

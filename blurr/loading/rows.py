@@ -93,7 +93,7 @@ class EncodedRows:
         return taken
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.integer[Any]]:
         """Length of each row, `(rows,)`; `(rows, 2)` if targets are padded separately from the sources."""
         main, target = self.columns.get(self.names.main), self.columns.get("labels")
         if not isinstance(main, Ragged):
@@ -102,7 +102,7 @@ class EncodedRows:
             return main.lengths
         return np.stack([main.lengths, target.lengths], axis=1)
 
-    def _lengths_of_files(self) -> NDArray[np.int64]:
+    def _lengths_of_files(self) -> NDArray[np.integer[Any]]:
         """Return the lengths of what is decoded; 1 for each row where all are as long."""
         found = [column.lengths for column in self.decoded.values() if column.lengths is not None]
         return found[0] if found and self.names.unit else np.ones(len(self), dtype=np.int64)

@@ -1,6 +1,6 @@
 """Gather facts of a run that its other files do not tell: weights, labels, sizes, and the tokens of each split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +9,7 @@ from fastai.learner import Learner
 from numpy.typing import NDArray
 
 from blurr.data.core import RawData
+from blurr.loading.bucketing import Batches
 from blurr.metrics.outcome import Outcome
 from blurr.models.objects import HFObjects
 from blurr.tasks.saved import SavedTask
@@ -55,14 +56,12 @@ def _limit(settings: Mapping[str, Any], hf: HFObjects) -> int | None:
     return length_limit(hf.tokenizer, min((settings[k] for k in LONGEST if settings.get(k)), default=None))
 
 
-def token_figures(
-    lengths: NDArray[np.int64], batches: Sequence[NDArray[np.int64]], limit: int | None
-) -> dict[str, Any]:
+def token_figures(lengths: NDArray[np.integer[Any]], batches: Batches, limit: int | None) -> dict[str, Any]:
     """Summarize the lengths of a split's tokenized rows, and the padding of its batches.
 
     Args:
         lengths: tokens, `(rows,)`; `(rows, 2)` if targets are padded separately from sources.
-        batches: indices of the rows of each batch of one pass.
+        batches: of one pass.
         limit: tokens at which rows are cut; None if they are not.
 
     Returns:
@@ -71,8 +70,8 @@ def token_figures(
     """
     columns = lengths.reshape(len(lengths), -1)
     source = columns[:, 0]
-    padded = sum(int(len(batch) * columns[batch].max(axis=0).sum()) for batch in batches)
-    real = sum(int(columns[batch].sum()) for batch in batches)
+    padded = int(batches.padded(columns).sum())
+    real = sum(int(column[batches.rows].sum()) for column in columns.T)
     counts, edges = np.histogram(source, bins=min(BINS, max(1, int(np.ptp(source)))))
     return {
         "rows": len(columns),

@@ -1,11 +1,15 @@
 """Batches of similar length: every row once, little padding, and one order per seed and epoch."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blurr.loading.bucketing import BatchSize, Buckets
+from blurr.loading.bucketing import Batches, BatchSize, Buckets
+from blurr.loading.dataloader import RowsDL
+from blurr.text.inputs import TextRows
 
 SIZES = st.builds(BatchSize, rows=st.integers(1, 40), tokens=st.none() | st.integers(1, 900))
 
@@ -90,3 +94,33 @@ def test_rows_meet_other_rows_in_the_next_epoch():
 
     first, second = neighbours(0), neighbours(1)
     assert len(first & second) / len(first) < 0.6
+
+
+def digest(loader: RowsDL) -> str:
+    assert np.array_equal(loader.get_idxs(), np.concatenate(list(loader.batches())))
+    batches = (np.append(batch, -1).astype("<i8").tobytes() for batch in loader.batches())
+    return hashlib.blake2b(b"".join(batches), digest_size=8).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "tokens", "trained", "evaluated"),
+    [
+        (one_length(), None, "1e12c2dca4ed0c34", "280bc05b8574ffb2"),
+        (one_length(), 600, "732d69a5d8c492c1", "06c0994748144424"),
+        (two_lengths(), None, "fb7e9578528dd92e", "3c11f8b9f73db2f2"),
+        (two_lengths(), 600, "e83ff313b1de26e5", "1980753b6dd2ed13"),
+    ],
+    ids=["rows", "tokens", "rows with targets", "tokens with targets"],
+)
+def test_runs_that_began_with_earlier_versions_go_on_with_the_same_batches(lengths, tokens, trained, evaluated):
+    rows = TextRows({"input_ids": [[1]] * len(lengths)})
+    options = {"tokenizer": None, "show_rows": None, "lengths": lengths, "seed": 3, "bs": 16, "max_tokens": tokens}
+    loader = RowsDL(rows, shuffle=True, **options)
+    loader.epoch = 2
+    assert digest(loader) == trained
+    assert digest(loader.new(shuffle=False)) == evaluated
+
+
+def test_a_batch_that_is_too_small_is_joined_with_its_neighbour():
+    batches = Batches.cut(np.arange(9)[::-1], np.array([1, 4, 5, 8, 9]))
+    assert [batch.tolist() for batch in batches.joined(2)] == [[8, 7, 6, 5, 4], [3, 2, 1, 0]]

@@ -12,6 +12,7 @@ import pytest
 from blurr.errors import InputError
 from blurr.report.classes import calibration, confused, confusion, curves, expected_calibration_error, per_class
 from blurr.report.curves import by_scale, lengths, losses, speed
+from blurr.loading.bucketing import Batches
 from blurr.report.facts import token_figures
 from blurr.report.losses import slices, top_losses
 from blurr.report.numbers import by_length, by_target, errors
@@ -255,11 +256,11 @@ def test_slices_are_by_target_column_and_length_the_worst_first():
 
 
 def test_padding_is_what_the_batches_hold_besides_tokens():
-    figures = token_figures(np.array([2, 4, 4, 8]), [np.array([0, 1]), np.array([2, 3])], limit=8)
+    figures = token_figures(np.array([2, 4, 4, 8]), Batches.even(np.arange(4), 2), limit=8)
     assert figures["tokens"] == 18
     assert figures["padding"] == (8 - 6) + (16 - 12)
     assert figures["at_limit"] == 1
-    both = token_figures(np.array([[2, 1], [4, 3]]), [np.array([0, 1])], limit=None)
+    both = token_figures(np.array([[2, 1], [4, 3]]), Batches.even(np.arange(2), 2), limit=None)
     assert (both["tokens"], both["padding"]) == (10, 14 - 10)
 
 

@@ -17,26 +17,35 @@ from blurr.data.formats.spooled import on_disk, spooled
 from blurr.data.formats.tables import check_names, records
 from blurr.errors import InputError
 
-BLOCK = 1 << 26  # bytes that arrow parses at a time, at most: it counts those of a block in 32 bits
+BLOCK = 1 << 22  # bytes that arrow parses at a time: of larger blocks it holds several, and is not faster
+LARGEST_BLOCK = 1 << 26  # for files with rows that do not fit into a block; arrow counts the bytes of one in 32 bits
 
 
 def _read(source: SourceFile, default: str) -> pa.Table:
     """Read a whole file by arrow; one that arrow refuses is read row by row, which finds the reason."""
     dialect = dialect_of(source, default)
-    try:
-        table = _at_once(source, dialect)
-    except (pa.ArrowInvalid, UnicodeError):
-        table = None
+    table = _by_arrow(source, dialect)
     return records(_rows(source, dialect), str(source)) if table is None else table
 
 
-def _at_once(source: SourceFile, dialect: Dialect) -> pa.Table | None:
+def _by_arrow(source: SourceFile, dialect: Dialect) -> pa.Table | None:
+    """Read a whole file by arrow, in larger blocks if a row does not fit into one; None if it cannot be."""
+    for block in (BLOCK, LARGEST_BLOCK):
+        try:
+            return _at_once(source, dialect, block)
+        except (pa.ArrowInvalid, UnicodeError) as error:
+            if "block size" not in str(error):
+                break
+    return None
+
+
+def _at_once(source: SourceFile, dialect: Dialect, block: int) -> pa.Table | None:
     """Parse a file by arrow, ten times as fast as by `csv`; None if the two may disagree about it."""
     header = _header(source, dialect)
     if not header or not dialect.delimiter.isascii():
         return None
     read = pyarrow.csv.ReadOptions(
-        block_size=BLOCK,
+        block_size=block,
         use_threads=False,
         autogenerate_column_names=True,
         skip_rows=dialect.skipped,

@@ -12,7 +12,7 @@ from blurr.process.setup import cache_root
 
 log = logging.getLogger(__name__)
 
-LARGE = 1 << 27  # bytes of a file from which on its rows are kept on the disk
+LARGE = 1 << 25  # bytes of a file from which on its rows are kept on the disk
 SPOOL = "spool"  # folder in the cache
 
 
