@@ -10,12 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from blurr.data.formats.spooled import column_of
 from blurr.data.formats.tables import dataset_of
 
 COMPARED = (  # the types whose values Arrow tells apart; of others, such as lists, each row has a value of its own
     *(pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer),
     *(pa.types.is_float32, pa.types.is_float64),
 )
+
+AT_ONCE = 1 << 20  # rows whose values are put together at a time
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Distinct:
     """
 
     values: list[Any]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.integer[Any]]
 
     @classmethod
     def of(cls, rows: datasets.Dataset, role: str) -> "Distinct":
@@ -40,7 +43,7 @@ class Distinct:
         coded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
         # by datasets, whose features say what a number stands for
         made = dataset_of(pa.table({role: coded.dictionary}), datasets.Features({role: rows.info.features[role]}))
-        return cls(made.with_format(None)[role][:], coded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
+        return cls(made.with_format(None)[role][:], coded.indices.to_numpy(zero_copy_only=False))
 
     @classmethod
     def each(cls, values: Sequence[Any]) -> "Distinct":
@@ -70,7 +73,11 @@ class Distinct:
         return replace(self, values=[change(value) for value in self.values])
 
     def array(self, feature: Any) -> pa.ChunkedArray:
-        """Return the values of all rows."""
+        """Return the values of all rows, which stay on the disk where they are many."""
         made = datasets.Dataset.from_dict({"value": self.values}, datasets.Features({"value": feature}))
-        values = made.data.column(0)
-        return pa.chunked_array([values.combine_chunks()]).take(pa.array(self.codes))
+        values = made.data.column(0).combine_chunks()
+        starts = range(0, max(len(self), 1), AT_ONCE)
+        return column_of(
+            lambda: (values.take(pa.array(self.codes[start : start + AT_ONCE])) for start in starts),
+            size=values.nbytes // max(len(values), 1) * len(self),
+        )

@@ -1,6 +1,7 @@
 """Read files: whole as a table to train on, or row by row to predict on."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -10,6 +11,7 @@ from blurr.data.formats.conll import parse_conll
 from blurr.data.formats.content import MEDIA, FileOptions, Row, SourceFile
 from blurr.data.formats.delimited import read_csv, read_tsv, stream_csv, stream_tsv
 from blurr.data.formats.json_rows import read_json, stream_json_lines
+from blurr.data.formats.many_records import records_of
 from blurr.data.formats.tables import (
     alike,
     as_rows,
@@ -17,6 +19,7 @@ from blurr.data.formats.tables import (
     read_parquet,
     read_xlsx,
     records,
+    repeated,
     stream_parquet,
 )
 from blurr.data.naming import split_name
@@ -104,17 +107,17 @@ def _streamed(source: SourceFile) -> Iterable[Row | InputError]:
 def _table(source: SourceFile) -> pa.Table:
     if source.format in TABLES:
         return TABLES[source.format](source)
-    return records(STREAMS[source.format](source), str(source))
+    return records_of(source, partial(STREAMS[source.format], source))
 
 
 def _with_place(table: pa.Table, source: SourceFile) -> pa.Table:
     if FILE_COLUMN in table.column_names:
         return table
-    return table.append_column(FILE_COLUMN, pa.array([source.place] * table.num_rows, pa.string()))
+    return table.append_column(FILE_COLUMN, repeated(source.place, table.num_rows))
 
 
 def _read_conll(source: SourceFile) -> pa.Table:
-    return records(parse_conll(source.lines(), str(source), source.options.delimiter), str(source))
+    return records_of(source, lambda: parse_conll(source.lines(), str(source), source.options.delimiter))
 
 
 def _read_text(source: SourceFile) -> pa.Table:

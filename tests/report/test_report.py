@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from blurr.errors import InputError
+from blurr.loading.bucketing import Batches
 from blurr.report.classes import calibration, confused, confusion, curves, expected_calibration_error, per_class
 from blurr.report.curves import by_scale, lengths, losses, speed
-from blurr.loading.bucketing import Batches
 from blurr.report.facts import token_figures
 from blurr.report.losses import slices, top_losses
 from blurr.report.numbers import by_length, by_target, errors

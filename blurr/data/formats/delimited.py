@@ -13,7 +13,7 @@ import pyarrow.csv
 
 from blurr.data.formats.content import Row, SourceFile
 from blurr.data.formats.dialect import LINE_ENDS, Dialect, dialect_of, named
-from blurr.data.formats.spooled import on_disk, spooled
+from blurr.data.formats.spooled import on_disk, size_of
 from blurr.data.formats.tables import check_names, records
 from blurr.errors import InputError
 
@@ -68,16 +68,12 @@ def _at_once(source: SourceFile, dialect: Dialect, block: int) -> pa.Table | Non
 def _parsed(source: SourceFile, *options: Any) -> pa.Table:
     """Parse a file; the rows of a large one stay on the disk, where it takes them."""
 
-    def spool() -> pa.Table:
+    def batches() -> Iterator[pa.RecordBatch]:
         with source.opened() as file, source.decoded(file, newline="") as text:
-            batches = pyarrow.csv.open_csv(_Encoded(text), *options)
-            return spooled(batches, batches.schema)
+            yield from pyarrow.csv.open_csv(_Encoded(text), *options)
 
-    kept = on_disk(source.path, spool)
-    if kept is not None:
-        return kept
-    with source.opened() as file, source.decoded(file, newline="") as text:
-        return pyarrow.csv.read_csv(_Encoded(text), *options)
+    kept = on_disk(source, size_of(source), batches)
+    return pa.Table.from_batches(batches()) if kept is None else kept
 
 
 class _Encoded(io.RawIOBase):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from blurr.data.formats.content import ROWS, Row, SourceFile, chunks
-from blurr.data.formats.spooled import on_disk, spooled
+from blurr.data.formats.spooled import on_disk, size_of
 from blurr.data.formats.workbook import NOT_EXCEL, bounded
 from blurr.data.spelling import spell, spelled_column
 from blurr.errors import InputError, shortened
@@ -45,7 +45,7 @@ def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -
         table = _of_frame(table, where)
     check_names(table.column_names, where)
     for place, field in enumerate(table.schema):
-        plain = _plain_type(field.type)
+        plain = plain_type(field.type)
         if plain != field.type:
             table = table.set_column(place, field.name, table.column(place).cast(plain))
     try:
@@ -57,7 +57,7 @@ def as_rows(table: pa.Table | pd.DataFrame | list[dict[str, Any]], where: str) -
         ) from error
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
     """Return the type that `datasets` knows for the same values."""
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return kind.value_type
@@ -82,6 +82,12 @@ def with_array(rows: datasets.Dataset, column: str, values: pa.ChunkedArray, fea
     table = rows.with_format("arrow")[:]
     table = table.set_column(table.column_names.index(column), column, values)
     return dataset_of(table, datasets.Features({**rows.features, column: feature}))
+
+
+def repeated(value: str, times: int) -> pa.ChunkedArray:
+    """Return a column of one value, which takes the memory of some rows alone."""
+    some = pa.array([value] * min(times, ROWS), pa.string())
+    return pa.chunked_array([*[some] * (times // ROWS), some.slice(0, times % ROWS)], pa.string())
 
 
 def _of_frame(frame: pd.DataFrame, where: str) -> pa.Table:
@@ -196,14 +202,16 @@ def _parquet(source: SourceFile) -> Iterator[pq.ParquetFile]:
 
 
 def read_parquet(source: SourceFile) -> pa.Table:
-    """Read a parquet file, with the names of classes that `datasets` has left in it; see `spooled` for large ones."""
+    """Read a parquet file, with the names of classes that `datasets` has left in it; a large one stays on the disk."""
 
-    def spool() -> pa.Table:
+    def batches() -> Iterator[pa.RecordBatch]:
         with _parquet(source) as file:
-            batches = (_checked(batch, str(source)) for batch in file.iter_batches(batch_size=ROWS))
-            return spooled(batches, file.schema_arrow)
+            plain = pa.schema([field.with_type(plain_type(field.type)) for field in file.schema_arrow])
+            plain = plain.with_metadata(file.schema_arrow.metadata)
+            for batch in file.iter_batches(batch_size=ROWS):
+                yield _checked(batch, str(source)).cast(plain)
 
-    kept = on_disk(source.path, spool)
+    kept = on_disk(source, size_of(source), batches)
     if kept is not None:
         return kept
     with _parquet(source) as file:
