@@ -1,12 +1,15 @@
 """Keep a few rows of each split, drawn at random, for a run that is to be short."""
 
-import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import datasets
+import numpy as np
+from numpy.typing import NDArray
 
 from blurr.config.annotations import Count
+from blurr.data.distinct import Distinct
+from blurr.data.drawing import drawn
 from blurr.data.known_labels import labels_in
 
 Limit = Count | dict[Literal["train", "valid", "test"], Count] | None
@@ -49,27 +52,31 @@ def _limited(
     """
     if limit is None or limit >= rows.num_rows:
         return rows
-    drawn = random.Random(seed).sample(range(rows.num_rows), rows.num_rows)
-    labels = rows.with_format(None)[label][:] if label in rows.column_names else []
-    if last:
-        drawn = [row for row in drawn if labels_in([labels[row]]).isdisjoint(last)] or drawn
-    firsts = _first_of_each(labels, drawn)
-    others = [row for row in drawn if row not in firsts]
-    return rows.select(sorted([*firsts, *others][:limit]))
+    labels = Distinct.of(rows, label) if label in rows.column_names else None
+    order: NDArray[np.integer[Any]] = np.fromiter(drawn(rows.num_rows, seed), dtype=np.int64, count=rows.num_rows)
+    if last and labels is not None:
+        is_known = labels.where(lambda value: labels_in([value]).isdisjoint(last))
+        order = order[is_known[order]] if is_known.any() else order
+    firsts = [] if labels is None else _first_of_each(labels, order)
+    # those that are taken for their label are not taken again
+    others = order[: limit + len(firsts)]
+    chosen = [*firsts, *others[~np.isin(others, firsts)].tolist()][:limit]
+    return rows.select(sorted(chosen))
 
 
 def _labels(rows: datasets.Dataset, label: str | None) -> set[str]:
-    return labels_in(rows.with_format(None)[label][:]) if label in rows.column_names else set()
+    return labels_in(Distinct.of(rows, label).values) if label in rows.column_names else set()
 
 
-def _first_of_each(labels: Sequence[Any], order: Sequence[int]) -> dict[int, None]:
+def _first_of_each(labels: Distinct, order: NDArray[np.integer[Any]]) -> list[int]:
     """Return the rows, in this order, with a class that no earlier row has; numbers and spans are not classes."""
     seen: set[str | int | bool] = set()
-    firsts: dict[int, None] = {}
-    for row in order if len(labels) else ():
-        values = labels[row] if isinstance(labels[row], list) else [labels[row]]
-        fresh = {value for value in values if isinstance(value, str | int)} - seen
+    firsts: list[int] = []
+    codes, places = np.unique(labels.codes[order], return_index=True)
+    for place, code in sorted(zip(places.tolist(), codes.tolist(), strict=True)):
+        value = labels.values[code]
+        fresh = {each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str | int)} - seen
         if fresh:
             seen |= fresh
-            firsts[row] = None
+            firsts.append(int(order[place]))
     return firsts

@@ -3,18 +3,23 @@
 import logging
 import math
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from blurr.data.cells import holds_media
+from blurr.data.distinct import Distinct
+from blurr.data.formats.content import ROWS
 from blurr.data.formats.printed import with_lists
-from blurr.data.formats.tables import with_values
+from blurr.data.formats.spooled import column_of
+from blurr.data.formats.tables import with_array
 from blurr.data.known_labels import NUMBER
 from blurr.data.labels import LabelOptions
 from blurr.data.media import Media
@@ -172,29 +177,33 @@ def _joined(rows: datasets.Dataset, columns: list[str], role: str, where: str) -
     for column in columns:
         if column not in rows.column_names:
             raise InputError(missing_column(rows.column_names, role, column, where))
-    plain = rows.with_format(None)
-    marks = [
-        [_is_marked(value, column, row, where) for row, value in enumerate(plain[column][:], start=1)]
-        for column in columns
-    ]
+    marks = np.stack([_marks(Distinct.of(rows, column), column, where) for column in columns], axis=1)
     rows = rows.remove_columns(columns)
     if role in rows.column_names:
         rows = rows.rename_column(role, free_name(role, rows.column_names))
-    names = [[name for name, mark in zip(columns, row, strict=True) if mark] for row in zip(*marks, strict=True)]
-    return rows.add_column(role, names, feature=datasets.List(datasets.Value("string")))
+    sets, codes = np.unique(marks, axis=0, return_inverse=True)
+    names = [[name for name, mark in zip(columns, each, strict=True) if mark] for each in sets.tolist()]
+    feature = datasets.List(datasets.Value("string"))
+    return with_array(rows, role, Distinct(names, codes.reshape(-1)).array(feature), feature)
 
 
-def _is_marked(value: Any, column: str, row: int, where: str) -> bool:
+def _marks(values: Distinct, column: str, where: str) -> NDArray[np.bool_]:
+    for row, value in values.firsts():
+        if _share(value) is None:
+            raise InputError(
+                f"{where}: row {row} (counted from 1) has {value!r:.40} in the column {column!r}. Each column of "
+                "labels holds 0 or 1 (true or false, or a share between) in every row. Correct the row or leave it out."
+            )
+    return values.where(lambda value: (_share(value) or 0.0) >= 0.5)
+
+
+def _share(value: Any) -> float | None:
+    """Return how much of a label a cell says there is, from 0 to 1; None if it says no such thing."""
     text = str(value).strip().lower()
     share = {"true": 1.0, "false": 0.0}.get(text)
-    if share is None:
-        share = float(text) if NUMBER.fullmatch(text) else -1.0
-    if not 0 <= share <= 1:
-        raise InputError(
-            f"{where}: row {row} (counted from 1) has {value!r:.40} in the column {column!r}. Each column of labels "
-            "holds 0 or 1 (true or false, or a share between) in every row. Correct the row or leave it out."
-        )
-    return share >= 0.5
+    if share is None and NUMBER.fullmatch(text):
+        share = float(text)
+    return share if share is not None and 0 <= share <= 1 else None
 
 
 def check_filled(rows: datasets.Dataset, schema: Schema, where: str) -> None:
@@ -207,7 +216,7 @@ def check_filled(rows: datasets.Dataset, schema: Schema, where: str) -> None:
         if role not in rows.column_names or role in schema.blank:
             continue
         empty = _empty_rows(rows, role, is_label=role == schema.label)
-        if empty:
+        if len(empty):
             raise InputError(
                 f"{where} has no value for {role!r} in {len(empty)} of {rows.num_rows} rows, first in row "
                 f"{empty[0] + 1} (counted from 1). Fill these rows or take them out."
@@ -238,8 +247,15 @@ def with_weights(rows: datasets.Dataset, where: str) -> datasets.Dataset:
     """
     if WEIGHT not in rows.column_names:
         return rows
-    weights = []
-    for row, value in enumerate(rows.with_format(None)[WEIGHT][:], start=1):
+    weights = np.fromiter(_weights(rows, where), dtype=np.float64, count=rows.num_rows)
+    if not weights.any():
+        raise InputError(f"{where}: all weights (data.columns.weight) are 0, so that nothing would be trained on.")
+    return with_array(rows, WEIGHT, column_of(lambda: [pa.array(weights)], weights.nbytes), datasets.Value("float64"))
+
+
+def _weights(rows: datasets.Dataset, where: str) -> Iterator[float]:
+    values = chain.from_iterable(block[WEIGHT] for block in rows.with_format(None).select_columns([WEIGHT]).iter(ROWS))
+    for row, value in enumerate(values, start=1):
         text = str(value).strip()
         weight = float(text) if NUMBER.fullmatch(text) else -1.0
         if not 0 <= weight < math.inf:
@@ -247,18 +263,15 @@ def with_weights(rows: datasets.Dataset, where: str) -> datasets.Dataset:
                 f"{where}: row {row} (counted from 1) has the weight {value!r:.40} (data.columns.weight). A weight is "
                 "a number of at least 0. Correct the row or leave it out."
             )
-        weights.append(weight)
-    if not any(weights):
-        raise InputError(f"{where}: all weights (data.columns.weight) are 0, so that nothing would be trained on.")
-    return with_values(rows, WEIGHT, weights)
+        yield weight
 
 
-def _empty_rows(rows: datasets.Dataset, role: str, *, is_label: bool) -> list[int]:
+def _empty_rows(rows: datasets.Dataset, role: str, *, is_label: bool) -> NDArray[np.int64]:
     column = rows.select_columns([role]).with_format("arrow")[:].column(role)
     empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
     if is_label and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         empty = pc.or_(empty, pc.equal(pc.fill_null(column, ""), ""))
-    return np.flatnonzero(empty.to_numpy()).tolist()
+    return np.flatnonzero(empty.to_numpy())
 
 
 def label_names(rows: datasets.Dataset, schema: Schema, chosen: Mapping[str, str | list[str]]) -> list[str] | None:

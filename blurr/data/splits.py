@@ -1,6 +1,5 @@
 """Take validation and test rows out of one set of rows; every way means the same for every source."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -9,9 +8,12 @@ from typing import Any, Literal
 import datasets
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from blurr.config.annotations import Fraction, Natural, Parts, Seed
-from blurr.data.media import hashes, media_columns
+from blurr.data.distinct import Distinct
+from blurr.data.drawing import Groups, drawn, mixed
+from blurr.data.media import media_columns
 from blurr.data.naming import MEANINGS, split_name
 from blurr.data.sources import FILE_COLUMN
 from blurr.errors import InputError, nearest
@@ -53,8 +55,10 @@ class Splits:
 
 DEFAULT_SPLITS = Splits()
 
-Names = list[str | None]
-"""One entry per row: `train`, `valid`, `test`, or None for a row that is in no split."""
+PARTS = tuple(MEANINGS)
+TRAIN, VALID, TEST, NOWHERE = 0, 1, 2, -1
+Codes = NDArray[np.int8]
+"""One entry per row: the number of its split in `PARTS`, or `NOWHERE` for a row that is in no split."""
 
 
 def split_rows(
@@ -79,23 +83,22 @@ def split_rows(
     by = _chosen_way(rows) if splits.by == "auto" else splits.by
     if by not in WAYS:
         raise InputError(f"data.splits.by={by} is not a way to split.{nearest(by, WAYS)} There are {sorted(WAYS)}.")
-    names = WAYS[by](rows, splits, label, inputs)
-    parts = {part: [row for row, name in enumerate(names) if name == part] for part in MEANINGS}
+    codes = WAYS[by](rows, splits, label, inputs)
+    parts = {part: np.flatnonzero(codes == code) for code, part in enumerate(PARTS)}
     for part in ("train", "valid"):
-        if not parts[part]:
+        if not len(parts[part]):
             why = _why_empty(rows, by, [_column(rows, splits)] if by == "group" else inputs)
             raise InputError(
                 f"Splitting {rows.num_rows} rows with data.splits.by={by} leaves none for {part!r}.{why} Give "
                 "data.valid, change data.splits, or give more rows (data.format=lines takes each line of a text file "
                 "as a row)."
             )
-    # an array, since datasets hashes what it is given, and takes seconds for a long list
-    return {part: rows.select(np.asarray(chosen)) for part, chosen in parts.items() if chosen}
+    return {part: rows.select(chosen) for part, chosen in parts.items() if len(chosen)}
 
 
 def _why_empty(rows: datasets.Dataset, by: str, columns: Sequence[str]) -> str:
     """Say that rows which must stay together are too few groups to split, where that is the reason."""
-    count = len(_groups(rows, columns)) if by in ("random", "stratified", "group", "kfold") else rows.num_rows
+    count = len(Groups.of(rows, columns)) if by in ("random", "stratified", "group", "kfold") else rows.num_rows
     if count == rows.num_rows:
         return ""
     what = ", ".join(map(repr, columns))
@@ -106,112 +109,121 @@ def _has_test_folder(rows: datasets.Dataset) -> bool:
     """Return whether files of media lie in folders named train and test, and in no other."""
     if not media_columns(rows) or VALID_COLUMN in rows.column_names or FILE_COLUMN not in rows.column_names:
         return False
-    return set(_folder_names(rows)) == {"train", "test"}
+    return set(_by_file(rows).values) == {"train", "test"}
 
 
 def _beside_test_folder(
     rows: datasets.Dataset, splits: Splits, *, label: str | None, inputs: Sequence[str]
 ) -> dict[str, datasets.Dataset]:
     """Take validation rows from the folder named train, and leave the one named test alone."""
-    names = _folder_names(rows)
-    train, test = ([row for row, name in enumerate(names) if name == part] for part in ("train", "test"))
-    drawn = replace(splits, by="random", test=0.0)
-    return {**split_rows(rows.select(train), drawn, label=label, inputs=inputs), "test": rows.select(test)}
+    codes = _coded(_by_file(rows))
+    train, test = (rows.select(np.flatnonzero(codes == PARTS.index(part))) for part in ("train", "test"))
+    by_chance = replace(splits, by="random", test=0.0)
+    return {**split_rows(train, by_chance, label=label, inputs=inputs), "test": test}
 
 
 def _chosen_way(rows: datasets.Dataset) -> str:
     if VALID_COLUMN in rows.column_names:
         return "column"
-    if FILE_COLUMN in rows.column_names and {"train", "valid"} <= set(_folder_names(rows)):
+    if FILE_COLUMN in rows.column_names and {"train", "valid"} <= set(_by_file(rows).values):
         return "folder"
     return "random"
 
 
-def _by_column(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
+def _by_column(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:
     column = VALID_COLUMN if splits.by == "auto" else _column(rows, splits)
-    return [_named_split(value, column, row) for row, value in enumerate(rows.with_format(None)[column][:])]
+    values = Distinct.of(rows, column)
+    for row, value in values.firsts():
+        _named_split(value, column, row)
+    return _coded(values.changed(lambda value: _named_split(value, column, 0)))
+
+
+def _coded(names: Distinct) -> Codes:
+    """Return the splits of rows by their names; None is none."""
+    codes = [NOWHERE if name is None else PARTS.index(name) for name in names.values]
+    return np.array(codes, dtype=np.int8)[names.codes]
 
 
 def _named_split(value: object, column: str, row: int) -> str:
+    """Return the split that a cell names; the row is counted from 1."""
     text = str(value).strip().lower()
     if text in TRUE or text in FALSE:
         return "valid" if text in TRUE else "train"
     meant = split_name(text)
     if meant is None:
         raise InputError(
-            f"The column {column!r} says {value!r} in row {row + 1} (counted from 1). It must say true or false "
+            f"The column {column!r} says {value!r} in row {row} (counted from 1). It must say true or false "
             "(is this row for validation?), or train, valid or test."
         )
     return meant
 
 
-def _by_index(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
-    chosen = set(splits.index or ())
-    beyond = sorted(row for row in chosen if not 0 <= row < rows.num_rows)
+def _by_index(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:
+    chosen = sorted(set(splits.index or ()))
+    beyond = [row for row in chosen if not 0 <= row < rows.num_rows]
     if beyond:
         raise InputError(f"data.splits.index names row {beyond[0]}, but the rows are 0 to {rows.num_rows - 1}.")
-    return ["valid" if row in chosen else "train" for row in range(rows.num_rows)]
+    codes = np.full(rows.num_rows, TRAIN, dtype=np.int8)
+    codes[np.array(chosen, dtype=np.int64)] = VALID
+    return codes
 
 
-def _by_folder(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
+def _by_folder(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:
     if FILE_COLUMN not in rows.column_names:
         raise InputError(
             "data.splits.by=folder needs rows that come from several files. Give a folder as data.train, with folders "
             "or files named train and valid in it."
         )
-    return _folder_names(rows)
+    return _coded(_by_file(rows))
 
 
-def _folder_names(rows: datasets.Dataset) -> Names:
-    files = rows.with_format(None)[FILE_COLUMN][:]
-    meant = {file: split_name(PurePath(PurePath(str(file)).parts[0]).stem) for file in set(files)}
-    return [meant[file] for file in files]
+def _by_file(rows: datasets.Dataset) -> Distinct:
+    """Return the split that the folder or the name of each row's file means."""
+    files = Distinct.of(rows, FILE_COLUMN)
+    return files.changed(lambda file: split_name(PurePath(PurePath(str(file)).parts[0]).stem))
 
 
-def _by_random(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
-    return _drawn(_groups(rows, inputs), splits)
+def _by_random(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:
+    groups = Groups.of(rows, inputs)
+    return _drawn(groups.sizes, splits)[groups.of_row]
 
 
-def _by_group(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
-    return _drawn(_groups(rows, [_column(rows, splits)]), splits)
+def _by_group(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:
+    return _by_random(rows, splits, label, [_column(rows, splits)])
 
 
-def _by_stratified(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
+def _by_stratified(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:
     if label is None or label not in rows.column_names:
         raise InputError("data.splits.by=stratified needs labels, and this task's rows have none. Use by=random.")
-    labels = rows.with_format(None)[label][:]
-    if any(isinstance(value, float | list | dict) for value in labels):
+    labels = Distinct.of(rows, label)
+    if any(isinstance(value, float | list | dict) for value in labels.values):
         raise InputError(
             "data.splits.by=stratified needs one class per row as label, not numbers or lists. Use by=random."
         )
-    strata: dict[Any, list[list[int]]] = {}
-    for group in _groups(rows, inputs):
-        strata.setdefault(labels[group[0]], []).append(group)
-    names: Names = [None] * rows.num_rows
-    for groups in strata.values():
-        for row, name in enumerate(_drawn(groups, splits, total=rows.num_rows)):
-            names[row] = name or names[row]
-    return names
+    groups = Groups.of(rows, inputs)
+    codes, sizes = np.empty(len(groups), dtype=np.int8), groups.sizes
+    equal: dict[Any, int] = {}
+    of_group = np.array([equal.setdefault(value, len(equal)) for value in labels.values])[labels.codes[groups.firsts]]
+    order = np.argsort(of_group, kind="stable")
+    for stratum in np.split(order, np.flatnonzero(np.diff(of_group[order])) + 1):
+        codes[stratum] = _drawn(sizes[stratum], splits)
+    return codes[groups.of_row]
 
 
-def _by_kfold(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Names:
+def _by_kfold(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:
     if splits.fold >= splits.folds:
         raise InputError(
             f"data.splits.fold={splits.fold} is not one of 0 to {splits.folds - 1} (data.splits.folds={splits.folds})."
         )
-    names: Names = ["train"] * rows.num_rows
-    groups = _groups(rows, inputs)
-    random.Random(splits.seed).shuffle(groups)
-    before = 0
-    for group in groups:
-        fold = before * splits.folds // rows.num_rows
-        before += len(group)
-        for row in group if fold == splits.fold else ():
-            names[row] = "valid"
-    return names
+    groups = Groups.of(rows, inputs)
+    order, sizes = mixed(len(groups), splits.seed), groups.sizes
+    before = np.cumsum(sizes[order]) - sizes[order]
+    codes = np.empty(len(groups), dtype=np.int8)
+    codes[order] = np.where(before * splits.folds // rows.num_rows == splits.fold, VALID, TRAIN)
+    return codes[groups.of_row]
 
 
-WAYS: dict[str, Callable[[datasets.Dataset, Splits, str | None, Sequence[str]], Names]] = {
+WAYS: dict[str, Callable[[datasets.Dataset, Splits, str | None, Sequence[str]], Codes]] = {
     "random": _by_random,
     "stratified": _by_stratified,
     "group": _by_group,
@@ -232,34 +244,27 @@ def _column(rows: datasets.Dataset, splits: Splits) -> str:
     return column
 
 
-def _groups(rows: datasets.Dataset, columns: Sequence[str]) -> list[list[int]]:
-    """Gather the numbers of the rows that are equal in these columns."""
-    groups: dict[str, list[int]] = {}
-    plain, media = rows.with_format(None), media_columns(rows)
-    cells = [hashes(rows, column) if column in media else plain[column][:] for column in columns]
-    for row, values in enumerate(zip(*cells, strict=True)):
-        groups.setdefault(repr(values), []).append(row)
-    return list(groups.values())
-
-
-def _drawn(groups: list[list[int]], splits: Splits, *, total: int | None = None) -> Names:
+def _drawn(sizes: NDArray[np.integer[Any]], splits: Splits) -> Codes:
     """Draw whole groups until validation and test have their share; what would overfill a split stays in train.
 
     Args:
-        groups: Numbers of the rows that must stay together.
+        sizes: Number of the rows of each group, which must stay together.
         splits: Gives the shares and the seed.
-        total: Length of the result when the groups do not hold every row; rows of no group stay None.
+
+    Returns:
+        The split of each group.
     """
-    rows = sum(len(group) for group in groups)
-    names: Names = [None] * (total or rows)
-    room = {"valid": round(rows * splits.valid), "test": round(rows * splits.test)}
-    for group in random.Random(splits.seed).sample(groups, len(groups)):
-        name = next((part for part, free in room.items() if 0 < len(group) <= free), "train")
-        if name in room:
-            room[name] -= len(group)
-        for row in group:
-            names[row] = name
-    return names
+    rows, codes = int(sizes.sum()), np.full(len(sizes), TRAIN, dtype=np.int8)
+    room = {VALID: round(rows * splits.valid), TEST: round(rows * splits.test)}
+    for group in drawn(len(sizes), splits.seed):
+        if not any(room.values()):
+            break
+        size = int(sizes[group])
+        code = next((part for part, free in room.items() if 0 < size <= free), TRAIN)
+        codes[group] = code
+        if code in room:
+            room[code] -= size
+    return codes
 
 
 def split_by(data: Any, splitter: Callable[[Any], Any]) -> tuple[Any, Any]:

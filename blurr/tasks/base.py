@@ -119,7 +119,8 @@ class Task(ABC):
         for role in self.schema.roles:
             is_text = role in raw.train.column_names and isinstance(raw.train[0][role], str)
             if is_text and (role != self.schema.label or self.schema.writes_labels):
-                yield from raw.train[role][:]
+                for block in raw.train.select_columns([role]).iter(encoding.ROWS_AT_ONCE):
+                    yield from block[role]
 
     def row_of(self, item: Any) -> dict[str, Any]:
         """Return an item to predict on as a row under the task's roles."""

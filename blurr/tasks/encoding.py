@@ -45,10 +45,15 @@ class Encoder(Protocol):
 
 
 class ColumnsOf(Mapping[str, Sequence[Any]]):
-    """The columns of a data set, each read on first access: a cache hit needs few of them."""
+    """The columns of a data set, each read on first access: a cache hit needs few of them.
 
-    def __init__(self, rows: Dataset) -> None:
-        self.rows = rows
+    Args:
+        rows: The data set.
+        is_whole: Read a column as a whole, which takes memory and is fast, not value by value.
+    """
+
+    def __init__(self, rows: Dataset, *, is_whole: bool = True) -> None:
+        self.rows, self.is_whole = rows, is_whole
         self.read: dict[str, Sequence[Any]] = {}
 
     def __getitem__(self, name: str) -> Sequence[Any]:
@@ -56,7 +61,8 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
             raise KeyError(name)  # as `get` wants it
         if name not in self.read:
             is_file = isinstance(self.rows.features[name], dict)  # too large to have in memory, and read one by one
-            self.read[name] = self.rows.select_columns([name])[name] if is_file else self.rows[name][:]
+            one_by_one = is_file or not self.is_whole
+            self.read[name] = self.rows.select_columns([name])[name] if one_by_one else self.rows[name][:]
         return self.read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -117,10 +123,12 @@ def encoded_rows(
     else:
         about = f"{type(task).__name__} {hf.arch}, {split} of {raw.source}"
         encoded = cached(key_of({**ingredients, "split": split}), about, encode)
-    rows = task.make_rows(encoded, columns, hf)
+    given = raw.splits[split]
+    rows = task.make_rows(encoded, ColumnsOf(given, is_whole=len(given) <= ROWS_AT_ONCE), hf)
     if split == "train" and WEIGHT in columns:
-        source: Any = rows.columns.get("row", np.arange(len(rows)))  # of each window, where rows are cut into several
-        rows.columns[ROW_WEIGHT] = np.asarray(columns[WEIGHT], dtype=np.float32)[source]
+        weights = given.select_columns([WEIGHT]).with_format("arrow")[:].column(0).to_numpy().astype(np.float32)
+        # of each window, where rows are cut into several
+        rows.columns[ROW_WEIGHT] = weights[rows.columns["row"]] if "row" in rows.columns else weights
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from blurr.data.distinct import Distinct
+from blurr.data.formats.content import ROWS
 from blurr.data.formats.tables import with_values
 from blurr.errors import InputError
 
@@ -113,8 +113,7 @@ def with_lists(rows: datasets.Dataset, needed: Iterable[str], possible: Iterable
     for column, is_needed in {**dict.fromkeys(possible, False), **dict.fromkeys(needed, True)}.items():
         if column not in rows.column_names or not _is_text(rows.info.features[column]):
             continue
-        filled = [cell for cell in Distinct.of(rows, column).values if cell and cell.strip()]
-        if filled and all(map(looks_printed, filled)):
+        if _are_printed(rows, column):
             values = _lists(rows.with_format(None)[column][:], column, where, is_needed=is_needed)
             rows = rows if values is None else _with_column(rows, column, values, where)
     return rows
@@ -122,6 +121,18 @@ def with_lists(rows: datasets.Dataset, needed: Iterable[str], possible: Iterable
 
 def _is_text(feature: Any) -> bool:
     return isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
+
+
+def _are_printed(rows: datasets.Dataset, column: str) -> bool:
+    """Return whether all cells that are filled look like printed lists; most columns' first rows say no."""
+    plain = rows.with_format(None).select_columns([column])
+    filled = (cell for block in plain.iter(ROWS) for cell in block[column] if cell and cell.strip())
+    is_any = False
+    for cell in filled:
+        if not looks_printed(cell):
+            return False
+        is_any = True
+    return is_any
 
 
 def _lists(cells: list[str | None], column: str, where: str, *, is_needed: bool) -> list[Any] | None:

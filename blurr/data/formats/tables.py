@@ -77,10 +77,13 @@ def with_values(rows: datasets.Dataset, column: str, values: list[Any], feature:
 
 
 def with_array(rows: datasets.Dataset, column: str, values: pa.ChunkedArray, feature: Any) -> datasets.Dataset:
-    """Put an array of Arrow into a column, which keeps its place among the columns."""
+    """Put an array of Arrow into a column, which keeps its place among the columns, or is the last where it is new."""
     # as a table: the time of `datasets` grows with the square of the number of columns
     table = rows.with_format("arrow")[:]
-    table = table.set_column(table.column_names.index(column), column, values)
+    if column in table.column_names:
+        table = table.set_column(table.column_names.index(column), column, values)
+    else:
+        table = table.append_column(column, values)
     return dataset_of(table, datasets.Features({**rows.features, column: feature}))
 
 

@@ -15,6 +15,7 @@ from blurr.loading.rows import Batch
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target
 from blurr.tasks.base import Task
+from blurr.tasks.encoding import ROWS_AT_ONCE
 from blurr.tasks.notebook import from_data
 from blurr.text.inputs import TEXT, TextCollator, TextInputs
 from blurr.text.lengths import check_source
@@ -115,7 +116,8 @@ class TokenClassification(Task):
         return {"labeling": self.labeling}
 
     def corpus(self, raw: RawData) -> Iterator[str]:
-        return (" ".join(words) for words in raw.train["tokens"][:])
+        blocks = raw.train.select_columns(["tokens"]).iter(ROWS_AT_ONCE)
+        return (" ".join(words) for block in blocks for words in block["tokens"])
 
     def collator(self, hf: HFObjects, loader: Loader, *, train: bool) -> Callable[..., Batch]:
         # pads on the right, whatever the tokenizer says: labels are padded there, and must stay beside their tokens
