@@ -66,7 +66,8 @@ class Distinct:
 
     def where(self, is_meant: Callable[[Any], bool]) -> NDArray[np.bool_]:
         """Return for each row whether its value is meant, `(rows,)`."""
-        return np.array([is_meant(value) for value in self.values], dtype=bool)[self.codes]
+        found: NDArray[np.bool_] = np.array([is_meant(value) for value in self.values], dtype=bool)[self.codes]
+        return found
 
     def changed(self, change: Callable[[Any], Any]) -> "Distinct":
         """Change each value."""

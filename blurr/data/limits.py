@@ -52,7 +52,7 @@ def _limited(
     """
     if limit is None or limit >= rows.num_rows:
         return rows
-    labels = Distinct.of(rows, label) if label in rows.column_names else None
+    labels = Distinct.of(rows, label) if label is not None and label in rows.column_names else None
     order: NDArray[np.integer[Any]] = np.fromiter(drawn(rows.num_rows, seed), dtype=np.int64, count=rows.num_rows)
     if last and labels is not None:
         is_known = labels.where(lambda value: labels_in([value]).isdisjoint(last))
@@ -65,7 +65,9 @@ def _limited(
 
 
 def _labels(rows: datasets.Dataset, label: str | None) -> set[str]:
-    return labels_in(Distinct.of(rows, label).values) if label in rows.column_names else set()
+    if label is None or label not in rows.column_names:
+        return set()
+    return labels_in(Distinct.of(rows, label).values)
 
 
 def _first_of_each(labels: Distinct, order: NDArray[np.integer[Any]]) -> list[int]:

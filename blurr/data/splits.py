@@ -141,7 +141,8 @@ def _by_column(rows: datasets.Dataset, splits: Splits, label: str | None, inputs
 def _coded(names: Distinct) -> Codes:
     """Return the splits of rows by their names; None is none."""
     codes = [NOWHERE if name is None else PARTS.index(name) for name in names.values]
-    return np.array(codes, dtype=np.int8)[names.codes]
+    found: Codes = np.array(codes, dtype=np.int8)[names.codes]
+    return found
 
 
 def _named_split(value: object, column: str, row: int) -> str:

@@ -100,3 +100,12 @@ def chosen(column: Column, numbers: Sequence[int]) -> Column:
     if isinstance(column, Made):
         return column.take(numbers)
     return column[list(numbers)]
+
+
+def column_part(column: Column, numbers: range) -> Column:
+    """Return the values of a column at numbers that follow each other, without a copy."""
+    if isinstance(column, Ragged):
+        return Ragged(column.flat, column.offsets[numbers.start : numbers.stop + 1])
+    if isinstance(column, Made):
+        return column.take(numbers)
+    return column[numbers.start : numbers.stop]

@@ -1,6 +1,6 @@
 """Encoded rows: what a task made of raw rows, held as flat arrays, one column each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -9,7 +9,7 @@ import torch
 from fastai.data.transforms import CategoryMap
 from numpy.typing import NDArray
 
-from blurr.loading.columns import Column, Ragged, as_column, chosen
+from blurr.loading.columns import Column, Ragged, as_column, chosen, column_part
 from blurr.loading.decoded import Decoded
 
 IGNORED = -100  # the label that every Hugging Face loss leaves out
@@ -126,12 +126,25 @@ class EncodedRows:
         """Seconds of one processor that a pass over the rows takes to make them, as far as they are not kept."""
         return sum(column.seconds_to_make for column in self.decoded.values())
 
+    def part(self, numbers: range, *, before: int = 0) -> Self:
+        """Return rows that follow each other, which share their memory with all of them.
+
+        Args:
+            numbers: Of the rows.
+            before: Number of the raw rows before those that they come from.
+        """
+        some = copy(self)
+        some.columns = {name: column_part(values, numbers) for name, values in self.columns.items()}
+        if "row" in some.columns:
+            some.columns["row"] = np.asarray(some.columns["row"]) - before
+        return some
+
     def new_empty(self) -> "EncodedRows":
         """Return rows of the same kind with nothing in them, as fastai's `export` asks for."""
         return type(self)({}, self.vocab)
 
 
-def in_order(order: Sequence[int], values: Sequence[Any]) -> list[Any]:
+def in_order(order: Iterable[int], values: Sequence[Any]) -> list[Any]:
     """Put values that came in the order of the batches back into the order of the encoded rows."""
     result: list[Any] = [None] * len(values)
     for index, value in zip(order, values, strict=True):

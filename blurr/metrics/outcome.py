@@ -1,7 +1,7 @@
 """The results of a split and of a run: scores, notes beside them, and doubts about them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ class Evaluation:
     """
 
     metrics: dict[str, float]
-    rows: list[dict[str, Any]]
+    rows: Sequence[dict[str, Any]]
     notes: dict[str, str] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     intervals: dict[str, Interval] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -163,17 +163,18 @@ def open_line(line: str) -> str:
     return text
 
 
-def write_whole(path: Path, text: str, *, flushed: bool = False) -> None:
+def write_whole(path: Path, text: str | Iterable[str], *, flushed: bool = False) -> None:
     """Write a file whole or not at all.
 
     Args:
         path: of the file.
-        text: all of it.
+        text: all of it, or its parts, which are written as they come.
         flushed: wait until it has reached the disk, so that a power failure does not leave it empty.
     """
     made = aside(path)
     try:
-        made.write_text(text, encoding="utf-8")
+        with made.open("w", encoding="utf-8") as file:
+            file.writelines([text] if isinstance(text, str) else text)
         if flushed:
             flush(made)
         os.replace(made, path)

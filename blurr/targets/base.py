@@ -15,6 +15,7 @@ from blurr.data.labels import LabelOptions
 from blurr.data.roles import beside
 from blurr.errors import InputError
 from blurr.loading.rows import EncodedRows, Table, by_row
+from blurr.loading.rows_on_disk import Rows
 from blurr.metrics.base import Scored
 from blurr.models.losses import CustomLoss
 from blurr.models.objects import HFObjects
@@ -162,7 +163,7 @@ class Target(ABC):
         """
         return beside(given, [self.merge_windows(part) for part in by_row(rows, described, len(given))], roles)
 
-    def text_reports(self, rows: Table) -> dict[str, str]:
+    def text_reports(self, rows: Rows) -> dict[str, str]:
         """Return reports on a split's described rows besides the numbers: file name to text."""
         return {}
 

@@ -1,11 +1,12 @@
 """Score a split in a stream, and describe each of its rows; no list of all logits is ever held."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from fastai.learner import Learner
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from blurr.data.core import RawData
 from blurr.data.media import shown_rows
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import EncodedRows, Table, by_row, in_order
+from blurr.loading.rows_on_disk import AT_ONCE, Rows, room_for
 from blurr.metrics.bootstrap import intervals
 from blurr.metrics.outcome import Evaluation
 from blurr.metrics.streamed import RowsLater, directed, notes_of
@@ -38,15 +40,50 @@ def evaluate(target: Target, learner: Learner, raw: RawData, split: str, roles: 
     found = validated(learner, dl) or _stream(target, learner, dl, partial(described, target))
     if not current().is_first:
         return Evaluation({}, [])  # of several processes, the first has the rows
-    windows, values = in_order(dl.get_idxs(), found.rows), [_number(value) for value in found.values]
-    described_rows = target.per_row(shown_rows(raw.splits[split]), dl.dataset, windows, roles)
-    rows = with_token_counts(described_rows, dl.dataset)
-    scores = dict(zip(["loss", *(m.name for m in learner.metrics)], values, strict=True))
+    rows = described_rows(target, dl, raw.splits[split], found.rows, roles)
+    scores = dict(zip(["loss", *(m.name for m in learner.metrics)], map(_number, found.values), strict=True))
     scores |= {m.name: m.metric.score(rows) for m in learner.metrics if isinstance(m, RowsLater)}
     ends = intervals(
         directed(learner.metrics), scores, rows, rows_of(dl, len(rows)), weights=loss_weights(target.predicts, rows)
     )
     return Evaluation(scores, rows, found.notes, doubts(target.predicts, rows, scores), ends)
+
+
+def described_rows(target: Target, dl: RowsDL, given: Dataset, found: Rows, roles: Sequence[str]) -> Rows:
+    """Return the raw rows of a split with what was found of each, on the disk where they are many.
+
+    Args:
+        target: What the learner learned to give.
+        dl: The loader of the split.
+        given: The raw rows.
+        found: What a pass over the loader found of the encoded ones, in the order of its batches.
+        roles: Columns that the task reads.
+    """
+    rows, places = room_for(len(found)), np.argsort(dl.get_idxs())
+    for raw, encoded in parts_of(dl.dataset, len(given), at_once=len(given) if isinstance(rows, list) else AT_ONCE):
+        some = dl.dataset.part(encoded, before=raw.start)
+        windows = [found[place] for place in places[encoded.start : encoded.stop].tolist()]
+        rows.extend(with_token_counts(target.per_row(shown_rows(given.select(raw)), some, windows, roles), some))
+    return rows
+
+
+def parts_of(encoded: EncodedRows, count: int, *, at_once: int) -> Iterator[tuple[range, range]]:
+    """Yield the numbers of some raw rows after the other, and of the encoded rows that come from them.
+
+    Args:
+        encoded: The encoded rows; joined texts come from no single raw row.
+        count: Number of the raw rows.
+        at_once: Number of raw rows that a part has, at most.
+    """
+    source = np.asarray(encoded.columns["row"]) if "row" in encoded.columns else None
+    if source is None and len(encoded) != count:
+        for start in range(0, len(encoded), at_once):
+            yield range(0), range(start, min(start + at_once, len(encoded)))
+        return
+    for start in range(0, count, at_once):
+        raw = range(start, min(start + at_once, count))
+        ends = (raw.start, raw.stop) if source is None else np.searchsorted(source, (raw.start, raw.stop)).tolist()
+        yield raw, range(*ends)
 
 
 def rows_of(dl: RowsDL, count: int) -> NDArray[np.int64]:
@@ -57,7 +94,7 @@ def rows_of(dl: RowsDL, count: int) -> NDArray[np.int64]:
     return np.asarray(dl.dataset.columns["row"], dtype=np.int64)[order]
 
 
-def loss_weights(predicts: Collection[str], rows: Table) -> NDArray[np.float64]:
+def loss_weights(predicts: Collection[str], rows: Rows) -> NDArray[np.float64]:
     """Return how much the loss of each row weighs in that of the split: its number of targets."""
     named = {"tokens": "target_count", "masks": "target_count", "texts": "target_token_count", "answers": "windows"}
     key = next((named[kind] for kind in predicts if kind in named), None)

@@ -14,6 +14,7 @@ from blurr.data.core import RawData, Schema
 from blurr.data.media import Look, Media, shown
 from blurr.errors import InputError
 from blurr.loading.rows import Table
+from blurr.loading.rows_on_disk import Rows
 from blurr.process.setup import usable_cores
 from blurr.process.terminal import advance, phase
 
@@ -51,7 +52,7 @@ Show = Callable[[Mapping[str, Any], Mapping[str, Any]], str | None]
 """Makes a small picture of a raw row and its description, see `targets.base.Target.preview`."""
 
 
-def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Table], show: Show) -> Table:
+def previews_of(schema: Schema, raw: RawData, described: Mapping[str, Rows], show: Show) -> Table:
     """Return what a report shows of the files of rows: a dict for each described row, and for what is like one.
 
     Args:
@@ -99,7 +100,7 @@ def _choose(
         found[place]["sound"] = None
 
 
-def _telling(rows: Table) -> list[int]:
+def _telling(rows: Rows) -> list[int]:
     """Return the numbers of the rows that a report may show: wrong ones first, the highest loss first."""
     ranks = [(row["target"] == row["prediction"], -float(row["loss"])) for row in rows]
     return sorted(range(len(rows)), key=ranks.__getitem__)[:KEPT]
@@ -109,7 +110,7 @@ def _named(
     found: Mapping[tuple[str, int], dict[str, Any]],
     schema: Schema,
     raw: RawData,
-    described: Mapping[str, Table],
+    described: Mapping[str, Rows],
     show: Show,
 ) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
     """Add names, labels and previews to what is shown."""

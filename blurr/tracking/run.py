@@ -22,7 +22,7 @@ from blurr.runs.record import Record, Rows
 from blurr.runs.secrets import mask_config, mask_overrides, mask_text
 from blurr.tracking.environment import describe_environment, git_state
 from blurr.tracking.processes import status_of
-from blurr.tracking.sink import ModelForm, Sink, named_tags
+from blurr.tracking.sink import MOST_ROWS, ModelForm, Sink, named_tags
 
 if TYPE_CHECKING:
     from blurr.data.core import RawData
@@ -143,13 +143,13 @@ class Run:
         self._sink.model(folder, form)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow."""
+        """Write rows to `<folder>/<name>.jsonl`, and show them as a table in MLflow, of very many the first."""
         path = self.folder / f"{name}.jsonl"
         with writing(path), self._journal.sealing(self.folder, path.name):
-            write_whole(path, "".join(to_json(row) + "\n" for row in rows))
+            write_whole(path, (to_json(row) + "\n" for row in rows))
         self._journal.tables = sorted({*self._journal.tables, name})
         self._journal.write(self.folder)
-        self._sink.table(name, rows)
+        self._sink.table(name, rows[:MOST_ROWS])
 
     def write_previews(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Write previews.jsonl: what a report shows of the files of rows, such as pictures."""

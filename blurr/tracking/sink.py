@@ -18,6 +18,7 @@ PARENT, TRIAL = "mlflow.parentRunId", "blurr.trial"  # the tags that link a tria
 CONFIGURATION = "blurr.configuration"  # what trials have in common that differ in a seed or fold alone
 SUBJECT, DIFFERS = "blurr.name", "blurr.differs"  # what a run trains, and what its command line changed
 ERROR_TAG = "blurr.error"  # says why a run failed
+MOST_ROWS = 20_000  # of a table that are shown: the whole of it stands in the run's folder
 IDENTITY_TAG = "blurr.identity"  # see `runs.folder`
 
 

@@ -2,17 +2,19 @@
 
 import logging
 import shlex
+from itertools import islice
 from pathlib import Path
 
 from blurr.config.destinations import STORE, is_named
 from blurr.errors import InputError
 from blurr.runs.folder import METRICS
 from blurr.runs.journal import Journal, written_points
-from blurr.runs.jsonlines import flatten, read_lines
+from blurr.runs.jsonlines import flatten, stream_lines
 from blurr.runs.record import Record, check_links
 from blurr.runs.secrets import MASK
 from blurr.tracking.processes import HOST, PROCESS, is_dead, this_process
 from blurr.tracking.run import send_again
+from blurr.tracking.sink import MOST_ROWS
 from blurr.tracking.trackers import MLflowTracker
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ def sync(folder: Path, *, uri: str | None = None) -> int:
     check_links(folder)
     record = Record(folder)
     config, names = flatten(record.config), [Path(each).name for each in journal.tables]
-    tables = {name: read_lines(file) for name in names if (file := record.file(f"{name}.jsonl"))}
+    found = {name: file for name in names if (file := record.file(f"{name}.jsonl"))}
+    tables = {name: list(islice(stream_lines(file), MOST_ROWS)) for name, file in found.items()}
     # all of it is read before anything is sent
     if record.file(METRICS) is not None:
         list(written_points(folder))

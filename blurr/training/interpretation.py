@@ -13,6 +13,7 @@ from fastai.learner import Learner
 from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL, ShownInputs, show_table
 from blurr.loading.rows import Table
+from blurr.loading.rows_on_disk import GrowingRows, room_for
 from blurr.process.terminal import advance
 from blurr.training.callbacks.base import ORDER
 from blurr.training.shares import rows_at_first, shares_at_first
@@ -93,10 +94,12 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         describe: Callable[[Learner], Table] | None = None,
     ) -> None:
         self.decode, self.describe = decode, describe
-        self.rows: Table = []
+        self.rows: GrowingRows = []
 
     def before_validate(self) -> None:
         self.rows = []
+        if self.describe is not None and isinstance(self.learn.dl, RowsDL):
+            self.rows = room_for(self.learn.dl.n)
 
     def after_batch(self) -> None:
         if self.learn.training:
@@ -106,7 +109,7 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         learn.decoded = self.decode(learn)
         learn.decoded_shares = shares_at_first(learn, learn.decoded)
         if self.describe is not None:
-            self.rows += rows_at_first(learn, self.describe(learn))
+            self.rows.extend(rows_at_first(learn, self.describe(learn)))
 
 
 @plot_top_losses.dispatch  # type: ignore[untyped-decorator]  # plum is not typed

@@ -11,6 +11,7 @@ from fastai.learner import Learner
 
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.rows import Table
+from blurr.loading.rows_on_disk import GrowingRows, Rows, room_for
 from blurr.metrics.streamed import notes_of
 from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
@@ -31,7 +32,7 @@ class Pass:
     """
 
     values: list[Any]
-    rows: Table
+    rows: Rows
     notes: dict[str, str]
 
 
@@ -51,7 +52,7 @@ class LastValidation(TrainingCallback):
     def __init__(self, describe: Callable[[Learner], Table]) -> None:
         super().__init__()
         self.describe = describe
-        self.rows: Table | None = None
+        self.rows: GrowingRows | None = None
         self.last: tuple[RowsDL, str, Pass] | None = None
 
     def before_fit(self) -> None:
@@ -61,11 +62,11 @@ class LastValidation(TrainingCallback):
 
     def before_validate(self) -> None:
         if self.has_trained:
-            self.last, self.rows = None, [] if self._may_be_last() else None
+            self.last, self.rows = None, room_for(self.learn.dls.valid.n) if self._may_be_last() else None
 
     def after_batch(self) -> None:
         if self.rows is not None and self.has_trained and not self.learn.training:
-            self.rows += rows_at_first(self.learn, self.describe(self.learn))
+            self.rows.extend(rows_at_first(self.learn, self.describe(self.learn)))
 
     def after_epoch(self) -> None:
         rows, learn = self.rows, self.learn

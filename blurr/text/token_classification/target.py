@@ -13,6 +13,7 @@ from blurr.data.known_labels import labels_in
 from blurr.data.labels import LabelOptions
 from blurr.errors import InputError
 from blurr.loading.rows import Table
+from blurr.loading.rows_on_disk import Rows
 from blurr.models.heads import named_labels
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Loss, Target, weighted_cross_entropy
@@ -71,7 +72,7 @@ class Tags(Target):
         whole = {key: [label for part in parts for label in part[key]] for key in ("target", "prediction")}
         return {**whole, "loss": loss}
 
-    def text_reports(self, rows: Table) -> dict[str, str]:
+    def text_reports(self, rows: Rows) -> dict[str, str]:
         true, predicted = ([row[key] for row in rows] for key in ("target", "prediction"))
         return {"entities.txt": entity_report(true, predicted)}
 
