@@ -22,6 +22,8 @@ OUTSIDE = {
     "experiments/README.md": "results/experiments.md",
     "benchmarks/families.md": "results/families.md",
     "SECURITY.md": "explanation/security.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
 }
 
 

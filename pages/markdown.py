@@ -1,7 +1,9 @@
 """Write Markdown: tables, blocks of code, cells that cannot break their table."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -34,6 +36,12 @@ def block(body: str, language: str = "text") -> str:
     """Return lines as a block of code."""
     fence = "````" if "```" in body else "```"
     return f"{fence}{language}\n{body.rstrip()}\n{fence}\n"
+
+
+def pretty(value: Any) -> str:
+    """Return a value as JSON to read: lists of plain values on one line."""
+    said = json.dumps(value, ensure_ascii=False, indent=1)
+    return re.sub(r"\[\n[^\[\]{}]*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", said)
 
 
 def page(title: str, *parts: str) -> str:

@@ -1,8 +1,6 @@
-"""Contract 4: the README's code runs as it stands, and the façades name all that they have."""
+"""Contract 4: the code of the README and of its page on notebooks runs as it stands; the façades name all they have."""
 
-import itertools
 import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -12,16 +10,8 @@ import soundfile
 from pictures import make_vision_checkpoint, picture_rows
 from sounds import make_audio_checkpoint, sound_rows
 
-from blurr.config import checks, composing
-from blurr.sweep.space import is_own, parse
-
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith(("blurr run", "blurr plan", "python -m blurr.run"))
-]
+ROOT = Path(__file__).parents[1]
+README, NOTEBOOKS = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/how-to/notebooks.md"))
 
 
 @pytest.fixture
@@ -50,25 +40,13 @@ def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: 
     shutil.copytree(tiny_bart, at_work / "bart-base")
     make_vision_checkpoint(at_work / "resnet-50")
     make_audio_checkpoint(at_work / "wav2vec2-base")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README + NOTEBOOKS, re.DOTALL)
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     assert len(list(at_work.glob("outputs/my-run/*/report.html"))) == 1
     assert (at_work / "classifier.pkl").is_file()
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_composes_and_passes_the_checks(command: str, at_work: Path):
-    words = [word for word in shlex.split(command, comments=True) if "=" in word]
-    space = parse(words, None)
-    for point in itertools.islice(space.samples(), 2):  # of a sweep, two of its values
-        checks.check(composing.compose([*space.overrides(point), *filter(is_own, words)]))
-
-
-def test_the_readme_has_the_first_command_in_its_first_screen():
-    assert "blurr run task=summarization model=bart" in README.splitlines()[:24]
 
 
 @pytest.mark.parametrize(

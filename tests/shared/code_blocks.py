@@ -1,0 +1,53 @@
+"""The blocks of code of the README and the documentation, as the tests run them."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pages.hooks import OUTSIDE, made
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(
+    r"(?:<!-- not run: (?P<reason>.*?) -->\n)?^(?P<fence>```+)(?P<language>\w*)\n(?P<code>.*?)^(?P=fence)$", re.M | re.S
+)
+LANGUAGES = {"bash", "python", "yaml", "json", "text"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code: its page, what it is, and why it is not run; '' where it is."""
+
+    page: str
+    language: str
+    code: str
+    reason: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The commands of a shell, each on a line."""
+        joined = self.code.replace("\\\n", " ")
+        return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def texts() -> dict[str, str]:
+    """Return every page by its name: the README, what lies in docs/, and what is made for the site."""
+    lying = {
+        f"docs/{file.relative_to(ROOT / 'docs').as_posix()}": file for file in sorted((ROOT / "docs").rglob("*.md"))
+    }
+    files = {"README.md": ROOT / "README.md", **{name: ROOT / name for name in OUTSIDE}, **lying}
+    pages = {f"tasks: {path}": text for path, text in made().items() if path.startswith("tasks/")}
+    return {**{name: file.read_text(encoding="utf-8") for name, file in files.items()}, **pages}
+
+
+def blocks() -> Iterator[Block]:
+    """Yield the blocks of all pages."""
+    for page, text in texts().items():
+        for found in FENCE.finditer(text):
+            yield Block(page, found["language"], found["code"], found["reason"] or "")
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of a command, without its comment."""
+    return shlex.split(line, comments=True)
