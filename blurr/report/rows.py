@@ -44,9 +44,9 @@ class OfClasses(Described):
 
 
 class Alternative(BaseModel):
-    """Another answer to a question."""
+    """Another answer to a question; None: that there is none."""
 
-    answer: str
+    answer: str | None
     score: float
 
 

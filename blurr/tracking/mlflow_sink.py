@@ -5,6 +5,7 @@ This module loads MLflow; import it only when a run is opened.
 
 import getpass
 import json
+import logging
 import os
 import re
 import sys
@@ -24,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 
 from blurr.config.store import SIDE, URI
 from blurr.process.next_steps import command
+from blurr.process.terminal import quiet
 from blurr.runs.journal import Point
 from blurr.runs.secrets import mask_text
 from blurr.tracking.logged_models import add_model, delete_weights, log_model
@@ -257,7 +259,8 @@ def _describe(raw: "RawData", split: str) -> Dataset:
         names["path"] = raw.source.removeprefix("hub:")
     elif os.path.exists(raw.source):  # Path.exists raises if the source lists many files and is too long for a name
         names["source"] = str(Path(raw.source).absolute())
-    with warnings.catch_warnings():  # hints on integer columns of served models
+    # hints on integer columns of served models; pages of rows where a column's lists are empty, as answers may be
+    with warnings.catch_warnings(), quiet(from_huggingface.__module__, level=logging.ERROR):
         warnings.simplefilter("ignore")
         return Dataset(**from_huggingface(raw.splits[split], **names).to_dict())
 

@@ -52,7 +52,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "score": 0.6,
             "exact_match": 0.0,
             "f1": 0.0,
-            "others": [{"answer": "Riga", "start": 10, "end": 14, "score": 0.3}],
+            "others": [
+                {"answer": "Riga", "start": 10, "end": 14, "score": 0.3},
+                {"answer": None, "start": None, "end": None, "score": 0.1},
+            ],
             "windows": 1,
             "loss": 2.0,
         },
