@@ -1,5 +1,6 @@
 """All of blurr's names for sounds, for notebooks: `from blurr.audio.all import *`."""
 
+import blurr.process.quiet_imports  # noqa: F401  # first, for it loads fastai
 from blurr.audio.audio_classification import AudioClassification, BlearnerForAudioClassification
 from blurr.audio.augment import sound, spec_augment
 from blurr.audio.inputs import SoundCollator, SoundRows

@@ -1,5 +1,6 @@
 """All of blurr's names for pictures, for notebooks: `from blurr.vision.all import *`."""
 
+import blurr.process.quiet_imports  # noqa: F401  # first, for it loads fastai
 from blurr.metrics.boxes import MeanAveragePrecision, MeanAverageRecall
 from blurr.metrics.classification import F1, Accuracy, Matthews, Precision, Recall, TopK
 from blurr.metrics.masks import Dice, MeanIoU, PixelAccuracy
