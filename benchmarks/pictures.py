@@ -2,8 +2,8 @@
 
 The report of each task; the page that tries the model of each task, light, dark and on a phone; the page that says how
 to call it; MLflow's pages (runs, a run's metrics, a sweep); and docs/notebook.ipynb, which is executed anew, light and
-dark. `--only notebook` or the name of a task takes these alone. With `--work FOLDER` the runs are kept there, and those
-that it has already are not made again.
+dark, as are the notebooks of docs/tutorials/. `--only notebook`, or the name of a task or of another notebook, takes
+these alone. With `--work FOLDER` the runs are kept there, and those that it has already are not made again.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from blurr.runs.record import Record
 
 PICTURES = ROOT / "docs" / "pictures"
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
+TUTORIALS = ROOT / "docs" / "tutorials"  # of whose notebooks no picture is taken: the site shows them
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LEAF = (760, 2300)  # of the notebook
 COLOURS = (64, 32, 16)  # fewer, where a picture would be larger than that
@@ -186,11 +187,11 @@ def is_seen(output: Any) -> bool:
     return output.get("data", {}).get("text/html") not in ("", "<div></div>")
 
 
-def execute_notebook(folder: Path) -> Any:
-    """Execute the notebook of the docs in an empty folder, keep its outputs in it without that folder's name."""
+def execute_notebook(file: Path, folder: Path) -> Any:
+    """Execute a notebook of the docs in an empty folder, keep its outputs in it without that folder's name."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(file, as_version=4)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     client = NotebookClient(notebook, timeout=600, coalesce_streams=True, resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment)
@@ -200,14 +201,15 @@ def execute_notebook(folder: Path) -> Any:
         if cell.cell_type == "code":
             cell.outputs = list(filter(is_seen, cell.outputs))
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop("text/markdown", None)  # what its HTML says, too
-    NOTEBOOK.write_text(nbformat.writes(notebook).replace(str(folder), "/home/you") + "\n", encoding="utf-8")
-    return nbformat.read(NOTEBOOK, as_version=4)
+            for kind in ("text/markdown", "image/jpeg"):  # what its HTML says, or its PNG shows, too
+                output.get("data", {}).pop(kind, None)
+    file.write_text(nbformat.writes(notebook).replace(str(folder), "/home/you") + "\n", encoding="utf-8")
+    return nbformat.read(file, as_version=4)
 
 
 def picture_notebook(browser: Browser, folder: Path) -> None:
     """Take the executed notebook, light and dark."""
-    notebook, shots = execute_notebook(folder), []
+    notebook, shots = execute_notebook(NOTEBOOK, folder), []
     for theme in ("light", "dark"):
         page, _ = HTMLExporter(theme=theme).from_notebook_node(notebook)
         file = folder / f"{theme}.html"
@@ -222,7 +224,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="the folder to keep the runs in")
     tasks = list(paths.options("task"))
-    parser.add_argument("--only", choices=["notebook", *tasks], action="append", help="take these alone")
+    names = ["notebook", *(file.stem for file in TUTORIALS.glob("*.ipynb")), *tasks]
+    parser.add_argument("--only", choices=names, action="append", help="take these alone")
     asked = parser.parse_args()
     given, only = asked.work, asked.only or []
     with tempfile.TemporaryDirectory() as empty, chromium() as browser:
@@ -230,6 +233,9 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         if not only or "notebook" in only:
             picture_notebook(browser, work / "notebook")
+        for file in sorted(TUTORIALS.glob("*.ipynb")):
+            if not only or file.stem in only:
+                execute_notebook(file, work / file.stem)
         folders = runs(work, [task for task in tasks if not only or task in only])
         picture_reports(browser, folders)
         for task, folder in folders.items():

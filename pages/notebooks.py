@@ -47,6 +47,8 @@ def _shown(output: dict[str, Any]) -> Iterator[tuple[str, str]]:
             return
     if "text/html" in data:
         html = "".join(data["text/html"])
+        if not _on_one_line(html).strip():  # a style
+            return
         yield "html", f"<div>{_on_one_line(html)}</div>" if "<table" in html else block("".join(data["text/plain"]))
         return
     said = "".join(output.get("text", data.get("text/plain", "")))

@@ -40,7 +40,7 @@ def text_of(file: Path) -> str | None:
 def fault(file: Path, link: str) -> str | None:
     target, _, anchor = link.partition("#")
     goal = (file.parent / target).resolve() if target else file
-    if goal == ROOT / "docs" / "notebook.md":  # made of the notebook
+    if goal.with_suffix(".ipynb").is_file():  # whose page is made of it
         return None
     text = text_of(goal)
     if text is None:
