@@ -31,8 +31,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from benchmarks.architectures import HEARS, NO_TEXT
 from benchmarks.commands import markdown, show
+from benchmarks.forks import in_processes
 from benchmarks.predictions import CheckError, RefusedError
-from benchmarks.processes import in_processes
 from benchmarks.trials import BY_LENGTH, YES, Passed, settings_of, try_out
 from blurr.config import paths
 from blurr.config.building import build

@@ -23,8 +23,8 @@ import torch
 import transformers
 
 from benchmarks.commands import line, markdown, show
+from benchmarks.forks import in_a_process
 from benchmarks.predictions import CheckError, alike, check_alone, check_export, check_predictions, stage
-from benchmarks.processes import in_a_process
 from benchmarks.trials import StepLosses
 from blurr.serve.exporting import export
 from blurr.serve.parity import parity

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.families import Result, by_architecture, examine_all, heads, reasons, summary
+from benchmarks.forks import in_a_process
 from benchmarks.predictions import CheckError, check_alone, check_predictions
-from benchmarks.processes import in_a_process
 from benchmarks.trials import BY_LENGTH, YES, check_falling, try_out
 from blurr.config import paths
 
