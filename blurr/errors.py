@@ -3,7 +3,8 @@
     BlurrError               one message, no traceback on the command line; catch it to catch them all
     ├── InputError           the user's mistake: an option, a value, a column, a file; exit code 2; a ValueError, too
     └── ResourceError        the machine or a service failed: memory, disk, MLflow, the network, a worker; exit code 1;
-                             `sweep.on_failure=retry` retries it
+        │                    `sweep.on_failure=retry` retries it
+        └── PeerLost         another of the processes that train together has ended
 
 Every other exception, a bug or one of the user's own code, keeps its traceback and ends with exit code 1.
 """
@@ -109,6 +110,10 @@ def resource_error(error: BaseException) -> ResourceError | None:
             file = cause.filename if isinstance(cause, OSError) and cause.filename else "A file"
             return ResourceError(f"{file} cannot be written or read: {_reason(cause)}. {MAKE_ROOM}")
     return None
+
+
+class PeerLost(ResourceError):  # noqa: N818  # named for what has happened
+    """Another of the processes that train together has ended, so that this one cannot go on."""
 
 
 class writing:  # noqa: N801  # used as a function is, in `with writing(path):`

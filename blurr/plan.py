@@ -245,6 +245,7 @@ def _training(cfg: DictConfig, hf: HFObjects, rows: EncodedRows, loader: Loader)
     steps = steps_of([length for length, *_ in rehearsal.fits], per_epoch)
     of = f"{size.rows} rows" if size.tokens is None else f"up to {size.tokens} tokens"
     batches = f"{together} batches of " if together > 1 else ""
+    of += f", shared by {cfg.processes} processes" if cfg.processes > 1 else ""
     return [*facts, ("in all", f"{steps} steps of {batches}{of}")], _doubts_of_steps(cfg, rehearsal, per_epoch)
 
 

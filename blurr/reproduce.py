@@ -90,7 +90,9 @@ def _set_threads(record: Record, cfg: DictConfig, changes: Sequence[str]) -> Non
 
 def config_of(record: Record, changes: Sequence[str]) -> DictConfig:
     """Return the config to run: as recorded, in a new folder, with what `auto` and the default rate became."""
-    cfg = OmegaConf.create(record.config)
+    if any(key_of(each) == "processes" for each in changes):
+        raise InputError("processes: a run is run again in one process, which takes the same steps. Leave it out.")
+    cfg = OmegaConf.create({**record.config, "processes": 1})
     weights = record.tags.get("blurr.weights")
     if weights in get_args(Weights) and OmegaConf.select(cfg, "model.weights") == "auto":
         cfg.model.weights = weights

@@ -15,22 +15,28 @@ import hydra
 from blurr.commands import help_of_run
 from blurr.config import composing, destinations, explain, paths
 from blurr.config.words import check_words
-from blurr.process import setup
+from blurr.process import launched, setup
 from blurr.runs import resume
-from blurr.sweep import resuming
+from blurr.sweep import resuming, together
 from blurr.sweep.job import experiment
 from blurr.tracking.finding import find_run
 
 
 def hand_to_hydra() -> None:
     """Let Hydra compose the config of the command line, and run it or a sweep of it."""
-    given = sys.argv[1:]
-    explain.check_flags(given)
-    check_words(given)
-    sys.argv[1:] = resume.expand(resuming.expand(given), find_run)
-    destinations.remember(given, sys.argv[1:])
-    composing.prepare_process()
-    hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()
+    launched.adopt_srun()
+    if not launched.is_first():
+        together.follow()
+        return
+    with together.telling_others():
+        given = sys.argv[1:]
+        explain.check_flags(given)
+        check_words(given)
+        together.check_no_sweep(given)
+        sys.argv[1:] = resume.expand(resuming.expand(given), find_run)
+        destinations.remember(given, sys.argv[1:])
+        composing.prepare_process()
+        hydra.main(config_path=str(paths.config_root()), config_name="config", version_base="1.3")(experiment)()
 
 
 def main() -> None:

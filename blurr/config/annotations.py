@@ -28,6 +28,9 @@ MOST_WORKERS = max(16, 4 * CORES)
 Workers = Annotated[int, Ge(0), Le(MOST_WORKERS)]
 """Processes of this machine; more than four for each core only take its memory and time."""
 
+Processes = Annotated[int, Ge(1), Le(MOST_WORKERS)]
+"""Processes of this machine that train together."""
+
 Threads = Annotated[int, Ge(1), Le(MOST_WORKERS)] | Literal["auto"]
 """Threads that torch computes with; see `blurr.process.setup`."""
 

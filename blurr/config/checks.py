@@ -24,6 +24,7 @@ from blurr.config.annotations import (
     NonNegative,
     Parts,
     Positive,
+    Processes,
     Rate,
     Seed,
     SettingsOf,
@@ -38,6 +39,8 @@ from blurr.config.combinations import (
     check_metrics,
     check_mixing,
     check_model,
+    check_processes,
+    check_shard,
 )
 from blurr.config.destinations import check_borrowed
 from blurr.config.moved import with_current_names
@@ -53,6 +56,7 @@ KEYS: dict[str, Any] = {
     "on_nan": signatures.alias("blurr.training.guard", "OnNan"),
     "compile": signatures.alias("blurr.training.precision", "Compile"),
     "threads": Threads,
+    "processes": Processes,
     "device": Annotated[str, MinLen(1)],
     "objective": Annotated[str, MinLen(1)] | Annotated[list[str], MinLen(1)],
     "output_dir": Annotated[str, MinLen(1)],
@@ -102,6 +106,11 @@ COMBINATIONS: tuple[Combination, ...] = (
     (("callbacks", "adapter", "model"), check_adapter),
     (("loader",), check_batch_size),
     (("device",), check_device),
+    (("device", "processes"), check_processes),
+    (
+        ("task", "model", "processes", "precision", "compile", "loader", "optimizer", "callbacks", "adapter"),
+        check_shard,
+    ),
 )
 
 

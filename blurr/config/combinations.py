@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import sys
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
@@ -14,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config import paths, signatures
 from blurr.config.places import check_regular, expanded, kind_of
 from blurr.errors import InputError, shortened
+from blurr.process.launched import world
+from blurr.process.setup import visible_gpus
 
 Config = Mapping[str, Any]
 MIXING = ("mixup", "cutmix")
@@ -22,14 +25,15 @@ CACHED_WITH_ADAPTER = (
     "callbacks=[cache_frozen_features] keeps what a body that stays as it is makes of the rows, and an adapter changes "
     "that body. Leave one of them out."
 )
+# What has been tried with weights that are shared out, and comes to the same end.
+SHARED_OPTIMIZERS = ("torch.optim.AdamW", "torch.optim.Adam", "torch.optim.SGD")
+SHARED_CALLBACKS = ("save_best", "early_stopping", "gradient_accumulation", "gradient_checkpointing", "class_balance")
 DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu|hpu|npu)(:\d+)?")
 
 
 def check_metrics(config: Config) -> None:
     """Refuse a metric that compares something else than the task predicts."""
-    task = config["task"]["_target_"]
-    target = signatures.class_attribute(task, "target_cls") if signatures.is_ours(task) else None
-    predicts = signatures.class_texts(target, "predicts") if target else ()
+    task, predicts = config["task"]["_target_"], predicted(config)
     for name, metric in (config.get("metrics") or {}).items() if predicts else ():
         reads = reads_of(metric)
         if reads and reads not in predicts:
@@ -38,6 +42,13 @@ def check_metrics(config: Config) -> None:
                 f"metrics: {name} compares {reads}, but {task.split('.')[-1]} predicts {' or '.join(predicts)}. "
                 f"These fit: {', '.join(fitting)}. Choose some with metrics=[{fitting[0]}]."
             )
+
+
+def predicted(config: Config) -> Collection[str]:
+    """Return what a task predicts, such as `classes`; nothing for one that is not blurr's."""
+    task = config["task"]["_target_"]
+    target = signatures.class_attribute(task, "target_cls") if signatures.is_ours(task) else None
+    return signatures.class_texts(target, "predicts") if target else ()
 
 
 def reads_of(metric: Mapping[str, Any]) -> str | None:
@@ -111,6 +122,52 @@ def check_device(config: Config) -> None:
     device = config["device"]
     if not DEVICE.fullmatch(device):
         raise InputError(f"device={shortened(device)}: must be auto, cpu, cuda, cuda:1, mps or the like.")
+
+
+def check_processes(config: Config) -> None:
+    """Refuse more processes than GPUs, devices that several cannot share, and a number that torchrun contradicts."""
+    count, device, started = config["processes"], config["device"], world()
+    if started > 1 and count not in (1, started):
+        raise InputError(
+            f"processes={count}, and {started} processes were started (by torchrun, accelerate or srun). Leave "
+            "processes out: it is the number of those started."
+        )
+    if count == 1 or started > 1:
+        return
+    if ":" in device or device == "mps" or (device == "auto" and sys.platform == "darwin"):
+        raise InputError(
+            f"device={device}: {count} processes train on as many CUDA devices, or on the CPU. Set device=cuda or "
+            "device=cpu."
+        )
+    gpus = visible_gpus()
+    if device != "cpu" and gpus and count > len(gpus):
+        raise InputError(
+            f"processes={count}: each takes a GPU of its own, and there are {len(gpus)} ({', '.join(gpus)}). Set "
+            f"processes={len(gpus)} at most, or device=cpu."
+        )
+
+
+def check_shard(config: Config) -> None:
+    """Refuse what does not go together with weights that several processes share out among themselves."""
+    if not config["model"].get("shard"):
+        return
+    if max(config["processes"], world()) == 1:
+        raise InputError("model.shard=true: one process has no others to share the weights with. Set processes=2, say.")
+    loader, optimizer = config["loader"], config["optimizer"]
+    words = {
+        f"precision={config['precision']}": config["precision"] in ("auto", "fp16"),
+        f"compile={config['compile']}": config["compile"] is not False,
+        "on_nan=rollback": config["on_nan"] == "rollback",
+        "loader.batch_size=auto": loader.get("batch_size") == "auto",
+        "optimizer.lr=auto": optimizer.get("lr") == "auto",
+        f"optimizer: {optimizer['_target_']}": optimizer["_target_"] not in SHARED_OPTIMIZERS,
+        "adapter": bool(config.get("adapter")),
+        "a task that writes texts": "texts" in predicted(config),
+        **{f"callbacks: {name}": name not in SHARED_CALLBACKS for name in config.get("callbacks") or {}},
+    }
+    wrong = [word for word, is_there in words.items() if is_there]
+    if wrong:
+        raise InputError(f"model.shard=true does not go together with {', '.join(wrong)}. Leave one of them out.")
 
 
 def path_of(key: str, text: str) -> Path:

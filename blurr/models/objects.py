@@ -48,6 +48,7 @@ class HFObjects:
         stored: The type of numbers in which the checkpoint has its weights, such as `bfloat16`; `None` where it does
             not say, or the weights are from scratch.
         compact_embeddings: Train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
+        shard: Each of several processes keeps a share of the weights, see `blurr.training.sharding`.
         new: Names of the model's parameters that the checkpoint did not give: a head made anew, say.
         groups: How its parameters are split into groups, see `blurr.models.groups.SPLITTERS`.
         adapter: What is trained beside the model's own weights, see `blurr.models.adapters`.
@@ -61,6 +62,7 @@ class HFObjects:
     positions: Positions = Positions()
     stored: str | None = None
     compact_embeddings: bool = True
+    shard: bool = False
     new: frozenset[str] = frozenset()
     groups: Groups | None = "parts"
     adapter: Adapter | None = None
@@ -216,6 +218,7 @@ def build_model(
     attention: Attention | None = None,
     groups: Groups | None = "parts",
     compact_embeddings: bool = True,
+    shard: bool = False,
     config_kwargs: Mapping[str, Any] | None = None,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
@@ -244,6 +247,7 @@ def build_model(
         groups: what is frozen together and has one learning rate: `layers`, `parts` (as in blurr 1.x), or `None`: body
             and head.
         compact_embeddings: train only the rows of the vocabulary that occur, see `blurr.training.embeddings`.
+        shard: leave a share of the weights in each of several processes, see `blurr.training.sharding`.
         config_kwargs: the user's values of the config; they win.
         tokenizer_kwargs: passed to the processor.
         model_kwargs: passed to `from_pretrained`.
@@ -289,7 +293,8 @@ def build_model(
         set_attention(hf.model, attention)
     if hf.model.dtype != torch.float32:
         log.warning("Weights are trained in %s: steps that are small beside a weight are rounded away.", hf.model.dtype)
-    return replace(hf, compact_embeddings=compact_embeddings, groups=groups)
+    # an embedding whose rows are shared out cannot be made compact
+    return replace(hf, compact_embeddings=compact_embeddings and not shard, shard=shard, groups=groups)
 
 
 # -- from scratch

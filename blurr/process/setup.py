@@ -75,15 +75,16 @@ def cache_root() -> Path:
     return Path(os.environ.get("BLURR_CACHE") or Path(caches) / "blurr")
 
 
-def set_threads(requested: int | Literal["auto"]) -> None:
+def set_threads(requested: int | Literal["auto"], *, processes: int = 1) -> None:
     """Set the number of threads that torch computes with, unless the user's environment sets it.
 
     Args:
-        requested: a number, or `auto`, see `free_cores`.
+        requested: a number, or `auto`: a share of the `free_cores`.
+        processes: of this machine that share them.
     """
     if VARIABLE in os.environ:
         return
-    number = free_cores() if requested == "auto" else requested
+    number = max(1, free_cores() // processes) if requested == "auto" else requested
     os.environ[VARIABLE] = str(number)
     torch = sys.modules.get("torch")
     if torch is not None:  # it reads the variable when it is loaded, and never again
@@ -117,6 +118,20 @@ def usable_cores() -> int:
     physical = psutil.cpu_count(logical=False) or 1
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else physical
     return min(physical, allowed)
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES, without loading torch."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name.strip()]
+    cards = Path("/proc/driver/nvidia/gpus")
+    return [str(number) for number, _ in enumerate(cards.iterdir())] if cards.is_dir() else []
+
+
+def stay_forkable() -> None:
+    """Have torch count GPUs by NVML: a process that is forked from one that has used CUDA cannot use it."""
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 
 
 USUAL = gc.get_threshold()

@@ -94,6 +94,12 @@ def announce(said: str, doing: str) -> None:
         _start(doing)
 
 
+def take_over() -> None:
+    """Draw on the terminal in place of the process that this one was forked from, where that one has drawn."""
+    if _moving.process is not None:
+        _moving.process = os.getpid()
+
+
 def phase(doing: str) -> None:
     """Say what this process does from now on: a moving line in the terminal, and a line of the log."""
     move(doing)

@@ -9,7 +9,7 @@ import yaml
 
 from blurr.config import paths
 from blurr.config.explain import unknown_flags
-from blurr.process import signals, terminal
+from blurr.process import launched, signals, terminal
 from blurr.process.arguments import RUN
 from blurr.runs.secrets import mask_text
 
@@ -26,6 +26,8 @@ def announce(words: Sequence[str]) -> None:
         words: the command line, the command first.
     """
     command, *rest = [*words, ""][: len(words) or 1]
+    if not launched.is_first():
+        return
     if any(word.split("=")[0] in ANSWERED for word in rest):
         return
     if command == RUN and unknown_flags(rest):

@@ -20,13 +20,16 @@ log = logging.getLogger(__name__)
 
 RESUME, OUTPUT = "resume=", "output_dir="
 # Keys that may differ: where a run is recorded, how fast it is, and what has no effect on the weights.
-FREE = ("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads")
+FREE = (
+    *("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads"),
+    "processes",
+)
 FREE_OF_MODEL = ("compact_embeddings",)
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "cache_gb", "eval_batch_size")
 # Keys that earlier versions did not have, whose absence means what these versions did.
 ADDED = (
     *("optimizer.max_grad_norm", "schedule.steps", "augment", "data.broken", "data.media", "loader.max_seconds"),
-    *("model.groups", "model.quantize", "adapter"),
+    *("model.groups", "model.quantize", "model.shard", "adapter"),
 )
 SAY_IT = (
     "A record runs no code of its own, because others may have written it. If you want this, give the override "

@@ -1,6 +1,7 @@
 """Run trials on a Ray cluster.
 
-Each worker is a Ray actor that starts a fork server on its machine. This module loads Ray, which comes with the extra
+Each worker is a Ray actor that starts a fork server on its machine; those of a trial of several processes make a team,
+whose place in the cluster Ray reserves as a whole. This module loads Ray, which comes with the extra
 `ray`; import it only for `sweep/executor=ray`.
 """
 
@@ -10,14 +11,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from omegaconf import DictConfig
 from ray.exceptions import RayActorError, RayTaskError
+from ray.util import get_node_ip_address, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from blurr.config.annotations import Count, NonNegative, Positive
 from blurr.config.store import variables
+from blurr.process.launched import environment_of
+from blurr.process.launching import free_port
 from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
 
@@ -47,6 +53,14 @@ class Host:
         """Pass a message on to the fork server."""
         self._connection.send(message)
 
+    def address(self) -> tuple[str, int]:
+        """Return where the processes of a trial meet whose first runs here."""
+        return get_node_ip_address(), free_port()
+
+    def start(self, job: Job, rank: int, world: int, address: tuple[str, int]) -> None:
+        """Start one of several processes of a trial."""
+        self._connection.send((replace(job, launch=environment_of(rank, world, address)), None))
+
     def receive(self) -> list[Event]:
         """Return the events of the trials; wait a tenth of a second for the first."""
         events = []
@@ -57,23 +71,52 @@ class Host:
         return events
 
 
-class Cluster:
-    """An executor with a host for each worker; a lost host is replaced.
+@dataclass(frozen=True)
+class Team:
+    """The hosts of a trial's processes.
 
-    Args:
-        make: starts a host.
-        workers: number of hosts.
+    Attributes:
+        hosts: the first is that of the process which reports.
+        place: what Ray has reserved for them.
     """
 
-    def __init__(self, make: Callable[[], Any], workers: int) -> None:
+    hosts: list[Any]
+    place: Any
+
+    def start(self, job: Job) -> None:
+        """Start a trial."""
+        first, *others = self.hosts
+        if not others:
+            first.send.remote((job, None))
+            return
+        address = first.address.remote()
+        for rank, host in enumerate(self.hosts):
+            host.start.remote(job, rank, len(self.hosts), address)
+
+    def give_up(self) -> None:
+        """Free the place of the team, with all that runs there."""
+        for host in self.hosts:
+            ray.kill(host)
+        remove_placement_group(self.place)
+
+
+class Cluster:
+    """An executor with a team for each trial; one that has lost a host is replaced.
+
+    Args:
+        make: starts a team.
+        workers: number of teams.
+    """
+
+    def __init__(self, make: Callable[[], Team], workers: int) -> None:
         self._make = make
         self._free = [make() for _ in range(workers)]
-        self._busy: dict[int, Any] = {}
-        self._asked: dict[Any, int] = {}  # an answer that Ray will have, to the number of its trial
+        self._busy: dict[int, Team] = {}
+        self._asked: dict[Any, tuple[int, int]] = {}  # an answer that Ray will have, to the numbers of trial and host
 
     def start(self, job: Job) -> None:
         self._busy[job.number] = self._free.pop(0)
-        self._tell(job.number, (job, None))
+        self._busy[job.number].start(job)
 
     def answer(self, number: int, prune: bool) -> None:
         self._tell(number, (number, prune))
@@ -83,48 +126,64 @@ class Cluster:
 
     def events(self, seconds: float) -> Iterator[Event]:
         """Yield what trials have reported, as `Executor` does; a trial whose worker is lost is interrupted."""
-        for number in self._busy.keys() - set(self._asked.values()):
-            self._asked[self._busy[number].receive.remote()] = number
+        for number, team in self._busy.items():
+            for rank, host in enumerate(team.hosts):
+                if (number, rank) not in self._asked.values():
+                    self._asked[host.receive.remote()] = number, rank
         ready, _ = ray.wait(list(self._asked), timeout=seconds) if self._asked else ([], [])
         for answer in ready:
-            number = self._asked.pop(answer)
-            yield from self._events_of(number, answer)
+            number, rank = self._asked.pop(answer)
+            yield from self._events_of(number, rank, answer)
 
-    def _events_of(self, number: int, answer: Any) -> Iterator[Event]:
+    def _events_of(self, number: int, rank: int, answer: Any) -> Iterator[Event]:
         try:
             events: list[Event] = ray.get(answer)
         except (RayActorError, RayTaskError):  # the worker or its fork server is gone
-            ray.kill(self._busy.pop(number))
-            self._free.append(self._make())
-            yield Ended(number, "interrupted")
+            if number in self._busy:
+                self._busy.pop(number).give_up()
+                self._free.append(self._make())
+                yield Ended(number, "interrupted")
             return
-        for event in events:
+        for event in events if rank == 0 else ():  # the others have nothing to report
             if isinstance(event, Ended):
                 self._free.append(self._busy.pop(number))
             yield event
 
     def _tell(self, number: int, message: Any) -> None:
         if number in self._busy:  # it may have ended meanwhile
-            self._busy[number].send.remote(message)
+            self._busy[number].hosts[0].send.remote(message)
 
 
 @contextmanager
 def cluster(
-    context: Context, workers: Count, *, address: str | None = None, cpus: Positive = 1, gpus: NonNegative = 0
+    context: Context,
+    workers: Count,
+    processes: Count,
+    *,
+    address: str | None = None,
+    cpus: Positive = 1,
+    gpus: NonNegative = 0,
 ) -> Iterator[Cluster]:
     """Join a Ray cluster, or start one on this machine.
 
     Args:
         context: composes a trial.
         workers: number of trials that run at the same time.
+        processes: of each trial; they may run on several machines.
         address: the cluster's address; null starts a cluster.
-        cpus: number of CPUs for each trial.
-        gpus: number of GPUs for each trial; fractions let trials share one.
+        cpus: number of CPUs for each process.
+        gpus: number of GPUs for each process; fractions let trials of one process share one.
     """
     ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
-    actor: Any = ray.remote(Host).options(num_cpus=cpus, num_gpus=gpus)
+    host: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(Host)
+    given = (context.config, os.getcwd(), max(1, int(cpus)), variables())
+
+    def team() -> Team:
+        place = placement_group([{"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}] * processes)
+        where = (PlacementGroupSchedulingStrategy(place, i) for i in range(processes))
+        return Team([host.options(scheduling_strategy=each).remote(*given) for each in where], place)
+
     try:
-        given = (context.config, os.getcwd(), max(1, int(cpus)), variables())
-        yield Cluster(lambda: actor.remote(*given), workers)
+        yield Cluster(team, workers)
     finally:
         ray.shutdown()

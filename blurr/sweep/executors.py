@@ -4,15 +4,15 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Protocol
 
 from blurr.config.annotations import MOST_WORKERS, Count
 from blurr.errors import InputError, ResourceError
+from blurr.process.setup import visible_gpus
 from blurr.process.systems import check_fork
 from blurr.process.terminal import rest
 from blurr.sweep.fork_server import serve
@@ -49,16 +49,14 @@ class Processes:
         connection: leads to the fork server.
         server: the fork server.
         sweep: name of the sweep.
-        workers: number of trials that run at the same time; they share the GPUs.
+        gpus: for each of the trials that run at the same time, as in CUDA_VISIBLE_DEVICES.
 
     Raises:
         ResourceError: any method: the fork server has died, and the trials with it.
     """
 
-    def __init__(self, connection: Connection, server: BaseProcess, *, sweep: str, workers: int) -> None:
-        self._connection, self._server, self._sweep = connection, server, sweep
-        gpus = visible_gpus()
-        self._free = [gpus[slot % len(gpus)] if gpus else None for slot in range(workers)]
+    def __init__(self, connection: Connection, server: BaseProcess, *, sweep: str, gpus: Sequence[str | None]) -> None:
+        self._connection, self._server, self._sweep, self._free = connection, server, sweep, list(gpus)
         self._taken: dict[int, str | None] = {}
 
     def start(self, job: Job) -> None:
@@ -99,32 +97,33 @@ class Processes:
 
 
 @contextmanager
-def processes(context: Context, workers: Count) -> Iterator[Processes]:
+def processes(context: Context, workers: Count, processes: Count) -> Iterator[Processes]:
     """Fork the fork server, which loads everything while this process goes on.
 
     Args:
         context: composes a trial.
         workers: number of trials that run at the same time.
+        processes: of a trial.
 
     Raises:
         InputError: there are more workers than this machine can run.
         ResourceError: this system cannot fork.
     """
     check_fork("The trials of a sweep are forked from one process")
-    if workers > MOST_WORKERS:
+    if workers * processes > MOST_WORKERS:
         raise InputError(
-            f"sweep.workers={workers}: this machine can run at most {MOST_WORKERS} trials at the same time. Set fewer, "
-            "or sweep/executor=ray for a cluster."
+            f"sweep.workers={workers * processes}: this machine can run at most {MOST_WORKERS} at the same time. Set "
+            "fewer, or sweep/executor=ray for a cluster."
         )
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.get_context("fork").Process(
-        target=_serve, args=(ours, theirs, context, os.getpid(), threads_for(workers)), name="fork server"
+        target=_serve, args=(ours, theirs, context, os.getpid(), threads_for(workers * processes)), name="fork server"
     )
     rest()  # the thread that moves the line must not be forked
     server.start()
     theirs.close()
     try:
-        yield Processes(ours, server, sweep=context.config.sweep.name, workers=workers)
+        yield Processes(ours, server, sweep=context.config.sweep.name, gpus=shares_of_gpus(workers, processes))
     finally:
         ours.close()
         server.terminate()  # it may still be loading, and not read that the connection is closed
@@ -143,10 +142,9 @@ def threads_for(workers: int) -> int:
     return min(share, int(os.environ.get("OMP_NUM_THREADS", share)))
 
 
-def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES, without loading torch."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name for name in named.split(",") if name.strip()]
-    cards = Path("/proc/driver/nvidia/gpus")
-    return [str(number) for number, _ in enumerate(cards.iterdir())] if cards.is_dir() else []
+def shares_of_gpus(workers: int, processes: int) -> list[str | None]:
+    """Return the GPUs for each of the trials that run at the same time, one for each process; trials share them."""
+    there = visible_gpus()
+    each = processes if there else 0
+    of_all = [[there[(slot * each + i) % len(there)] for i in range(each)] for slot in range(workers)]
+    return [",".join(found) or None for found in of_all]

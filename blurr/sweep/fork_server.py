@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 
 from blurr.config import signatures
 from blurr.config.building import build
+from blurr.process import setup
 from blurr.process.children import die_with
 from blurr.process.imports import import_libraries
 from blurr.process.signals import SIGNALS
@@ -66,7 +67,7 @@ def serve(connection: Connection, context: Context, *, parent: int, threads: int
     """Load what trials need, then start and stop trials on request, until the other end is closed.
 
     Args:
-        connection: receives `(Job, GPU or None)`, `Stop` and `(number, answer)`; sends the trials' events.
+        connection: receives `(Job, GPUs or None)`, `Stop` and `(number, answer)`; sends the trials' events.
         context: composes a trial.
         parent: process id of the sweep.
         threads: number of threads for each trial.
@@ -101,8 +102,7 @@ def serve(connection: Connection, context: Context, *, parent: int, threads: int
 def _load(context: Context, threads: int) -> None:
     """Import everything without starting a thread, because a process with threads must not be forked."""
     os.environ.update(OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false")
-    # Count GPUs by NVML: a process forked from one that has used CUDA cannot use it.
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    setup.stay_forkable()
     import torch
 
     import_libraries()
@@ -158,6 +158,7 @@ def _fork(job: Job, gpu: str | None, context: Context, *, threads: int) -> Child
             Path("/proc/self/oom_score_adj").write_text("500")
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        os.environ.update(job.launch)
         be_trial(job, context, theirs, threads=threads)
         code = 0
     finally:

@@ -10,10 +10,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from blurr.config import explain
+from blurr.config import explain, paths
 from blurr.config.trust import quoted
 from blurr.errors import writing
-from blurr.process import setup, terminal
+from blurr.process import launched, launching, setup, terminal
 from blurr.process.imports import import_libraries
 
 
@@ -24,22 +24,32 @@ def experiment(cfg: DictConfig, **trial: Any) -> float | list[float]:
     from blurr.runs.resume import threads_begun_with
 
     job = HydraConfig.get()
+    is_run = job.mode == RunMode.RUN
     cfg.output_dir = job.runtime.output_dir
     checks.check(cfg)
     begun_with = threads_begun_with(cfg, Path(cfg.output_dir))
     # torch reads the number when it is loaded
-    setup.set_threads(cfg.threads) if begun_with is None else setup.set_threads_as_begun(begun_with)
+    if begun_with is None:
+        setup.set_threads(cfg.threads, processes=cfg.processes)
+    else:
+        setup.set_threads_as_begun(begun_with)
+    if cfg.processes > 1:
+        setup.stay_forkable()
     terminal.move("Loading libraries")
     import_libraries()
 
-    from blurr.experiment import run_experiment
+    import blurr.experiment  # noqa: F401  # before the processes are forked that share it
+    from blurr.sweep.together import run_together
 
     setup.collect_as_usual()
     overrides, choices = list(job.overrides.task), dict(job.runtime.choices)
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])  # a trial is a run like any other
+    if cfg.processes > 1 and launched.world() == 1:
+        launching.become(cfg.processes, folder=paths.from_here(Path(cfg.output_dir)) if is_run else None)
+    cfg.processes = launched.world()
     # A run answers its mistake here. That of a trial is raised: the sweep reports it and goes on with the others.
-    with explain.Answering() if job.mode == RunMode.RUN else nullcontext():
-        return run_experiment(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices, **trial)
+    with explain.Answering() if is_run else nullcontext():
+        return run_together(cfg, folder=Path(cfg.output_dir), overrides=overrides, choices=choices, **trial)
 
 
 class BeforeRun(Callback):

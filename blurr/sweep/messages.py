@@ -1,7 +1,7 @@
 """The messages between a sweep and the processes of its trials."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from blurr.tracking.processes import StoppedRun
@@ -19,6 +19,7 @@ class Job:
         weights: the value for `model.weights=auto`.
         asks: the trial waits after each evaluation for the answer whether it is pruned.
         memory: GiB that it may allocate; None: no limit.
+        launch: what torchrun would put into the environment of one of several processes that were started for it.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Job:
     weights: str
     asks: bool
     memory: float | None
+    launch: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
     space = parse(overrides, context.hydra.config_loader)
     configs = checked_configs(space, context)
     objectives = common_objectives([fitted_as_said(cfg, overrides) for cfg in configs], settings)
+    processes = common_processes(configs)
+    at_once = max(1, settings.workers // processes)  # a trial takes as many workers as it has processes
     grid = space.grid(settings.shuffle) if settings.sampler is None else None
     with signals.handled(), locked(Path(context.config.hydra.sweep.dir).absolute()) as ledger, scratch():
         if ledger.head:
@@ -71,14 +73,14 @@ def run_sweep(overrides: Sequence[str], context: Context) -> None:
         repeats = repetitions_of(space, ledger, settings)
         ledger.begin(fixed=mask_overrides(space.fixed), goals=[(each.name, each.direction) for each in objectives])
         ledger.begin(repetitions=len(repeats))
-        executing = build(context.config.sweep.executor, context=context, workers=settings.workers)
+        executing = build(context.config.sweep.executor, context=context, workers=at_once, processes=processes)
         # the executor first: it forks this process, which must not have opened a connection to a store by then
         with saying_how_far(ledger), executing as executor, opened_run(ledger, context.config, configs[0]) as run:
             search = make_search(context.config.sweep, settings, space, objectives, repeats=repeats)
             proposals = Proposals(space, total=settings.trials, search=search, grid=grid, repeats=repeats)
             ledger.begin(total=proposals.total)
-            board = Board(objectives, proposals.total, settings.workers)
-            scheduler = Scheduler(ledger, settings, proposals, objectives, executor, run, board)
+            board = Board(objectives, proposals.total, at_once)
+            scheduler = Scheduler(ledger, settings, proposals, objectives, executor, run, board, at_once)
             with board.shown():
                 scheduler.run_trials()
             close(scheduler)
@@ -126,6 +128,21 @@ def common_objectives(configs: Sequence[DictConfig], settings: Settings) -> list
             "Set objective=valid/loss, or another that all of them have."
         )
     return found[0]
+
+
+def common_processes(configs: Sequence[DictConfig]) -> int:
+    """Return how many processes each trial has.
+
+    Raises:
+        InputError: not all have as many.
+    """
+    found = sorted({cfg.processes for cfg in configs})
+    if len(found) > 1:
+        raise InputError(
+            f"The trials have processes={', '.join(map(str, found))}, and workers are counted by them. Give all trials "
+            "as many; a sweep for each number compares them."
+        )
+    return int(found[0])
 
 
 def check_unchanged(ledger: Ledger, overrides: Sequence[str], space: Space) -> None:

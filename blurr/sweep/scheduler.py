@@ -41,6 +41,7 @@ class Scheduler:
         executor: where trials run.
         run: the sweep's own MLflow run, the parent of the trials'.
         board: shows the progress.
+        at_once: how many trials run at the same time.
         running: number of each running trial, with the `time.monotonic()` of its start; infinity until it has a
             process.
         again: trials to run again.
@@ -55,6 +56,7 @@ class Scheduler:
     executor: Executor
     run: Run
     board: Board
+    at_once: int
     running: dict[int, float] = field(default_factory=dict)
     again: list[Trial] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
@@ -91,7 +93,7 @@ class Scheduler:
     def _start_trials(self) -> bool:
         """Start trials while workers are free; return whether any was started."""
         started = False
-        while len(self.running) < self.settings.workers and not self.is_stopping:
+        while len(self.running) < self.at_once and not self.is_stopping:
             trial = self.again.pop(0) if self.again else self.proposals.next(self.ledger)
             if trial is None:
                 break

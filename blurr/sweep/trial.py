@@ -19,9 +19,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from blurr.config import explain
 from blurr.errors import InputError
+from blurr.process import launched
 from blurr.process.signals import Interrupted
 from blurr.runs.folder import ERROR, SCORES, holds_run
 from blurr.runs.secrets import mask_text
+from blurr.sweep import together
 from blurr.sweep.messages import Ended, Job, Pruned, Reported
 
 OUTPUT, CRASH = "output.txt", "crash.txt"
@@ -56,6 +58,9 @@ def be_trial(job: Job, context: Context, connection: Connection, *, threads: int
         connection: sends its reports and its end, receives the answers.
         threads: number of threads for torch.
     """
+    if not launched.is_first():
+        together.follow()
+        return
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in RESULTS:
@@ -70,7 +75,9 @@ def be_trial(job: Job, context: Context, connection: Connection, *, threads: int
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
-        connection.send(Ended(job.number, "finished", _run(job, context, connection)))
+        values = _run(job, context, connection)
+        if launched.is_first():
+            connection.send(Ended(job.number, "finished", values))
 
 
 def _run(job: Job, context: Context, connection: Connection) -> tuple[float, ...]:
@@ -110,7 +117,7 @@ def _redirect(folder: Path) -> None:
 
 def _report_error(job: Job, connection: Connection, _: object, error: BaseException | None, *__: object) -> bool:
     """Report whatever ended a trial, as the `__exit__` of its `with` block."""
-    if error is not None:
+    if error is not None and launched.is_first():
         connection.send(_ended(job, error))
     sys.stdout.flush()  # the process ends by os._exit, which does not
     sys.stderr.flush()

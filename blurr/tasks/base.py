@@ -34,6 +34,7 @@ from blurr.training.inference import as_items
 from blurr.training.interpretation import EvaluationCallback
 from blurr.training.learner import Blearner
 from blurr.training.optimizers import adamw, as_opt_func
+from blurr.training.sharding import shard
 
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
@@ -239,6 +240,8 @@ class Task(ABC):
         if "train" in raw.splits and WEIGHT in raw.train.column_names:
             loss, weighing = RowWeightedLoss(loss or own_loss(dls.train_ds)), [WeighRows()]
         model = hf.model if hf.adapter is None else hf.adapter.wrapped()
+        if hf.shard:
+            shard(hf.model)
         return self.learner_cls(
             dls,
             model,

@@ -26,6 +26,7 @@ from blurr.tasks.saved import SavedTask, save_model
 from blurr.tracking.run import Run
 from blurr.tracking.sink import ModelForm
 from blurr.training.distributed import current
+from blurr.training.sharding import put_together
 
 
 def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFObjects, run: Run) -> Outcome:
@@ -50,6 +51,7 @@ def evaluate_and_save(saved: SavedTask, learner: Learner, raw: RawData, hf: HFOb
                 with writing(report):
                     report.write_text(text, encoding="utf-8")
                 run.artifact(report)
+    put_together(learner.model)
     if not current().is_first:
         return outcome
     if saved.task.schema.media:

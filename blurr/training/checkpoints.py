@@ -28,6 +28,7 @@ from blurr.training.callbacks.base import ORDER, TrainingCallback
 from blurr.training.distributed import at_first, current, from_first, largest, spread
 from blurr.training.guard import are_finite
 from blurr.training.loop import Place
+from blurr.training.sharding import fill, is_sharded, whole
 from blurr.training.state import State, TrainingState, random_state, random_state_for, restore, state_of
 
 log = logging.getLogger(__name__)
@@ -242,24 +243,26 @@ class Checkpointing(TrainingCallback):
             log.warning("No checkpoint was written at step %d: the weights are not finite.", self.steps)
             return
         others = at_first(random_state())[1:]
-        if current().is_first:
-            self._write(self.folder / f"step-{self.steps:08d}", place, others)
-            self._delete_old()  # only now, so that one checkpoint always exists
+        with whole(self.model):
+            state = state_of(self.learn, self.steps, self.epochs)
+            if current().is_first:
+                state |= {"loader_epoch": self.loader_epoch, "others": others}
+                self._write(self.folder / f"step-{self.steps:08d}", place, state)
+                self._delete_old()  # only now, so that one checkpoint always exists
         self.saved_at = time.monotonic()
 
-    def _write(self, target: Path, place: Place, others: list[State]) -> None:
+    def _write(self, target: Path, place: Place, state: State) -> None:
         """Write a checkpoint.
 
         Args:
             target: its folder.
             place: its position in the schedule.
-            others: the states of the random generators of the other processes.
+            state: of the training, besides the weights.
         """
         try:
             with replacing(target) as made:
                 self._save_weights(str(made / WEIGHTS))
-                state = state_of(self.learn, self.steps, self.epochs)
-                torch.save({**state, "loader_epoch": self.loader_epoch, "others": others}, made / STATE)
+                torch.save(state, made / STATE)
                 (made / PLACE).write_text(
                     json.dumps({"place": asdict(place), "base": base_of(self.model), **self.facts()})
                 )
@@ -282,7 +285,11 @@ class Checkpointing(TrainingCallback):
             InputError: it is damaged, or belongs to another model, or to an adapter beside another base.
         """
         state = from_first(lambda: self._read(checkpoint))
-        spread([*self.model.parameters(), *self.model.buffers()])
+        if is_sharded(self.model):
+            with _fitting(checkpoint.folder):
+                fill(self.model, load_file(checkpoint.folder / WEIGHTS) if current().is_first else {})
+        else:
+            spread([*self.model.parameters(), *self.model.buffers()])
         with _fitting(checkpoint.folder):
             self.steps, self.epochs = state["steps"], state["epochs"]
             dl = self.dls.train
@@ -302,8 +309,9 @@ class Checkpointing(TrainingCallback):
                 f"{checkpoint.folder} holds what was trained beside a base whose weights had the checksum {written}, "
                 f"and those of this model have {base}. Put back the weights that model.name meant then, or begin anew."
             )
-        with _fitting(checkpoint.folder):
-            self._load_weights(str(checkpoint.folder / WEIGHTS))
+        if not is_sharded(self.model):
+            with _fitting(checkpoint.folder):
+                self._load_weights(str(checkpoint.folder / WEIGHTS))
         return state
 
     def _save_weights(self, file: str) -> None:

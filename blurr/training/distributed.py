@@ -1,22 +1,29 @@
 """The processes of one training, its ranks: which one this is, and what they tell each other."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from logging import ERROR
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 
-from blurr.errors import InputError
+from blurr.errors import InputError, PeerLost, ResourceError
 from blurr.process.terminal import quiet
 
 T = TypeVar("T")
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # of the variables that torchrun sets
 PATIENCE = timedelta(hours=12)  # of ranks that wait for the first, which may encode millions of rows
+MEETING = timedelta(minutes=10)  # until all have come, which load their libraries first
+# Where torch raises that another process does not answer.
+OF_GROUP = ("torch.distributed.distributed_c10d", "torch.distributed._functional_collectives", "torch._ops")
+OF_LOSS = ("Connection closed", "Connection reset", "Broken pipe", "timed out", "Timed out", "NCCL", "gloo")
+LOOK_SECONDS = 0.05  # between two looks at what others have posted
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Ranks:
 @dataclass
 class _Current:
     ranks: Ranks = Ranks()
+    store: distributed.Store | None = None  # stays when the ranks have left, for their last words
 
 
 _current = _Current()
@@ -66,7 +74,14 @@ def joined() -> Iterator[Ranks]:
     has_cuda = torch.cuda.is_available()
     if has_cuda:
         torch.cuda.set_device(named.local % torch.cuda.device_count())
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if has_cuda else "gloo", timeout=PATIENCE)
+    _current.store = _met()
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if has_cuda else "gloo",
+        store=distributed.PrefixStore("training", _current.store),
+        rank=named.rank,
+        world_size=named.world,
+        timeout=PATIENCE,
+    )
     _current.ranks = named
     try:
         with nullcontext() if named.is_first else quiet(None, level=ERROR):
@@ -100,6 +115,75 @@ def in_turn() -> Iterator[None]:
 def wait_for_all() -> None:
     """Return once all processes have called this."""
     largest(0)
+
+
+def _met() -> distributed.Store:
+    """Meet the other processes at MASTER_ADDR and MASTER_PORT.
+
+    Raises:
+        ResourceError: that cannot be done.
+    """
+    port = os.environ["MASTER_PORT"]
+    try:
+        found: distributed.Store = next(distributed.rendezvous("env://", timeout=MEETING))[0]
+    except (distributed.DistNetworkError, distributed.DistStoreError) as error:
+        if "EADDRINUSE" in str(error):
+            raise ResourceError(
+                f"MASTER_PORT={port}: another program uses this port, at which the processes meet. Set another, or "
+                "none."
+            ) from error
+        raise ResourceError(
+            f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={port}: not all of the processes have come there "
+            f"within {MEETING.seconds // 60} minutes ({str(error).partition(chr(10))[0]}). Start all, on machines that "
+            "reach this address."
+        ) from error
+    return found
+
+
+# -- last words
+
+
+def is_of_lost_peer(error: BaseException) -> bool:
+    """Is this what torch raises where another process does not answer any more?"""
+    where = [frame.f_globals["__name__"] for frame, _ in walk_tb(error.__traceback__)]
+    is_of_group = bool(where) and where[-1] in (*OF_GROUP, __name__)
+    return isinstance(error, RuntimeError) and is_of_group and any(word in str(error) for word in OF_LOSS)
+
+
+def post(name: str, text: str) -> None:
+    """Leave a text for the other processes, also after this one has left them.
+
+    Raises:
+        PeerLost: the first process has ended, which keeps it.
+    """
+    if _current.store is not None:
+        with _kept_by_first():
+            _current.store.set(name, text)
+
+
+def posted(name: str, seconds: float) -> str | None:
+    """Return the text of a name, for which this waits; None if there is none.
+
+    Raises:
+        PeerLost: the first process has ended, which keeps it.
+    """
+    until = time.monotonic() + seconds
+    while _current.store is not None:
+        with _kept_by_first():
+            if _current.store.check([name]):
+                return _current.store.get(name).decode()
+        if time.monotonic() > until:
+            break
+        time.sleep(LOOK_SECONDS)
+    return None
+
+
+@contextmanager
+def _kept_by_first() -> Iterator[None]:
+    try:
+        yield
+    except (distributed.DistNetworkError, distributed.DistStoreError) as error:
+        raise PeerLost("The first process of this run has ended.") from error
 
 
 # -- decisions

@@ -15,6 +15,8 @@ from blurr.errors import InputError, ResourceError, is_out_of_memory
 from blurr.loading.columns import Made, Ragged
 from blurr.loading.rows import IGNORED, EncodedRows
 from blurr.training.callbacks.base import ORDER, TrainingCallback
+from blurr.training.distributed import everywhere
+from blurr.training.sharding import is_sharded, local
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +154,8 @@ def check_weights(model: torch.nn.Module) -> None:
 
 def are_finite(model: torch.nn.Module) -> bool:
     """Are all weights of a model finite?"""
-    return all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
+    found = all(bool(torch.isfinite(local(weight)).all()) for weight in model.parameters())
+    return everywhere(found) if is_sharded(model) else found
 
 
 def check_ids(rows: EncodedRows, model: Any) -> None:

@@ -18,6 +18,7 @@ from blurr.training.callbacks.cache_frozen_features import CacheFrozenFeatures
 from blurr.training.callbacks.early_stopping import EarlyStopping
 from blurr.training.distributed import current, everywhere
 from blurr.training.precision import BFloat16
+from blurr.training.sharding import local
 from blurr.training.shares import rows_at_first
 
 
@@ -103,10 +104,13 @@ def fingerprint(learner: Learner) -> str:
 
 
 def weights_checksum(model: torch.nn.Module) -> str:
-    """Return a checksum of all parameters and buffers, which tells whether two trainings left the same."""
+    """Return a checksum of all parameters and buffers, which tells whether two trainings left the same.
+
+    Of weights that several processes share out, it is that of this one's share.
+    """
     found = xxhash.xxh3_128()
     for values in model.state_dict().values():
-        found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(local(values).detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from blurr.training.learning_rate import LearningRate
+from blurr.training.sharding import whole_value
 
 EPS_OF_NORM = 1e-6  # which `clip_grad_norm_` adds to the norm before it divides by it
 CLEARLY = 1 - 1e-6  # below this share of the highest norm, rounding to float32 makes no difference
@@ -105,7 +106,7 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> None:
         max_norm: highest Euclidean norm of all gradients taken as one vector.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = get_total_norm(gradients)
+    norm = whole_value(get_total_norm(gradients))
     if norm.device.type == "cpu" and norm.item() < CLEARLY * max_norm - EPS_OF_NORM:
         return
     clip_grads_with_norm_(parameters, max_norm, norm)

@@ -13,7 +13,7 @@ from fastai.learner import Learner
 
 from blurr.config import paths
 from blurr.data.core import RawData
-from blurr.errors import InputError
+from blurr.errors import InputError, PeerLost
 from blurr.process import signals
 from blurr.process.terminal import note, rest
 from blurr.runs.asides import scratch
@@ -29,6 +29,7 @@ from blurr.tracking.trackers import Tracker, tracked_run
 from blurr.training.checkpoints import Checkpoint, Checkpointing, Checkpoints, latest
 from blurr.training.distributed import current, from_first
 from blurr.training.guard import Rollback, check_weights, memory_watched
+from blurr.training.last_words import naming_the_lost
 from blurr.training.learner import Blearner
 from blurr.training.learning_rate import LearningRate, as_numbers, found_rate, learning_rate
 from blurr.training.loop import steps_per_epoch
@@ -145,11 +146,12 @@ def opened(tracker: Tracker, *, folder: Path, config: dict[str, Any], **given: A
     reached, is_trial = Reached(), PARENT in given["tags"]
     try:
         taking_part = _opened if current().is_first else _beside
-        with taking_part(tracker, folder=folder, config=config, reached=reached, **given) as session:
+        with taking_part(tracker, folder=folder, config=config, reached=reached, **given) as session, naming_the_lost():
             yield session
-    except signals.Interrupted:
+    except (signals.Interrupted, PeerLost):
         rest()
-        log.warning("%s", how_far(reached, folder, is_trial=is_trial))
+        if current().is_first:
+            log.warning("%s", how_far(reached, folder, is_trial=is_trial))
         raise
 
 

@@ -12,6 +12,7 @@ from blurr.training.callbacks.base import ORDER
 from blurr.training.callbacks.gradient_accumulation import count_targets
 from blurr.training.distributed import add_up, at_first, current, everywhere, interleaved, spread
 from blurr.training.embeddings import CompactEmbeddings
+from blurr.training.sharding import is_sharded
 
 WHOLE = (0, 1)
 
@@ -37,7 +38,7 @@ class ShareBatches(Callback):  # type: ignore[misc]  # fastai is not typed
         self.count = 0.0
 
     def before_fit(self) -> None:
-        if current().world > 1:
+        if current().world > 1 and not is_sharded(self.model):
             spread([*self.model.parameters(), *self.model.buffers()])
 
     def before_train(self) -> None:
@@ -105,7 +106,7 @@ class AddUpGradients(Callback):  # type: ignore[misc]
         self.flat: dict[tuple[torch.dtype, torch.device, int], torch.Tensor] = {}
 
     def before_step(self) -> None:
-        if current().world == 1:
+        if current().world == 1 or is_sharded(self.learn.model):  # which adds them up as they are made
             return
         agree_on_embedding(self.learn)
         groups: dict[tuple[torch.dtype, torch.device], list[torch.nn.Parameter]] = {}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from blurr.runs.parsing import Whole
 from blurr.training.distributed import Ranks
 from blurr.training.precision import seed_rank
+from blurr.training.sharding import shared_state, whole_value
 
 State = dict[str, Any]
 
@@ -61,7 +62,7 @@ def state_of(learner: Learner, steps: int, epochs: int) -> State:
         "steps": steps,
         "epochs": epochs,
         "progress": [learner.train_iter, learner.pct_train],
-        "optimizer": learner.opt.state_dict(),
+        "optimizer": whole_value(learner.opt.state_dict()),
         "recorder": {
             "smooth": [recorder.smooth_loss.count, _plain(recorder.smooth_loss.val)],
             "losses": [_plain(loss) for loss in recorder.losses],
@@ -76,7 +77,7 @@ def state_of(learner: Learner, steps: int, epochs: int) -> State:
 def restore(learner: Learner, state: State) -> None:
     """Restore the state that `state_of` returned."""
     learner.train_iter, learner.pct_train = state["progress"]
-    learner.opt.load_state_dict(state["optimizer"])
+    learner.opt.load_state_dict(shared_state(state["optimizer"], learner.opt))
     recorder, kept = learner.recorder, state["recorder"]
     recorder.smooth_loss.count, recorder.smooth_loss.val = kept["smooth"]
     recorder.losses = kept["losses"]

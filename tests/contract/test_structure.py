@@ -146,7 +146,10 @@ def test_the_names_of_a_runs_files_stand_in_one_place(name: str):
     assert not names & texts_in(TREES[name])
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "training/distributed.py"])
+OF_PROCESSES = ("training/distributed.py", "training/sharding.py")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name not in OF_PROCESSES])
 def test_processes_of_one_training_are_known_in_one_place(name: str):
     assert "torch.distributed" not in FILES[name].read_text(encoding="utf-8")
 

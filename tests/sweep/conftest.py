@@ -13,10 +13,14 @@ from blurr.sweep.ledger import Ledger
 EXPERIMENT = """
 import ctypes, json, os, sys, time
 from blurr.errors import InputError, ResourceError
+from blurr.process import launched
 
 def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):
     if report is None:
         return 0.0  # a rehearsal
+    if not launched.is_first():
+        (folder.parent / f"{folder.name}.process-{launched.name()[8]}").touch()
+        return 0.0
     started = folder.parent / "starts.txt"
     with started.open("a") as file:
         file.write(f"{folder.name}\\n")
@@ -94,6 +98,10 @@ class Sweeping:
         """The number of the trial for each time that one was started."""
         file = self.folder / "multirun" / "a" / "starts.txt"
         return file.read_text().split() if file.exists() else []
+
+    def others(self) -> list[str]:
+        """The processes besides the first of each trial."""
+        return sorted(file.name for file in self.folder.glob("multirun/a/*.process-*"))
 
 
 @pytest.fixture

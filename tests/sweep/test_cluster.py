@@ -4,13 +4,16 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from forked import ROOT
+from ray.cluster_utils import Cluster
 
 pytestmark = pytest.mark.slow
 RAY = ("sweep/executor=ray", "sweep.workers=2")
+TWO = ("processes=2", "seed=1,2")
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +52,21 @@ def test_a_pruner_works_there_too(sweeping):
     done = sweeping.sweep("optimizer.lr=8,4,2,1", "schedule.epochs=4", "sweep=asha", *RAY)
     assert done.returncode == 0, done.stderr
     assert {trial.state for trial in sweeping.ledger().trials.values()} == {"finished", "pruned"}
+
+
+@pytest.fixture
+def two_machines() -> Iterator[str]:
+    """The address of a cluster of two nodes with a core each: a trial of two processes needs both."""
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.add_node(num_cpus=1)
+    try:
+        yield nodes.address
+    finally:
+        nodes.shutdown()
+
+
+def test_a_trial_of_two_processes_runs_on_two_machines(sweeping, two_machines):
+    done = sweeping.sweep(*TWO, *RAY, f"sweep.executor.address={two_machines}")
+    assert done.returncode == 0, done.stderr
+    assert sweeping.finished() == {0, 1}
+    assert sweeping.others() == ["0.process-2", "1.process-2"]

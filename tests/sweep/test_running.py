@@ -38,6 +38,7 @@ MISTAKES = {
     ),
     "on_failure": (["seed=1,2", "sweep.on_failure=pause"], r"must be continue, stop, or retry\(n\)"),
     "a name": (["seed=1,2", "sweep.name=a/b"], r"sweep\.name=a/b: names a folder"),
+    "different processes": (["processes=1,2"], r"The trials have processes=1, 2, and workers are counted by them"),
     "workers": (["seed=1,2", "sweep.workers=0"], r"sweep\.workers=0: must be a whole number of at least 1"),
     "directions": (["seed=1,2", "sweep.direction=[minimize,maximize]"], r"has 2 entries.*has 1\. Give one"),
     "a search without end": (["seed=1,2", "sweep=tpe", "sweep.trials=null"], r"a search needs a number of trials"),

@@ -9,6 +9,8 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from blurr.sweep.executors import shares_of_gpus
+
 LOCAL = ("tracking=local", "tracking.experiment=sweeps")
 
 
@@ -281,3 +283,20 @@ def test_a_fork_server_that_is_killed_ends_the_sweep_in_one_message_and_it_can_g
 def wait_until_gone(processes: list[psutil.Process]) -> None:
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
+
+
+def test_a_trial_of_several_processes_takes_as_many_workers(sweeping):
+    done = sweeping.sweep("processes=2", "seed=1,2", "sweep.workers=2", SECONDS="0.5", FATE_2="kill")
+    assert "trial 0 finished" in done.stderr + done.stdout
+    assert sweeping.finished() == {0}
+    assert sweeping.others() == ["0.process-2", "1.process-2"]
+    assert "died of SIGKILL" in sweeping.ledger().trials[1].reason
+    assert len(sweeping.starts()) == 2
+
+
+def test_gpus_are_shared_out_among_trials_and_their_processes(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    assert shares_of_gpus(2, 1) == ["4", "5"]
+    assert shares_of_gpus(2, 2) == ["4,5", "6,4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert shares_of_gpus(2, 2) == [None, None]

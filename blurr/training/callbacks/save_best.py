@@ -12,6 +12,7 @@ from blurr.runs.asides import link
 from blurr.runs.checksums import seal_file, verify_file
 from blurr.training.callbacks.base import ORDER, Mode, Watch
 from blurr.training.distributed import current, spread
+from blurr.training.sharding import fill, is_sharded, whole
 
 
 class SaveBest(Watch):
@@ -33,6 +34,10 @@ class SaveBest(Watch):
     def after_epoch(self) -> None:
         if not self.has_trained:
             return
+        with whole(self.learn.model):
+            self._after_epoch()
+
+    def _after_epoch(self) -> None:
         if not current().is_first:
             self.improved()
             return
@@ -50,10 +55,15 @@ class SaveBest(Watch):
 
     def after_fit(self) -> None:
         if self.has_trained and self.best > -math.inf:
+            model = self.learn.model
             if current().is_first:
                 verify_file(self._path("best"))
+            if is_sharded(model):
+                fill(model, torch.load(self._path("best"), weights_only=True) if current().is_first else {})
+                return
+            if current().is_first:
                 self._load()
-            spread([*self.learn.model.parameters(), *self.learn.model.buffers()])
+            spread([*model.parameters(), *model.buffers()])
 
     def _save(self) -> None:
         """Save the weights, beside an adapter only those that are trained; checkpoints have the optimizer's state."""
