@@ -39,7 +39,7 @@ from blurr.tasks.base import Task
 from blurr.text.inputs import TextRows
 from blurr.tracking.trackers import Tracker, tracked_run
 from blurr.training.optimizers import adamw
-from blurr.training.precision import Precision, precision_callbacks
+from blurr.training.precision import Precision, compile_callbacks, for_compiling, precision_callbacks
 from blurr.training.progress import TerminalProgress
 from blurr.training.schedules import one_cycle
 from blurr.training.tracking import TrackingCallback
@@ -175,7 +175,7 @@ def by_raw_loop(problem: Problem, *, bf16: bool = False) -> Trained:
 # -- transformers' Trainer
 
 
-def by_trainer(problem: Problem, *, bf16: bool = False, grouped: bool = False) -> Trained:
+def by_trainer(problem: Problem, *, bf16: bool = False, grouped: bool = False, compiled: bool = False) -> Trained:
     """Train by Trainer, or Seq2SeqTrainer, with what it does by default."""
     model, watch = problem.model(), TrainerWatch()
     cls, arguments = (Seq2SeqTrainer, Seq2SeqTrainingArguments) if problem.is_seq2seq else (Trainer, TrainingArguments)
@@ -184,6 +184,7 @@ def by_trainer(problem: Problem, *, bf16: bool = False, grouped: bool = False) -
     quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "use_cpu": DEVICE.type == "cpu"}
     schedule = {"lr_scheduler_type": "cosine", "warmup_steps": RISE, "learning_rate": LR, "weight_decay": DECAY}
     sizes = {"per_device_train_batch_size": BATCH, "num_train_epochs": 1, "seed": SEED, "bf16": bf16}
+    sizes["torch_compile"] = compiled
     with tempfile.TemporaryDirectory() as folder:
         trainer = cls(
             model=model,
@@ -241,15 +242,26 @@ def by_1x(problem: Problem) -> Trained:
 # -- blurr
 
 
-def by_blurr(problem: Problem, tracker: Tracker, *, precision: Precision = "fp32") -> Trained:
-    """Train as `blurr run` does, with its progress bar and its record, but without validation."""
+def by_blurr(
+    problem: Problem, tracker: Tracker, *, precision: Precision = "fp32", compiled: bool = False, batch: int = BATCH
+) -> Trained:
+    """Train as `blurr run` does, with its progress bar and its record, but without validation.
+
+    Args:
+        problem: what is trained on.
+        tracker: where it is recorded.
+        precision: of the products.
+        compiled: the model is.
+        batch: rows of a step, over all processes of the training.
+    """
     hf = HFObjects(problem.hf.arch, problem.hf.config, problem.hf.tokenizer, problem.model(), problem.hf.weights)
-    dls = problem.task.dataloaders(problem.raw, hf, Loader(batch_size=BATCH, seed=SEED))
+    loader = Loader(batch_size=batch, seed=SEED)
+    dls = problem.task.dataloaders(problem.raw, hf, for_compiling(loader) if compiled else loader)
     loaders = DataLoaders(dls.train, dls.valid.new(TextRows({})))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
-            cbs = [TrackingCallback(run), *precision_callbacks(precision)]
+            cbs = [TrackingCallback(run), *precision_callbacks(precision), *compile_callbacks(compiled)]
             learner = problem.task.learner(
                 loaders, hf, raw=problem.raw, metrics={}, optimizer=adamw, cbs=cbs, path=folder
             )

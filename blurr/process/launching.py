@@ -29,7 +29,8 @@ TICK_SECONDS = 0.05
 NOTICE_SECONDS = 15.0  # for the first process to notice that another has died, and to close its MLflow run
 LAST_SECONDS = 20.0  # for the others to end after the first has ended well
 MOST_LETTERS = 4000  # of what a process has said that failed
-PASSED_ON = (*SIGNALS, signal.SIGUSR2)  # to the first; a sweep sends SIGUSR2 for a traceback
+# To the first; a sweep sends SIGUSR2 for a traceback. Not every system has it.
+PASSED_ON = (*SIGNALS, *(each for each in signal.Signals if each.name == "SIGUSR2"))
 
 
 @dataclass
