@@ -44,7 +44,8 @@ def _row(name: str, named: dict[str, str]) -> list[str]:
 
 def _used_by(name: str) -> str:
     """Return the tasks that choose a metric by themselves."""
-    return ", ".join(f"`{task}`" for task, file in paths.options("task").items() if name in _chosen(file))
+    found = [task for task, file in paths.options("task").items() if name in _chosen(file)]
+    return ", ".join(f"[{task.replace('_', ' ')}](../tasks/{task}.md)" for task in found)
 
 
 def _chosen(file: Path) -> list[str]:
