@@ -4,7 +4,8 @@ import html
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from blurr.loading.shown import TableCell
 from blurr.process.children import die_with
 from blurr.process.terminal import terminal
 
+WHOLE = (0, 1)  # the only share of a batch
 OF_1X = {"dataloaders", "learner", "ctxs", "unique", "skip_special_tokens"}  # what showing needed in blurr 1.x
 
 
@@ -30,6 +32,18 @@ class ShownInputs(dict[str, Any]):
     def __init__(self, dl: "RowsDL", inputs: Inputs) -> None:
         super().__init__(inputs)
         self.dl = dl
+
+
+class Part(NamedTuple):
+    """A share of a batch.
+
+    Attributes:
+        rows: The numbers of its rows.
+        longer: Rows of other shares that are longer than all of these.
+    """
+
+    rows: Order
+    longer: Order
 
 
 class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
@@ -58,7 +72,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         share: Which of how many equal shares of each batch this process takes.
     """
 
-    share: tuple[int, int] = (0, 1)
+    share: tuple[int, int] = WHOLE
     chances: NDArray[Any] | None = None
     by_length = False
     task: Any = None
@@ -158,7 +172,8 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
     def sample(self) -> Iterator[Order]:
         """Return the batches that this process makes, or its share of them: some for each worker."""
         numbers = range(self.first, len(self.batches()))
-        return (self.rows_of(i) for i in numbers if (i - self.first) % self.num_workers == self.offs)
+        mine = (i for i in numbers if (i - self.first) % self.num_workers == self.offs)
+        return (self.batches()[i] if self.share == WHOLE else self._part(i) for i in mine)
 
     def rows_of(self, batch: int) -> Order:
         """Return the numbers of the rows that this process takes of a batch.
@@ -173,8 +188,34 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         """Does a batch have too few rows for this process to have one?"""
         return self.share[0] >= len(self.batches()[batch])
 
-    def create_batches(self, samps: Iterator[Order]) -> Iterator[Any]:
-        return (self.do_batch(self._rows(batch)) for batch in samps)
+    def _part(self, batch: int) -> "Part":
+        """Return the share of a batch, and which of its other rows are longer."""
+        whole, mine, longer = self.batches()[batch], self.rows_of(batch), []
+        for lengths in self._measured:
+            longest = whole[int(np.argmax(lengths[whole]))]
+            if lengths[longest] > lengths[mine].max():
+                longer.append(longest)
+        return Part(mine, np.array(longer, dtype=mine.dtype))
+
+    @cached_property
+    def _measured(self) -> list[NDArray[Any]]:
+        """The lengths by which rows are padded, `(rows,)` each: of sources, and of targets that are padded apart."""
+        if not self.dataset.names.unit:
+            return []
+        lengths = self.dataset.lengths if self.lengths is None else self.lengths
+        return list(lengths.reshape(len(lengths), -1).T)
+
+    def create_batches(self, samps: "Iterator[Order | Part]") -> Iterator[Any]:
+        return (self._made(batch) for batch in samps)
+
+    def _made(self, batch: "Order | Part") -> Any:
+        """Make a batch, or a share of one, which is padded as the whole batch is: some models read pads."""
+        rows, longer = batch if isinstance(batch, Part) else (batch, batch[:0])
+        made = self.do_batch(self._rows(np.append(rows, longer)))
+        if not len(longer):
+            return made
+        inputs, targets = made
+        return {name: values[: len(rows)] for name, values in inputs.items()}, targets[: len(rows)]
 
     def _rows(self, batch: Order) -> list[dict[str, Any]]:
         rows = [self.dataset[i] for i in batch]

@@ -20,6 +20,7 @@ class Stream(IntEnum):
 
     AUGMENT = 1
     MIX = 2
+    MASK = 3
 
 
 def row_seeds(seed: int, epoch: int, rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

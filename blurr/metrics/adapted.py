@@ -29,6 +29,9 @@ class AdaptedMetric:
 
     def __init__(self, name: str, metric: TorchMetric, feed: Feed) -> None:
         self.name, self.metric, self.feed = name, metric, feed
+        for each in metric.modules():
+            if isinstance(each, TorchMetric):  # the first of several processes has seen all rows, and computes alone
+                each.distributed_available_fn = _never
 
     @property
     def direction(self) -> Direction | None:
@@ -104,6 +107,10 @@ def _family(metric: TorchMetric) -> str:
                 return family.lower()
     module = type(metric).__module__.split(".")[1]
     return {"regression": "numbers", "text": "texts"}.get(module, "ids")
+
+
+def _never() -> bool:
+    return False
 
 
 def _as_decoded(predictions: Any, targets: Any) -> Fed:

@@ -59,10 +59,14 @@ class StreamedMetric(ShownMetric):
 
 
 class NamedMetric(ShownMetric):
-    """Show a metric of fastai's."""
+    """Show a metric of fastai's, which reads `learn.pred` and `learn.yb`."""
 
     def accumulate(self, learn: Learner) -> None:
-        self.metric.accumulate(learn)
+        own = learn.pred, learn.yb
+        for pred, targets in learn.output_shares:  # of several processes, in the first of them
+            learn.pred, learn.yb = pred, targets
+            self.metric.accumulate(learn)
+        learn.pred, learn.yb = own
 
     @property
     def value(self) -> Any:

@@ -182,12 +182,17 @@ class MixedLoss(Reduced):
     Attributes:
         partners: Numbers of the rows that each row of the batch is mixed with, `(batch,)`; None leaves the loss alone.
         share: Of each row's own target in its loss; the partner's has the rest.
+        others: Targets of the partners, and their weights where rows have some; None where these stand in the batch
+            itself, and not in that of another process.
+        factor: What the loss of the partners is multiplied by, where their targets count otherwise than the rows' own.
     """
 
     def __init__(self, func: Any) -> None:
         self.func = func
         self.partners: torch.Tensor | None = None
         self.share: torch.Tensor | None = None
+        self.others: tuple[torch.Tensor, torch.Tensor | None] | None = None
+        self.factor = 1.0
 
     @property
     def weights(self) -> torch.Tensor | None:
@@ -206,14 +211,21 @@ class MixedLoss(Reduced):
         return torch.lerp(self._of_partners(inp, targ, self.partners), own, self.share.to(own.dtype))
 
     def _of_partners(self, inp: torch.Tensor, targ: torch.Tensor, partners: torch.Tensor) -> torch.Tensor:
+        targets, weights = self.of_partners(targ, partners)
         if not isinstance(self.func, RowWeightedLoss) or self.func.weights is None:
-            return torch.as_tensor(self.func(inp, targ[partners]))
-        before = self.func.weights
-        self.func.weights = before[partners]  # a weight is of its target
+            return torch.as_tensor(self.func(inp, targets)) * self.factor
+        before, self.func.weights = self.func.weights, weights
         try:
-            return self.func(inp, targ[partners])
+            return self.func(inp, targets) * self.factor
         finally:
             self.func.weights = before
+
+    def of_partners(self, targ: torch.Tensor, partners: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the targets of the partners, and their weights, as a weight is of its target."""
+        if self.others is not None:
+            return self.others
+        weights = self.func.weights if isinstance(self.func, RowWeightedLoss) else None
+        return targ[partners], None if weights is None else weights[partners]
 
     def activation(self, out: torch.Tensor) -> torch.Tensor:
         """Return what the loss makes of logits."""

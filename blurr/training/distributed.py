@@ -82,12 +82,15 @@ def joined() -> Iterator[Ranks]:
         world_size=named.world,
         timeout=PATIENCE,
     )
+    # fastai would write by rank 0 alone, and wait for all, wherever it saves or loads by these
+    hidden = {name: os.environ.pop(name) for name in NAMES[:2]}
     _current.ranks = named
     try:
         with nullcontext() if named.is_first else quiet(None, level=ERROR):
             yield named
     finally:
         _current.ranks = Ranks()
+        os.environ.update(hidden)
         distributed.destroy_process_group()
 
 
@@ -230,6 +233,15 @@ def at_first(value: T) -> list[T]:
     return found or []
 
 
+def from_all(value: T) -> list[T]:
+    """Return the values of all processes to each of them, in their order."""
+    if current().world == 1:
+        return [value]
+    found: list[Any] = [None] * current().world
+    distributed.all_gather_object(found, value)
+    return found
+
+
 def largest(number: int) -> int:
     """Return the largest number of all processes."""
     if current().world == 1:
@@ -251,10 +263,7 @@ def check_same_rows(fingerprint: str) -> None:
         InputError: one has; in the first process.
         EndedByFirst: in the others.
     """
-    if current().world == 1:
-        return
-    found: list[str] = [""] * current().world
-    distributed.all_gather_object(found, fingerprint)
+    found = from_all(fingerprint)
     others = ", ".join(str(rank) for rank, each in enumerate(found) if each != found[0])
     if others and current().is_first:
         raise InputError(

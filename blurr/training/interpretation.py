@@ -14,6 +14,7 @@ from blurr.errors import InputError
 from blurr.loading.dataloader import RowsDL, ShownInputs, show_table
 from blurr.loading.rows import Table
 from blurr.loading.rows_on_disk import GrowingRows, room_for
+from blurr.metrics.streamed import NamedMetric
 from blurr.process.terminal import advance
 from blurr.training.callbacks.base import ORDER
 from blurr.training.shares import rows_at_first, shares_at_first
@@ -108,6 +109,8 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         learn = self.learn
         learn.decoded = self.decode(learn)
         learn.decoded_shares = shares_at_first(learn, learn.decoded)
+        if any(isinstance(metric, NamedMetric) for metric in learn.metrics):
+            learn.output_shares = shares_at_first(learn, (learn.pred, learn.yb))
         if self.describe is not None:
             self.rows.extend(rows_at_first(learn, self.describe(learn)))
 

@@ -6,15 +6,14 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 
-from blurr.loading.dataloader import RowsDL
+from blurr.loading.dataloader import WHOLE, RowsDL
 from blurr.models.losses import LossPerTarget, count_in_validation, least_divisor
+from blurr.training.batch_norm import SharedNorms
 from blurr.training.callbacks.base import ORDER
 from blurr.training.callbacks.gradient_accumulation import count_targets
-from blurr.training.distributed import add_up, at_first, current, everywhere, interleaved, spread
+from blurr.training.distributed import add_up, at_first, current, everywhere, from_all, interleaved, spread
 from blurr.training.embeddings import CompactEmbeddings
 from blurr.training.sharding import is_sharded
-
-WHOLE = (0, 1)
 
 
 class ShareBatches(Callback):  # type: ignore[misc]  # fastai is not typed
@@ -36,6 +35,7 @@ class ShareBatches(Callback):  # type: ignore[misc]  # fastai is not typed
     def __init__(self) -> None:
         self.is_shared = False
         self.count = 0.0
+        self.norms: SharedNorms | None = None
 
     def before_fit(self) -> None:
         if current().world > 1 and not is_sharded(self.model):
@@ -43,6 +43,9 @@ class ShareBatches(Callback):  # type: ignore[misc]  # fastai is not typed
 
     def before_train(self) -> None:
         self._share()
+        if self.is_shared:
+            learn = self.learn
+            self.norms = SharedNorms(learn.model, lambda: learn.dl.is_spare(learn.iter))
 
     def before_validate(self) -> None:
         self._share()
@@ -63,6 +66,9 @@ class ShareBatches(Callback):  # type: ignore[misc]  # fastai is not typed
     def _take_whole(self) -> None:
         if self.is_shared:
             self.learn.dl.share = WHOLE
+            if self.norms is not None:
+                self.norms.end()
+                self.norms = None
         self.is_shared = False
 
     def after_loss(self) -> None:
@@ -184,6 +190,25 @@ def shares_at_first(learner: Learner, found: Any) -> list[Any]:
         return [found]
     is_spare = learner.dl.is_spare(learner.iter)
     return [each for is_real, each in at_first((not is_spare, None if is_spare else on_cpu(found))) if is_real]
+
+
+def whole_batch(learner: Learner, tensors: dict[str, Any]) -> tuple[dict[str, Any], slice]:
+    """Return what all processes have of a batch, and which of its rows are those of this process.
+
+    Args:
+        learner: Has just read its share of the batch.
+        tensors: By name, a row for each of the share.
+    """
+    if not is_shared(learner):
+        return tensors, slice(None)
+    rank, world = learner.dl.share
+    if learner.dl.is_spare(learner.iter):
+        parts, mine = from_all(None), slice(1)
+    else:
+        parts, mine = from_all(on_cpu(tensors)), slice(rank, None, world)
+    known, device = [part for part in parts if part], next(iter(tensors.values())).device
+    whole = {name: interleaved([[*part[name]] if part else [] for part in parts]) for name in known[0]}
+    return {name: torch.stack(rows).to(device) for name, rows in whole.items()}, mine
 
 
 def is_shared(learner: Learner) -> bool:

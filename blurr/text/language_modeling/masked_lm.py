@@ -12,7 +12,7 @@ from blurr.loading.loader import Loader
 from blurr.loading.rows import Batch
 from blurr.models.objects import HFObjects
 from blurr.targets.base import Target
-from blurr.text.inputs import tokenize_texts
+from blurr.text.inputs import TextRows, tokenize_texts
 from blurr.text.language_modeling.chunking import (
     NO_WORD,
     Around,
@@ -38,6 +38,12 @@ class BlearnerForMaskedLM(Blearner):
         """Fill the masks of one text or many; see `filling.blurr_fill_mask`."""
         results: list[Result] = self.predict(items, **options)
         return results
+
+
+class MaskedRows(TextRows):
+    """Rows of which each epoch hides other tokens."""
+
+    is_drawn: ClassVar[bool] = True
 
 
 @dataclass
@@ -87,6 +93,9 @@ class MaskedLM(LanguageModel):
     def numbered(self, columns: Columns, start: int) -> Columns:
         # the numbers seed the masks of validation
         return {**columns, "number": list(range(start, start + len(columns["input_ids"])))}
+
+    def make_rows(self, columns: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> MaskedRows:
+        return MaskedRows(columns, self.target.vocab(hf))
 
     def example(self, hf: HFObjects, seed: int = 0) -> dict[str, Any]:
         """Return a text whose second word is the mask."""

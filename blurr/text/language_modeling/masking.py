@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from blurr.errors import InputError
+from blurr.loading.draws import SEEDS, Stream, uniform
 from blurr.loading.rows import IGNORED, Batch, Row
 from blurr.text.inputs import TextCollator
 from blurr.text.language_modeling.chunking import NO_WORD, special_ids
@@ -137,8 +138,9 @@ class Masking:
 class MaskingCollator(TextCollator):
     """Pad rows, and hide tokens of those that have `words`; works in any `torch.utils.data.DataLoader`.
 
-    In training the masks depend on the seed and the numbers of the rows in the batch, so that each epoch has others,
-    and a resumed run or a worker process the same. In evaluation they depend on each row's number alone. Rows without
+    In training the masks of a row depend on its number in the column `seeds`, see `draws.row_seeds`: each epoch has
+    others, and a resumed run, a worker process or several processes the same. Rows without that column draw from the
+    seed and the numbers of all rows of the batch. In evaluation masks depend on each row's number alone. Rows without
     `words`, such as items to predict on, are only padded. Targets are -100 where nothing is hidden.
 
     Args:
@@ -178,8 +180,9 @@ class MaskingCollator(TextCollator):
         inputs, targets = super().__call__(rows)
         if "words" not in inputs:
             return inputs, targets
-        words, numbers = inputs.pop("words").numpy(), inputs.pop("number").numpy()
-        ids, labels = self.hidden(inputs["input_ids"].numpy(), words, self._noise(words, numbers))
+        words, numbers, seeds = inputs.pop("words").numpy(), inputs.pop("number").numpy(), inputs.pop(SEEDS, None)
+        noise = self._noise(words, numbers) if seeds is None else self._noise_of(seeds, words)
+        ids, labels = self.hidden(inputs["input_ids"].numpy(), words, noise)
         inputs["input_ids"], inputs["labels"] = torch.from_numpy(ids), torch.from_numpy(labels)
         if PACKED in inputs:
             inputs = kept_apart(inputs, first_position=self.first_position, causal=False)
@@ -199,6 +202,12 @@ class MaskingCollator(TextCollator):
         replaced = np.where(fate < masking.as_mask, self.mask_id, random_ids)
         kept = ~chosen | (fate >= masking.as_mask + masking.as_random)
         return np.where(kept, ids, replaced), np.where(chosen, ids, IGNORED)
+
+    def _noise_of(self, seeds: torch.Tensor, words: Ints) -> Floats:
+        """Draw `(4, batch, sequence)` from the seeds of rows, `(batch,)`; padding changes nothing."""
+        drawn = uniform(seeds, 4 * words.shape[1], Stream.MASK).view(*words.shape, 4)
+        noise: Floats = (drawn.flip(1) if self.left else drawn).permute(2, 0, 1).double().numpy()
+        return noise
 
     def _noise(self, words: Ints, numbers: Ints) -> Floats:
         """Draw `(4, batch, sequence)`; in evaluation the draws of a row do not depend on its padding."""

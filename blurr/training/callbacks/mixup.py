@@ -11,10 +11,14 @@ from blurr.config.annotations import Positive
 from blurr.config.combinations import MIXED_TWICE
 from blurr.errors import InputError
 from blurr.loading.draws import SEEDS, Stream, uniform
+from blurr.loading.rows import ROW_WEIGHT
 from blurr.models.losses import PRECALCULATED, MixedLoss
 from blurr.training.callbacks.base import ORDER, TrainingCallback
+from blurr.training.callbacks.gradient_accumulation import count_targets
+from blurr.training.shares import is_shared, whole_batch
 
 STEPS = 4096  # quantiles of a distribution that shares are drawn from
+TARGETS = "targets"
 DRAWS = 4  # numbers from each seed: order of the rows, share, and place of a box
 
 
@@ -72,12 +76,34 @@ class Mixing(TrainingCallback):
         learn = self.learn
         x, names = learn.xb[0], learn.dls.train_ds.names
         self._check(x, names.main, learn.yb)
-        drawn = uniform(x[SEEDS], DRAWS, Stream.MIX)
-        partners = drawn[:, 0].argsort(stable=True)
-        mixed, share = self.mix(x[names.main], x[names.main][partners], drawn[0])
-        masks = {names.mask: torch.maximum(x[names.mask], x[names.mask][partners])} if names.mask in x else {}
+        read = {name: x[name] for name in (SEEDS, names.main, names.mask, ROW_WEIGHT) if name in x}
+        whole, mine = whole_batch(learn, {**read, TARGETS: learn.yb[0]})  # a partner may be of another process
+        drawn = uniform(whole[SEEDS], DRAWS, Stream.MIX)
+        partners = drawn[:, 0].argsort(stable=True)[mine]
+        mixed, share = self.mix(x[names.main], whole[names.main][partners], drawn[0])
+        masks = {names.mask: torch.maximum(x[names.mask], whole[names.mask][partners])} if names.mask in x else {}
         learn.xb = ({**x, names.main: mixed, **masks},)
         learn.loss_func.partners, learn.loss_func.share = partners, share
+        if is_shared(learn):
+            weights = whole[ROW_WEIGHT][partners] if ROW_WEIGHT in x else None
+            self._take_others(x.get(ROW_WEIGHT), learn.yb[0], whole[TARGETS][partners], weights)
+
+    def _take_others(
+        self, own: torch.Tensor | None, targets: torch.Tensor, others: torch.Tensor, weights: torch.Tensor | None
+    ) -> None:
+        """Hand the loss targets of rows of other processes, whose mean counts by what it divides by.
+
+        Args:
+            own: Weights of the rows of this process; None where rows have none.
+            targets: Of these.
+            others: Targets of the rows that they are mixed with.
+            weights: Weights of those.
+        """
+        loss = self.learn.loss_func
+        loss.others = others, weights
+        pairs = ((targets, own), (others, weights))
+        counts = [count_targets(loss.func, of) if weighs is None else weighs.sum() for of, weighs in pairs]
+        loss.factor = float(counts[1] / counts[0])
 
     def _check(self, x: Any, main: str, targets: Any) -> None:
         """Refuse what cannot be mixed.

@@ -1,0 +1,69 @@
+"""Several processes train as one does: losses, weights, scores and described rows are the same, for every task."""
+
+from pathlib import Path
+
+import pytest
+from ranks import NO_NOISE, SAME, check_same, run_on
+from running import TINY_BERT, run
+
+from blurr.config import paths
+
+KWARGS = "+model.config_kwargs."
+BERT = (f"{KWARGS}hidden_dropout_prob=0.0", f"{KWARGS}attention_probs_dropout_prob=0.0")
+GPT2 = tuple(f"{KWARGS}{name}_pdrop=0.0" for name in ("resid", "embd", "attn"))
+NO_DROPOUT = {  # of the models that are the tasks' defaults; the others have none
+    **dict.fromkeys(("sequence_classification", "token_classification", "question_answering", "masked_lm"), BERT),
+    **dict.fromkeys(("causal_lm", "chat"), GPT2),
+    **dict.fromkeys(("summarization", "translation"), (f"{KWARGS}dropout=0.0",)),
+}
+# 7 rows of a batch are dealt unevenly, and one row is left for the last
+USUAL = ("tracking=none", "data.rows=61", "schedule.epochs=1", "loader.batch_size=7", NO_NOISE)
+CHEAP = {
+    "options": (
+        *("data.rows=101", "schedule.epochs=3", "loader.batch_size=5", "task.class_weights=balanced"),
+        *(
+            "callbacks=[gradient_accumulation,ema,save_best,early_stopping]",
+            "callbacks.gradient_accumulation.batches=3",
+        ),
+        *TINY_BERT,
+        *BERT,
+    ),
+    "pictures": ("task=image_classification", "callbacks=[mixup]", "augment=light", "data.rows=31"),
+}
+OPTIONS = {
+    "finder": ("data.rows=101", "loader.batch_size=auto", "optimizer.lr=auto", *TINY_BERT, *BERT),
+    "tokens": ("data.rows=101", "loader.max_tokens=200", "schedule.steps=9", *TINY_BERT, *BERT),
+    "frozen": (
+        *("data.rows=101", "callbacks=[cache_frozen_features]", "schedule=fine_tune", "schedule.freeze_epochs=2"),
+        *TINY_BERT,
+        *BERT,
+    ),
+    "balance": ("data.rows=101", "callbacks=[class_balance]", "loader.num_workers=1", *TINY_BERT, *BERT),
+}
+
+
+def check(work: Path, *words: str, world: int = 2, within: float = SAME) -> None:
+    run(work / "one", *USUAL, *words)
+    check_same(work / "one", run_on(world, work / "two", *USUAL, *words), within=within)
+
+
+@pytest.mark.parametrize("words", CHEAP.values(), ids=CHEAP)
+def test_two_processes_train_as_one(work: Path, words: tuple[str, ...]):
+    check(work, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", OPTIONS.values(), ids=OPTIONS)
+def test_two_processes_train_as_one_whatever_the_options(work: Path, words: tuple[str, ...]):
+    check(work, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", sorted(set(paths.options("task")) - {"object_detection"}))
+def test_two_processes_train_a_task_as_one(work: Path, task: str):
+    check(work, f"task={task}", *NO_DROPOUT.get(task, ()))
+
+
+@pytest.mark.slow
+def test_three_processes_train_as_one(work: Path):
+    check(work, *TINY_BERT, *BERT, world=3)
