@@ -34,7 +34,7 @@ class ShownInputs(dict[str, Any]):
         self.dl = dl
 
 
-class Part(NamedTuple):
+class ShareOfBatch(NamedTuple):
     """A share of a batch.
 
     Attributes:
@@ -188,14 +188,14 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         """Does a batch have too few rows for this process to have one?"""
         return self.share[0] >= len(self.batches()[batch])
 
-    def _part(self, batch: int) -> "Part":
+    def _part(self, batch: int) -> "ShareOfBatch":
         """Return the share of a batch, and which of its other rows are longer."""
         whole, mine, longer = self.batches()[batch], self.rows_of(batch), []
         for lengths in self._measured:
             longest = whole[int(np.argmax(lengths[whole]))]
             if lengths[longest] > lengths[mine].max():
                 longer.append(longest)
-        return Part(mine, np.array(longer, dtype=mine.dtype))
+        return ShareOfBatch(mine, np.array(longer, dtype=mine.dtype))
 
     @cached_property
     def _measured(self) -> list[NDArray[Any]]:
@@ -205,12 +205,12 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         lengths = self.dataset.lengths if self.lengths is None else self.lengths
         return list(lengths.reshape(len(lengths), -1).T)
 
-    def create_batches(self, samps: "Iterator[Order | Part]") -> Iterator[Any]:
+    def create_batches(self, samps: "Iterator[Order | ShareOfBatch]") -> Iterator[Any]:
         return (self._made(batch) for batch in samps)
 
-    def _made(self, batch: "Order | Part") -> Any:
+    def _made(self, batch: "Order | ShareOfBatch") -> Any:
         """Make a batch, or a share of one, which is padded as the whole batch is: some models read pads."""
-        rows, longer = batch if isinstance(batch, Part) else (batch, batch[:0])
+        rows, longer = batch if isinstance(batch, ShareOfBatch) else (batch, batch[:0])
         made = self.do_batch(self._rows(np.append(rows, longer)))
         if not len(longer):
             return made

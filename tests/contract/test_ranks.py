@@ -38,7 +38,7 @@ OPTIONS = {
         *TINY_BERT,
         *BERT,
     ),
-    "balance": ("data.rows=101", "callbacks=[class_balance]", "loader.num_workers=1", *TINY_BERT, *BERT),
+    "balance": ("data.rows=101", "callbacks=[class_balance]", *TINY_BERT, *BERT),
 }
 
 
@@ -61,7 +61,9 @@ def test_two_processes_train_as_one_whatever_the_options(work: Path, words: tupl
 @pytest.mark.slow
 @pytest.mark.parametrize("task", sorted(set(paths.options("task")) - {"object_detection"}))
 def test_two_processes_train_a_task_as_one(work: Path, task: str):
-    check(work, f"task={task}", *NO_DROPOUT.get(task, ()))
+    # a pixel whose classes are equal to the last digit may be of either
+    within = 1e-4 if task == "semantic_segmentation" else SAME
+    check(work, f"task={task}", *NO_DROPOUT.get(task, ()), within=within)
 
 
 @pytest.mark.slow

@@ -537,7 +537,7 @@ def test_bert_as_a_causal_model_does_not_see_what_it_is_to_predict(tiny_mlm: Pat
 def test_it_learns_shows_exports_and_loads(kind, request: pytest.FixtureRequest, tmp_path: Path):
     learner = request.getfixturevalue(kind)
     before = learner.validate()[1]
-    learner.fit_one_cycle(15, lr_max=1e-2)
+    learner.fit_one_cycle(20, lr_max=1e-2)
     assert learner.validate()[1] < before / 2
     for table in (learner.dls.show_batch(max_n=2, show=False), learner.show_results(max_n=2, show=False)):
         assert len(table) == 2
