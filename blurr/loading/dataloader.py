@@ -169,7 +169,7 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
         """Return the numbers of the rows in the order of the batches; fastai asks for them at each pass."""
         return self.batches().rows
 
-    def sample(self) -> Iterator[Order]:
+    def sample(self) -> "Iterator[Order | ShareOfBatch]":
         """Return the batches that this process makes, or its share of them: some for each worker."""
         numbers = range(self.first, len(self.batches()))
         mine = (i for i in numbers if (i - self.first) % self.num_workers == self.offs)

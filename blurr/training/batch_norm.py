@@ -38,7 +38,7 @@ class SharedNorms:
         values, others = x.float(), [0, *range(2, x.ndim)]
         is_real = 0.0 if self.is_spare() else 1.0
         rows = values.new_tensor([is_real * x.numel() / x.shape[1]])
-        sums, count = summed(torch.cat([values.sum(others) * is_real, rows])).split([x.shape[1], 1])
+        sums, count = summed(torch.cat([values.sum(others) * is_real, rows])).tensor_split([x.shape[1]])
         shape = [1, -1, *[1] * (x.ndim - 2)]
         mean = sums / count
         centred = values - mean.view(shape)
@@ -47,7 +47,8 @@ class SharedNorms:
         made = centred * (variance + norm.eps).rsqrt().view(shape)
         if norm.weight is not None:
             made = made * norm.weight.view(shape) + norm.bias.view(shape)
-        return made.to(x.dtype)
+        normalized: torch.Tensor = made.to(x.dtype)
+        return normalized
 
 
 def _remember(norm: _BatchNorm, mean: torch.Tensor, variance: torch.Tensor) -> None:

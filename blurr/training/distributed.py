@@ -82,15 +82,12 @@ def joined() -> Iterator[Ranks]:
         world_size=named.world,
         timeout=PATIENCE,
     )
-    # fastai would write by rank 0 alone, and wait for all, wherever it saves or loads by these
-    hidden = {name: os.environ.pop(name) for name in NAMES[:2]}
     _current.ranks = named
     try:
         with nullcontext() if named.is_first else quiet(None, level=ERROR):
             yield named
     finally:
         _current.ranks = Ranks()
-        os.environ.update(hidden)
         distributed.destroy_process_group()
 
 
@@ -102,6 +99,16 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _current.ranks = before
+
+
+@contextmanager
+def unknown_to_fastai() -> Iterator[None]:
+    """Let fastai save and load in this process; it would save in the first alone, and wait for all when it loads."""
+    hidden = {name: os.environ.pop(name) for name in NAMES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 @contextmanager

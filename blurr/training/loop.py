@@ -15,7 +15,7 @@ from torch import nn
 from blurr.config.annotations import Count, Natural
 from blurr.training.callbacks.base import ORDER
 from blurr.training.callbacks.gradient_accumulation import batches_per_step
-from blurr.training.distributed import current, from_first
+from blurr.training.distributed import current, from_first, unknown_to_fastai
 from blurr.training.optimizers import clip_gradients
 
 # The events of every batch. The others are rare, and fastai's own dispatch is fast enough for them.
@@ -189,6 +189,16 @@ class LeanLearner(Learner):  # type: ignore[misc]  # fastai is not typed
                 super().fit(epochs_of(n_epoch, self), *args, **kwargs)
             finally:
                 self.is_fitting, self.steps_of_fit = False, None
+
+    def save(self, *args: Any, **kwargs: Any) -> Any:
+        """Save the weights as fastai does, in whichever of several processes."""
+        with unknown_to_fastai():
+            return super().save(*args, **kwargs)
+
+    def load(self, *args: Any, **kwargs: Any) -> Any:
+        """Load weights as fastai does, in whichever of several processes."""
+        with unknown_to_fastai():
+            return super().load(*args, **kwargs)
 
     def _do_fit(self) -> None:
         epoch = self.start.epoch if self.fits == self.start.fit + 1 else 0

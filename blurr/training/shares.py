@@ -202,12 +202,11 @@ def whole_batch(learner: Learner, tensors: dict[str, Any]) -> tuple[dict[str, An
     if not is_shared(learner):
         return tensors, slice(None)
     rank, world = learner.dl.share
-    if learner.dl.is_spare(learner.iter):
-        parts, mine = from_all(None), slice(1)
-    else:
-        parts, mine = from_all(on_cpu(tensors)), slice(rank, None, world)
-    known, device = [part for part in parts if part], next(iter(tensors.values())).device
-    whole = {name: interleaved([[*part[name]] if part else [] for part in parts]) for name in known[0]}
+    is_spare, device = learner.dl.is_spare(learner.iter), next(iter(tensors.values())).device
+    parts: list[dict[str, Any]] = from_all({} if is_spare else on_cpu(tensors))
+    # the first process has a row of each batch
+    whole = {name: interleaved([list(part.get(name, ())) for part in parts]) for name in parts[0]}
+    mine = slice(1) if is_spare else slice(rank, None, world)
     return {name: torch.stack(rows).to(device) for name, rows in whole.items()}, mine
 
 
