@@ -16,6 +16,7 @@ PAGES = [
     *("index.html", "start.html", "notebook.html", "tasks/question_answering.html", "how-to/own_parts.html"),
     *("reference/options/schedule.html", "reference/metrics.html", "reference/commands.html", "results/index.html"),
     *("reference/api/models.html", "reference/messages.html", "speed.html"),
+    *("tutorials/index.html", "tutorials/question_answering.html", "tutorials/sounds.html"),
 ]
 pytestmark = pytest.mark.slow
 
