@@ -8,7 +8,7 @@
 the largest differences of the weights, of the losses of all steps and of the final scores. `speed` trains a classifier
 with one thread for each process, in turn, and needs two cores that nothing else uses. `kills` ends one of two
 processes, or the one that has started them, by `kill -9` at random moments, goes on with the run, and compares its end
-with that of an undisturbed one: resumed with two processes, and every other time with one.
+with that of an undisturbed one: resumed with two processes, and every other time, without dropout, with one.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import os
 import random
 import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -28,13 +29,13 @@ from safetensors.torch import load_file
 
 from benchmarks.commands import markdown, show
 from benchmarks.measuring import alternate, machine, ratio
-from blurr.config import composing, paths
+from blurr.config import composing, explain, paths
 from blurr.process import launched, launching
 from blurr.runs.jsonlines import read_lines
 
 # Adam divides by the size of a gradient: where that is nothing but rounding, so is the step, without a larger eps.
 WORDS = [
-    *("tracking=none", "report=false", "model.weights=scratch", "model.scratch_vocab=600", "data.rows=60"),
+    *("tracking=none", "report=false", "model.weights=scratch", "data.rows=60"),
     *("loader.batch_size=9", "schedule.epochs=2", "optimizer.eps=1e-6", "checkpoint.every_minutes=null"),
 ]
 FAST = [
@@ -42,7 +43,13 @@ FAST = [
     *("loader.batch_size=32", "schedule.epochs=3", "checkpoint.every_minutes=null", "model.scratch.hidden_size=256"),
     *("model.scratch.num_hidden_layers=4", "model.scratch.num_attention_heads=4"),
 ]
-KILLED = ["task=sequence_classification", *WORDS, "checkpoint.every_steps=1", "checkpoint.keep=2"]
+KILLED = [
+    "task=sequence_classification",
+    "model.scratch_vocab=600",
+    *WORDS,
+    "checkpoint.every_steps=1",
+    "checkpoint.keep=2",
+]
 REPEATS = 3
 SECONDS = 300  # a run that takes longer hangs
 
@@ -57,9 +64,11 @@ def start(words: Sequence[str], folder: Path, processes: int) -> int:
         descriptor = os.open(folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
-        run([*words, f"output_dir={folder}", f"processes={processes}", "resume=auto"], folder)
+        with explain.Answering():
+            run([*words, f"output_dir={folder}", f"processes={processes}", "resume=auto"], folder)
         code = 0
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
@@ -156,10 +165,12 @@ def speed(there: Path) -> str:
 # -- kills
 
 
-def killed(number: int, undisturbed: Path, there: Path, rng: random.Random) -> list[str]:
+def killed(number: int, undisturbed: Mapping[int, Path], there: Path, rng: random.Random) -> list[str]:
     """Kill a run of two processes, and go on with it; return a row of the table."""
     folder = there / f"killed-{number}"
-    child = start(KILLED, folder, 2)
+    count = 1 + number % 2
+    words = [*KILLED, *(without_noise("sequence_classification") if count == 1 else ())]
+    child = start(words, folder, 2)
     awaited, until = rng.randrange(1, 12), time.monotonic() + SECONDS
     while steps_of(folder) < awaited and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         if time.monotonic() > until:
@@ -175,8 +186,7 @@ def killed(number: int, undisturbed: Path, there: Path, rng: random.Random) -> l
     ended, at = time.monotonic() - began, steps_of(folder)
     time.sleep(1)  # for the system to remove processes
     orphans = sum(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in ranks)
-    count = 1 + number % 2
-    apart = weights_apart(undisturbed, finish(KILLED, folder, count))
+    apart = weights_apart(undisturbed[count], finish(words, folder, count))
     return [str(number), f"{whom}, after step {at}", f"{ended:.1f} s", str(orphans), str(count), f"{apart:.1e}"]
 
 
@@ -187,7 +197,10 @@ def steps_of(folder: Path) -> int:
 
 def kills(count: int, there: Path, rng: random.Random) -> str:
     """Return the table of so many kills."""
-    undisturbed = finish(KILLED, there / "undisturbed", 2)
+    undisturbed = {
+        1: finish([*KILLED, *without_noise("sequence_classification")], there / "undisturbed-1", 2),
+        2: finish(KILLED, there / "undisturbed-2", 2),
+    }
     rows = [killed(number, undisturbed, there, rng) for number in range(1, count + 1)]
     return markdown(["kill", "of", "ended in", "orphans", "resumed with", "weights apart"], rows)
 

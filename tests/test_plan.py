@@ -141,3 +141,8 @@ def test_a_plan_ends_with_the_command_to_run_and_shows_the_config_on_demand(star
     assert "'metrics=[accuracy]'" in told
     assert cli._call(["plan", "--config", *words]) == 0
     assert "optimizer" in capsys.readouterr().out
+
+
+def test_a_batch_that_several_processes_share_is_said_to_be(work: Path):
+    told = planned("data.rows=80", "model.weights=scratch", "processes=2")
+    assert told["training"]["in all"].endswith("steps of 16 rows, shared by 2 processes")

@@ -57,6 +57,11 @@ class Member:
         self.code = os.waitstatus_to_exitcode(status) if pid else None
         return pid != 0
 
+    def send(self, signum: int) -> None:
+        """Send it a signal, if it lives."""
+        if self.code is None:
+            os.kill(self.pid, signum)
+
     def kill(self) -> None:
         """End it at once, if it lives."""
         if self.code is None:
@@ -145,7 +150,7 @@ def _watch(members: Sequence[Member], writer: int, *, folder: str | None) -> int
     first, *others = members
     for number in PASSED_ON:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda signum, _: first.code is None and os.kill(first.pid, signum))
+            signal.signal(number, lambda signum, _: first.send(signum))
     signal.signal(signal.SIGTSTP, lambda *_: _pause(members))
     cause, until = _await_first(first, others, writer)
     if cause is not None and until < time.monotonic() and first.code == -signal.SIGKILL:
@@ -201,8 +206,7 @@ def _pause(members: Sequence[Member]) -> None:
     """Stop, as Ctrl-Z asks for, with all of the processes; go on with them."""
     for number in (signal.SIGSTOP, signal.SIGCONT):
         for each in members:
-            if each.code is None:
-                os.kill(each.pid, number)
+            each.send(number)
         if number == signal.SIGSTOP:
             os.kill(os.getpid(), number)  # until the shell continues it
 

@@ -55,7 +55,8 @@ class Host:
 
     def address(self) -> tuple[str, int]:
         """Return where the processes of a trial meet whose first runs here."""
-        return get_node_ip_address(), free_port()
+        host: str = get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray is not typed there
+        return host, free_port()
 
     def start(self, job: Job, rank: int, world: int, address: tuple[str, int]) -> None:
         """Start one of several processes of a trial."""

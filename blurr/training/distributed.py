@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from blurr.errors import InputError, PeerLost, ResourceError
 from blurr.process.terminal import quiet
@@ -49,7 +51,7 @@ class Ranks:
 @dataclass
 class _Current:
     ranks: Ranks = Ranks()
-    store: distributed.Store | None = None  # stays when the ranks have left, for their last words
+    store: Any = None  # stays when the ranks have left, for their last words
 
 
 _current = _Current()
@@ -77,7 +79,7 @@ def joined() -> Iterator[Ranks]:
     _current.store = _met()
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if has_cuda else "gloo",
-        store=distributed.PrefixStore("training", _current.store),
+        store=PrefixStore("training", _current.store),
         rank=named.rank,
         world_size=named.world,
         timeout=PATIENCE,
@@ -127,7 +129,7 @@ def wait_for_all() -> None:
     largest(0)
 
 
-def _met() -> distributed.Store:
+def _met() -> Any:
     """Meet the other processes at MASTER_ADDR and MASTER_PORT.
 
     Raises:
@@ -135,7 +137,7 @@ def _met() -> distributed.Store:
     """
     port = os.environ["MASTER_PORT"]
     try:
-        found: distributed.Store = next(distributed.rendezvous("env://", timeout=MEETING))[0]
+        return next(rendezvous("env://", timeout=MEETING))[0]
     except (distributed.DistNetworkError, distributed.DistStoreError) as error:
         if "EADDRINUSE" in str(error):
             raise ResourceError(
@@ -147,7 +149,6 @@ def _met() -> distributed.Store:
             f"within {MEETING.seconds // 60} minutes ({str(error).partition(chr(10))[0]}). Start all, on machines that "
             "reach this address."
         ) from error
-    return found
 
 
 # -- last words
@@ -181,7 +182,7 @@ def posted(name: str, seconds: float) -> str | None:
     while _current.store is not None:
         with _kept_by_first():
             if _current.store.check([name]):
-                return _current.store.get(name).decode()
+                return str(_current.store.get(name).decode())
         if time.monotonic() > until:
             break
         time.sleep(LOOK_SECONDS)

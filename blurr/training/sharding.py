@@ -29,7 +29,8 @@ def shard(model: nn.Module) -> None:
     mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (ranks.world,))
     for unit in units_of(model):
         for module in unit.modules if unit.is_layer else ():
-            fully_shard(module, mesh=mesh)
+            if isinstance(module, nn.Module):
+                fully_shard(module, mesh=mesh)
     fully_shard(model, mesh=mesh)
     for part in _parts(model):
         part.set_gradient_divide_factor(1.0)
@@ -114,9 +115,10 @@ def shared_state(state: State, optimizer: Any) -> State:
     return {**state, "state": of_weights}
 
 
-def _put_together(shared: DTensor) -> torch.Tensor:
+def _put_together(shared: Any) -> torch.Tensor:
     """Return a whole tensor with storage of its own: that of the gathered parts is longer."""
-    return shared.full_tensor().clone().cpu()
+    found: torch.Tensor = shared.full_tensor().clone().cpu()
+    return found
 
 
 def _share_of(value: Any, weight: torch.Tensor) -> Any:
@@ -127,7 +129,7 @@ def _share_of(value: Any, weight: torch.Tensor) -> Any:
     return distribute_tensor(there, weight.device_mesh, weight.placements, src_data_rank=None)
 
 
-def local(tensor: torch.Tensor) -> torch.Tensor:
+def local(tensor: torch.Tensor) -> Any:
     """Return the share of a tensor that this process has; all of one that is not shared."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
