@@ -7,8 +7,7 @@ from typing import Any
 import yaml
 
 from blurr.config import paths, signatures
-from blurr.config.combinations import check_model, options_that_read
-from blurr.errors import InputError
+from blurr.config.combinations import options_of_model, options_that_read
 from pages.knobs import knobs
 from pages.markdown import block, code, page, pretty, table, text
 
@@ -87,16 +86,9 @@ def modality_of(file: Path) -> str:
 
 def models_of(file: Path) -> list[str]:
     """Return the options of `model` that transformers has a class for, for a task."""
-    found = []
-    for name, option in paths.options("model").items():
-        model = yaml.safe_load(option.read_text(encoding="utf-8"))
-        try:
-            check_model({"task": {"_target_": target_of(file)}, "model": {**model, "name": "none"}})
-        except InputError:
-            continue
-        if name == "auto" or _reads(model["_target_"], modality_of(file)):
-            found.append(name)
-    return found
+    files = paths.options("model")
+    fitting = [name for name in options_of_model(target_of(file)) if _reads(files[name], modality_of(file))]
+    return ["auto", *fitting]
 
 
 def notebook_of(name: str, file: Path) -> str:
@@ -120,9 +112,9 @@ def notebook_of(name: str, file: Path) -> str:
     )
 
 
-def _reads(target: str, modality: str) -> bool:
-    """Does a function that builds a model fit a modality: that of texts for texts, that of media for the others?"""
-    return ("media" in target or "timm" in target) == (modality != "text")
+def _reads(option: Path, modality: str) -> bool:
+    """Does a model fit a modality: one that is built for texts for texts, one for media for the others?"""
+    return ("models.media" in option.read_text(encoding="utf-8")) == (modality != "text")
 
 
 def _task(name: str, file: Path) -> str:

@@ -194,15 +194,25 @@ def check_model(config: Mapping[str, Any]) -> None:
     task, model = config["task"], config["model"]
     if not signatures.is_ours(task["_target_"]):
         return
-    model_cls = signatures.class_attribute(task["_target_"], "model_cls")
-    arch = model.get("arch") or _arch_of_folder(model.get("name"))
-    able = frozenset().union(*map(_architectures, model_cls.split(" | "))) if model_cls else frozenset()
+    arch, able = model.get("arch") or _arch_of_folder(model.get("name")), _able(task["_target_"])
     if arch and able and arch not in able:
-        options = ", ".join(sorted(_options_of(able))) or "none of the options"
+        options = ", ".join(options_of_model(task["_target_"])) or "none of the options"
         raise InputError(
-            f"{task['_target_'].split('.')[-1]} needs a model that transformers builds with {model_cls}, and {arch} "
+            f"{task['_target_'].split('.')[-1]} needs a model that transformers builds with "
+            f"{signatures.class_attribute(task['_target_'], 'model_cls')}, and {arch} "
             f"cannot do that. These can: model={options}."
         )
+
+
+def options_of_model(task: str) -> list[str]:
+    """Return the options of `model` whose architecture transformers has a class for, for a task of ours."""
+    return sorted(_options_of(_able(task)))
+
+
+def _able(task: str) -> frozenset[str]:
+    """Return the model types that the auto classes of a task can build; empty when unknown."""
+    model_cls = signatures.class_attribute(task, "model_cls")
+    return frozenset().union(*map(_architectures, model_cls.split(" | "))) if model_cls else frozenset()
 
 
 def _arch_of_folder(name: object) -> str | None:

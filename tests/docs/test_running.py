@@ -1,0 +1,162 @@
+"""What the README and the guides say is run, page by page, in a folder with the files that they name."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import soundfile
+from checkpoints import make_tiny_bert
+from code_blocks import FENCE, ROOT, words_of
+from forked import Forked, door
+from pictures import make_vision_checkpoint, picture_rows
+from sounds import make_audio_checkpoint, sound_rows
+
+GUIDES = ["README.md", *sorted(f"docs/how-to/{file.name}" for file in (ROOT / "docs" / "how-to").glob("*.md"))]
+PAGES = [*GUIDES, "docs/reference/exit_codes.md"]
+NEEDS = {  # words of commands that are not run here
+    "squad_v2": "a network",
+    "imdb_bert": "a network",
+    "tracking=server": "a server",
+    "blurr serve": "runs until Ctrl-C",
+    "blurr ui": "runs until Ctrl-C",
+    "models:/": "a registry",
+    "pip ": "a package index",
+    "pytest": "is what runs here",
+    "curl": "a server",
+    "sweep=tpe": "Optuna, and is run by tests/sweep",
+    "sweep=asha": "Optuna, and is run by tests/sweep",
+}
+ADJECTIVES = {"good": ("fine", "superb"), "bad": ("dull", "awful")}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files, checkpoints and runs that pages name."""
+    folder = tmp_path_factory.mktemp("stock")
+    write_tables(folder)
+    write_media(folder)
+    make_tiny_bert(folder / "distilbert-base-uncased")
+    make_vision_checkpoint(folder / "resnet-50")
+    make_audio_checkpoint(folder / "wav2vec2-base")
+    quick = ["debug=quick", "report=false"]
+    on_rows = ["data=files", "data.train=train.csv", "data.valid=valid.csv"]
+    for name, words in {"RUN": on_rows, "RUN2": [*on_rows, "seed=2"], "QA": ["task=question_answering"]}.items():
+        call(["run", *words, *quick, f"output_dir={name}"], folder)
+    call(["run", *on_rows, *quick, "output_dir=outputs/mine"], folder)
+    call(["run", "task=chat", *quick, "output_dir=CHAT"], folder)
+    shutil.copytree(folder / "CHAT" / "model", folder / "HuggingFaceTB" / "SmolLM2-135M")
+    return folder
+
+
+def write_tables(folder: Path) -> None:
+    rows = pd.DataFrame({"label": ["good", "bad"] * 40})
+    rows["text"] = [f"film {i} was {ADJECTIVES[label][i % 2]}" for i, label in enumerate(rows.label)]
+    rows["review"], rows["stars"], rows["trust"] = rows.text, [5, 1] * 40, 0.5
+    rows["author"] = [f"author {i % 8}" for i in range(80)]
+    rows["split"] = ["valid" if i % 4 == 0 else "train" for i in range(80)]
+    rows.to_csv(folder / "reviews.csv", index=False)
+    for name in ("train", "valid", "test", "new"):
+        rows[["text", "label"]].to_csv(folder / f"{name}.csv", index=False)
+    labels = ["joy|love" if label == "good" else "fear" for label in rows.label]
+    pd.DataFrame({"text": rows.text, "label": labels}).to_csv(folder / "emotions.csv", index=False)
+    (folder / "texts.txt").write_text("a film to remember\na film to forget\n")
+    answer = {"role": "assistant", "content": "Ann."}
+    (folder / "chats.jsonl").write_text(
+        "".join(
+            json.dumps({"messages": [{"role": "user", "content": f"who is {i}?"}, answer]}) + "\n" for i in range(80)
+        )
+    )
+    pd.DataFrame({"text": rows.text, "summary": "good film"}).to_csv(folder / "notes.csv", index=False)
+
+
+def write_media(folder: Path) -> None:
+    pictures, boxes = [], []
+    for i, row in enumerate(picture_rows(24)):
+        file = folder / "photos" / ("cat", "dog")[i % 2] / f"{i // 2}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        row["image"].save(file)
+        name = file.relative_to(folder / "photos").as_posix()
+        pictures.append({"id": i, "file_name": name, "width": row["image"].width, "height": row["image"].height})
+        boxes.append({"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 6, 6], "area": 36, "iscrowd": 0})
+    coco = {"images": pictures, "annotations": boxes, "categories": [{"id": 1, "name": "thing"}]}
+    (folder / "train.json").write_text(json.dumps(coco))
+    clips = []
+    for i, row in enumerate(sound_rows(24)):
+        file = folder / "clips" / row["label"] / f"{i // 2}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, *row["audio"])
+        clips.append({"audio": file.relative_to(folder).as_posix(), "text": "it is a tone"})
+    pd.DataFrame(clips).to_csv(folder / "clips.csv", index=False)
+
+
+def call(words: list[str], folder: Path) -> Forked:
+    done = Forked(door, "blurr.cli", *words, cwd=folder)
+    done.wait(timeout=600)
+    assert done.returncode in (0, 2) if "resume=last" in words else done.returncode == 0, (words, done.stderr[-3000:])
+    return done
+
+
+def quickly(words: list[str]) -> list[str]:
+    """Return the words of a run that takes seconds, and goes over the same code."""
+    if words[0] != "run" or any("resume=" in word for word in words):
+        return words
+    return [*words, "debug=quick", *([] if "-m" in words else ["report=false"])]
+
+
+def run_line(line: str, folder: Path) -> None:
+    """Run a command of blurr, with what is piped into or out of it."""
+    if any(word in line for word in NEEDS) or not (line.startswith(("blurr ", "cat ")) and "blurr" in line):
+        return
+    before, _, rest = line.rpartition("blurr ")
+    command, _, goal = rest.partition(" > ")
+    words = quickly(words_of(command))
+    if before:
+        (file,) = re.findall(r"cat (\S+)", before)
+        words = [str(folder / file) if word == "-" else word for word in words]
+        words = ["predict", words[1], "--input", file, "--output", goal.strip()]
+    call(words, folder)
+
+
+def steps_of(text: str) -> list[tuple[str, str, str]]:
+    """Return language, code, and the line before, of each block that is run."""
+    found = FENCE.finditer(text)
+    return [
+        (each["language"], each["code"], text[: each.start()].strip().split("\n")[-1])
+        for each in found
+        if not each["reason"]
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_says_can_be_done(page: str, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "work"
+    shutil.copytree(stock, folder)
+    monkeypatch.chdir(folder)
+    if "notebooks" in page or page == "README.md":
+        text = (ROOT / page).read_text(encoding="utf-8").replace("```python", "```text")  # run by tests/test_readme.py
+    else:
+        text = (ROOT / page).read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for language, code, before in steps_of(text):
+        own = re.search(r"`([\w/]+\.yaml)`", before)
+        file = re.match(r"# (\w+\.py)\n", code)
+        if language == "yaml" and own:
+            (folder / own[1]).parent.mkdir(exist_ok=True)
+            (folder / own[1]).write_text(code)
+        elif language == "python" and file:
+            (folder / file[1]).write_text(code)
+        elif language == "python":
+            exec(compile(code, page, "exec"), names)  # noqa: S102
+        elif language == "bash":
+            for line in code.replace("\\\n", " ").splitlines():
+                run_line(line, folder)
+
+
+def test_words_are_split_as_a_shell_does():
+    assert words_of("run 'a=\"b c\"'  # why") == shlex.split("run 'a=\"b c\"'")
