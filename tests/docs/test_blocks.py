@@ -25,8 +25,8 @@ OTHERS = {
 OWN = ("experiments=mine", "experiments=reviews", "data=mine", "errors]", "task=ordering", "my_rows.")
 # Programs that pages call besides, and that are there, or are installed by what the page says.
 PROGRAMS = {
-    *("(printf", "cat", "cd", "curl", "export", "head", "hf", "mlflow", "pip", "pip-audit", "python", "schemathesis"),
-    "uv",
+    *("(printf", "accelerate", "cat", "cd", "curl", "export", "head", "hf", "mlflow", "pip", "pip-audit", "python"),
+    *("schemathesis", "srun", "torchrun", "uv"),
 }
 
 
