@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from blurr.config import checks, signatures
 from blurr.config.combinations import path_of
 from blurr.config.places import check_regular, kind_of
-from blurr.data.formats.content import FileOptions, SourceFile, suffix_of
+from blurr.data.formats.content import FileOptions, SourceFile
+from blurr.data.formats.packed import suffix_of
 from blurr.data.headers import headers
 from blurr.data.naming import Roles, chosen_columns, missing_column
 from blurr.data.sources import FORMATS, WILDCARDS, find_files, named

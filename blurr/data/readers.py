@@ -1,6 +1,7 @@
 """Read files: whole as a table to train on, or row by row to predict on."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def read_sources(sources: Sequence[SourceFile], where: str) -> datasets.Dataset:
         return as_rows(records(paired(sources, (sources[0].role, *sources[0].others), where), where), where)
     if sources[0].format == MEDIA:
         return as_rows(records(map(_media_row, sources), where), where)
-    tables = [_table(source) for source in sources]
+    together = sum(source.path.stat().st_size for source in sources)
+    tables = [_table(replace(source, together=together)) for source in sources]
     for table, source in zip(tables, sources, strict=True):
         check_names(table.column_names, str(source))
     if len(tables) > 1:

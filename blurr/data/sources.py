@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from blurr.config.places import expanded, kind_of, walk
-from blurr.data.formats.content import MEDIA, FileOptions, Format, SourceFile, suffix_of
+from blurr.data.formats.content import MEDIA, FileOptions, Format, SourceFile
+from blurr.data.formats.packed import UNPACKERS, suffix_in_zip, suffix_of
 from blurr.data.naming import split_name
 from blurr.errors import InputError, nearest
 
@@ -29,7 +30,7 @@ FORMATS = {
     ".conll": "conll",
     ".txt": "text",
 }
-PACKED = (".7z", ".bz2", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
+PACKED = (".7z", ".rar", ".tar", ".tgz", ".z")
 NOTHING: Mapping[str, frozenset[str]] = {}
 KINDS = frozenset(get_args(Format)) - {"auto"}
 FILE_COLUMN = "file"  # that rows of several files get
@@ -101,14 +102,20 @@ def _format(path: Path, options: FileOptions, media: frozenset[str]) -> str:
     if options.format == "auto" and path.suffix.lower() in media:
         return MEDIA
     if options.format == "auto" and path.suffix.lower() in PACKED:
-        raise InputError(f"{path} is packed, and of packed files only .gz is read. Unpack it, and give what is in it.")
-    kind = options.format if options.format != "auto" else FORMATS.get(suffix_of(path))
+        known = ", ".join(UNPACKERS)
+        raise InputError(f"{path} is packed, and of packed files {known} are read. Unpack it, and give what is in it.")
+    kind = options.format if options.format != "auto" else FORMATS.get(_suffix(path))
     if kind is None:
         raise InputError(
             f"{path} is of no known format: {path.suffix or 'no extension'!r}.{nearest(path.suffix, FORMATS)} Known "
             f"are {sorted(FORMATS)}; for other names set data.format (--format) to one of {sorted(KINDS)}."
         )
     return kind
+
+
+def _suffix(path: Path) -> str:
+    suffix = suffix_of(path)
+    return suffix_in_zip(path) if not suffix and path.suffix.lower() == ".zip" else suffix
 
 
 def _files_below(folder: Path, options: FileOptions, media: frozenset[str]) -> list[Path]:

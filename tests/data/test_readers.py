@@ -1,8 +1,12 @@
 """Files of every format become the same rows, and broken ones end in one clear message."""
 
+import bz2
 import gzip
+import io
 import json
+import lzma
 import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import get_args
 
@@ -421,6 +425,65 @@ def test_a_packed_file_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.tar.gz").write_bytes(b"")
     with pytest.raises(InputError, match="of no known format"):
         read(tmp_path / "rows.tar.gz")
+
+
+def zipped(content: bytes, **others: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, each in {"inner/rows.csv": content, "__MACOSX/._rows.csv": b"", **others}.items():
+            made.writestr(name, each)
+    return out.getvalue()
+
+
+PACKED = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda content: packed_by_arrow(content, "zstd"),
+    "lz4": lambda content: packed_by_arrow(content, "lz4"),
+    "zip": zipped,
+}
+
+
+def packed_by_arrow(content: bytes, codec: str) -> bytes:
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, codec) as made:
+        made.write(content)
+    return out.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_files_of_every_packing_are_read(tmp_path: Path, suffix: str):
+    content = b"text,label\n" + b"".join(b"%d of many,good\n" % n for n in range(3000))
+    path = tmp_path / f"rows.csv.{suffix}"
+    path.write_bytes(PACKED[suffix](content))
+    (tmp_path / "rows.csv").write_bytes(content)
+    rows = read(tmp_path / "rows.csv").to_list()
+    assert read(path).to_list() == rows
+    assert [*stream_files(find_files(path, FileOptions()))] == rows
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError, match=rf"rows.csv.{suffix} cannot be unpacked: "):
+        read(path)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"rows.csv.{suffix} cannot be unpacked: "):
+        read(path)
+
+
+def test_what_grows_too_much_when_it_is_unpacked_is_refused(tmp_path: Path):
+    (tmp_path / "rows.csv.zst").write_bytes(PACKED["zst"](b"text\n" + bytes(2**23)))
+    with pytest.raises(InputError, match="unpacks to more than 250 times its size"):
+        read(tmp_path / "rows.csv.zst")
+
+
+def test_a_zip_is_read_by_what_is_in_it(tmp_path: Path):
+    path = tmp_path / "rows.zip"
+    path.write_bytes(zipped(b"text,label\na,b\n"))
+    assert read(path).to_list() == [{"text": "a", "label": "b"}]
+    path.write_bytes(zipped(b"text\na\n", other=b"b"))
+    with pytest.raises(InputError, match="holds 2 files, and of a zip one is read. Unpack it, and give the folder"):
+        read(path)
+    (tmp_path / "more.csv").write_text("text\nc\n")
+    assert read(tmp_path).to_list() == [{"text": "c"}]  # where a folder is given, a zip without a format is none
 
 
 def test_an_array_under_the_name_of_json_lines_is_read(tmp_path: Path) -> None:

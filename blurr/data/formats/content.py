@@ -1,9 +1,7 @@
 """Open the files to read: their bytes, their text, and their lines one after the other."""
 
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from blurr.config.places import check_regular
+from blurr.data.formats.packed import is_packed, unpacked
 from blurr.errors import InputError
 
 Row = dict[str, Any]
@@ -19,12 +18,9 @@ T = TypeVar("T")
 Format = Literal["auto", "csv", "tsv", "json", "jsonl", "squad", "parquet", "xlsx", "conll", "text", "lines"]
 
 MEDIA = "media"  # the format of a file that is a row itself, such as a picture
-GZIP = ".gz"
 ROWS = 1000  # that are in memory at a time, as dicts
 MARK = "\ufeff"  # the byte-order mark, in whatever encoding
 NOTED = 100  # lines between two updates of the progress: updating it at each line would take as long as reading
-MOST_TIMES = 250  # that a packed file may grow; tables of texts shrink to a third, those of one row to a hundredth
-ALWAYS_UNPACKED = 4 << 20  # bytes
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -33,7 +29,7 @@ class FileOptions:
     """How to read files.
 
     Attributes:
-        format: Format of the files; `auto` goes by their extension, the one before `.gz` for compressed files.
+        format: Format of the files; `auto` goes by their extension, of compressed files by the one before `.gz`.
         encoding: Encoding of text, any that Python knows; the default reads UTF-8 with or without a byte-order mark.
         delimiter: What separates the columns of csv, tsv and conll. None reads it from the header of csv and tsv
             (a comma, tab, semicolon or pipe); for conll it means a tab or spaces.
@@ -62,6 +58,7 @@ class SourceFile:
         role: The role that holds the file itself, if it is media.
         others: Other roles that hold media, whose files stand beside.
         done: Share of the file that has been read, 0 to 1.
+        together: Bytes of all files that are read with it; 0 where it is read alone.
     """
 
     path: Path
@@ -72,14 +69,15 @@ class SourceFile:
     role: str = ""
     others: tuple[str, ...] = ()
     done: float = 0.0
+    together: int = 0
 
     def __str__(self) -> str:
         return str(self.path)
 
     @property
     def is_packed(self) -> bool:
-        """Whether the file is compressed by gzip."""
-        return self.path.suffix.lower() == GZIP
+        """Whether the file is compressed."""
+        return is_packed(self.path)
 
     def lines(self, newline: Literal["", "\n"] = "\n") -> Generator[str]:
         r"""Yield the lines with their ends, and hold no more than one.
@@ -124,38 +122,31 @@ class SourceFile:
             InputError: The file cannot be read, or is empty.
         """
         with self.opened() as file:
-            content = (self._unpacked(file) if self.is_packed else file).read()
+            content = (unpacked(file, self.path) if self.is_packed else file).read()
         if not content.strip():
             raise InputError(f"{self} is empty. Give a file with rows in it.")
         return content
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        """Open the file, and turn every failure of the disk or of gzip while it is open into an InputError."""
+        """Open the file, and turn every failure of the disk while it is open into an InputError."""
         try:
             check_regular(self.path)
             with self.path.open("rb") as file:
                 yield file
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:  # before OSError, which a BadGzipFile is
-            raise InputError(
-                f"{self} cannot be unpacked: {error}. Compress it again, or give the uncompressed file."
-            ) from error
         except OSError as error:
             raise InputError(f"{self} cannot be read: {error.strerror or error}.") from error
 
     def decoded(self, file: BinaryIO, newline: str) -> io.TextIOWrapper:
         """Return the text of an opened file, as a stream."""
-        unpacked: Any = self._unpacked(file) if self.is_packed else file
+        content: Any = unpacked(file, self.path) if self.is_packed else file
         try:
-            return io.TextIOWrapper(unpacked, self.options.encoding, newline=newline)
+            return io.TextIOWrapper(content, self.options.encoding, newline=newline)
         except LookupError as error:
             raise InputError(
                 f"data.encoding={self.options.encoding} (--encoding) is not an encoding that Python knows, as utf-8 "
                 "and cp1252 are."
             ) from error
-
-    def _unpacked(self, file: BinaryIO) -> BinaryIO:
-        return io.BufferedReader(_Unpacked(file, str(self)), 1 << 18)
 
     def _undecodable(self, error: UnicodeError, first_line: int) -> str:
         """Say which byte does not fit; `first_line` is the line that the decoded block begins with."""
@@ -167,47 +158,6 @@ class SourceFile:
             f"{self} is not encoded in {self.options.encoding}: byte 0x{error.object[error.start]:02x} in line {line}. "
             f"Set data.encoding (--encoding) to its encoding, for example data.encoding={guess}."
         )
-
-
-class _Unpacked(io.RawIOBase):
-    """What gzip unpacks, as long as it is not far more than was packed: 4 MB can unpack to 4 GB of zeros."""
-
-    def __init__(self, packed: BinaryIO, where: str) -> None:
-        self.packed, self.where, self.size = packed, where, 0
-        self.unpacked = gzip.GzipFile(fileobj=packed)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        count = self.unpacked.readinto(buffer)
-        self.size += count
-        check_growth(self.size, self.packed.tell(), MOST_TIMES, self.where)
-        return count
-
-
-def check_growth(size: int, packed: int, most: int, where: str) -> None:
-    """Refuse a file that unpacks to far more than its size.
-
-    Args:
-        size: Bytes that were unpacked, or will be.
-        packed: Bytes that they were packed into.
-        most: How many times as many are allowed.
-        where: The name of the file, for messages.
-
-    Raises:
-        InputError: There are more.
-    """
-    if size > max(ALWAYS_UNPACKED, packed * most):
-        raise InputError(
-            f"{where} unpacks to more than {most} times its size, as files do that are made to fill a memory. If you "
-            "trust it, unpack it yourself, and give the file that comes out as csv or jsonl."
-        )
-
-
-def suffix_of(path: Path) -> str:
-    """Return the suffix that names the format of a file, without the `.gz` of a compressed one."""
-    return (Path(path.stem) if path.suffix.lower() == GZIP else path).suffix.lower()
 
 
 def chunks(values: Iterable[T], n: int) -> Iterator[list[T]]:

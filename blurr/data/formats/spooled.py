@@ -41,8 +41,8 @@ def on_disk(what: object, size: int, batches: Batches) -> pa.Table | None:
 
 
 def size_of(source: SourceFile) -> int:
-    """Return the bytes of a file's rows, about."""
-    return source.path.stat().st_size * (UNPACKED if source.is_packed else 1)
+    """Return the bytes of the rows of a file, and of all that are read with it, about."""
+    return (source.together or source.path.stat().st_size) * (UNPACKED if source.is_packed else 1)
 
 
 def column_of(chunks: Callable[[], Iterable[pa.Array]], size: int) -> pa.ChunkedArray:

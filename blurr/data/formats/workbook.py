@@ -4,7 +4,8 @@ import io
 import zipfile
 import zlib
 
-from blurr.data.formats.content import SourceFile, check_growth
+from blurr.data.formats.content import SourceFile
+from blurr.data.formats.packed import check_growth
 
 TIMES_OF_EXCEL = 100  # that an xlsx file may grow when it is unpacked: cells shrink to a tenth
 # What openpyxl lets through where an archive or the XML in it is broken.
