@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import datasets
 from datasets.features.features import require_decoding
@@ -46,6 +46,7 @@ __all__ = [
 
 FINGERPRINT_ROWS = 1000
 
+T = TypeVar("T")
 Step = Callable[[datasets.Dataset], datasets.Dataset]
 """A step of preprocessing: takes the rows of a split as their source has them, and returns other rows."""
 
@@ -288,9 +289,9 @@ def with_known_labels(raw: RawData, schema: Schema) -> RawData:
     return replace(raw, splits=datasets.DatasetDict(splits))
 
 
-def known_splits(parts: Mapping[str, datasets.Dataset], source: str) -> dict[str, datasets.Dataset]:
+def known_splits(parts: Mapping[str, T], source: str) -> dict[str, T]:
     """Pick the training, validation and test rows from named splits, whatever the source calls them."""
-    known: dict[str, datasets.Dataset] = {}
+    known: dict[str, T] = {}
     for name, rows in parts.items():
         meant = split_name(name)
         if meant is not None:

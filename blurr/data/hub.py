@@ -2,18 +2,23 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import datasets
+import pyarrow as pa
 from datasets.exceptions import DatasetsError
 
 from blurr.data.core import Columns, Limit, RawData, Schema, Step, known_splits, raw_data
+from blurr.data.formats.content import ROWS
+from blurr.data.formats.spooled import LARGE, on_disk
+from blurr.data.formats.tables import dataset_of
 from blurr.data.known_labels import UnknownLabels
 from blurr.data.media import Broken
 from blurr.data.naming import chosen_columns
@@ -23,6 +28,15 @@ from blurr.errors import InputError, ResourceError, chain, is_no_answer, nearest
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 3
+Split = datasets.Dataset | datasets.IterableDataset
+
+
+class Source(NamedTuple):
+    """A data set: its name, configuration and revision."""
+
+    name: str
+    config: str | None
+    revision: str | None
 
 
 def load_hub(
@@ -31,6 +45,7 @@ def load_hub(
     name: str,
     config: str | None = None,
     revision: str | None = None,
+    streaming: bool = False,
     train_split: str = "train",
     valid_split: str | None = "auto",
     test_split: str | None = None,
@@ -48,6 +63,8 @@ def load_hub(
         name: Id on the Hub, or a local folder.
         config: One of the data set's configurations, if it has several.
         revision: Branch, tag or commit on the Hub.
+        streaming: Download the rows of the chosen splits as they are read, a few at a time, and keep them on the disk
+            for this run alone, in place of whole files and all splits in the cache of `datasets`.
         train_split: Name of the split to train on.
         valid_split: Name of the split to validate on; `auto` takes the one called validation, valid, val or dev.
             If there is none, for None, and if `splits.by` is not `auto`, the training split is split.
@@ -64,18 +81,21 @@ def load_hub(
         ResourceError: The Hub does not answer, or memory or disk do not suffice.
     """
     chosen_columns(schema, columns or {})  # says whether task and data fit, before anything is downloaded
-    loaded = _load(name, config, revision)
+    source = Source(name, config, revision)
+    loaded = _load(source, streaming=streaming)
     if valid_split == "auto" and splits.by != "auto":
         valid_split = None
     wanted = {"train": train_split, "valid": valid_split, "test": test_split}
-    rows: dict[str, datasets.Dataset] = {}
+    rows: dict[str, Split] = {}
     for part, split in wanted.items():
         if split == "auto":
             rows |= {found: part_rows for found, part_rows in known_splits(loaded, name).items() if found == part}
         elif split is not None:
             rows[part] = _split(loaded, split, f"data.{part}_split")
+    with _answered(source):
+        read = {part: _read(split, f"{name} ({part})") for part, split in rows.items()}
     return raw_data(
-        rows,
+        read,
         schema,
         columns=columns,
         source=f"hub:{name}",
@@ -87,8 +107,9 @@ def load_hub(
     )
 
 
-def _load(name: str, config: str | None, revision: str | None) -> datasets.DatasetDict:
+def _load(source: Source, *, streaming: bool) -> Mapping[str, Split]:
     """Load all splits; `datasets` alone would try for half a minute to reach a Hub that does not answer."""
+    name = source.name
     if not Path(name).exists() and not datasets.config.HF_HUB_OFFLINE and not _does_hub_answer():
         if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
             raise ResourceError(
@@ -96,18 +117,41 @@ def _load(name: str, config: str | None, revision: str | None) -> datasets.Datas
                 "Check the path, or the network; a data set that was loaded before is in the cache."
             )
         log.warning("The Hub does not answer; %s comes from the cache. HF_HUB_OFFLINE=1 spares the wait.", name)
+    with _answered(source), _encoder_of_sounds():
+        loaded: Mapping[str, Split] = datasets.load_dataset(
+            name, source.config, revision=source.revision, streaming=streaming
+        )
+    return loaded
+
+
+def _read(split: Split, where: str) -> datasets.Dataset:
+    """Return the rows of a split; those that come as they are read are kept on the disk."""
+    if isinstance(split, datasets.Dataset):
+        return split
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for table in split.with_format("arrow").iter(ROWS):
+            yield from table.to_batches()
+
+    kept = on_disk(where, LARGE, batches)
+    return dataset_of(pa.Table.from_batches(batches()) if kept is None else kept, split.features)
+
+
+@contextmanager
+def _answered(source: Source) -> Iterator[None]:
+    """Turn what `datasets` raises into one message."""
     try:
-        with _encoder_of_sounds():
-            return datasets.load_dataset(name, config, revision=revision)
+        yield
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         failure = resource_error(error)
         if failure is not None:
             raise failure from error
         if not datasets.config.HF_HUB_OFFLINE and any(map(is_no_answer, chain(error))):
             raise ResourceError(
-                f"The Hub ({datasets.config.HF_ENDPOINT}) does not give data.name={name}: {error} Try again later."
+                f"The Hub ({datasets.config.HF_ENDPOINT}) does not give data.name={source.name}: {error} Try again "
+                "later."
             ) from error
-        raise InputError(_refusal(error, name, config, revision)) from error
+        raise InputError(_refusal(error, source)) from error
 
 
 @contextmanager
@@ -127,15 +171,15 @@ def _encoder_of_sounds() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-def _refusal(error: Exception, name: str, config: str | None, revision: str | None) -> str:
+def _refusal(error: Exception, source: Source) -> str:
     if isinstance(error, RuntimeError):
         return (
-            f"The data set data.name={name} cannot be loaded: {error}. The Hub keeps a copy of most such data sets as "
-            "tables; set data.revision=refs/convert/parquet and data.config=null."
+            f"The data set data.name={source.name} cannot be loaded: {error}. The Hub keeps a copy of most such data "
+            "sets as tables; set data.revision=refs/convert/parquet and data.config=null."
         )
     return (
-        f"The data set data.name={name} (data.config={config}, data.revision={revision}) cannot be loaded: {error} "
-        "Check its name and its configuration; a local folder works without a network."
+        f"The data set data.name={source.name} (data.config={source.config}, data.revision={source.revision}) cannot "
+        f"be loaded: {error} Check its name and its configuration; a local folder works without a network."
     )
 
 
@@ -149,7 +193,7 @@ def _does_hub_answer() -> bool:
         return False
 
 
-def _split(loaded: datasets.DatasetDict, split: str, key: str) -> datasets.Dataset:
+def _split(loaded: Mapping[str, Split], split: str, key: str) -> Split:
     if split not in loaded:
         raise InputError(
             f"{key}={split} is not a split of this data set.{nearest(split, loaded)} It has {sorted(loaded)}."

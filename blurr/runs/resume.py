@@ -24,6 +24,7 @@ FREE = (
     *("resume", "output_dir", "overwrite", "tracking", "debug", "checkpoint", "objective", "report", "threads"),
     "processes",
 )
+FREE_OF_DATA = ("streaming",)
 FREE_OF_MODEL = ("compact_embeddings",)
 FREE_OF_LOADER = ("num_workers", "pin_memory", "cache", "cache_gb", "eval_batch_size")
 # Keys that earlier versions did not have, whose absence means what these versions did.
@@ -195,7 +196,7 @@ def _changes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[str | N
 
 def _binding(config: Mapping[str, Any]) -> dict[str, str]:
     kept = {key: value for key, value in config.items() if key not in FREE}
-    for group, free in (("model", FREE_OF_MODEL), ("loader", FREE_OF_LOADER)):
+    for group, free in (("data", FREE_OF_DATA), ("model", FREE_OF_MODEL), ("loader", FREE_OF_LOADER)):
         kept[group] = {key: value for key, value in kept.get(group, {}).items() if key not in free}
     return flatten(with_current_names(kept))
 

@@ -81,6 +81,31 @@ def test_b15_is_valid_column_is_honoured_for_the_hub(tmp_path: Path) -> None:
     assert load_hub(SCHEMA, name=str(tmp_path / "marked")).valid["text"] == ["text 0", "text 1", "text 2"]
 
 
+@pytest.mark.parametrize("name", ["parquet", "csv"])
+def test_rows_that_come_as_they_are_read_are_the_same(name: str, request, tmp_path: Path, monkeypatch, caplog) -> None:
+    monkeypatch.setenv("BLURR_CACHE", str(tmp_path / "spooled"))
+    options = {"config": "large", "columns": {"text": "review", "label": "stars"}} if name == "csv" else {}
+    folder = str(request.getfixturevalue(name))
+    streamed, whole = (load_hub(SCHEMA, name=folder, streaming=each, **options) for each in (True, False))
+    assert streamed.fingerprint == whole.fingerprint
+    assert streamed.label_names == whole.label_names
+    assert {split: rows.to_list() for split, rows in streamed.splits.items()} == {
+        split: rows.to_list() for split, rows in whole.splits.items()
+    }
+    (tmp_path / "spooled").rename(tmp_path / "elsewhere")
+    (tmp_path / "spooled").write_text("a file where the cache should be")
+    assert load_hub(SCHEMA, name=folder, streaming=True, **options).fingerprint == whole.fingerprint
+    assert "kept in memory" in caplog.text
+
+
+def test_a_file_that_breaks_while_it_is_read_is_answered(parquet: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("BLURR_CACHE", str(tmp_path / "spooled"))
+    file = parquet / "data" / "train-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:4] + bytes(200) + file.read_bytes()[204:])
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_hub(SCHEMA, name=str(parquet), streaming=True)
+
+
 def test_a_missing_split_is_answered(parquet: Path) -> None:
     with pytest.raises(InputError, match=r"data.valid_split=vaildation .* Did you mean 'validation'\? It has \['test'"):
         load_hub(SCHEMA, name=str(parquet), valid_split="vaildation")

@@ -99,7 +99,7 @@ def _by_arrow(codec: str) -> Callable[[BinaryIO, str], Any]:
 
 
 def _of_zip(file: BinaryIO, where: str) -> Any:
-    return zipfile.ZipFile(file).open(_only_name(file, where))  # noqa: SIM115  # as long as it is read
+    return zipfile.ZipFile(file).open(_only_name(file, where))
 
 
 def _only_name(file: BinaryIO, where: str) -> str:
@@ -124,7 +124,7 @@ def _only_name(file: BinaryIO, where: str) -> str:
 
 UNPACKERS: dict[str, Callable[[BinaryIO, str], Any]] = {
     ".gz": lambda file, _: gzip.GzipFile(fileobj=file),
-    ".bz2": lambda file, _: bz2.BZ2File(file),
+    ".bz2": lambda file, _: bz2.BZ2File(file),  # noqa: SIM115  # as long as it is read
     ".xz": lambda file, _: lzma.LZMAFile(file),
     ".zst": _by_arrow("zstd"),
     ".lz4": _by_arrow("lz4"),
