@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config.building import build
 from blurr.config.objectives import fitted_to_rows
 from blurr.data.core import RawData
+from blurr.data.distinct import Distinct
 from blurr.data.media import Media, measured, shown_rows
 from blurr.loading.bucketing import Buckets
 from blurr.loading.columns import Ragged
@@ -148,8 +149,8 @@ def _doubts_of_labels(raw: RawData, role: str | None) -> Facts:
     """Say what looks wrong with the labels of the training rows."""
     if raw.kind is None or role is None:
         return []
-    given = [x for label in raw.train[role][:] for x in (label if isinstance(label, list) else [label])]
-    counted = Counter(given)
+    counted = Distinct.of(raw.train, role).counted()
+    total = sum(counted.values())
     if raw.kind == "regression":
         is_whole = all(float(value).is_integer() for value in counted)
         said = f"the label is predicted as a number, and has {len(counted)} different whole numbers"
@@ -164,9 +165,9 @@ def _doubts_of_labels(raw: RawData, role: str | None) -> Facts:
         said = f"the label has {len(counted)} different whole numbers, each taken for a class"
         found.append((said, "if they are quantities: task.kind=regression"))
     name, most = counted.most_common(1)[0] if counted else ("", 0)
-    if raw.kind == "multiclass" and most > MUCH_OF_ONE * len(given):
+    if raw.kind == "multiclass" and most > MUCH_OF_ONE * total:
         remedy = "look at metrics=[f1,matthews], and try callbacks=[class_balance]"
-        found.append((f"{most / len(given):.0%} of the rows are {name}", remedy))
+        found.append((f"{most / total:.0%} of the rows are {name}", remedy))
     return found
 
 
@@ -190,9 +191,9 @@ def _range(rows: Dataset, role: str) -> str:
 
 
 def _counts(rows: Dataset, role: str) -> str:
-    labels = [x for label in rows[role][:] for x in (label if isinstance(label, list) else [label])]
-    counted = Counter(str(label) for label in labels).most_common()
-    shown = ", ".join(f"{name} {n} ({n / len(labels):.0%})" for name, n in counted[:MOST_LABELS])
+    found = Distinct.of(rows, role).counted()
+    counted, total = found.most_common(), sum(found.values())
+    shown = ", ".join(f"{name} {n} ({n / total:.0%})" for name, n in counted[:MOST_LABELS])
     return shown + (f", and {len(counted) - MOST_LABELS} more" if len(counted) > MOST_LABELS else "")
 
 

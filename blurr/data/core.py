@@ -13,6 +13,7 @@ from datasets.features.features import require_decoding
 
 from blurr.data.distinct import Distinct
 from blurr.data.examining import Examined, Places, examined
+from blurr.data.formats.picked import in_one_piece, picked
 from blurr.data.formats.tables import with_array
 from blurr.data.known_labels import UnknownLabels, known_only, labels_in, sorted_labels
 from blurr.data.labels import LabelOptions, Labels, read_labels
@@ -187,7 +188,7 @@ def raw_data(
     where = {name: f"{(sources or {}).get(name, source)} ({name})" for name in rows}
     parts = {}
     for name, given in rows.items():
-        parts[name] = preprocessed(undecoded(given), preprocess, where[name])
+        parts[name] = in_one_piece(preprocessed(undecoded(given), preprocess, where[name]))
         if not parts[name].num_rows:
             raise InputError(f"{where[name]} has no rows. Check the file or the split that was given for it.")
     columns = with_aliases(parts["train"], schema, with_found_media(parts["train"], schema, columns or {}))
@@ -285,7 +286,7 @@ def with_known_labels(raw: RawData, schema: Schema) -> RawData:
         known, who = raw.label_names or sorted_labels(labels_in(columns["train"].values)), "no training row has"
     where = {name: raw.where(name) for name in raw.splits}
     kept = known_only(columns, known, unknown=raw.unknown_labels, where=where, who=who)
-    splits = {name: part.select(kept[name]) if name in kept else part for name, part in raw.splits.items()}
+    splits = {name: picked(part, kept[name]) if name in kept else part for name, part in raw.splits.items()}
     return replace(raw, splits=datasets.DatasetDict(splits))
 
 

@@ -1,5 +1,6 @@
 """The values of a column, each once, and which of them each row has: rules about labels need not look at each row."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,6 +64,15 @@ class Distinct:
     def count(self, is_meant: Callable[[Any], bool]) -> int:
         """Return how many rows have a value that is meant."""
         return int(self.where(is_meant).sum())
+
+    def counted(self) -> Counter[Any]:
+        """Return how many rows have each value, or each value of a list, in the order in which rows have them first."""
+        found: Counter[Any] = Counter()
+        sizes = np.bincount(self.codes, minlength=len(self.values)).tolist()
+        for value, size in zip(self.values, sizes, strict=True):
+            for each in value if isinstance(value, list) else [value]:
+                found[each] += size
+        return found
 
     def where(self, is_meant: Callable[[Any], bool]) -> NDArray[np.bool_]:
         """Return for each row whether its value is meant, `(rows,)`."""

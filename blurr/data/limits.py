@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from blurr.config.annotations import Count
 from blurr.data.distinct import Distinct
 from blurr.data.drawing import drawn
+from blurr.data.formats.picked import picked
 from blurr.data.known_labels import labels_in
 
 Limit = Count | dict[Literal["train", "valid", "test"], Count] | None
@@ -61,7 +62,7 @@ def _limited(
     # those that are taken for their label are not taken again
     others = order[: limit + len(firsts)]
     chosen = [*firsts, *others[~np.isin(others, firsts)].tolist()][:limit]
-    return rows.select(sorted(chosen))
+    return picked(rows, np.array(sorted(chosen), dtype=np.int64))
 
 
 def _labels(rows: datasets.Dataset, label: str | None) -> set[str]:

@@ -1,12 +1,18 @@
 """Find columns under other names than their role's, and make one column of rows that come in several shapes."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
+import numpy as np
 
 from blurr.data.examining import Examined
+from blurr.data.formats.content import ROWS
+from blurr.data.formats.many_records import UNLIKE, batches_of
+from blurr.data.formats.picked import picked
+from blurr.data.formats.spooled import on_disk
+from blurr.data.formats.tables import dataset_of
 from blurr.data.media import Broken
 from blurr.data.naming import Columns
 from blurr.data.roles import Schema
@@ -45,17 +51,39 @@ def shaped(rows: datasets.Dataset, schema: Schema, *, where: str, broken: Broken
             f"{where} has none of the columns {listed(schema.roles)}. It has {listed(rows.column_names)}; name them by "
             f"data.columns, such as data.columns.{schema.required[0]}=<column>."
         )
-    plain = rows.with_format(None)
-    columns = {role: plain[role][:] for role in there}
-    made = [_made(dict(zip(columns, row, strict=True)), schema) for row in zip(*columns.values(), strict=True)]
-    wrong = {row: each for row, each in enumerate(made, start=1) if isinstance(each, InputError)}
-    kept = [row for row in range(len(made)) if row + 1 not in wrong]
+    wrong: dict[int, InputError] = {}
+
+    def values() -> Iterator[Any]:
+        wrong.clear()
+        for number, row in enumerate(_rows_of(rows, there), start=1):
+            made = _made(row, schema)
+            if isinstance(made, InputError):
+                wrong[number] = made
+            else:
+                yield made
+
+    found = _column(values, schema.required[0], where, rows.data.nbytes)
     said = [f"row {row} {mistake}" for row, mistake in wrong.items()]
     if wrong:
         _tell(said, rows.num_rows, where, broken)
-    rest = rows.remove_columns(there).select(kept)
-    found = datasets.Dataset.from_dict({schema.required[0]: [made[row] for row in kept]})
+    rest = rows.remove_columns(there)
+    if wrong:
+        rest = picked(rest, np.delete(np.arange(rows.num_rows), np.array([*wrong]) - 1))
     return Examined(datasets.concatenate_datasets([found, rest], axis=1) if rest.column_names else found, said)
+
+
+def _rows_of(rows: datasets.Dataset, there: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for block in rows.with_format(None).select_columns(list(there)).iter(ROWS):
+        yield from (dict(zip(there, row, strict=True)) for row in zip(*(block[role] for role in there), strict=True))
+
+
+def _column(values: Callable[[], Iterator[Any]], name: str, where: str, size: int) -> datasets.Dataset:
+    """Return values as the only column of a data set, which stays on the disk where they take much memory."""
+    try:
+        kept = on_disk(where, size, lambda: batches_of({name: value} for value in values()))
+    except UNLIKE:
+        kept = None
+    return datasets.Dataset.from_dict({name: [*values()]}) if kept is None else dataset_of(kept)
 
 
 def _made(row: Mapping[str, Any], schema: Schema) -> Any:

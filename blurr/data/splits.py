@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from blurr.config.annotations import Fraction, Natural, Parts, Seed
 from blurr.data.distinct import Distinct
 from blurr.data.drawing import Groups, drawn, mixed
+from blurr.data.formats.picked import picked
 from blurr.data.media import media_columns
 from blurr.data.naming import MEANINGS, split_name
 from blurr.data.sources import FILE_COLUMN
@@ -93,7 +94,7 @@ def split_rows(
                 "data.valid, change data.splits, or give more rows (data.format=lines takes each line of a text file "
                 "as a row)."
             )
-    return {part: rows.select(chosen) for part, chosen in parts.items() if len(chosen)}
+    return {part: picked(rows, chosen) for part, chosen in parts.items() if len(chosen)}
 
 
 def _why_empty(rows: datasets.Dataset, by: str, columns: Sequence[str]) -> str:

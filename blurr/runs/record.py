@@ -1,10 +1,12 @@
 """Read what a run has left in its folder, and find that folder by its path or by the run's identity."""
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ from blurr.runs.folder import (
     of_line,
 )
 from blurr.runs.journal import Journal
-from blurr.runs.jsonlines import REMEDY, read_lines, read_whole
+from blurr.runs.jsonlines import REMEDY, read_lines, read_whole, stream_lines
 from blurr.runs.naming import differences, subject_of, title_of
 from blurr.runs.parsing import parse_json, parse_yaml
 from blurr.runs.shapes import Config, Environment, Facts, Intervals, Line, Preview, Scores
@@ -35,6 +37,9 @@ from blurr.runs.shapes import Config, Environment, Facts, Intervals, Line, Previ
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger(__name__)
+
+MOST_ROWS = 100_000  # of a split that reports and comparisons look at
 OUTPUTS = Path("outputs")  # conf/config.yaml puts runs there
 Rows = list[dict[str, Any]]
 
@@ -123,8 +128,16 @@ class Record:
 
     @cached_property
     def tables(self) -> dict[str, Rows]:
-        """The described rows of each split."""
-        return {split: rows for split, name in TABLES.items() if (rows := self._lines(name, dict[str, Any]))}
+        """The described rows of each split, of very many the first."""
+        return {split: rows for split, name in TABLES.items() if (rows := self._first_lines(name))}
+
+    def _first_lines(self, name: str) -> Rows:
+        file = self.file(name)
+        lines = iter(()) if file is None else stream_lines(file, dict[str, Any])
+        rows = list(islice(lines, MOST_ROWS))
+        if next(lines, None) is not None:
+            log.warning("%s: reports and comparisons look at the first %d of its rows.", file, MOST_ROWS)
+        return rows
 
     @cached_property
     def previews(self) -> dict[str, dict[int, dict[str, Any]]]:

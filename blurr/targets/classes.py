@@ -14,6 +14,7 @@ from fastai.losses import BCEWithLogitsLossFlat
 
 from blurr.config.annotations import NonNegative, OpenFraction, Smoothing
 from blurr.data.core import RawData
+from blurr.data.distinct import Distinct
 from blurr.data.labels import LabelOptions, LabelsAre
 from blurr.data.splits import Splits, split_rows
 from blurr.errors import InputError
@@ -139,8 +140,10 @@ class Classes(Target):
         if isinstance(self.class_weights, dict):
             return torch.tensor(weights_by_name(self.class_weights, hf.label_names))
         if self.class_weights == "balanced":
-            counts = torch.bincount(torch.tensor(encode_labels(raw.train["label"][:], hf)), minlength=n)
-            return len(raw.train) / (n * counts.clamp(min=1).float())
+            counted = Distinct.of(raw.train, "label").counted()
+            ids, counts = encode_labels([*counted], hf), torch.zeros(n)
+            counts.index_add_(0, torch.tensor(ids), torch.tensor([*counted.values()], dtype=torch.float32))
+            return len(raw.train) / (n * counts.clamp(min=1))
         if len(self.class_weights) != n:
             raise InputError(
                 f"task.class_weights has {len(self.class_weights)} numbers for {n} classes: {hf.label_names}."

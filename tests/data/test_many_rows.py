@@ -15,6 +15,7 @@ from blurr.data.formats.content import FileOptions, SourceFile
 from blurr.data.formats.json_rows import stream_json_lines
 from blurr.errors import InputError
 from blurr.process.setup import cache_root
+from blurr.text.modeling.all import Chat
 from blurr.text.sequence_classification.task import SequenceClassification
 
 ROWS = [{"text": f"a film of {i} hours,\nit said", "label": ["good", "bad"][i % 2], "n": i} for i in range(2500)]
@@ -63,6 +64,23 @@ def test_where_the_cache_cannot_be_written_rows_stay_in_memory(file: Path, tmp_p
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert len(read(file).train) + len(read(file).valid) == len(ROWS)
     assert "kept in memory, because the cache cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize("broken", ["refuse", "drop"])
+def test_chats_of_a_large_file_are_those_of_a_small_one(broken: str, tmp_path: Path, monkeypatch, request):
+    rows = [{"prompt": f"hello {i}", "answer": "hi", "system": "be kind" if i > 9 else None, "n": i} for i in range(40)]
+    rows += [{"prompt": "", "answer": "", "system": None, "n": 40}] if broken == "drop" else []
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    small = load_files(Chat().row_schema(), train=str(path), broken=broken)
+    request.getfixturevalue("large")
+    monkeypatch.setattr(many_records, "ROWS", 3)
+    large = load_files(Chat().row_schema(), train=str(path), broken=broken)
+    assert large.fingerprint == small.fingerprint
+    assert {name: part.to_list() for name, part in large.splits.items()} == {
+        name: part.to_list() for name, part in small.splits.items()
+    }
+    assert large.broken == small.broken
 
 
 @pytest.mark.usefixtures("large")

@@ -25,13 +25,13 @@ def records_of(source: SourceFile, read: Callable[[], Iterable[Row | InputError]
     """
     where = str(source)
     try:
-        kept = on_disk(source, size_of(source), lambda: _batches(sound(read(), where)))
+        kept = on_disk(source, size_of(source), lambda: batches_of(sound(read(), where)))
     except UNLIKE:
         kept = None
     return records(read(), where) if kept is None else kept
 
 
-def _batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
+def batches_of(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
     """Yield some rows at a time, each batch with all columns and types that were seen so far."""
     known = pa.schema([])
     for block in chunks(rows, ROWS):

@@ -125,7 +125,7 @@ def _only_name(file: BinaryIO, where: str) -> str:
 UNPACKERS: dict[str, Callable[[BinaryIO, str], Any]] = {
     ".gz": lambda file, _: gzip.GzipFile(fileobj=file),
     ".bz2": lambda file, _: bz2.BZ2File(file),  # noqa: SIM115  # as long as it is read
-    ".xz": lambda file, _: lzma.LZMAFile(file),
+    ".xz": lambda file, _: lzma.LZMAFile(file),  # noqa: SIM115
     ".zst": _by_arrow("zstd"),
     ".lz4": _by_arrow("lz4"),
     ".zip": _of_zip,
