@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -28,7 +28,7 @@ from blurr.errors import InputError, ResourceError, chain, is_no_answer, nearest
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 3
-Split = datasets.Dataset | datasets.IterableDataset
+Split: TypeAlias = "datasets.Dataset | datasets.IterableDataset"
 
 
 class Source(NamedTuple):

@@ -3,11 +3,13 @@
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
@@ -16,6 +18,7 @@ from blurr.data.core import RawData, Schema
 from blurr.data.examining import read_item
 from blurr.data.naming import WEIGHT
 from blurr.errors import InputError
+from blurr.loading.columns import Column, as_column
 from blurr.loading.dataloader import RowsDL
 from blurr.loading.loader import Loader, fitting
 from blurr.loading.rows import Batch, EncodedRows, Table
@@ -28,6 +31,7 @@ from blurr.models.inputs import ModalityInputs
 from blurr.models.losses import RowWeightedLoss, WeighRows, own_loss
 from blurr.models.objects import HFObjects
 from blurr.models.wrapper import has_batch_norm
+from blurr.process.forked import made_in_order
 from blurr.targets.base import Target
 from blurr.tasks import encoding, evaluating
 from blurr.training.inference import as_items
@@ -36,6 +40,7 @@ from blurr.training.learner import Blearner
 from blurr.training.optimizers import adamw, as_opt_func
 from blurr.training.sharding import shard
 
+WORTH_PROCESSES = 20  # parts of a split, below which starting processes takes longer than they save
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -68,19 +73,24 @@ class Task(ABC):
         Where a row becomes several windows, the column `row` holds, for each window, the number of its row.
         """
 
-    def encode_parts(
-        self, parts: Iterable[Mapping[str, Sequence[Any]]], hf: HFObjects
-    ) -> Iterator[Mapping[str, Sequence[Any]]]:
+    def encode_parts(self, parts: Sequence[Mapping[str, Sequence[Any]]], hf: HFObjects) -> Iterator[Mapping[str, Any]]:
         """Encode the rows of a split, which come in parts; yield the columns of one part after the other.
 
-        A task whose encoded rows may hold several of its rows, such as joined texts, carries on from part to part.
+        Many parts are encoded in several processes, as many as the run has threads. A task whose encoded rows may hold
+        several of its rows, such as joined texts, carries on from part to part.
         """
+
+        def encoded(number: int) -> tuple[dict[str, Column], int]:
+            rows = parts[number]
+            columns = {name: as_column(values) for name, values in self.encode(rows, hf).items()}
+            return columns, len(rows[next(iter(rows))]) if "row" in columns else 0
+
+        processes = torch.get_num_threads() if len(parts) >= WORTH_PROCESSES else 1
         before = 0
-        for rows in parts:
-            columns = self.encode(rows, hf)
+        for columns, count in made_in_order(encoded, len(parts), processes=processes):
             if "row" in columns:  # of each window: a number within the part
-                columns = {**columns, "row": [before + row for row in columns["row"]]}
-                before += len(rows[next(iter(rows))])
+                columns["row"] = np.asarray(columns["row"]) + before
+                before += count
             yield columns
 
     def encode_items(self, rows: Mapping[str, Sequence[Any]], hf: HFObjects) -> dict[str, list[Any]]:

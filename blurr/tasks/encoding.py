@@ -3,11 +3,12 @@
 import inspect
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 import tokenizers
@@ -36,8 +37,8 @@ class Encoder(Protocol):
     def inputs(self) -> ModalityInputs: ...
 
     def encode_parts(
-        self, parts: Iterable[Mapping[str, Sequence[Any]]], hf: HFObjects
-    ) -> Iterator[Mapping[str, Sequence[Any]]]: ...
+        self, parts: Sequence[Mapping[str, Sequence[Any]]], hf: HFObjects
+    ) -> Iterator[Mapping[str, Any]]: ...
 
     def make_rows(
         self, columns: Mapping[str, Any], rows: Mapping[str, Sequence[Any]], hf: HFObjects
@@ -72,14 +73,29 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
         return len(self.rows.column_names)
 
 
-def parts_of(columns: ColumnsOf) -> Iterator[ColumnsOf]:
-    """Yield the columns of a data set a few thousand rows at a time; of files, which are not read here, all at once."""
-    rows = columns.rows
-    if len(rows) <= ROWS_AT_ONCE or any(isinstance(feature, dict) for feature in rows.features.values()):
-        yield columns
-        return
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        yield ColumnsOf(rows.select(range(start, min(start + ROWS_AT_ONCE, len(rows)))))
+class Parts(Sequence[ColumnsOf]):
+    """The columns of a data set a few thousand rows at a time; of files, which are not read here, all at once."""
+
+    def __init__(self, columns: ColumnsOf) -> None:
+        self.columns, self.rows = columns, columns.rows
+        has_files = any(isinstance(feature, dict) for feature in self.rows.features.values())
+        self.is_one = has_files or len(self.rows) <= ROWS_AT_ONCE
+
+    def __len__(self) -> int:
+        return 1 if self.is_one else math.ceil(len(self.rows) / ROWS_AT_ONCE)
+
+    @overload
+    def __getitem__(self, index: int) -> ColumnsOf: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ColumnsOf]: ...
+
+    def __getitem__(self, index: int | slice) -> ColumnsOf | list[ColumnsOf]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        start = ROWS_AT_ONCE * range(len(self))[index]
+        stop = min(start + ROWS_AT_ONCE, len(self.rows))
+        return self.columns if self.is_one else ColumnsOf(self.rows.select(range(start, stop)))
 
 
 def ingredients_of(task: Encoder, raw: RawData, hf: HFObjects) -> dict[str, Any] | None:
@@ -116,7 +132,7 @@ def encoded_rows(
     columns = ColumnsOf(raw.splits[split])
 
     def encode() -> Iterator[Mapping[str, Sequence[Any]]]:
-        return task.encode_parts(parts_of(columns), hf)
+        return task.encode_parts(Parts(columns), hf)
 
     if ingredients is None:
         encoded: Mapping[str, Any] = merged(encode())

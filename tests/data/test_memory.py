@@ -61,4 +61,5 @@ def test_a_million_rows_take_less_than_a_gigabyte(tmp_path: Path):
     many = written(tmp_path / "many.csv", MANY)
     trained(many, tmp_path / "many", *model, limit=few + MORE)
     assert (tmp_path / "many" / "metrics.json").exists()
-    assert sum(1 for _ in (tmp_path / "many" / "predictions.jsonl").open()) == MANY // 5
+    with (tmp_path / "many" / "predictions.jsonl").open() as rows:
+        assert sum(1 for _ in rows) == MANY // 5

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from every_task import TASKS, loaded, objects_of, rows_of
 
 from blurr.data.at_hand import from_data
 from blurr.loading.columns import Ragged
-from blurr.tasks import encoding
+from blurr.tasks import base, encoding
 from blurr.tasks.encoding import encoded_rows, ingredients_of
 from blurr.text.modeling.all import CausalLM, MaskedLM
 
@@ -52,6 +53,14 @@ def in_parts_and_at_once(task, raw, hf, monkeypatch, *, rows: int) -> None:
 def test_every_task_makes_the_same_rows(name: str, rows: int, tiny_bert: Path, tiny_bart: Path, monkeypatch):
     raw, hf = objects_of(name, tiny_bert, tiny_bart)
     in_parts_and_at_once(TASKS[name], raw, hf, monkeypatch, rows=rows)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_several_processes_make_the_same_rows(name: str, tiny_bert: Path, tiny_bart: Path, monkeypatch):
+    monkeypatch.setattr(base, "WORTH_PROCESSES", 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    raw, hf = objects_of(name, tiny_bert, tiny_bart)
+    in_parts_and_at_once(TASKS[name], raw, hf, monkeypatch, rows=3)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7], ids=["one", "three", "seven"])

@@ -55,4 +55,5 @@ def _is_picked(rows: datasets.Dataset) -> bool:
 
 def _size(rows: datasets.Dataset, count: int) -> int:
     """Return the bytes that so many of the rows take where they are put together from slices, about."""
-    return count * (OF_A_SLICE + int(rows.data.nbytes) // max(rows.data.num_rows, 1))
+    of_a_row: int = rows.data.nbytes // max(rows.data.num_rows, 1)
+    return count * (OF_A_SLICE + of_a_row)
