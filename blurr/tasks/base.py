@@ -40,6 +40,7 @@ from blurr.training.learner import Blearner
 from blurr.training.optimizers import adamw, as_opt_func
 from blurr.training.sharding import shard
 
+MOST_PROCESSES = 8  # that encode; each takes a hundred megabytes
 WORTH_PROCESSES = 20  # parts of a split, below which starting processes takes longer than they save
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
@@ -76,7 +77,7 @@ class Task(ABC):
     def encode_parts(self, parts: Sequence[Mapping[str, Sequence[Any]]], hf: HFObjects) -> Iterator[Mapping[str, Any]]:
         """Encode the rows of a split, which come in parts; yield the columns of one part after the other.
 
-        Many parts are encoded in several processes, as many as the run has threads. A task whose encoded rows may hold
+        Many parts are encoded in as many processes as the run has threads, up to eight. A task whose encoded rows may hold
         several of its rows, such as joined texts, carries on from part to part.
         """
 
@@ -85,7 +86,7 @@ class Task(ABC):
             columns = {name: as_column(values) for name, values in self.encode(rows, hf).items()}
             return columns, len(rows[next(iter(rows))]) if "row" in columns else 0
 
-        processes = torch.get_num_threads() if len(parts) >= WORTH_PROCESSES else 1
+        processes = min(torch.get_num_threads(), MOST_PROCESSES) if len(parts) >= WORTH_PROCESSES else 1
         before = 0
         for columns, count in made_in_order(encoded, len(parts), processes=processes):
             if "row" in columns:  # of each window: a number within the part
