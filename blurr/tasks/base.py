@@ -77,8 +77,8 @@ class Task(ABC):
     def encode_parts(self, parts: Sequence[Mapping[str, Sequence[Any]]], hf: HFObjects) -> Iterator[Mapping[str, Any]]:
         """Encode the rows of a split, which come in parts; yield the columns of one part after the other.
 
-        Many parts are encoded in as many processes as the run has threads, up to eight. A task whose encoded rows may hold
-        several of its rows, such as joined texts, carries on from part to part.
+        Many parts are encoded in as many processes as the run has threads, up to eight. A task whose encoded rows may
+        hold several of its rows, such as joined texts, carries on from part to part.
         """
 
         def encoded(number: int) -> tuple[dict[str, Column], int]:

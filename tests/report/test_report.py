@@ -21,6 +21,7 @@ from blurr.report.page import frames, parts_of, write_report
 from blurr.report.parts import Mark, Passage
 from blurr.report.spans import error_types
 from blurr.report.texts import word_f1, worst_texts
+from blurr.runs import record
 from blurr.runs.folder import written
 from blurr.runs.record import Record, runs_in
 from blurr.tracking.finding import find_run
@@ -111,6 +112,16 @@ def test_what_the_task_predicts_goes_before_what_rows_look_like():
     assert "texts" in {part.name for part in parts_of(rows, "a word of another task")}
     assert [part.name for part in parts_of(rows, "classes")] == ["top_losses"]
     assert "classes" in {part.name for part in parts_of(ROWS["classes"], "classes")}
+
+
+def test_of_very_many_rows_a_report_looks_at_the_first(make_run, monkeypatch, caplog):
+    monkeypatch.setattr(record, "MOST_ROWS", 3)
+    assert Record(make_run()).tables == {"valid": ROWS["classes"][:3]}
+    assert "predictions.jsonl: reports and comparisons look at the first 3 of its rows" in caplog.text
+    monkeypatch.setattr(record, "MOST_ROWS", len(ROWS["classes"]))
+    caplog.clear()
+    assert Record(make_run(name="all")).tables == {"valid": ROWS["classes"]}
+    assert not caplog.text
 
 
 def test_rows_of_an_unknown_kind_are_left_to_the_top_losses():

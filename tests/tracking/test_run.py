@@ -18,6 +18,7 @@ from blurr.data.core import RawData
 from blurr.errors import InputError, ResourceError
 from blurr.process.signals import Interrupted
 from blurr.runs.jsonlines import read_lines
+from blurr.tracking import run as run_module
 from blurr.tracking.store import request_limits
 from blurr.tracking.trackers import MLflowTracker, NoTracker, tracked_run
 
@@ -131,6 +132,15 @@ def test_a_table_is_a_file_of_lines_and_a_table_in_mlflow(tracker, client, folde
         list(row.values()) for row in rows
     ]
     assert "table" in client.get_run(run.id).data.tags["mlflow.loggedArtifacts"]
+
+
+def test_of_a_long_table_mlflow_shows_the_first_rows(tracker, client, folder, monkeypatch):
+    monkeypatch.setattr(run_module, "MOST_ROWS", 2)
+    with tracked_run(tracker, folder=folder, config={}, overrides=[], tags={}) as run:
+        run.table("predictions", [{"n": n} for n in range(5)])
+    assert len(read_lines(folder / "predictions.jsonl")) == 5
+    shown = json.loads(Path(client.download_artifacts(run.id, "predictions.json")).read_text())
+    assert shown["data"] == [[0], [1]]
 
 
 MANY = ", ".join(f"a-long-name-of-part-{i}.csv" for i in range(200))  # too long for the name of one file
