@@ -31,7 +31,7 @@ ANSWER_SECONDS = 3
 Split: TypeAlias = "datasets.Dataset | datasets.IterableDataset"
 
 
-class Source(NamedTuple):
+class HubSource(NamedTuple):
     """A data set: its name, configuration and revision."""
 
     name: str
@@ -81,7 +81,7 @@ def load_hub(
         ResourceError: The Hub does not answer, or memory or disk do not suffice.
     """
     chosen_columns(schema, columns or {})  # says whether task and data fit, before anything is downloaded
-    source = Source(name, config, revision)
+    source = HubSource(name, config, revision)
     loaded = _load(source, streaming=streaming)
     if valid_split == "auto" and splits.by != "auto":
         valid_split = None
@@ -107,7 +107,7 @@ def load_hub(
     )
 
 
-def _load(source: Source, *, streaming: bool) -> Mapping[str, Split]:
+def _load(source: HubSource, *, streaming: bool) -> Mapping[str, Split]:
     """Load all splits; `datasets` alone would try for half a minute to reach a Hub that does not answer."""
     name = source.name
     if not Path(name).exists() and not datasets.config.HF_HUB_OFFLINE and not _does_hub_answer():
@@ -138,7 +138,7 @@ def _read(split: Split, where: str) -> datasets.Dataset:
 
 
 @contextmanager
-def _answered(source: Source) -> Iterator[None]:
+def _answered(source: HubSource) -> Iterator[None]:
     """Turn what `datasets` raises into one message."""
     try:
         yield
@@ -171,7 +171,7 @@ def _encoder_of_sounds() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-def _refusal(error: Exception, source: Source) -> str:
+def _refusal(error: Exception, source: HubSource) -> str:
     if isinstance(error, RuntimeError):
         return (
             f"The data set data.name={source.name} cannot be loaded: {error}. The Hub keeps a copy of most such data "

@@ -73,7 +73,7 @@ class ColumnsOf(Mapping[str, Sequence[Any]]):
         return len(self.rows.column_names)
 
 
-class Parts(Sequence[ColumnsOf]):
+class RowParts(Sequence[ColumnsOf]):
     """The columns of a data set a few thousand rows at a time; of files, which are not read here, all at once."""
 
     def __init__(self, columns: ColumnsOf) -> None:
@@ -132,7 +132,7 @@ def encoded_rows(
     columns = ColumnsOf(raw.splits[split])
 
     def encode() -> Iterator[Mapping[str, Sequence[Any]]]:
-        return task.encode_parts(Parts(columns), hf)
+        return task.encode_parts(RowParts(columns), hf)
 
     if ingredients is None:
         encoded: Mapping[str, Any] = merged(encode())
