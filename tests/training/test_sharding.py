@@ -42,7 +42,7 @@ def apart(one: Path, two: Path) -> float:
 
 
 @pytest.mark.slow
-def test_the_end_is_that_of_one_process_and_resumed_without_shares(tmp_path):
+def test_the_end_is_that_of_one_process_and_what_is_saved_is_whole(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     run(one, *WORDS)
     in_processes(2, two, "model.shard=true")
