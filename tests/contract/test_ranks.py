@@ -1,9 +1,10 @@
 """Several processes train as one does: losses, weights, scores and described rows are the same, for every task."""
 
+import time
 from pathlib import Path
 
 import pytest
-from ranks import NO_NOISE, SAME, check_same, run_on
+from ranks import NO_NOISE, SAME, check_same, run_on, started
 from running import TINY_BERT, run
 
 from blurr.config import paths
@@ -69,3 +70,17 @@ def test_two_processes_train_a_task_as_one(work: Path, task: str):
 @pytest.mark.slow
 def test_three_processes_train_as_one(work: Path):
     check(work, *TINY_BERT, *BERT, world=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_a_killed_training_goes_on_to_the_same_end_in_any_number_of_processes(work: Path, world: int):
+    words = (*USUAL, "data.rows=301", "schedule.epochs=4", "checkpoint.every_steps=5", *TINY_BERT, *BERT)
+    run_on(2, work / "whole", *words)
+    processes = started(2, work / "killed", *words)
+    while not list((work / "killed" / "checkpoints").glob("step-*")):
+        time.sleep(0.02)
+    for process in processes:
+        process.kill()
+        process.wait()
+    check_same(work / "whole", run_on(world, work / "killed", *words, "resume=auto"))
