@@ -137,7 +137,8 @@ def _stream(target: Target, learner: Learner, dl: RowsDL, describe: Callable[[Le
     collector = EvaluationCallback(target.decode, describe)
     with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
         values = learner.validate(dl=dl, cbs=collector)
-    return Pass(list(values), collector.rows, notes_of(learner.metrics))
+    notes = notes_of(learner.metrics) if current().is_first else {}  # the others' metrics have seen nothing
+    return Pass(list(values), collector.rows, notes)
 
 
 def _number(value: Any) -> float:

@@ -75,7 +75,8 @@ class LastValidation(TrainingCallback):
         is_whole = rows is not None and (len(rows) == learn.dls.valid.n or not current().is_first)
         if self.has_trained and rows is not None and is_whole:
             values = list(learn.final_record[-1 - len(learn.metrics) :])
-            self.last = learn.dls.valid, fingerprint(learn), Pass(values, rows, notes_of(learn.metrics))
+            notes = notes_of(learn.metrics) if current().is_first else {}  # the others' metrics have seen nothing
+            self.last = learn.dls.valid, fingerprint(learn), Pass(values, rows, notes)
         self.rows = None
 
     def found(self, dl: RowsDL) -> Pass | None:

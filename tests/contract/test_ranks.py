@@ -68,6 +68,18 @@ def test_two_processes_train_a_task_as_one(work: Path, task: str):
 
 
 @pytest.mark.slow
+def test_two_processes_train_on_numbers_and_weights_of_rows_as_one(work: Path):
+    rows = [("good " * (1 + i % 7) + "film", i % 11 / 10, 0.1 + i % 5) for i in range(90)]
+    lines = [f"{text},{label},{weight}" for text, label, weight in rows]
+    (work / "rows.csv").write_text("\n".join(["text,label,weight", *lines]), encoding="utf-8")
+    columns = [f"data.columns.{name}={name}" for name in ("text", "label", "weight")]
+    files = ("data=files", f"data.train={work}/rows.csv", *columns, "metrics=[rmse]", "objective=valid/rmse")
+    words = (*[word for word in USUAL if not word.startswith("data.rows")], *files, *TINY_BERT, *BERT)
+    run(work / "one", *words)
+    check_same(work / "one", run_on(2, work / "two", *words))
+
+
+@pytest.mark.slow
 def test_three_processes_train_as_one(work: Path):
     check(work, *TINY_BERT, *BERT, world=3)
 
