@@ -16,11 +16,11 @@ from blurr.errors import InputError, ResourceError
 from blurr.process import launched
 
 def run_experiment(cfg, *, folder, overrides, choices, report=None, tags=None):
-    if report is None:
-        return 0.0  # a rehearsal
     if not launched.is_first():
         (folder.parent / f"{folder.name}.process-{launched.name()[8]}").touch()
         return 0.0
+    if report is None:
+        return 0.0  # a rehearsal
     started = folder.parent / "starts.txt"
     with started.open("a") as file:
         file.write(f"{folder.name}\\n")

