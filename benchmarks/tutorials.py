@@ -1,7 +1,7 @@
 """Picture what tutorials show, into docs/pictures/: `python -m benchmarks.tutorials --work FOLDER`.
 
 FOLDER has a folder for each tutorial, by its name, in which it was walked through:
-`python -m pages.walk docs/tutorials/chat.md --work FOLDER/chat`. With names of pictures, only those are taken.
+`python -m docs.pages.walk docs/tutorials/chat.md --work FOLDER/chat`. With names of pictures, only those are taken.
 """
 
 import argparse

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pages.hooks import OUTSIDE, made
+from docs.pages.hooks import OUTSIDE, made
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

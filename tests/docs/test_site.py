@@ -9,9 +9,9 @@ import yaml
 
 from blurr.config import checks, paths
 from blurr.runs import folder
-from pages import api, knobs, metrics, tasks
-from pages.hooks import made
-from pages.newcomer import masked, missing, steps
+from docs.pages import api, knobs, metrics, tasks
+from docs.pages.hooks import made
+from docs.pages.newcomer import masked, missing, steps
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPTIONS = [(group, name) for group in paths.groups() for name in paths.options(group)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from forked import Forked, door
 
-from pages import walk
+from docs.pages import walk
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))

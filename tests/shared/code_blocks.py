@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pages.hooks import OUTSIDE, made
+from docs.pages.hooks import OUTSIDE, made
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from blurr.config import paths
-from pages.markdown import page, text
+from docs.pages.markdown import page, text
 
 PAGE = "reference/messages.md"
 KINDS = {

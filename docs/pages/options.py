@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from blurr.config import paths
-from pages.knobs import Knob, base, chosen, knobs, targets
-from pages.markdown import block, code, page, table, text
+from docs.pages.knobs import Knob, base, chosen, knobs, targets
+from docs.pages.markdown import block, code, page, table, text
 
 FOLDER = "reference/options"
 HEADS = ("key", "value", "what it is", "type and bounds")

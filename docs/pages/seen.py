@@ -1,7 +1,7 @@
-"""Record what the pages of tasks show, from runs of every task: `python -m pages.seen FOLDER`.
+"""Record what the pages of tasks show, from runs of every task: `python -m docs.pages.seen FOLDER`.
 
 FOLDER has a run of each task, by its name: `blurr run task=translation output_dir=FOLDER/translation`. Each is served
-for one request, and pages/seen.json is written.
+for one request, and docs/pages/seen.json is written.
 """
 
 import argparse
@@ -38,7 +38,7 @@ LONGEST = 12  # values of a list that are shown
 
 
 def main() -> None:
-    """Write pages/seen.json; what is known of tasks without a run stays."""
+    """Write docs/pages/seen.json; what is known of tasks without a run stays."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="has a run of each task, by its name")
     parser.add_argument("--only", choices=list(paths.options("task")), nargs="*", help="these tasks")

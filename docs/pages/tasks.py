@@ -8,11 +8,11 @@ import yaml
 
 from blurr.config import paths, signatures
 from blurr.config.combinations import options_of_model, options_that_read
-from pages.knobs import knobs
-from pages.markdown import block, code, page, pretty, table, text
+from docs.pages.knobs import knobs
+from docs.pages.markdown import block, code, page, pretty, table, text
 
 FOLDER = "tasks"
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1]
 SEEN: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "seen.json").read_text("utf-8"))
 ROLES = {
     "text": "the text",

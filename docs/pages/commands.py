@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from blurr import cli
 from blurr.commands import help_of_run
 from blurr.process.arguments import RUN
-from pages.markdown import block, page
+from docs.pages.markdown import block, page
 
 PAGE = "reference/commands.md"
 COLUMNS = "88"

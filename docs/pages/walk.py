@@ -1,4 +1,4 @@
-"""Walk through a tutorial as its reader does: `python -m pages.walk docs/tutorials/resume.md --work FOLDER`.
+"""Walk through a tutorial as its reader does: `python -m docs.pages.walk docs/tutorials/resume.md --work FOLDER`.
 
 In a page, a block with a title is a file, a block of bash has commands, and a block of text or json below it is what
 they print. Files are written and commands run in the order of the page, in one folder. What the page shows must be
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^(?:<!-- (not compared|not run): [^\n]*\n)?```(\w*) *([^\n]*)\n(.*?)^```$", re.DOTALL | re.M)
 SMALLER = re.compile(r"^<!-- tests: (.+) -->$", re.MULTILINE)
 INTERRUPTED = re.compile(r"#.*Ctrl-C after epoch (\d+)")

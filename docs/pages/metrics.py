@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from blurr.config import paths, signatures
-from pages.markdown import code, page, table, text
+from docs.pages.markdown import code, page, table, text
 
 PAGE = "reference/metrics.md"
 FORMULAS: dict[str, dict[str, str]] = yaml.safe_load((Path(__file__).parent / "formulas.yaml").read_text("utf-8"))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pages.markdown import block
+from docs.pages.markdown import block
 
 KINDS = {"image/png": "png", "image/svg+xml": "svg"}
 

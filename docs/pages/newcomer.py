@@ -1,4 +1,4 @@
-"""Do what docs/start.md says, in order, in an empty folder, and compare what comes out: `python -m pages.newcomer`.
+"""Do what docs/start.md says, in order, in an empty folder, and compare: `python -m docs.pages.newcomer`.
 
 A command's output must have the lines that the page shows below it, in order; numbers and times may differ.
 `--write` puts today's output into the page instead.
@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "start.md"
+PAGE = Path(__file__).parents[1] / "start.md"
 STEP = re.compile(
     r"(<!-- not run: .*? -->\n)?```bash\n(.*?)```\n(?:\n(?:[^`#]*?\n\n)??```text\n(.*?)```\n)?", re.DOTALL
 )

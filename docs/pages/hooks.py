@@ -11,10 +11,10 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # MkDocs loads this file by its path
 
-from pages import api, commands, messages, metrics, notebooks, options, tasks  # noqa: E402
+from docs.pages import api, commands, messages, metrics, notebooks, options, tasks  # noqa: E402
 
 MAKERS = (options, metrics, commands, api, messages, tasks)
 # Files of the repository that are pages, too, and where they stand in the site.

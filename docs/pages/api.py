@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from blurr.config import paths, signatures
-from pages.markdown import page, table, text
+from docs.pages.markdown import page, table, text
 
 FOLDER = "reference/api"
 FACADES = {
