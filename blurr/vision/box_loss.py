@@ -57,7 +57,9 @@ class DetectionLoss:
     least_divisor = 1.0  # in a batch without an object, too
 
     def divisor(self, targ: torch.Tensor) -> torch.Tensor:
-        """Return what the loss of a training batch divides by: its objects."""
+        """Return what the loss of a batch divides by: its objects in training, else its rows."""
+        if self.call is not None:
+            return torch.tensor(float(len(targ)), device=targ.device)
         return (targ[..., 0] != IGNORED).sum().float()
 
     def activation(self, out: torch.Tensor) -> torch.Tensor:
