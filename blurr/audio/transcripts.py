@@ -110,10 +110,16 @@ class Transcripts(Texts):
         rows: SpeechRows = learner.dl.dataset
         numbers = [int(number) for number in learner.dl.rows_of(learner.iter)]
         learner.heard = self.heard_in(learner)
-        normalize = self._normalizer(learner)
-        texts = [(joined(heard), true) for heard, true in zip(learner.heard, rows.references(numbers), strict=True)]
+        numbered = [(number, joined(heard)) for number, heard in zip(numbers, learner.heard, strict=True)]
+        return numbered, rows.references(numbers)
+
+    def completed(self, learner: Learner, decoded: Any) -> tuple[Any, Any]:
+        """Return normalized texts, those of a sound of several windows once the last of these is known."""
+        rows: SpeechRows = learner.dl.dataset
+        (numbered, true), normalize = decoded, self._normalizer(learner)
+        texts = [(text, each) for (_, text), each in zip(numbered, true, strict=True)]
         if ROW in rows.columns:
-            texts = whole_texts(rows, numbers, [text for text, _ in texts])
+            texts = whole_texts(rows, *zip(*numbered, strict=True))
         return [normalize(text) for text, _ in texts], [normalize(true) for _, true in texts]
 
     def heard_in(self, learner: Learner) -> list[Heard]:

@@ -129,7 +129,14 @@ class Target(ABC):
 
     @abstractmethod
     def decode(self, learner: Learner) -> tuple[Any, Any]:
-        """Return `(predictions, targets)` of the batch that the learner has just run, as the metrics read them."""
+        """Return `(predictions, targets)` of the batch that the learner has just run, for `completed`."""
+
+    def completed(self, learner: Learner, decoded: Any) -> Any:
+        """Return what the metrics read of what `decode` returned, where rows of other batches or shares belong to it.
+
+        Of several processes the first completes what all have decoded.
+        """
+        return decoded
 
     @abstractmethod
     def describe(self, learner: Learner) -> Table:

@@ -258,7 +258,7 @@ class Task(ABC):
             model,
             loss_func=loss,
             opt_func=as_opt_func(optimizer),
-            cbs=[EvaluationCallback(target.decode), *target.callbacks(hf), *weighing, *cbs],
+            cbs=[EvaluationCallback(target.decode, completed=target.completed), *target.callbacks(hf), *weighing, *cbs],
             metrics=streamed(metrics, target.scored(hf)),
             **{
                 "freeze": False,

@@ -134,7 +134,7 @@ def with_token_counts(rows: Table, encoded: EncodedRows) -> Table:
 
 def _stream(target: Target, learner: Learner, dl: RowsDL, describe: Callable[[Learner], Table]) -> Pass:
     """Validate, and describe the rows."""
-    collector = EvaluationCallback(target.decode, describe)
+    collector = EvaluationCallback(target.decode, describe, completed=target.completed)
     with learner.removed_cbs(learner._grab_cbs(EvaluationCallback)), learner.no_bar():
         values = learner.validate(dl=dl, cbs=collector)
     notes = notes_of(learner.metrics) if current().is_first else {}  # the others' metrics have seen nothing

@@ -85,6 +85,7 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
     Args:
         decode: `(learner) -> (predictions, targets)` of the batch that the learner has just run.
         describe: `(learner) -> table` of the batch's rows; `None` keeps no rows.
+        completed: `(learner, decoded) -> decoded` as the metrics read it, in the first of several processes.
     """
 
     order = ORDER["EvaluationCallback"]
@@ -93,8 +94,10 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         self,
         decode: Callable[[Learner], tuple[Any, Any]],
         describe: Callable[[Learner], Table] | None = None,
+        *,
+        completed: Callable[[Learner, Any], Any] = lambda _, decoded: decoded,
     ) -> None:
-        self.decode, self.describe = decode, describe
+        self.decode, self.describe, self.completed = decode, describe, completed
         self.rows: GrowingRows = []
 
     def before_validate(self) -> None:
@@ -108,7 +111,7 @@ class EvaluationCallback(Callback):  # type: ignore[misc]  # fastai is not typed
         advance(self.iter + 1, self.n_iter)
         learn = self.learn
         learn.decoded = self.decode(learn)
-        learn.decoded_shares = shares_at_first(learn, learn.decoded)
+        learn.decoded_shares = [self.completed(learn, each) for each in shares_at_first(learn, learn.decoded)]
         if any(isinstance(metric, NamedMetric) for metric in learn.metrics):
             learn.output_shares = shares_at_first(learn, (learn.pred, learn.yb))
         if self.describe is not None:

@@ -41,6 +41,8 @@ OPTIONS = {
         *BERT,
     ),
     "balance": ("data.rows=101", "callbacks=[class_balance]", *TINY_BERT, *BERT),
+    # sounds of several windows, which are written down in different processes
+    "windows": ("task=speech_recognition", "task.window_seconds=1.0"),
 }
 
 
