@@ -81,7 +81,7 @@ INPUTS: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         "unpacks to more than",
     ),
     "a jsonl of 4 GB in one line": (_bomb("jsonl", b"a"), "r.jsonl.gz", "out.jsonl", "unpacks to more than"),
-    "a file packed by xz": (_writes("r.csv.xz", b"x"), "r.csv.xz", "out.jsonl", "Unpack it"),
+    "a file packed by xz": (_writes("r.csv.xz", b"x"), "r.csv.xz", "out.jsonl", "cannot be unpacked"),
     "no column of the task": (_writes("r.csv", "a,b\n1,2\n"), "r.csv", "out.jsonl", "no column 'text'"),
     "an xlsx of text": (_writes("r.xlsx", "text"), "r.xlsx", "out.jsonl", "cannot be read as an Excel file"),
     "a parquet cut off": (_writes("r.parquet", b"PAR1" * 9), "r.parquet", "out.jsonl", "not a parquet file"),

@@ -464,7 +464,9 @@ def evil_zip(path: Path) -> Path:
 @pytest.mark.parametrize("name", ["rows.zip", "rows.csv.zip", "rows.tar", "rows.xlsx", "rows.parquet", "rows.csv"])
 def test_an_archive_of_rows_is_not_unpacked(work: Path, name: str):
     evil_zip(work / name)
-    with pytest.raises(InputError, match="of packed files only .gz is read|cannot be read|not a parquet|not encoded"):
+    with pytest.raises(
+        InputError, match="of a zip one is read|of packed files .* are read|cannot be read|not a parquet|not encoded"
+    ):
         load_files(SequenceClassification().schema, train=str(work / name))
 
 

@@ -134,7 +134,7 @@ class CacheFrozenFeatures(TrainingCallback):
         for number in range(passes + 1):
             train.epoch = self.dls.train.epoch - passes + number
             past = train.batches()[: None if number < passes else self.iter * self.training]
-            train.planned = (train.epoch, train.chances, list(_with_new_rows(past, seen)))
+            train.planned = (train.epoch, train.chances, past.chosen(_with_new_rows(past, seen)))
             yield from train
             if number == 0 and self.epoch:
                 yield from valid
@@ -200,11 +200,14 @@ def inputs_vary(dl: RowsDL) -> bool:
     return keys[0] != keys[1]
 
 
-def _with_new_rows(batches: Iterable[Order], seen: NDArray[np.bool_]) -> Iterator[Order]:
-    for rows in batches:
+def _with_new_rows(batches: Iterable[Order], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the numbers of the batches that have a row which none before them has."""
+    found: list[int] = []
+    for number, rows in enumerate(batches):
         if not seen[rows].all():
             seen[rows] = True
-            yield rows
+            found.append(number)
+    return np.array(found, np.int64)
 
 
 def _loss(learner: Learner) -> float:
