@@ -1,7 +1,7 @@
 """Translate what other programs call a setting, such as `--num_train_epochs`, into a key of the config."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def _rank(each: Candidate, words: list[str], value: str | None) -> float:
     return len(strong) + 0.1 * len(shared) - 0.3 * unsaid + tie
 
 
-def _written(best: Candidate, value: str | None) -> str:
+def _written(best: Candidate, value: str | None) -> str | None:
     if not best.is_key:
         return best.text
     said = ("true" if isinstance(best.default, bool) else PLACEHOLDER) if value is None else value
@@ -108,7 +108,19 @@ def _written(best: Candidate, value: str | None) -> str:
         return f"model={said}" if is_option or said == PLACEHOLDER else f"model=auto model.name={said}"
     if best.text == "data=" and (Path(said).suffix or Path(said).exists()):
         return f"data=files data.train={said}"
+    group = best.text.removesuffix("=")
+    options = paths.options(group) if group in (name for name, *_ in paths.contents()) else {}
+    if options and said != PLACEHOLDER and said not in options:
+        near = _nearest_option(said, options)
+        return None if near is None else best.text + near
     return " ".join(filter(None, [best.needs, best.text + said]))
+
+
+def _nearest_option(value: str, options: Iterable[str]) -> str | None:
+    """Return the option that another program's value begins with, or that begins with it: `adamw` for `adamw_torch`."""
+    value = value.lower()
+    near = [option for option in options if value.startswith(option) or option.startswith(value)]
+    return max(near, key=len, default=None)
 
 
 def _candidates(given: Sequence[str]) -> Iterator[Candidate]:

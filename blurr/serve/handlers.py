@@ -65,7 +65,8 @@ def _said(arguments: argparse.Namespace, tally: Any) -> int:
     for row, reason in tally.named.items():
         sys.stderr.write(f"row {row}: {reason}\n")
     failed = f", {tally.failed:,} of them without a prediction (see the column error)" if tally.failed else ""
-    sys.stderr.write(f"{tally.rows:,} rows in {tally.seconds:.1f} s{failed}: {arguments.output or 'stdout'}\n")
+    rows = f"{tally.rows:,} {'row' if tally.rows == 1 else 'rows'}"
+    sys.stderr.write(f"{rows} in {tally.seconds:.1f} s{failed}: {arguments.output or 'stdout'}\n")
     if arguments.input != STDIN and not arguments.overrides:
         score = command("evaluate", arguments.where, "data=files", f"data.test={arguments.input}")
         show_next({"score, if it has labels": score, "serve": command("serve", arguments.where)})
