@@ -55,8 +55,8 @@ class Host:
 
     def address(self) -> tuple[str, int]:
         """Return where the processes of a trial meet whose first runs here."""
-        host: str = get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray is not typed there
-        return host, free_port()
+        own_address: Callable[[], str] = get_node_ip_address  # Ray does not say its type
+        return own_address(), free_port()
 
     def start(self, job: Job, rank: int, world: int, address: tuple[str, int]) -> None:
         """Start one of several processes of a trial."""
