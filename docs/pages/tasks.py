@@ -39,7 +39,8 @@ ROLES = {
     "audio": "a sound: a path, bytes, or a cell of the Hub",
 }
 FACADES = {"text": "blurr.text.modeling.all", "vision": "blurr.vision.all", "audio": "blurr.audio.all"}
-LEARNERS = {"causal_lm": "BlearnerForLM"}
+# Whose learner is not named by the task, and what tells it apart.
+LEARNERS = {"causal_lm": ("BlearnerForLM", ""), "masked_lm": ("BlearnerForLM", ', lm_type="masked"')}
 TABLES = "csv, tsv, json, jsonl, parquet, xlsx"
 FORMATS = {
     "text": f"{TABLES}, and a data set of the Hub",
@@ -93,7 +94,7 @@ def models_of(file: Path) -> list[str]:
 
 def notebook_of(name: str, file: Path) -> str:
     """Return the code of a notebook for a task."""
-    learner = LEARNERS.get(name) or f"BlearnerFor{target_of(file).rpartition('.')[2]}"
+    learner, more = LEARNERS.get(name) or (f"BlearnerFor{target_of(file).rpartition('.')[2]}", "")
     rows, checkpoint = SEEN[name]["rows"], SEEN[name]["checkpoint"]
     modality = modality_of(file)
     item = SEEN[name]["item"]
@@ -103,7 +104,7 @@ def notebook_of(name: str, file: Path) -> str:
         [
             *imports,
             "",
-            f'learn = {learner}.from_data("{rows}", "{checkpoint}")',
+            f'learn = {learner}.from_data("{rows}", "{checkpoint}"{more})',
             "learn.dls.show_batch(max_n=2)",
             "learn.fit_one_cycle(1, 1e-3)",
             "learn.show_results(max_n=2)",

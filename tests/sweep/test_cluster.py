@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from forked import ROOT
-from ray.cluster_utils import Cluster
+from forked import ROOT, start_server
 
 pytestmark = pytest.mark.slow
 RAY = ("sweep/executor=ray", "sweep.workers=2")
@@ -23,6 +22,7 @@ def package(sweeping, tmp_path_factory, monkeypatch) -> Path:
     for name in ("conf", "experiments", "blurr", "hydra_plugins"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(sweeping.experiment, copy / "blurr" / "experiment.py")
+    start_server()  # with the package itself, for the tests that come later
     monkeypatch.setattr("forked.PATH", str(copy))
 
 
@@ -57,6 +57,8 @@ def test_a_pruner_works_there_too(sweeping):
 @pytest.fixture
 def two_machines() -> Iterator[str]:
     """The address of a cluster of two nodes with a core each: a trial of two processes needs both."""
+    from ray.cluster_utils import Cluster  # of an extra
+
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     nodes.add_node(num_cpus=1)
     try:
