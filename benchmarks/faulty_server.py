@@ -8,7 +8,6 @@ import argparse
 import itertools
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from benchmarks.clock import Clock
 from benchmarks.commands import markdown, show
 from blurr.config import composing
+from blurr.process.listening import free_port
 from tests.shared.faulty_server import FaultyServer, before
 
 SECONDS = 3.0
@@ -97,13 +97,6 @@ def main() -> None:
         table.append([name, f"{fair:.2f}", f"{faulty:.2f}", f"{faulty / fair - 1:+.1%}"])
     show(markdown(["seconds of training", "server well", "server faulty", "more"], table))
     show(", ".join(f"{mode} {count}" for mode, count in sorted(proxy.counts.items())) + " requests")
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def wait_for(address: str) -> None:

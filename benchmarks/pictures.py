@@ -29,8 +29,9 @@ from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium
 from benchmarks.commands import ROOT, run, show
-from benchmarks.servers import SECONDS, free_port
+from benchmarks.servers import SECONDS
 from blurr.config import paths
+from blurr.process.listening import free_port
 from blurr.report.page import write_report
 from blurr.runs.record import Record
 

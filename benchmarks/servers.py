@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,15 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from blurr.process.listening import free_port
+
 SECONDS = 120  # to start in, on a busy machine
 NOBODY = "nobody"  # PostgreSQL refuses to run as root
-
-
-def free_port() -> int:
-    """Give a port that nothing listens to."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
 
 
 @contextmanager

@@ -27,7 +27,8 @@ import psutil
 from benchmarks.commands import ROOT, markdown, run, show
 from benchmarks.measuring import machine
 from benchmarks.plain_app import FOLDER
-from benchmarks.servers import SECONDS, free_port
+from benchmarks.servers import SECONDS
+from blurr.process.listening import free_port
 from blurr.text.sequence_classification.samples import reviews
 
 CLIENTS = (1, 8, 32)

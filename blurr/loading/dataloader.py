@@ -2,7 +2,6 @@
 
 import html
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from blurr.loading.bucketing import Batches, BatchSize, Buckets, Order, numbered
 from blurr.loading.draws import SEEDS, row_seeds
 from blurr.loading.rows import Batch, EncodedRows, Inputs, Items, Table
 from blurr.loading.shown import TableCell
-from blurr.process.children import die_with
+from blurr.process.children import begin_group
 from blurr.process.terminal import terminal
 
 WHOLE = (0, 1)  # the only share of a batch
@@ -226,10 +225,8 @@ class RowsDL(TfmdDL):  # type: ignore[misc]  # fastai is not typed
 
     def wif(self) -> None:
         """Begin as a worker, which a killed run must not leave behind, nor Ctrl-C end before the run has ended."""
-        os.setpgid(0, 0)  # a terminal signals all processes of a group
         parent = multiprocessing.parent_process()
-        if parent is not None and parent.pid is not None:
-            die_with(parent.pid)
+        begin_group(None if parent is None else parent.pid)
 
     def after_iter(self) -> None:
         """Go on to the next epoch; an interrupted pass starts over."""

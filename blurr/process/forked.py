@@ -10,7 +10,8 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from blurr.errors import BlurrError, ResourceError
-from blurr.process.children import die_with
+from blurr.process.children import begin_group
+from blurr.process.systems import HAS_FORK
 
 T = TypeVar("T")
 PARALLELISM = "TOKENIZERS_PARALLELISM"  # the tokenizers library starts a thread for each core where it is not false
@@ -31,7 +32,7 @@ def made_in_order(make: Callable[[int], T], count: int, *, processes: int) -> It
         ResourceError: A process has ended before it had made its values, as where memory does not suffice.
     """
     processes = min(processes, count)
-    if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
+    if processes < 2 or not HAS_FORK:
         yield from map(make, range(count))
         return
     with ExitStack() as ended:
@@ -91,11 +92,10 @@ def _child(make: Callable[[int], object], numbers: range) -> Iterator[Connection
 
 
 def _run(make: Callable[[int], object], numbers: range, out: Connection, parent: int) -> None:
-    """Be the process. A terminal signals all of a group, and the run's own handlers are not for it."""
-    os.setpgid(0, 0)
+    """Be the process; the run's own handlers of signals are not for it."""
+    begin_group(parent)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_DFL)
-    die_with(parent)
     try:
         for number in numbers:
             out.send(make(number))

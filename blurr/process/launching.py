@@ -7,7 +7,6 @@ import logging
 import os
 import select
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from blurr.errors import visible
 from blurr.process import terminal
 from blurr.process.children import die_with
 from blurr.process.launched import ADDRESS, HERE, LOCAL_RANK, PORT, RANK, WORLD
+from blurr.process.listening import free_port
 from blurr.process.next_steps import command
 from blurr.process.signals import SIGNALS
 from blurr.process.systems import check_fork
@@ -231,14 +231,6 @@ def death(seconds: float) -> str | None:
     if not _deaths or not select.select(_deaths, [], [], seconds)[0]:
         return None
     return os.read(_deaths[0], select.PIPE_BUF).decode(errors="replace") or None
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens at."""
-    with socket.socket() as listening:
-        listening.bind(("", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def _loopback() -> str:

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from blurr.config.annotations import Count, NonNegative, Positive
 from blurr.config.store import variables
 from blurr.process.launched import environment_of
-from blurr.process.launching import free_port
+from blurr.process.listening import free_port
 from blurr.sweep.messages import Ended, Event, Job, Stop
 from blurr.sweep.trial import Context
 

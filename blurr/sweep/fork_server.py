@@ -26,7 +26,7 @@ from omegaconf import OmegaConf
 from blurr.config import signatures
 from blurr.config.building import build
 from blurr.process import setup
-from blurr.process.children import die_with
+from blurr.process.children import begin_group, die_with
 from blurr.process.imports import import_libraries
 from blurr.process.signals import SIGNALS
 from blurr.sweep.messages import Ended, Job, Started, Stop
@@ -152,8 +152,7 @@ def _fork(job: Job, gpu: str | None, context: Context, *, threads: int) -> Child
         return Child(job, pid, ours)
     code = 1
     try:
-        os.setpgid(0, 0)  # a group of its own, so that the processes which it starts can be killed with it
-        die_with(parent)
+        begin_group(parent)  # so that the processes which it starts can be killed with it
         if sys.platform == "linux":  # if memory runs out, the system kills a trial before the sweep
             Path("/proc/self/oom_score_adj").write_text("500")
         if gpu is not None:

@@ -16,10 +16,11 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from blurr.errors import InputError, PeerLost, ResourceError
+from blurr.process.launched import ADDRESS, LOCAL_RANK, PORT, RANK, WORLD
 from blurr.process.terminal import quiet
 
 T = TypeVar("T")
-NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # of the variables that torchrun sets
+NAMES = (RANK, WORLD, LOCAL_RANK)
 PATIENCE = timedelta(hours=12)  # of ranks that wait for the first, which may encode millions of rows
 MEETING = timedelta(minutes=10)  # until all have come, which load their libraries first
 # Where torch raises that another process does not answer.
@@ -135,17 +136,16 @@ def _met() -> Any:
     Raises:
         ResourceError: that cannot be done.
     """
-    port = os.environ["MASTER_PORT"]
+    address, port = f"{ADDRESS}={os.environ[ADDRESS]}", f"{PORT}={os.environ[PORT]}"
     try:
         return next(rendezvous("env://", timeout=MEETING))[0]
     except (distributed.DistNetworkError, distributed.DistStoreError) as error:
         if "EADDRINUSE" in str(error):
             raise ResourceError(
-                f"MASTER_PORT={port}: another program uses this port, at which the processes meet. Set another, or "
-                "none."
+                f"{port}: another program uses this port, at which the processes meet. Set another, or none."
             ) from error
         raise ResourceError(
-            f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={port}: not all of the processes have come there "
+            f"{address} {port}: not all of the processes have come there "
             f"within {MEETING.seconds // 60} minutes ({str(error).partition(chr(10))[0]}). Start all, on machines that "
             "reach this address."
         ) from error

@@ -43,7 +43,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def put_together(model: nn.Module) -> dict[nn.Parameter, nn.Parameter]:
-    """Give a model all weights in place of shares, on the CPU; all processes call this, and compute no more.
+    """Put all weights into a model in place of shares, on the CPU; all processes call this, and compute no more.
 
     Returns:
         Each share, and the weight in its place.
@@ -61,7 +61,7 @@ def put_together(model: nn.Module) -> dict[nn.Parameter, nn.Parameter]:
 
 @contextmanager
 def whole(model: nn.Module) -> Iterator[None]:
-    """Give a model all weights in place of shares in a `with` block that reads them, which all processes enter."""
+    """Put all weights into a model in place of shares in a `with` block that reads them, which all processes enter."""
     shares = {weight: share for share, weight in put_together(model).items()}
     try:
         yield
@@ -72,7 +72,7 @@ def whole(model: nn.Module) -> Iterator[None]:
 
 
 def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Give each process its share of whole weights; all processes call this.
+    """Put its share of whole weights into the model of each process; all processes call this.
 
     Args:
         model: sharded.

@@ -13,6 +13,7 @@ from forked import Forked, door_with
 from blurr.config.combinations import check_processes
 from blurr.errors import InputError
 from blurr.process import launched, launching
+from blurr.process.listening import free_port
 
 EXPERIMENT = """
 import ctypes, os, signal, sys, time
@@ -154,7 +155,7 @@ def watched(first: Callable[[], None], other: Callable[[], None], *, said: str) 
 
 
 def test_processes_that_others_have_started_run_what_the_first_composes(launch):
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launching.free_port()), "WORLD_SIZE": "2"}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     others = launch.start("output_dir=elsewhere/b", RANK="1", LOCAL_RANK="1", OMP_NUM_THREADS="1", **place)
     _, err = launch.start(RANK="0", LOCAL_RANK="0", OMP_NUM_THREADS="1", **place).communicate()
     assert others.communicate() == ("", "")
@@ -165,7 +166,7 @@ def test_processes_that_others_have_started_run_what_the_first_composes(launch):
 
 @pytest.mark.parametrize("words", [["tasc=a"], ["processes=3"], ["-m", "seed=1,2"]], ids=" ".join)
 def test_a_mistake_in_their_words_is_told_once(launch, words):
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launching.free_port()), "WORLD_SIZE": "2"}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     first, other = (launch.start(*words, RANK=rank, LOCAL_RANK=rank, **place) for rank in ("0", "1"))
     _, err = first.communicate()
     assert (first.returncode, len(err.splitlines())) == (2, 1)

@@ -14,6 +14,8 @@ import httpx
 import pytest
 from forked import Forked, code
 
+from blurr.process.listening import free_port
+
 SERVE = """
 import resource, socket, sys, time
 folder, port, files, pause, without = sys.argv[1:]
@@ -38,9 +40,7 @@ def serving(
     folder: Path, work: Path, *, files: int = 1024, pause: float = 0, without: str = ""
 ) -> Iterator[tuple[Forked, int]]:
     """Start a server; gives its process and its port."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        port = opened.getsockname()[1]
+    port = free_port()
     server = Forked(code, SERVE, str(folder), str(port), str(files), str(pause), without, cwd=work)
     try:
         for _ in range(1200):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from forked import Forked
 from running import run
 from safetensors.torch import load_file
 
+from blurr.process.listening import free_port
 from blurr.runs.jsonlines import read_lines
 
 # else Adam moves weights whose gradient is nothing but rounding as far as others
@@ -20,10 +20,7 @@ SAME = 1e-5
 
 def started(world: int, folder: Path, *words: str) -> list[Forked]:
     """Start the processes of a run."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     folder.mkdir(parents=True, exist_ok=True)
     return [
         Forked(take_part, folder, words, cwd=folder.parent, RANK=str(rank), LOCAL_RANK=str(rank), **shared)

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from forked import Forked, code
 from mlflow import MlflowClient
 
 from blurr.config import paths
+from blurr.process.listening import free_port
 from blurr.tracking.sync import sync
 from blurr.tracking.trackers import MLflowTracker, tracked_run
 
@@ -103,12 +103,6 @@ def test_looking_at_a_store_drops_no_lock_of_a_run_that_is_open(tracker, store_u
         child(store_uri, tmp_path / "other", 0).communicate(timeout=60)
         run.log({"train/loss": 0.5}, step=1)
     assert client.get_run(run.id).data.metrics == {"train/loss": 0.5}
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 @contextmanager
