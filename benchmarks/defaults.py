@@ -195,8 +195,10 @@ def by_trainer(case: Case, steps: int, seed: int, settings: Mapping[str, Any]) -
     known = case.learner.model.known
 
     def collate(rows: list[Any]) -> dict[str, torch.Tensor]:
-        inputs = train.create_batch(rows)[0]
+        inputs, targets = train.create_batch(rows)
         batch = {key: value for key, value in inputs.items() if key in known}
+        if "start_positions" in known:  # of answers, which blurr keeps beside the inputs
+            batch |= dict(zip(("start_positions", "end_positions"), targets.unbind(-1), strict=True))
         return {key: value.float() if value.dtype == torch.float64 else value for key, value in batch.items()}
 
     quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no"}
