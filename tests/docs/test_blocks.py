@@ -15,7 +15,7 @@ from blurr.sweep.space import is_own, parse
 BLOCKS = list(blocks())
 LINES = {line: each.page for each in BLOCKS if each.language == "bash" for line in each.lines}
 # What names something that the page before it has made; test_running.py runs it.
-OWN = ("experiments=mine", "experiments=reviews", "data=mine", "errors]", "task=ordering", "my_rows.")
+OWN = ("experiments=mine", "experiments=reviews", "data=mine", "errors]", "task=ordering", "my_rows.", "stop_at")
 RUNS = {
     line: page
     for line, page in LINES.items()
