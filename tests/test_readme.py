@@ -1,6 +1,5 @@
 """Contract 4: the code of the README and of its page on notebooks runs as it stands; the façades name all they have."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import pytest
 import soundfile
 from pictures import make_vision_checkpoint, picture_rows
 from sounds import make_audio_checkpoint, sound_rows
+
+from docs.pages.blocks import blocks
 
 ROOT = Path(__file__).parents[1]
 README, NOTEBOOKS = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/how-to/notebooks.md"))
@@ -40,11 +41,11 @@ def test_the_notebook_sections_run_from_top_to_bottom(at_work: Path, tiny_bert: 
     shutil.copytree(tiny_bart, at_work / "bart-base")
     make_vision_checkpoint(at_work / "resnet-50")
     make_audio_checkpoint(at_work / "wav2vec2-base")
-    blocks = re.findall(r"```python\n(.*?)```", README + NOTEBOOKS, re.DOTALL)
+    found = [each.code for each in blocks(README + NOTEBOOKS) if each.language == "python"]
     names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)  # noqa: S102
-    assert len(blocks) == 7
+    for code in found:
+        exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    assert len(found) == 7
     assert len(list(at_work.glob("outputs/my-run/*/report.html"))) == 1
     assert (at_work / "classifier.pkl").is_file()
 

@@ -1,10 +1,11 @@
-"""Walk through a tutorial as its reader does: `python -m docs.pages.walk docs/tutorials/resume.md --work FOLDER`.
+"""Walk through a page as its reader does: `python -m docs.pages.walk docs/tutorials/resume.md --work FOLDER`.
 
 In a page, a block with a title is a file, a block of bash has commands, and a block of text or json below it is what
 they print. Files are written and commands run in the order of the page, in one folder. What the page shows must be
 among the printed lines, in its order; numbers and what stands in quotes may differ. `…` on a line of its own stands for
 lines that are left out, and at the end of a line for the rest of it. `blurr serve` stays in the background, and a
 command whose comment says "Ctrl-C after epoch 1" is interrupted there; one that says "exit code 2" ends with it.
+After `cd FOLDER` the commands run there.
 
 With `--record`, the lines of the page are replaced by those that were printed, and a line OUT by all of them.
 `<!-- tests: words -->` has words that tests add to each `blurr run` of the page, so that it takes seconds; then
@@ -25,11 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^(?:<!-- (not compared|not run): [^\n]*\n)?```(\w*) *([^\n]*)\n(.*?)^```$", re.DOTALL | re.M)
+from docs.pages.blocks import NOT_COMPARED, Block, blocks
+
 SMALLER = re.compile(r"^<!-- tests: (.+) -->$", re.MULTILINE)
 INTERRUPTED = re.compile(r"#.*Ctrl-C after epoch (\d+)")
 STOPPED = "130"  # the exit code after a Ctrl-C
+MOVED = re.compile(r"cd (\S+)")
 REFUSED = re.compile(r"#.*exit code (\d+)")
 ANYTHING = "OUT"  # in a page that is being written: all that a command prints
 LONGEST = 1800  # seconds of a command
@@ -59,25 +61,6 @@ Start = Callable[[str, Path, Path], Process]
 
 
 @dataclass
-class Block:
-    """A block of a page.
-
-    Args:
-        language: `bash`, `text`, …
-        title: the name of the file that it is; '' for none.
-        text: what stands in it.
-        place: where that begins in the page.
-        is_free: what a model says that has learnt, unlike one of a few rows.
-    """
-
-    language: str
-    title: str
-    text: str
-    place: int
-    is_free: bool
-
-
-@dataclass
 class Walk:
     """What a walk through a page found.
 
@@ -90,26 +73,10 @@ class Walk:
     lines: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def blocks(text: str) -> list[Block]:
-    """Return the blocks of a page, in order."""
-    titles = ((re.search(r'title="([^"]+)"', found[3]), found) for found in BLOCK.finditer(text))
-    return [
-        Block(found[2], title[1] if title else "", found[4], found.start(4), is_free=bool(found[1]))
-        for title, found in titles
-        if found[1] != "not run"
-    ]
-
-
 def smaller(text: str) -> str:
     """Return the words that tests add to each `blurr run` of a page."""
     found = SMALLER.search(text)
     return found[1] if found else ""
-
-
-def commands(block: str) -> list[str]:
-    """Return the commands of a block; a line may go on behind a backslash."""
-    lines = re.sub(r"\\\n\s*", "", block).splitlines()
-    return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def walk(text: str, folder: Path, start: Start, *, added: str = "") -> Walk:
@@ -121,32 +88,45 @@ def walk(text: str, folder: Path, start: Start, *, added: str = "") -> Walk:
         start: starts a command in a folder, with its output in a file.
         added: words for each `blurr run`.
     """
-    done, printed = Walk(), ""
+    printed = ""
     with ExitStack() as servers:
+        walker = _Walker(folder, start, added, servers)
         for block in blocks(text):
+            if not block.is_run:
+                continue
             if block.title:
                 file = folder / block.title
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(_elsewhere(block.text), encoding="utf-8")
+                file.write_text(_elsewhere(block.code), encoding="utf-8")
             elif block.language == "bash":
-                printed = "".join(_outputs(block, folder, start, added, servers, done))
-            elif block.language in ("text", "json") and not (added and block.is_free):
-                _compare(block, printed, done)
-    return done
+                printed = "".join(map(walker.output_of, block.commands))
+            elif block.language in ("text", "json") and not (added and block.mark == NOT_COMPARED):
+                _compare(block, printed, walker.done)
+    return walker.done
 
 
-def _outputs(block: Block, folder: Path, start: Start, added: str, servers: ExitStack, done: Walk) -> Iterator[str]:
-    for command in commands(block.text):
-        wanted = _elsewhere(_longer(command, added))
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".walk-", delete=False) as opened:
+class _Walker:
+    """Runs the commands of a page, one after the other, in the folder that the last `cd` went to."""
+
+    def __init__(self, folder: Path, start: Start, added: str, servers: ExitStack) -> None:
+        self.folder, self.start, self.added, self.servers = folder, start, added, servers
+        self.here, self.done = folder, Walk()
+
+    def output_of(self, command: str) -> str:
+        """Run a command, and return what it printed."""
+        moved = MOVED.match(command)
+        if moved:
+            self.here = self.here / moved[1]
+            return ""
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".walk-", delete=False) as opened:
             output = Path(opened.name)
-        process = start(wanted, folder, output)
+        process = self.start(_elsewhere(_longer(command, self.added)), self.here, output)
         if command.startswith("blurr serve"):
-            servers.enter_context(_in_background(process, output))
+            self.servers.enter_context(_in_background(process, output))
         elif not _is_well(command, process, output):
             said = output.read_text(encoding="utf-8")
-            done.faults.append(f"exit code {process.returncode} of: {command}\n{said}")
-        yield output.read_text(encoding="utf-8").replace(str(_port()), PORT).replace(str(folder), HOME)
+            self.done.faults.append(f"exit code {process.returncode} of: {command}\n{said}")
+        return output.read_text(encoding="utf-8").replace(str(_port()), PORT).replace(str(self.folder), HOME)
 
 
 def _longer(command: str, added: str) -> str:
@@ -192,7 +172,7 @@ def _wait_for(pattern: re.Pattern[str], process: Process, output: Path) -> None:
 def _compare(block: Block, printed: str, done: Walk) -> None:
     """Look for the lines of a block among those that were printed, in their order."""
     left, before, place = printed.splitlines(), "", block.place
-    for line in block.text.splitlines(keepends=True):
+    for line in block.code.splitlines(keepends=True):
         shown, here = line.rstrip("\n"), place
         place += len(line)
         if shown == ANYTHING:
@@ -238,7 +218,7 @@ def recorded(text: str, done: Walk) -> str:
 def in_shell(command: str, folder: Path, output: Path) -> subprocess.Popen[bytes]:
     """Start a command as a terminal does."""
     bin_ = str(Path(sys.executable).parent)
-    settings = {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"}
+    settings = {"COLUMNS": "100", "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"}
     with output.open("ab") as file:
         return subprocess.Popen(
             ["bash", "-c", f"exec {command}" if re.match(r"[\w./-]+ [^|&;]*$", command) else command],

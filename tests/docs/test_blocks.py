@@ -6,14 +6,15 @@ import json
 
 import pytest
 import yaml
-from code_blocks import LANGUAGES, ROOT, Block, blocks, words_of
+from code_blocks import LANGUAGES, ROOT, blocks, words_of
 
 from blurr import cli
 from blurr.config import checks, composing
 from blurr.sweep.space import is_own, parse
+from docs.pages.blocks import Block
 
 BLOCKS = list(blocks())
-LINES = {line: each.page for each in BLOCKS if each.language == "bash" for line in each.lines}
+LINES = {line: each.page for each in BLOCKS if each.language == "bash" for line in each.commands}
 # What names something that the page before it has made; test_running.py runs it.
 OWN = ("experiments=mine", "experiments=reviews", "data=mine", "errors]", "task=ordering", "my_rows.", "stop_at")
 RUNS = {
@@ -82,7 +83,7 @@ def test_python_compiles(block: Block):
 
 
 def test_a_block_that_is_not_run_says_why():
-    reasons = {each.reason for each in BLOCKS if each.reason}
+    reasons = {each.reason for each in BLOCKS if not each.is_run}
     assert all(any(word in each for word in ("network", "GPU", "index", "Ctrl-C", "hours")) for each in reasons)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.pages.blocks import without_code
 from docs.pages.hooks import OUTSIDE, made
 
 ROOT = Path(__file__).parents[2]
@@ -14,15 +15,11 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 TEXTS = [ROOT / "README.md", *(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def without_code(text: str) -> str:
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^(```+).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE))
-
-
 @cache
 def anchors(text: str) -> set[str]:
     """Return what GitHub and the site make of headings."""
     found = set()
-    for title in re.findall(r"^#+ +(.+?) *$", re.sub(r"^(```+).*?^\1", "", text, flags=re.DOTALL | re.M), re.M):
+    for title in re.findall(r"^#+ +(.+?) *$", without_code(text), re.M):
         plain = unicodedata.normalize("NFKD", re.sub(r"[`*]|\]\(.*?\)|\[", "", title)).lower()
         found |= {re.sub(r"[^\w\s-]", "", plain).strip().replace(" ", "-")}
     return found
@@ -54,7 +51,8 @@ def fault(file: Path, link: str) -> str | None:
 
 @pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.relative_to(ROOT).as_posix())
 def test_links_and_pictures_of_a_page_exist(file: Path):
-    links = [link for link in LINK.findall(without_code(file.read_text(encoding="utf-8"))) if "://" not in link]
+    prose = re.sub(r"`[^`\n]*`", "", without_code(file.read_text(encoding="utf-8")))
+    links = [link for link in LINK.findall(prose) if "://" not in link]
     assert [found for found in (fault(file, link) for link in links) if found] == []
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import soundfile
-from code_blocks import Block, blocks
+from code_blocks import blocks
 from PIL.Image import Image
 from running import run
 
 from blurr.config.building import build
 from blurr.config.composing import compose
+from docs.pages.blocks import Block
 
 PAGES = {each.page: each for each in blocks() if each.page.startswith("tasks: ") and each.language == "python"}
 QUICK = ("debug=quick", "tracking=none", "report=false")

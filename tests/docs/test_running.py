@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 import soundfile
 from checkpoints import make_tiny_bert
-from code_blocks import FENCE, ROOT, words_of
+from code_blocks import ROOT, words_of
 from forked import Forked, door
 from pictures import make_vision_checkpoint, picture_rows
 from sounds import make_audio_checkpoint, sound_rows
+
+from docs.pages.blocks import blocks
 
 GUIDES = ["README.md", *sorted(f"docs/how-to/{file.name}" for file in (ROOT / "docs" / "how-to").glob("*.md"))]
 PAGES = [*GUIDES, "docs/reference/exit_codes.md"]
@@ -122,16 +124,6 @@ def run_line(line: str, folder: Path) -> None:
     call(words, folder)
 
 
-def steps_of(text: str) -> list[tuple[str, str, str]]:
-    """Return language, code, and the line before, of each block that is run."""
-    found = FENCE.finditer(text)
-    return [
-        (each["language"], each["code"], text[: each.start()].strip().split("\n")[-1])
-        for each in found
-        if not each["reason"]
-    ]
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_says_can_be_done(page: str, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -143,18 +135,18 @@ def test_what_a_page_says_can_be_done(page: str, stock: Path, tmp_path: Path, mo
     else:
         text = (ROOT / page).read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    for language, code, before in steps_of(text):
-        own = re.search(r"`([\w/]+\.yaml)`", before)
-        file = re.match(r"# (\w+\.py)\n", code)
-        if language == "yaml" and own:
+    for block in filter(lambda each: each.is_run, blocks(text)):
+        own = re.search(r"`([\w/]+\.yaml)`", block.before)
+        file = re.match(r"# (\w+\.py)\n", block.code)
+        if block.language == "yaml" and own:
             (folder / own[1]).parent.mkdir(exist_ok=True)
-            (folder / own[1]).write_text(code)
-        elif language == "python" and file:
-            (folder / file[1]).write_text(code)
-        elif language == "python":
-            exec(compile(code, page, "exec"), names)  # noqa: S102
-        elif language == "bash":
-            for line in code.replace("\\\n", " ").splitlines():
+            (folder / own[1]).write_text(block.code)
+        elif block.language == "python" and file:
+            (folder / file[1]).write_text(block.code)
+        elif block.language == "python":
+            exec(compile(block.code, page, "exec"), names)  # noqa: S102
+        elif block.language == "bash":
+            for line in block.commands:
                 run_line(line, folder)
 
 

@@ -12,7 +12,8 @@ from forked import Forked, door
 
 from docs.pages import walk
 
-TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
+DOCS = Path(__file__).parents[2] / "docs"
+TUTORIALS = DOCS / "tutorials"
 NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
 MACHINES = r"(?<![\w.:/])/(home/(?!you\b)|tmp|opt|root|work|var|mnt|Users|usr)/"
 PAGES = sorted(file.stem for file in TUTORIALS.glob("*.md") if file.stem != "index")
@@ -44,6 +45,11 @@ def test_a_tutorial_does_what_it_says(page: str, tmp_path: Path):
     done = walk.walk(text, tmp_path, start, added=walk.smaller(text))
     assert done.faults == []
     assert done.lines
+
+
+@pytest.mark.slow
+def test_the_start_page_does_what_it_says(tmp_path: Path):
+    assert walk.walk((DOCS / "start.md").read_text(encoding="utf-8"), tmp_path, start).faults == []
 
 
 PAGE = """
@@ -96,6 +102,11 @@ def test_a_page_is_recorded_with_what_was_printed(tmp_path: Path):
     page = "```bash\nseq 1 3\n```\n\n```text\nOUT\n```\n\n```bash\nseq 4 5\n```\n\n```text\n9\n…\n```\n"
     recorded = walk.recorded(page, walk.walk(page, tmp_path, walk.in_shell))
     assert recorded == page.replace("OUT", "1\n2\n3").replace("9", "4")
+
+
+def test_commands_run_in_the_folder_that_the_page_went_to(tmp_path: Path):
+    page = "```bash\nmkdir inner\ncd inner  # the new one\n```\n```bash\npwd\n```\n```text\n/home/you/inner\n```\n"
+    assert walk.walk(page, tmp_path, walk.in_shell).faults == []
 
 
 def test_an_interrupted_command_ends_as_the_page_says(tmp_path: Path):

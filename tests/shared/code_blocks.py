@@ -1,34 +1,15 @@
 """The blocks of code of the README and the documentation, as the tests run them."""
 
-import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from docs.pages.blocks import Block
+from docs.pages.blocks import blocks as blocks_of
 from docs.pages.hooks import OUTSIDE, made
 
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(
-    r"(?:<!-- not run: (?P<reason>.*?) -->\n)?^(?P<fence>```+)(?P<language>\w*)\n(?P<code>.*?)^(?P=fence)$", re.M | re.S
-)
 LANGUAGES = {"bash", "python", "yaml", "json", "text"}
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block of code: its page, what it is, and why it is not run; '' where it is."""
-
-    page: str
-    language: str
-    code: str
-    reason: str
-
-    @property
-    def lines(self) -> list[str]:
-        """The commands of a shell, each on a line."""
-        joined = self.code.replace("\\\n", " ")
-        return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def texts() -> dict[str, str]:
@@ -43,8 +24,7 @@ def texts() -> dict[str, str]:
 def blocks() -> Iterator[Block]:
     """Yield the blocks of all pages."""
     for page, text in texts().items():
-        for found in FENCE.finditer(text):
-            yield Block(page, found["language"], found["code"], found["reason"] or "")
+        yield from blocks_of(text, page)
 
 
 def words_of(line: str) -> list[str]:
