@@ -1,6 +1,7 @@
 """The site names everything that can be set or imported, and every file that a run leaves."""
 
 import ast
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -9,13 +10,21 @@ import yaml
 
 from blurr.config import checks, paths
 from blurr.runs import folder
-from docs.pages import api, knobs, metrics, tasks
+from docs.pages import api, knobs, messages, metrics, tasks
 from docs.pages.hooks import made
-from docs.pages.newcomer import masked, missing, steps
+from docs.pages.markdown import text
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPTIONS = [(group, name) for group in paths.groups() for name in paths.options(group)]
 INNER = [(f"sweep/{group}", name) for group in ("executor", "pruner") for name in paths.options(f"sweep/{group}")]
+
+# Where errors are raised again, or several together, in the words of those that were caught.
+HANDED_ON = {
+    *("config/checks.py: _raise_all", "config/combinations.py: path_of", "config/wording.py: in_words_of_notebook"),
+    *("data/cells.py: read", "data/checks.py: _check_file", "data/checks.py: check_columns"),
+    *("data/formats/tables.py: sound", "serve/pyfunc.py: _answer", "sweep/commands.py: _ls"),
+    *("sweep/run.py: exit_as_earned", "training/last_words.py: _reason"),
+}
 
 
 @pytest.mark.parametrize(("group", "name"), [*OPTIONS, *INNER], ids=lambda each: str(each))
@@ -98,20 +107,30 @@ def test_every_file_of_a_run_is_on_the_site():
     assert lacking == []
 
 
-def test_messages_on_the_site_are_those_of_the_code():
+def test_every_error_that_the_code_makes_is_read():
+    called = re.compile(rf"(?<![\w.`])(?<!class )(?:{'|'.join([*messages.KINDS, *messages.SUBCLASSES])})\((?!\))")
+    count = sum(len(called.findall(file.read_text(encoding="utf-8"))) for file in paths.PACKAGE.rglob("*.py"))
+    collected = sum(each.where.startswith("config/checks.py: _") for each in messages.raised())
+    assert count <= len(messages.raised()) <= count + collected
+
+
+def test_every_message_is_on_the_site_but_those_that_hand_on_what_others_said():
+    assert {each.where for each in messages.raised() if not each.texts} == HANDED_ON
     page = made()["reference/messages.md"]
-    assert "There is no group '‹group›'." in page
-    assert page.count("\n- ") > 400
+    assert [each.where for each in messages.raised() for said in each.texts if f"\n- {text(said)}\n" not in page] == []
 
 
-def test_the_start_page_runs_its_commands_in_order():
-    found = [commands for commands, _ in steps((DOCS / "start.md").read_text(encoding="utf-8"))]
-    assert found[0].startswith("blurr run debug=quick")
-    assert any("blurr init" in each for each in found)
-    assert "blurr predict" in found[-1]
-
-
-def test_output_is_compared_without_its_numbers():
-    assert masked("valid/loss   0.7105  [0.681, 0.74]") == masked("valid/loss  0.5  [1, 2]")
-    assert missing("one\n…\nthree 3\n", "zero\none\ntwo\nthree 4\n") == []
-    assert missing("three\none\n", "one\nthree\n") == ["one"]
+@pytest.mark.parametrize(
+    "message",
+    [
+        "There is no group '‹group›'. There are: ‹…›.",
+        "is cut off: it holds ‹there› of ‹size› bytes. Copy or download it again",
+        "callbacks=[mixup,cutmix] would mix rows twice, and their losses only once. Choose one of them.",
+        "‹group›=‹option›: there is no such option‹…›. ‹group› has: ‹…›. `blurr ls ‹group›` describes them.",
+        "‹key› was taken out of the config, and every run needs it. Leave ~‹key› out.",
+        "‹word›: this is nested too deeply: ‹…› brackets are open at once, and ‹…› are the most.",
+    ],
+    ids=["where it is raised", "a helper", "a constant", "a caller's", "a generator's", "a helper's in a part"],
+)
+def test_messages_are_found_wherever_they_are_made(message: str):
+    assert f"\n- {text(message)}" in made()["reference/messages.md"]
