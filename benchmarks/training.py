@@ -28,7 +28,6 @@ from benchmarks.measuring import alternate, machine, ratio
 from blurr.config.composing import compose
 from blurr.data.at_hand import from_data
 from blurr.data.core import RawData
-from blurr.loading.cache import FOLDER
 from blurr.tasks.base import Task
 from blurr.tasks.parts import build_hf
 from blurr.text.seq2seq.summarization import Summarization
@@ -168,7 +167,7 @@ def main() -> None:
     bart = ["task=summarization", "model=bart", "model.weights=scratch"]
     show(markdown(HEADER, []))
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[FOLDER] = folder
+        os.environ["BLURR_CACHE"] = folder
         store = f"sqlite:///{folder}/mlflow.db"
         for name in asked.only or PROBLEMS:
             make, steps = PROBLEMS[name]
