@@ -9,12 +9,15 @@ import pytest
 import yaml
 
 from blurr.config import checks, paths
+from blurr.metrics.base import direction_of
 from blurr.runs import folder
 from docs.pages import api, knobs, messages, metrics, tasks
 from docs.pages.hooks import made
 from docs.pages.markdown import text
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+LIBRARIES = {"nltk", "rouge-score", "sacrebleu", "seqeval", "torchmetrics", "transformers"}
 OPTIONS = [(group, name) for group in paths.groups() for name in paths.options(group)]
 INNER = [(f"sweep/{group}", name) for group in ("executor", "pruner") for name in paths.options(f"sweep/{group}")]
 
@@ -75,6 +78,23 @@ def test_every_public_name_of_a_facade_is_on_the_site(module: str):
 
 def test_every_metric_has_a_formula():
     assert sorted(metrics.FORMULAS) == sorted(paths.options("metrics"))
+
+
+@pytest.mark.parametrize("name", metrics.FORMULAS)
+def test_the_direction_of_a_metric_on_the_site_is_the_one_that_objectives_take(name: str):
+    (row,) = re.findall(rf"^\| \[`{name}`\].*$", made()["reference/metrics.md"], re.MULTILINE)
+    better = {cell.strip() for cell in row.split(" | ")} & {"high", "low"}
+    for key, part in yaml.safe_load(paths.options("metrics")[name].read_text(encoding="utf-8")).items():
+        assert better == {metrics.BETTER[direction_of(f"valid/{key}", part["_target_"], remedy="")]}
+
+
+@pytest.mark.parametrize("name", metrics.FORMULAS)
+def test_the_library_of_a_metric_on_the_site_is_the_one_that_computes_it(name: str):
+    target = next(iter(yaml.safe_load(paths.options("metrics")[name].read_text(encoding="utf-8")).values()))["_target_"]
+    source = (ROOT / f"{target.rpartition('.')[0].replace('.', '/')}.py").read_text(encoding="utf-8")
+    library = metrics.FORMULAS[name]["library"]
+    named = re.search(rf"from {library.replace('-', '_')}[. ]", source)
+    assert named if library in LIBRARIES else library.startswith("blurr")
 
 
 def test_every_task_has_a_page_with_a_row_and_an_answer():
