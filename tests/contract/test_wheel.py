@@ -1,9 +1,11 @@
 """Contract 6: the wheel, installed in an empty environment, works in an empty folder."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 from pathlib import Path
 from zipfile import ZipFile
@@ -67,6 +69,26 @@ def test_the_wheel_holds_options_licence_and_types_but_no_tests(wheel):
     assert wheel.name.startswith(f"{DISTRIBUTION.replace('-', '_')}-")
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("tests") or name.endswith(".pyc")]
+
+
+def test_the_description_on_a_package_index_links_to_nothing_that_is_not_there(wheel):
+    archive = ZipFile(wheel)
+    (name,) = (each for each in archive.namelist() if each.endswith("/METADATA"))
+    description = archive.read(name).decode().partition("\n\n")[2]
+    assert description.startswith("# blurr\n")
+    assert re.findall(r"\]\((?!https?:)|!\[", description) == []
+    assert "blurr run task=summarization model=bart" in description
+
+
+@pytest.mark.slow
+def test_the_source_archive_holds_what_its_tests_and_pages_read(tmp_path):
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (file,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    kept = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert [name for name in kept if name not in names and not name.startswith(".")] == []
 
 
 def test_the_installed_package_is_the_one_in_the_wheel(scripts, tmp_path):
