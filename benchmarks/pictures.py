@@ -2,8 +2,9 @@
 
 The report of each task; the page that tries the model of each task, light, dark and on a phone; the page that says how
 to call it; MLflow's pages (runs, a run's metrics, a sweep); and docs/notebook.ipynb, which is executed anew, light and
-dark, as are the notebooks of docs/tutorials/. `--only notebook`, or the name of a task or of another notebook, takes
-these alone. With `--work FOLDER` the runs are kept there, and those that it has already are not made again.
+dark, as are the notebooks of docs/tutorials/. `--only notebook`, `--only mlflow`, or the name of a task or of another
+notebook, takes these alone. With `--work FOLDER` the runs are kept there, and those that it has already are not made
+again.
 """
 
 import argparse
@@ -13,8 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,9 +28,8 @@ from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium
 from benchmarks.commands import ROOT, run, show
-from benchmarks.servers import SECONDS
+from benchmarks.servers import serving
 from blurr.config import paths
-from blurr.process.listening import free_port
 from blurr.report.page import write_report
 from blurr.runs.record import Record
 
@@ -92,26 +90,6 @@ def keep(name: str, *pictures: Image.Image) -> None:
     show(f"{file.relative_to(ROOT)} {file.stat().st_size // 1024} kB")
 
 
-@contextmanager
-def serving(words: Sequence[str], path: str) -> Iterator[str]:
-    """Start a server, with the port as its last word, and wait until it answers; gives its address."""
-    port = free_port()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", *words, str(port)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(2 * SECONDS):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 SCRATCH = ("model.weights=scratch", "tracking.uri=sqlite:///mlflow.db")
 
 
@@ -132,20 +110,19 @@ def run_sweep(work: Path) -> None:
         subprocess.run(command, cwd=work, env=environment, check=True, capture_output=True, timeout=1800)
 
 
-def picture_reports(browser: Browser, folders: dict[str, Path]) -> None:
-    """Take the report of each task: one dark, and one on a phone, too, in pieces side by side."""
-    for task, folder in folders.items():
-        file, _ = write_report(Record(folder))
-        with opened(browser, file.as_uri(), REPORT, is_dark=task == DARK) as page:
-            if task in OF_FILES:
-                page.evaluate(BEFORE)
-                page.set_viewport_size({"width": REPORT[0], "height": 1})  # no taller than what is left
-            keep(task, taken(page, height=REPORT[1]))
-        if task == NARROW:
-            with opened(browser, file.as_uri(), PHONE) as page:
-                long, height = taken(page, height=sys.maxsize), TALL * PHONE[1]
-                starts = (0, long.height // 2, long.height - height)
-                keep(f"{task}_phone", *(long.crop((0, y, PHONE[0], y + height)) for y in starts))
+def picture_report(browser: Browser, task: str, folder: Path) -> None:
+    """Take the report of a task: one dark, and one on a phone, too, in pieces side by side."""
+    file, _ = write_report(Record(folder))
+    with opened(browser, file.as_uri(), REPORT, is_dark=task == DARK) as page:
+        if task in OF_FILES:
+            page.evaluate(BEFORE)
+            page.set_viewport_size({"width": REPORT[0], "height": 1})  # no taller than what is left
+        keep(task, taken(page, height=REPORT[1]))
+    if task == NARROW:
+        with opened(browser, file.as_uri(), PHONE) as page:
+            long, height = taken(page, height=sys.maxsize), TALL * PHONE[1]
+            starts = (0, long.height // 2, long.height - height)
+            keep(f"{task}_phone", *(long.crop((0, y, PHONE[0], y + height)) for y in starts))
 
 
 def picture_mlflow(browser: Browser, store: str) -> None:
@@ -225,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="the folder to keep the runs in")
     tasks = list(paths.options("task"))
-    names = ["notebook", *(file.stem for file in TUTORIALS.glob("*.ipynb")), *tasks]
+    names = ["mlflow", "notebook", *(file.stem for file in TUTORIALS.glob("*.ipynb")), *tasks]
     parser.add_argument("--only", choices=names, action="append", help="take these alone")
     asked = parser.parse_args()
     given, only = asked.work, asked.only or []
@@ -237,11 +214,12 @@ def main() -> None:
         for file in sorted(TUTORIALS.glob("*.ipynb")):
             if not only or file.stem in only:
                 execute_notebook(file, work / file.stem)
-        folders = runs(work, [task for task in tasks if not only or task in only])
-        picture_reports(browser, folders)
+        folders = runs(work, [task for task in tasks if not only or task in only or "mlflow" in only])
         for task, folder in folders.items():
-            picture_server(browser, task, folder)
-        if not only:
+            if not only or task in only:
+                picture_report(browser, task, folder)
+                picture_server(browser, task, folder)
+        if not only or "mlflow" in only:
             run_sweep(work)
             picture_mlflow(browser, f"sqlite:///{work}/mlflow.db")
 

@@ -1,4 +1,4 @@
-"""Start servers of our own, PostgreSQL and MLflow on top of it, for benchmarks that need real ones."""
+"""Start servers of our own: blurr's, and PostgreSQL with MLflow on top of it, for benchmarks that need real ones."""
 
 import os
 import shutil
@@ -50,6 +50,19 @@ def mlflow_server(store: str, folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--backend-store-uri", store]
     command += ["--artifacts-destination", str(folder), "--workers", "2"]
     with _running(command, lambda: _answers(f"{address}/health")):
+        yield address
+
+
+@contextmanager
+def serving(words: Sequence[str], path: str) -> Iterator[str]:
+    """Start a module that serves, with the port as its last word; gives its address.
+
+    Args:
+        words: the module and its arguments.
+        path: where it answers once it is ready.
+    """
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    with _running([sys.executable, "-m", *words, str(port)], lambda: _answers(f"{address}{path}")):
         yield address
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from benchmarks.browser import chromium
-from benchmarks.pictures import PAGE, TRY, keep, opened, serving, taken
+from benchmarks.pictures import PAGE, TRY, keep, opened, taken
+from benchmarks.servers import serving
 from blurr.report.page import write_report
 from blurr.runs.record import Record
 

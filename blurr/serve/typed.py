@@ -82,16 +82,17 @@ def _readable(result: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each field of a prediction."""
     wide = max(map(len, result), default=0) + 2
     for name, value in result.items():
-        said = value if isinstance(value, str) else json.dumps(_rounded(value), ensure_ascii=False)
+        said = value if isinstance(value, str) else json.dumps(rounded(value), ensure_ascii=False)
         yield f"{name.ljust(wide)}{said}"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return a value with numbers of four digits, for a person to read."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, Mapping):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

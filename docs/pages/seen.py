@@ -8,12 +8,8 @@ import argparse
 import json
 import random
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +17,11 @@ import soundfile
 import yaml
 from PIL.Image import Image
 
+from benchmarks.servers import serving
 from blurr.config import paths
 from blurr.runs.folder import SCORES
 from blurr.serve.predictor import Predictor
+from blurr.serve.typed import rounded
 
 FILE = Path(__file__).parent / "seen.json"
 SUFFIXES = {"image": "png", "audio": "wav"}
@@ -33,8 +31,8 @@ ITEMS = {
     "causal_lm": {"text": "Maria is a singer from Dublin. She"},
     "masked_lm": {"text": "Maria is a [MASK] from Dublin. She hums the loud microphone."},
 }
-PORT = 8731
 LONGEST = 12  # values of a list that are shown
+LETTERS = 240  # of a text
 
 
 def main() -> None:
@@ -103,40 +101,23 @@ def _request(item: Mapping[str, Any], files: Mapping[str, str]) -> str:
 
 def shortened(value: Any) -> Any:
     """Return a value with numbers of four digits, and long lists and texts cut."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
+    return _cut(rounded(value))
+
+
+def _cut(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: shortened(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        cut = [shortened(each) for each in value[:LONGEST]]
-        return [*cut, "…"] if len(value) > LONGEST else cut
-    return f"{value[:240]}…" if isinstance(value, str) and len(value) > 240 else value
+        return {key: _cut(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [*map(_cut, value[:LONGEST]), *(["…"] if len(value) > LONGEST else [])]
+    return f"{value[:LETTERS]}…" if isinstance(value, str) and len(value) > LETTERS else value
 
 
 def asked(run: Path, command: str, folder: Path) -> Any:
     """Return what a server of a run answers to a command with curl."""
-    with _served(run):
-        words = command.replace("localhost:8000", f"127.0.0.1:{PORT}")
+    with serving(["blurr.cli", "serve", str(run.resolve()), "--port"], "/ready") as address:
+        words = command.replace("localhost:8000", address.removeprefix("http://"))
         done = subprocess.run(["bash", "-c", f"{words} -s"], cwd=folder, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
-
-
-@contextmanager
-def _served(run: Path) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "blurr.cli", "serve", str(run), "--port", str(PORT)], stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/ready", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def _task(name: str, file: Path) -> str:
     command = next(line[2:] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# blurr run"))
     parts = [
         text(paths.headline(file)),
-        block(f"{command}\nblurr run task={name} debug=quick     # the same in seconds, to see that it works", "bash"),
+        block(f"{command}\nblurr run task={name} debug=quick  # in seconds, to see that it works", "bash"),
         *_row(name, seen),
         *_columns(name, file),
         "## Models that fit",

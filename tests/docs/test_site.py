@@ -2,14 +2,16 @@
 
 import ast
 import re
+import signal
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 
-from blurr.config import checks, paths
+from blurr.config import checks, explain, paths
 from blurr.metrics.base import direction_of
+from blurr.process import signals
 from blurr.runs import folder
 from docs.pages import api, knobs, messages, metrics, tasks
 from docs.pages.hooks import made
@@ -154,3 +156,23 @@ def test_every_message_is_on_the_site_but_those_that_hand_on_what_others_said():
 )
 def test_messages_are_found_wherever_they_are_made(message: str):
     assert f"\n- {text(message)}" in made()["reference/messages.md"]
+
+
+def test_every_exit_code_is_on_the_site():
+    page = (DOCS / "reference" / "exit_codes.md").read_text(encoding="utf-8")
+    codes = {0, explain.USER_MISTAKE, explain.CRASH, *(128 + signal.Signals[name] for name in signals.NAMES)}
+    assert {int(found) for found in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes
+    assert [name for name in signals.NAMES if name not in page] == []
+
+
+def test_every_tag_that_blurr_names_is_on_the_site():
+    page = (DOCS / "reference" / "mlflow.md").read_text(encoding="utf-8")
+    found = set()
+    for file in paths.PACKAGE.rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)) if ".tag(" in source else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "tag":
+                found |= {f"blurr.{each.arg}" for each in node.keywords if each.arg}
+        found |= set(re.findall(r'"(blurr\.[a-z_]+)"', source)) - {"blurr.json", "blurr.log"}
+    found = {name for name in found if not (paths.PACKAGE / name.removeprefix("blurr.")).is_dir()} | {"blurr.sweep"}
+    assert [name for name in sorted(found) if f"`{name}`" not in page] == []
