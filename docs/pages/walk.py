@@ -242,7 +242,7 @@ def main() -> None:
     done = walk(text, asked.work.resolve(), in_shell, added=smaller(text) if asked.small else "")
     if asked.record:
         asked.page.write_text(recorded(text, done), encoding="utf-8")
-    sys.exit("\n\n".join(done.faults))
+    sys.exit("\n\n".join(done.faults) or None)
 
 
 if __name__ == "__main__":

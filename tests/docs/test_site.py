@@ -3,8 +3,10 @@
 import ast
 import re
 import signal
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,6 +34,30 @@ HANDED_ON = {
 }
 
 
+def keys_of(file: Path, group: str) -> Iterator[str]:
+    """Yield the keys that an option's file sets, with dots, without what only composes or builds."""
+    text = file.read_text(encoding="utf-8")
+    package = re.search(r"^# @package (\S+)", text, re.MULTILINE)
+    prefix = package[1].replace("_global_", "") if package else group.replace("/", ".")
+    values = yaml.safe_load(text)
+    yield from leaves(values, prefix) if values else ()
+
+
+def leaves(values: Any, prefix: str) -> Iterator[str]:
+    if not isinstance(values, dict) or not values:
+        yield prefix
+        return
+    for key, value in values.items():
+        if not key.startswith("_") and f"{prefix}.{key}" not in (".defaults", ".hydra", f"{prefix}.defaults"):
+            yield from leaves(value, f"{prefix}.{key}".lstrip("."))
+
+
+def is_named(key: str, page: str) -> bool:
+    """Has a page a row for a key, or for the value that it is a part of?"""
+    parts = key.split(".")
+    return any(f"| `{'.'.join(parts[:length])}` |" in page for length in range(1, len(parts) + 1))
+
+
 @pytest.mark.parametrize(("group", "name"), [*OPTIONS, *INNER], ids=lambda each: str(each))
 def test_every_option_is_on_the_site_with_all_of_its_keys(group: str, name: str):
     page = made()[f"reference/options/{group.split('/')[0]}.md"]
@@ -39,16 +65,14 @@ def test_every_option_is_on_the_site_with_all_of_its_keys(group: str, name: str)
     file = paths.options(group)[name]
     assert "```bash\nblurr run " in part
     if group != paths.EXPERIMENTS:
-        assert [knob.key for knob in knobs.knobs(group, file) if f"| `{knob.key}` |" not in part] == []
+        assert [key for key in keys_of(file, group) if not is_named(key, part)] == []
         assert all(target in part for target in knobs.targets(group, file).values())
 
 
 def test_every_key_outside_of_groups_is_on_the_site():
     page = made()["reference/options/index.md"]
-    config = yaml.safe_load(paths.config_file().read_text(encoding="utf-8"))
-    keys = {key for key in config if key not in ("defaults", "hydra")}
-    keys |= {key for key in checks.KEYS if "." not in key}
-    assert [key for key in sorted(keys) if f"| `{key}" not in page] == []
+    keys = {*keys_of(paths.config_file(), ""), *(key for key in checks.KEYS if "." not in key)} - set(paths.groups())
+    assert [key for key in sorted(keys) if not is_named(key, page)] == []
 
 
 def test_values_and_bounds_are_those_that_are_checked():
@@ -76,6 +100,7 @@ def test_every_public_name_of_a_facade_is_on_the_site(module: str):
         assert f"`{each.name}`" in index
         if each.is_ours:
             assert f"::: {each.path}\n" in made()[f"reference/api/{each.path.split('.')[1]}.md"] + "\n"
+    assert [name for name in api.OTHERS if f"`{name}`" not in index] == []
 
 
 def test_every_metric_has_a_formula():
@@ -113,11 +138,21 @@ def test_the_row_on_the_page_of_a_task_has_the_columns_that_it_needs(name: str):
     assert set(tasks.SEEN[name]["row"]) <= set(roles)
 
 
-def test_every_command_has_its_help_on_the_site():
+def test_every_command_and_flag_is_on_the_site():
     from blurr import cli
 
     page = made()["reference/commands.md"]
-    assert [name for name in cli.commands().parsers if f"\n## blurr {name}\n" not in page] == []
+    there = {f"## blurr {name}": parser for name, parser in cli.commands().parsers.items()}
+    for parser in list(there.values()):
+        inner = [
+            each for action in parser.actions if isinstance(action.choices, dict) for each in action.choices.values()
+        ]
+        there |= {f"### {each.prog}": each for each in inner}
+    for title, parser in there.items():
+        part = page.partition(f"\n{title}\n")[2].partition("\n#")[0]
+        flags = [] if title == "## blurr run" else [flag for flag in parser.flags if flag not in ("-h", "--help")]
+        assert part
+        assert [flag for flag in flags if not re.search(rf"{flag}\b", part)] == []
 
 
 def test_every_file_of_a_run_is_on_the_site():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_a_page_is_recorded_with_what_was_printed(tmp_path: Path):
     page = "```bash\nseq 1 3\n```\n\n```text\nOUT\n```\n\n```bash\nseq 4 5\n```\n\n```text\n9\n…\n```\n"
     recorded = walk.recorded(page, walk.walk(page, tmp_path, walk.in_shell))
     assert recorded == page.replace("OUT", "1\n2\n3").replace("9", "4")
+
+
+@pytest.mark.parametrize(("shown", "code"), [("1", 0), ("one", 1)], ids=["as shown", "another line"])
+def test_a_walk_ends_with_a_code(shown: str, code: int, tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text(f"```bash\nseq 1 1\n```\n\n```text\n{shown}\n```\n")
+    command = [sys.executable, "-m", "docs.pages.walk", str(page), "--work", str(tmp_path / "work")]
+    assert subprocess.run(command, cwd=DOCS.parent, capture_output=True).returncode == code
 
 
 def test_commands_run_in_the_folder_that_the_page_went_to(tmp_path: Path):
