@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+import blurr
 from blurr.config import checks, explain, paths
 from blurr.metrics.base import direction_of
 from blurr.process import signals
@@ -211,3 +212,10 @@ def test_every_tag_that_blurr_names_is_on_the_site():
         found |= set(re.findall(r'"(blurr\.[a-z_]+)"', source)) - {"blurr.json", "blurr.log"}
     found = {name for name in found if not (paths.PACKAGE / name.removeprefix("blurr.")).is_dir()} | {"blurr.sweep"}
     assert [name for name in sorted(found) if f"`{name}`" not in page] == []
+
+
+def test_the_readme_names_every_task_and_the_citation_the_version():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [task for task in paths.options("task") if f"`{task}`" not in readme] == []
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == blurr.__version__
