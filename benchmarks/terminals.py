@@ -31,7 +31,7 @@ ROWS = 40  # of the window; what has scrolled out of it is shown, too
 MOST = 90  # lines of a picture: the last ones
 SCRATCH = ("model.weights=scratch", "tracking.uri=sqlite:///mlflow.db")
 COLUMNS = ("data.columns.text=review", "data.columns.label=stars")
-SMALL = (*SCRATCH, "data.rows=600", "schedule.epochs=2")
+SMALL = (*SCRATCH, "data.rows=1000")
 COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "terminal_help": (("blurr", "--help"),),
     "terminal_help_run": (("blurr", "run", "--help"),),

@@ -17,6 +17,7 @@ PAGES = [
     *("reference/options/schedule.html", "reference/metrics.html", "reference/commands.html", "results/index.html"),
     *("reference/api/models.html", "reference/messages.html", "speed.html"),
     *("tutorials/index.html", "tutorials/question_answering.html", "tutorials/sounds.html"),
+    *("explanation/security.html", "reference/run_folder.html", "changelog.html"),
 ]
 pytestmark = pytest.mark.slow
 
