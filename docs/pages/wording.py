@@ -5,7 +5,6 @@
 
 import ast
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -275,7 +274,7 @@ def _shown(node: ast.expr) -> str:
         case ast.FormattedValue(value=inner):
             return _shown(inner)
         case ast.Name(id=name) | ast.Attribute(attr=name):
-            return f"‹{re.sub('^_+', '', name)}›"
+            return f"‹{name.strip('_')}›"
         case ast.Call(func=ast.Name(id=name), args=[inner, *_]) if name in (*LIKE_IT, "len", "sorted"):
             return _shown(inner)
     return UNKNOWN
