@@ -28,7 +28,6 @@ SMALL = [  # what takes seconds
     "benchmarks.packing --rows 60",
     "benchmarks.reading",
     "benchmarks.rows --folder . --rows 1000",
-    "benchmarks.threads",
 ]
 
 
