@@ -28,7 +28,7 @@ from benchmarks.pictures import keep, opened, taken
 
 WIDTHS = (80, 100)  # columns
 ROWS = 40  # of the window; what has scrolled out of it is shown, too
-MOST = 90  # lines of a picture: the last ones
+MOST = 120  # lines of a picture: the last ones
 SCRATCH = ("model.weights=scratch", "tracking.uri=sqlite:///mlflow.db")
 COLUMNS = ("data.columns.text=review", "data.columns.label=stars")
 SMALL = (*SCRATCH, "data.rows=1000")
