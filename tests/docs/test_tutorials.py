@@ -53,6 +53,14 @@ def test_the_start_page_does_what_it_says(tmp_path: Path):
     assert walk.walk((DOCS / "start.md").read_text(encoding="utf-8"), tmp_path, start).faults == []
 
 
+@pytest.mark.slow
+def test_the_first_command_of_the_readme_prints_what_is_below_it(tmp_path: Path):
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    done = walk.walk(re.sub(r"^pip install .*\n", "", text, flags=re.MULTILINE), tmp_path, start, added="debug=quick")
+    assert done.faults == []
+    assert len(done.lines) > 10
+
+
 PAGE = """
 ```csv title="a.csv"
 x
