@@ -133,15 +133,16 @@ def picture_mlflow(browser: Browser, store: str) -> None:
     summaries = [each for each in listed if each.data.tags.get("blurr.task") == "summarization"]
     summary, sweep = summaries[-1].info.run_id, {each.info.run_name: each.info.run_id for each in listed}["sweep first"]
     mode = "workflowType=machine_learning"
-    pages = {
-        "mlflow_runs": f"runs?{mode}",
-        "mlflow_run": f"runs/{summary}?{mode}",
-        "mlflow_metrics": f"runs/{summary}/model-metrics?{mode}",
-        "mlflow_sweep": f"runs/{sweep}?{mode}",
+    pages = {  # each with what is there once it is drawn
+        "mlflow_runs": (f"runs?{mode}", "text=matching runs"),
+        "mlflow_run": (f"runs/{summary}?{mode}", "text=Registered models"),
+        "mlflow_metrics": (f"runs/{summary}/model-metrics?{mode}", ".js-plotly-plot .main-svg"),
+        "mlflow_sweep": (f"runs/{sweep}?{mode}", "text=0 model=bert"),
     }
     with serving(["mlflow", "ui", "--backend-store-uri", store, "--port"], "/health") as address:
-        for name, part in pages.items():
+        for name, (part, drawn) in pages.items():
             with opened(browser, f"{address}/#/experiments/{experiment}/{part}", PAGE) as page:
+                page.locator(drawn).first.wait_for(timeout=20 * SETTLED)
                 page.wait_for_timeout(SETTLED)
                 keep(name, taken(page, cut=ASSISTANT))
 

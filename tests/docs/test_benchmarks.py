@@ -17,7 +17,7 @@ from docs.pages.blocks import without_code
 
 INLINE = re.compile(r"`(python -m benchmarks\.[^`]+)`")
 PLACEHOLDERS = {"N": "2"}  # of numbers
-FIGURE = re.compile(r"\|\s*[*~≤<>±]*\d[\d.,]*[^|\n]{0,14}(?=\|)")
+FIGURE = re.compile(r"[*~≤<>±]*\d[\d.,]*[^|\n]{0,14}")
 COMMAND = re.compile(r"python -m benchmarks\.|\bblurr [a-z]+|```bash")
 SMALL = [  # what takes seconds
     "benchmarks.cache 200",
@@ -29,6 +29,15 @@ SMALL = [  # what takes seconds
     "benchmarks.reading",
     "benchmarks.rows --folder . --rows 1000",
 ]
+
+
+SET = {"docs/serving.md: Limits"}  # tables of what is set, not measured
+
+
+def figures(table: str) -> list[str]:
+    """Return the figures of a table, without its first column, which says what they are of."""
+    cells = [cell.strip() for line in table.splitlines() for cell in line.strip("| ").split("|")[1:]]
+    return [cell for cell in cells if FIGURE.fullmatch(cell)]
 
 
 def called() -> set[tuple[str, ...]]:
@@ -85,9 +94,9 @@ def test_every_table_of_figures_stands_beside_its_command():
         heads = re.split(r"^#+ (.*)$", text, flags=re.MULTILINE)
         for head, body in zip(heads[1::2], heads[2::2], strict=True):
             tables = re.findall(r"(?:^\|.*\n)+", body, re.MULTILINE)
-            if any(len(FIGURE.findall(table)) >= 3 for table in tables) and not COMMAND.search(body):
+            if any(len(figures(table)) >= 3 for table in tables) and not COMMAND.search(body):
                 lacking.append(f"{page}: {head}")
-    assert lacking == []
+    assert sorted({*lacking} - SET) == []
 
 
 @pytest.mark.slow
