@@ -43,6 +43,11 @@ TABLES = {
         "token_classification",
         {"tokens": "tokens", "labels": "ner_tags"},
     ),
+    "texts within objects": (
+        [{"meta": {"lang": "en", "body": f"{WORDS} {i}"}, "verdict": ["up", "down"][i % 2]} for i in range(30)],
+        "sequence_classification",
+        {"text": "meta.body", "label": "verdict"},
+    ),
     "languages": (
         [{"translation": {"de": f"ein Film {i}", "en": f"a film {i}"}} for i in range(30)],
         "translation",

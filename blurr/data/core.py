@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -44,6 +45,8 @@ __all__ = [
     "raw_data",
     "with_known_labels",
 ]
+
+log = logging.getLogger(__name__)
 
 FINGERPRINT_ROWS = 1000
 
@@ -205,11 +208,12 @@ def raw_data(
         check_filled(part, schema, where[name])
         check_texts(part, schema, where[name])
         named[name] = with_weights(part, where[name])
-    if "valid" not in named:
+    whole = None if "valid" in named else named["train"]
+    if whole is not None:
         known = set(named["train"].column_names) - {schema.label, WEIGHT}
         inputs = [role for role in schema.roles if role in known]
         others = {name: part for name, part in named.items() if name != "train"}
-        named = split_rows(named["train"], splits, label=schema.label, inputs=inputs) | others
+        named = split_rows(whole, splits, label=schema.label, inputs=inputs) | others
     if limit is not None:
         # where the source names its classes, or rows of unknown ones are dropped, any row will do
         learns = labels is not None and labels.names is None and labels.kind != "regression"
@@ -221,7 +225,7 @@ def raw_data(
         return raw
     raw = replace(raw, label_names=labels.names, kind=labels.kind, reason=labels.reason, unknown_labels=unknown_labels)
     is_to_learn = schema.labels is not None and schema.labels.known is None
-    return with_known_labels(raw, schema) if is_to_learn else raw
+    return with_known_labels(raw, schema, whole=whole) if is_to_learn else raw
 
 
 def _with_media(
@@ -258,6 +262,11 @@ def _with_labels(
     if role is None or schema.labels is None or any(role not in part.column_names for part in parts.values()):
         return parts, None
     labels = read_labels(parts, role, schema.labels, names=label_names(parts["train"], schema, chosen), where=where)
+    column = chosen.get(role)
+    are_names = isinstance(column, str) and labels.kind != "regression"
+    if are_names and column in labels_in(labels.columns["train"].values):
+        said = "%s has %r both as the name of a column and as a label in it. If that line is a row, write a header."
+        log.warning(said, where["train"], column)
     value = datasets.Value("float64" if labels.kind == "regression" else "string")
     are_lists = labels.kind in ("multilabel", "tags")
     feature = datasets.List(value) if are_lists else value
@@ -266,12 +275,13 @@ def _with_labels(
     }, labels
 
 
-def with_known_labels(raw: RawData, schema: Schema) -> RawData:
+def with_known_labels(raw: RawData, schema: Schema, *, whole: datasets.Dataset | None = None) -> RawData:
     """Refuse or drop rows with labels that cannot be learnt from the training rows, or that a trained model lacks.
 
     Args:
         raw: The rows; those of every split are looked at.
         schema: How they were read; its `labels.known` are a trained model's.
+        whole: The rows that the splits were drawn from, where they were.
 
     Raises:
         InputError: There are such rows, or no others in a split.
@@ -285,7 +295,8 @@ def with_known_labels(raw: RawData, schema: Schema) -> RawData:
     else:
         known, who = raw.label_names or sorted_labels(labels_in(columns["train"].values)), "no training row has"
     where = {name: raw.where(name) for name in raw.splits}
-    kept = known_only(columns, known, unknown=raw.unknown_labels, where=where, who=who)
+    undrawn = None if whole is None else Distinct.of(whole, role)
+    kept = known_only(columns, known, unknown=raw.unknown_labels, where=where, who=who, whole=undrawn)
     splits = {name: picked(part, kept[name]) if name in kept else part for name, part in raw.splits.items()}
     return replace(raw, splits=datasets.DatasetDict(splits))
 

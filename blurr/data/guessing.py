@@ -53,10 +53,17 @@ def guess(rows: Sequence[Mapping[str, Any]], roles: Mapping[str, Sequence[str]],
         roles: the roles of each task, by its name.
         task: the one that the user has named; None takes the first of `_tasks` whose roles are found.
     """
+    rows = [_with_inner(row) for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
     values = {name: [row[name] for row in rows if row.get(name) not in (None, "")] for name in names}
     candidates = [task] if task else [each for each in _tasks(values) if each in roles]
     return _of_task(candidates[0], roles[candidates[0]], values)
+
+
+def _with_inner(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the values of its objects under dotted names, too, as columns reach them."""
+    objects = {name: cell for name, cell in row.items() if isinstance(cell, Mapping)}
+    return {**row, **{f"{name}.{key}": value for name, cell in objects.items() for key, value in cell.items()}}
 
 
 def _tasks(values: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -96,19 +103,16 @@ def _order(role: str) -> int:
 
 
 def _named(role: str, values: Mapping[str, Sequence[Any]]) -> str | None:
-    plain = {name.lower().strip(): name for name in values}
+    inner = {name.rpartition(".")[2].lower(): name for name in values if "." in name and not _is_list(values[name])}
+    plain = {**inner, **{name.lower().strip(): name for name in values}}
     return next((plain[name] for name in NAMES.get(role, role).split() if name in plain), None)
 
 
 def _languages(values: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return the first two columns of a language; those of a dict of them are reached by a dot."""
-    dotted = {f"{name}.{key}" for name, cells in values.items() for key in _keys(cells[:1])}
-    found = [name for name in [*values, *sorted(dotted)] if LANGUAGE.fullmatch(name.rpartition(".")[2])]
+    ordered = sorted(values, key=lambda name: ("." in name, name if "." in name else ""))
+    found = [name for name in ordered if LANGUAGE.fullmatch(name.rpartition(".")[2])]
     return found[:2] if len(found) > 1 else []
-
-
-def _keys(cells: Sequence[Any]) -> list[str]:
-    return [key for cell in cells if isinstance(cell, Mapping) for key in cell]
 
 
 def _is_list(cells: Sequence[Any]) -> bool:
@@ -117,7 +121,8 @@ def _is_list(cells: Sequence[Any]) -> bool:
 
 def _by_content(role: str, values: Mapping[str, Sequence[Any]]) -> tuple[str | None, str]:
     """Return the column whose cells look like those of a role, and why."""
-    plain = {name: [str(cell) for cell in cells] for name, cells in values.items() if cells and not _is_list(cells)}
+    scalar = {name: cells for name, cells in values.items() if cells and not isinstance(cells[0], list | Mapping)}
+    plain = {name: [str(cell) for cell in cells] for name, cells in scalar.items()}
     words = {name: sum(len(cell.split()) for cell in cells) / len(cells) for name, cells in plain.items()}
     if role in ("text", "context", "source") and words:
         longest = max(words, key=words.__getitem__)

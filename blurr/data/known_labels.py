@@ -56,6 +56,7 @@ def known_only(
     unknown: UnknownLabels,
     where: Mapping[str, str],
     who: str,
+    whole: Distinct | None = None,
 ) -> dict[str, NDArray[np.int64]]:
     """Return the rows of each split, all of whose labels are known; the others are refused, or left out.
 
@@ -65,17 +66,28 @@ def known_only(
         unknown: `refuse` rows with other labels, or `drop` them.
         where: Split to its name and where its rows are from, for messages.
         who: Who does not know the others, for messages: `no training row has`.
+        whole: Labels of the rows that the splits were drawn from, whose numbers are those that a user finds.
 
     Raises:
         InputError: There are such rows; names all such labels. Or no row is left.
     """
     there = set(label_ids(known))
-    bad = {split: column.where(lambda label: bool(labels_in([label]) - there)) for split, column in columns.items()}
+
+    def is_unknown(label: Any) -> bool:
+        return bool(labels_in([label]) - there)
+
+    bad = {split: column.where(is_unknown) for split, column in columns.items()}
     found = {split: np.flatnonzero(rows) for split, rows in bad.items() if rows.any()}
     if not found:
         return {}
     labels = sorted_labels({each for split in found for each in labels_in(columns[split].values)} - there)
-    said = _unknown(labels, found, columns, sorted_labels(known), where, who)
+    split = next(iter(found))
+    first = np.flatnonzero((columns[split] if whole is None else whole).where(is_unknown))[0] + 1
+    counts = ", ".join(f"{len(rows)} of the {len(columns[name])} {name} rows" for name, rows in found.items())
+    said = (
+        f"{where[split]} has {_which(labels)}, which {who}: in {counts}, first in row {first} (counted from 1). "
+        f"There are {_some(sorted_labels(known))}."
+    )
     if unknown == "refuse":
         raise InputError(f"{said} {_remedy([*labels, *known], is_split=len(columns) > 1)}")
     log.warning("%s They are left out (data.unknown_labels=drop).", said)
@@ -85,21 +97,8 @@ def known_only(
     return {split: np.flatnonzero(~bad[split]) for split in found}
 
 
-def _unknown(
-    labels: Sequence[str],
-    found: Mapping[str, NDArray[np.int64]],
-    columns: Mapping[str, Distinct],
-    known: Sequence[str],
-    where: Mapping[str, str],
-    who: str,
-) -> str:
-    split, rows = next(iter(found.items()))
-    which = "the label" if len(labels) == 1 else f"{len(labels)} labels,"
-    counts = ", ".join(f"{len(rows)} of the {len(columns[name])} {name} rows" for name, rows in found.items())
-    return (
-        f"{where[split]} has {which} {_some(labels)}, which {who}: in {counts}, first in row {rows[0] + 1} "
-        f"(counted from 1). There are {_some(known)}."
-    )
+def _which(labels: Sequence[str]) -> str:
+    return f"{'the label' if len(labels) == 1 else f'{len(labels)} labels,'} {_some(labels)}"
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ Kind = Literal["auto", "multiclass", "multilabel", "regression", "tags"]
 LabelsAre = Literal["auto", "names", "ids", "multi_hot"]
 
 INDEX = re.compile(r"\d+", re.ASCII)
+MOST_SHOWN = 5  # pairs of labels that a warning names
 BITS = {"0": False, "1": True, "false": False, "true": True}
 
 Label = str | list[str] | float
@@ -100,6 +101,7 @@ def read_labels(
         _check_kind(column, kind, where[split])
     if kind == "regression":
         return Labels({split: _numbers(c, where[split]) for split, c in columns.items()}, kind, reason, None)
+    _warn_of_spellings(labels_in(label for column in columns.values() for label in column.values), first)
     columns, names, declared = _declared(columns, options, names, first)
     if kind == "multilabel" and names is None:
         columns, declared = _several(columns, options, declared, where)
@@ -238,9 +240,6 @@ def _check_single(labels: set[str], where: str) -> None:
             f"{where} has labels such as {example!r}, numbers with a decimal comma. Write"
             " a point for numbers to predict, or say task.kind=multiclass for names."
         )
-    stripped = Counter(label.strip() for label in labels)
-    for name in sorted(name for name, count in stripped.items() if count > 1):
-        log.warning("%s has several labels that differ by spaces around %r alone.", where, name)
     for sign in "|;,":
         parted = {label: {part.strip() for part in label.split(sign)} for label in labels}
         counts = Counter(part for parts in parted.values() for part in parts)
@@ -251,6 +250,17 @@ def _check_single(labels: set[str], where: str) -> None:
                 f"what they are: task.label_separator='{sign}' for several labels in one text, or "
                 "task.kind=multiclass for one name each."
             )
+
+
+def _warn_of_spellings(labels: set[str], where: str) -> None:
+    """Warn of labels that are probably one class, spelled in several ways."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        alike.setdefault(" ".join(label.casefold().split()), []).append(label)
+    several = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+    if several:
+        said = "%s has labels that differ in case or spaces alone, and are different classes: %s. Spell them alike."
+        log.warning(said, where, "; ".join(several[:MOST_SHOWN]) + (" …" if len(several) > MOST_SHOWN else ""))
 
 
 def _numbers(column: Distinct, where: str) -> Distinct:

@@ -233,9 +233,11 @@ def check_texts(rows: datasets.Dataset, schema: Schema, where: str) -> None:
         feature = rows.info.features[role]
         if not (isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")):
             kind = feature.dtype if isinstance(feature, datasets.Value) else type(feature).__name__
+            inside = next(iter(feature)) if isinstance(feature, dict) and feature else None
+            dot = f" A dot reaches into an object: <column>.{inside}." if inside else ""
             raise InputError(
                 f"{where} has no texts for {role!r} but values of type {kind}, such as {str(rows[0][role])[:60]!r}. "
-                f"Turn them into texts, or name another column: data.columns.{role}=<column>."
+                f"Turn them into texts, or name another column: data.columns.{role}=<column>.{dot}"
             )
 
 

@@ -81,7 +81,7 @@ def doubts_of_steps(rehearsal: Rehearsal, per_epoch: int, settings: Mapping[str,
     if sum(counts) < FEW_STEPS:
         said = f"only {sum(counts)} steps{f', in phases of {counts}' if counts[1:] else ''}"
         rises = f", and the learning rate rises over the first {rising} of {last}" if rising else ""
-        return [(said + rises, f"{_longer(sum(counts), settings)}or take smaller batches: loader.batch_size=4")]
+        return [(said + rises, _longer(sum(counts), settings))]
     short = min(counts[:-1], default=FEW_OF_PHASE)
     if short < FEW_OF_PHASE:
         key = "freeze_epochs" if "freeze_epochs" in settings else "epochs"
@@ -95,11 +95,12 @@ def doubts_of_steps(rehearsal: Rehearsal, per_epoch: int, settings: Mapping[str,
 
 
 def _longer(steps: int, settings: Mapping[str, Any]) -> str:
-    if settings.get("steps") is not None:
-        return f"train longer: schedule.steps={settings['steps'] + FEW_STEPS - steps}, "
+    if settings.get("steps") is not None:  # which are as many with other batches
+        return f"train longer: schedule.steps={settings['steps'] + FEW_STEPS - steps}"
+    batches = "take smaller batches: loader.batch_size=4"
     if "epochs" in settings:
-        return f"train longer: schedule.epochs={settings['epochs'] * -(-FEW_STEPS // max(steps, 1))}, "
-    return "train longer, "
+        return f"train longer: schedule.epochs={settings['epochs'] * -(-FEW_STEPS // max(steps, 1))}, or {batches}"
+    return f"train longer, or {batches}"
 
 
 def _rising(curve: Curve, steps: int) -> int:

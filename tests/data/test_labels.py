@@ -7,10 +7,11 @@ import datasets
 import pytest
 
 from blurr.data.at_hand import from_data
-from blurr.data.core import RawData, with_known_labels
+from blurr.data.core import RawData, raw_data, with_known_labels
 from blurr.data.known_labels import label_ids, sorted_labels
 from blurr.data.labels import LabelOptions
 from blurr.data.spelling import spell
+from blurr.data.splits import Splits
 from blurr.errors import InputError
 from blurr.targets.labels import label_names
 from blurr.text.sequence_classification.task import SequenceClassification
@@ -138,10 +139,29 @@ def test_numbers_with_a_decimal_comma_are_refused_with_what_to_say() -> None:
     assert labels_of(["1,5", "2"], kind="multiclass") == ["1,5", "2"]
 
 
-def test_labels_that_differ_by_spaces_are_as_they_are_written_and_said_aloud(caplog) -> None:
+@pytest.mark.parametrize(
+    "labels",
+    [["a", " a", "b"], ["a", "A", "b"], [["a", "b"], ["A"]]],
+    ids=["spaces", "case", "several labels"],
+)
+def test_labels_that_are_probably_one_are_as_they_are_written_and_said_aloud(labels: list[Any], caplog) -> None:
     with caplog.at_level("WARNING", logger="blurr"):
-        assert labels_of(["a", " a", "b"]) == ["a", " a", "b"]
-    assert "list (train) has several labels that differ by spaces around 'a' alone" in caplog.text
+        assert labels_of(labels) == labels
+    assert "list (train) has labels that differ in case or spaces alone, and are different classes: '" in caplog.text
+
+
+def test_labels_that_differ_otherwise_are_not_spoken_of(caplog) -> None:
+    with caplog.at_level("WARNING", logger="blurr"):
+        labels_of(["a", "b", "a b"])
+    assert not caplog.text
+
+
+def test_a_file_without_a_header_is_said_to_lack_one(caplog) -> None:
+    rows = datasets.Dataset.from_dict({"a moving film": ["dull"] * 4, "neg": ["neg", "pos"] * 2})
+    columns = {"text": "a moving film", "label": "neg"}
+    with caplog.at_level("WARNING", logger="blurr"):
+        raw_data({"train": rows, "valid": rows}, SequenceClassification().row_schema(), columns=columns, source="r.csv")
+    assert "r.csv (train) has 'neg' both as the name of a column and as a label in it" in caplog.text
 
 
 @pytest.mark.parametrize("labels", [["Paris, France", "Lyon, France"], ["a|b", "a|c"], ["a, b", "c"]], ids=str)
@@ -288,6 +308,17 @@ def test_rows_with_labels_that_cannot_be_learnt_are_refused_or_dropped(
     with caplog.at_level("WARNING", logger="blurr"):
         assert raw_of(train, valid, unknown_labels="drop").valid["label"][:] == kept
     assert "'c', 'd', which no training row has" in caplog.text
+
+
+def test_a_label_of_drawn_rows_alone_is_named_by_its_row_in_the_file() -> None:
+    rows = datasets.Dataset.from_dict({"text": [f"text {i}" for i in range(40)], "label": ["a", "b"] * 19 + ["c", "a"]})
+    with pytest.raises(InputError, match=r"in 1 of the 1 valid rows, first in row 39 \(counted from 1\)"):
+        raw_data(
+            {"train": rows},
+            SequenceClassification().row_schema(),
+            source="r.csv",
+            splits=Splits(by="index", index=[38]),
+        )
 
 
 def test_a_split_that_loses_all_its_rows_is_refused() -> None:

@@ -104,7 +104,7 @@ def test_a_bad_row_is_named_and_the_others_are_predicted_on(predictor: Predictor
     source.write_text("\n".join(lines))
     outcome = predict_file(predictor, source, tmp_path / "out.csv")
     assert (outcome.rows, outcome.failed) == (5, 3)
-    assert outcome.named[2].startswith("Line 2 is not JSON")
+    assert outcome.named[2].startswith("Line 2 is not JSON: Expecting property name enclosed in double quotes at ch")
     assert "needs a text under 'text'" in outcome.named[3]
     assert outcome.named[4] == "Line 5 is a list. Each line must be an object."
     found = read(tmp_path / "out.csv")

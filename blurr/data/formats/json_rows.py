@@ -73,7 +73,8 @@ def _parsed_lines(lines: Iterable[str]) -> Iterator[Row | InputError]:
         try:
             row = DECODER.decode(line)
         except json.JSONDecodeError as error:
-            yield InputError(f"Line {number} is not JSON: {error.msg}. Each line must be an object.")
+            wrong = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+            yield InputError(f"Line {number} is not JSON: {wrong}. Each line must be an object.")
         except RecursionError:
             yield InputError(f"Line {number} is not a row: it is nested too deeply.")
         except ValueError:

@@ -70,7 +70,7 @@ def encode_chats(
                 cut += len(made.ids) > room
                 made = made.cut(room)
         except InputError as error:
-            raise InputError(f"Row {row} (counted from 1) {error}.") from error
+            raise InputError(f"Row {row} of its split (counted from 1) {error}.") from error
         yield made
     if long:
         said = "Of %d chats, %d were longer than %s tokens (task.max_length): %d lost early turns, %d were cut."

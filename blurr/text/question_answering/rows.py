@@ -123,7 +123,7 @@ def _misplaced(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, Answ
 
 def _said(number: int, answer: Answer, context: str) -> str:
     """Describe a misplaced answer: what stands at its position, and where it is instead."""
-    row, near = f"row {number} (counted from 1)", context.find(answer.text)
+    row, near = f"row {number} of this split (counted from 1)", context.find(answer.text)
     if near < 0 and answer.start < 0:
         return f"{row} has the answer {answer.text!r:.80}, which does not stand in its context, {context!r:.80}"
     there = context[max(answer.start, 0) : max(answer.start, 0) + len(answer.text)]
