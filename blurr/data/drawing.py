@@ -51,12 +51,7 @@ class Groups:
     @classmethod
     def of(cls, rows: datasets.Dataset, columns: Sequence[str]) -> "Groups":
         """Compare the rows of a data set."""
-        if not columns:
-            return cls(np.arange(0), np.arange(0))
-        cells = [_cells(rows, column) for column in columns]
-        # the texts of ten million rows would take gigabytes; two of them have one hash once in 400,000 data sets
-        each = (xxhash.xxh3_64_intdigest(repr(row).encode(errors="surrogatepass")) for row in zip(*cells, strict=True))
-        return cls.by(np.fromiter(each, dtype=np.uint64, count=rows.num_rows))
+        return cls.by(keys_of(rows, columns)) if columns else cls(np.arange(0), np.arange(0))
 
     @classmethod
     def by(cls, keys: NDArray[np.uint64]) -> "Groups":
@@ -76,6 +71,14 @@ class Groups:
     def sizes(self) -> Numbers:
         """The number of rows of each group."""
         return np.bincount(self.of_row, minlength=len(self))
+
+
+def keys_of(rows: datasets.Dataset, columns: Sequence[str]) -> NDArray[np.uint64]:
+    """Return a key for what each row has in some columns, `(rows,)`; none where there are no columns."""
+    cells = [_cells(rows, column) for column in columns]
+    # the texts of ten million rows would take gigabytes; two of them have one hash once in 400,000 data sets
+    each = (xxhash.xxh3_64_intdigest(repr(row).encode(errors="surrogatepass")) for row in zip(*cells, strict=True))
+    return np.fromiter(each, dtype=np.uint64, count=rows.num_rows if cells else 0)
 
 
 def _cells(rows: datasets.Dataset, column: str) -> Iterator[Any]:

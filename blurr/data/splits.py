@@ -1,6 +1,7 @@
 """Take validation and test rows out of one set of rows; every way means the same for every source."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
@@ -19,7 +20,11 @@ from blurr.data.naming import MEANINGS, split_name
 from blurr.data.sources import FILE_COLUMN
 from blurr.errors import InputError, nearest
 
+log = logging.getLogger(__name__)
+
 VALID_COLUMN = "is_valid"
+
+LOOKED_AT = 100  # rows that show whether a column names splits
 
 TRUE = ("true", "1", "1.0", "yes")
 FALSE = ("false", "0", "0.0", "no")
@@ -82,6 +87,8 @@ def split_rows(
     if splits.by == "auto" and _has_test_folder(rows):
         return _beside_test_folder(rows, splits, label=label, inputs=inputs)
     by = _chosen_way(rows) if splits.by == "auto" else splits.by
+    if by != splits.by and by == "random":
+        _look_for_splits(rows, {label, *inputs})
     if by not in WAYS:
         raise InputError(f"data.splits.by={by} is not a way to split.{nearest(by, WAYS)} There are {sorted(WAYS)}.")
     codes = WAYS[by](rows, splits, label, inputs)
@@ -129,6 +136,18 @@ def _chosen_way(rows: datasets.Dataset) -> str:
     if FILE_COLUMN in rows.column_names and {"train", "valid"} <= set(_by_file(rows).values):
         return "folder"
     return "random"
+
+
+def _look_for_splits(rows: datasets.Dataset, roles: Collection[str | None]) -> None:
+    """Warn of a column that names splits, which drawing at random does not follow."""
+    first = rows.select(range(min(LOOKED_AT, rows.num_rows))).with_format(None)
+    for column in sorted(set(rows.column_names).difference(roles)):
+        if all(isinstance(value, str) and split_name(value) for value in first[column][:]):
+            names = [str(value) for value in Distinct.of(rows, column).values]
+            if len(names) > 1 and all(map(split_name, names)):
+                said = "Look at this: the column %r names %s, and validation rows are drawn at random. A remedy: "
+                said += "follow it by data.splits.by=column data.splits.column=%s."
+                log.warning(said, column, " and ".join(sorted(names)), column)
 
 
 def _by_column(rows: datasets.Dataset, splits: Splits, label: str | None, inputs: Sequence[str]) -> Codes:

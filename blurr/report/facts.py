@@ -9,6 +9,7 @@ from fastai.learner import Learner
 from numpy.typing import NDArray
 
 from blurr.data.core import RawData
+from blurr.data.doubts import seen_in, sketch
 from blurr.loading.bucketing import Batches
 from blurr.metrics.outcome import Outcome
 from blurr.models.objects import HFObjects
@@ -36,6 +37,7 @@ def facts_of(saved: SavedTask, raw: RawData, hf: HFObjects, learner: Learner, ou
         "adapter": None if hf.adapter is None else str(hf.adapter),
         "source": raw.source,
         "fingerprint": raw.fingerprint,
+        "seen": sketch(seen_in(raw.train, saved.task.schema)),
         "broken": {split: names[:MOST_BROKEN] for split, names in raw.broken.items()},
         "rows": {split: len(rows) for split, rows in raw.splits.items()},
         "directions": outcome.directions,

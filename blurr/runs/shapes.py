@@ -152,6 +152,7 @@ class Facts(BaseModel):
     adapter: str | None = None
     source: str = ""
     fingerprint: str = ""
+    seen: Annotated[str, Field(pattern="^([0-9a-f]{16})*$")] = ""
     broken: dict[str, list[str]] = {}
     rows: dict[str, Whole] = {}
     directions: dict[str, Literal["minimize", "maximize"] | None] = {}

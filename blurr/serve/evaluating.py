@@ -1,10 +1,11 @@
 """Score a trained model on other data, by the metrics of its run."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from omegaconf import DictConfig, OmegaConf
 
 from blurr.config import composing
@@ -12,16 +13,20 @@ from blurr.config.building import build
 from blurr.config.trust import TRUST, check_config, quoted
 from blurr.data import checks
 from blurr.data.core import RawData, with_known_labels
+from blurr.data.doubts import LOOK, MUCH_SEEN, from_sketch, met
 from blurr.data.naming import WEIGHT
 from blurr.errors import InputError, writing
 from blurr.loading.loader import Loader
 from blurr.metrics.base import metric_key
 from blurr.metrics.outcome import Evaluation
 from blurr.runs.checksums import write_whole
-from blurr.runs.folder import INTERVALS, SCORES, TABLES
+from blurr.runs.folder import FACTS, INTERVALS, SCORES, TABLES
 from blurr.runs.jsonlines import to_json
+from blurr.runs.record import Record
 from blurr.serve.predictor import Predictor, task_of
 from blurr.tasks.saved import FILE, SavedTask
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -50,10 +55,24 @@ def evaluate(
     names_metrics = any(each.lstrip("+~").startswith("metrics") for each in overrides)
     metrics = build(cfg.metrics if names_metrics else kept_metrics(predictor.saved, trusted))
     rows = with_known_labels(replace(raw, splits=DatasetDict({chosen: raw.splits[chosen]})), schema)
+    _look_for_seen(predictor, rows.splits[chosen], rows.where(chosen))
     size = predictor.batch_size
     dls = task.dataloaders(rows, hf, Loader(batch_size=size, eval_batch_size=size, cache=cfg.loader.cache))
     learner = task.learner(dls, hf, raw=rows, metrics=metrics)
     return chosen, task.evaluate(learner, rows, chosen)
+
+
+def _look_for_seen(predictor: Predictor, rows: Dataset, where: str) -> None:
+    """Warn of rows that the model was trained on, as far as the folder of its run tells."""
+    run = None if predictor.folder is None else predictor.folder.parent
+    seen = Record(run).facts.get("seen") if run is not None and (run / FACTS).is_file() else None
+    if not seen:
+        return
+    found, of = met(rows, predictor.saved.task.schema, from_sketch(seen))
+    if found > MUCH_SEEN * of:
+        share = f"{found} of {of} rows" if of == len(rows) else f"about {found / of:.0%} of the {len(rows)} rows"
+        said = f"the model was trained on {share} of {where}"
+        log.warning(LOOK, said, "score it on others, for these scores say nothing of new rows")
 
 
 def composed(saved: SavedTask, overrides: Sequence[str]) -> DictConfig:

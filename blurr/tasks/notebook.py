@@ -21,6 +21,7 @@ from blurr.config.objectives import DEFAULTS
 from blurr.config.wording import in_words_of_notebook
 from blurr.data import at_hand
 from blurr.data.core import RawData, UnknownLabels
+from blurr.data.doubts import look_at
 from blurr.data.media import Broken
 from blurr.data.naming import WEIGHT
 from blurr.data.splits import split_by
@@ -93,7 +94,9 @@ def from_data(
         train, valid = (rows, None) if dblock_splitter is None else split_by(rows, dblock_splitter)
         named: dict[str, Any] = {"columns": columns, "other_columns": other_columns, "unknown_labels": unknown_labels}
         named["broken"] = broken
-        raw = task.prepare(at_hand.from_data(task.row_schema(), train, valid=valid, **named))
+        raw = at_hand.from_data(task.row_schema(), train, valid=valid, **named)
+        look_at(raw, task.schema)
+        raw = task.prepare(raw)
         checkpoint, asked = str(pretrained_model_name_or_path), dict(hf_kwargs or {})
         if hf_tok_kwargs:
             asked["tokenizer_kwargs"] = {**asked.get("tokenizer_kwargs", {}), **hf_tok_kwargs}

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from blurr.config.building import build
 from blurr.config.objectives import objectives
 from blurr.data.core import RawData
+from blurr.data.doubts import look_at
 from blurr.errors import InputError, nearest
 from blurr.metrics.base import metric_key
 from blurr.models.adapters import with_adapter
@@ -44,6 +45,7 @@ def build_raw(cfg: DictConfig, task: Task) -> RawData:
     with in_turn():
         raw: RawData = build(cfg.data, schema=task.row_schema())
     check_same_rows(raw.fingerprint)
+    look_at(raw, task.schema)
     return task.prepare(raw)
 
 

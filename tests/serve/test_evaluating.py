@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from every_task import TASKS, learner_of, save_model
 
+from blurr.data.doubts import seen_in, sketch
 from blurr.errors import InputError
 from blurr.metrics.classification import Accuracy
 from blurr.runs.jsonlines import read_lines
@@ -50,6 +51,21 @@ def test_the_rows_of_the_run_get_the_scores_of_the_run(learn, predictor: Predict
     assert [row["prediction"] for row in found.rows] == [row["prediction"] for row in expected.rows]
     right = [row["prediction"] == row["target"] for row in found.rows]
     assert found.metrics["accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+def test_rows_that_the_model_was_trained_on_are_counted(learn, predictor: Predictor, rows: Path, request, caplog):
+    """The scores of such rows looked like those of new ones."""
+    assert predictor.folder is not None
+    facts = predictor.folder.parent / "facts.json"
+    request.addfinalizer(lambda: facts.unlink(missing_ok=True))
+    for known, found in ((learn[1].valid, len(learn[1].valid)), (learn[1].valid.select(range(1)), 1)):
+        facts.write_text(json.dumps({"seen": sketch(seen_in(known, predictor.saved.task.schema))}))
+        evaluate(predictor, ["data=files", f"data.test={rows}"])
+        assert f"the model was trained on {found} of {len(learn[1].valid)} rows of {rows} (test)" in caplog.text
+    caplog.clear()
+    facts.write_text(json.dumps({"seen": ""}))  # that of an earlier version says nothing of them
+    evaluate(predictor, ["data=files", f"data.test={rows}"])
+    assert "trained on" not in caplog.text
 
 
 def test_metrics_and_split_can_be_chosen(predictor: Predictor, rows: Path):
