@@ -19,7 +19,8 @@ from blurr.data.formats.content import FileOptions
 from blurr.data.readers import read_files, stream_files
 from blurr.data.sources import find_files
 from blurr.errors import InputError, ResourceError
-from blurr.serve.files import check_target, convert, predict_file
+from blurr.serve.converting import check_target, convert
+from blurr.serve.files import predict_file
 from blurr.serve.predictor import Predictor
 
 TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
