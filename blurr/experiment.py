@@ -21,7 +21,7 @@ from blurr.runs.resume import as_begun
 from blurr.tasks.base import Task
 from blurr.tasks.parts import build_hf, build_learner, build_raw, resolved
 from blurr.tasks.results import evaluate_and_save
-from blurr.tasks.saved import SavedTask
+from blurr.tasks.saved import SavedTask, with_found
 from blurr.tracking.sink import DIFFERS, PARENT, SUBJECT
 from blurr.tracking.summary import show_summary
 from blurr.training.default_rates import default_rate
@@ -98,7 +98,8 @@ def run_experiment(
             at_start=cfg.on_nan == "rollback",
         )
         metrics: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
-        saved = SavedTask(task.resolved(learner), config["data"].get("columns", {}), chosen, metrics)
+        columns = with_found(config["data"].get("columns", {}), raw.train, task.schema)
+        saved = SavedTask(task.resolved(learner), columns, chosen, metrics)
         outcome = evaluate_and_save(saved, learner, raw, hf, run)
         if not current().is_first:
             return math.nan  # the first of several processes has the scores
@@ -112,7 +113,7 @@ def run_experiment(
         notes=outcome.notes,
         intervals=outcome.intervals,
         facts=facts,
-        roles=task.schema.needed,
+        roles=saved.needed,
         files=bool(task.schema.media),
     )
     scores = [outcome.scores[name] for name in objectives(cfg)]

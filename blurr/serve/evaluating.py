@@ -55,6 +55,9 @@ def evaluate(
     names_metrics = any(each.lstrip("+~").startswith("metrics") for each in overrides)
     metrics = build(cfg.metrics if names_metrics else kept_metrics(predictor.saved, trusted))
     rows = with_known_labels(replace(raw, splits=DatasetDict({chosen: raw.splits[chosen]})), schema)
+    if predictor.saved.own_loss:
+        said = "The loss here is the task's own, not the run's %s: compare it with no loss of the run."
+        log.warning(said, predictor.saved.own_loss)
     _look_for_seen(predictor, rows.splits[chosen], rows.where(chosen))
     size = predictor.batch_size
     dls = task.dataloaders(rows, hf, Loader(batch_size=size, eval_batch_size=size, cache=cfg.loader.cache))

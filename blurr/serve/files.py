@@ -42,12 +42,16 @@ class Tally:
         failed: number of rows without a prediction.
         named: number, counted from 1, of the first failed rows, with the reason.
         seconds: time for all rows.
+        can_be_scored: the rows have what the model learned to predict.
+        lines: of a text file that was read as one row; 0 of all others.
     """
 
     rows: int = 0
     failed: int = 0
     named: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
+    can_be_scored: bool = False
+    lines: int = 0
 
     def add(self, result: Any) -> Row:
         """Count a result, and return the columns that hold it."""
@@ -114,6 +118,7 @@ def predict_file(
         size = predictor.batch_size * (POOL_OF_MEDIA if schema.media else POOL)
         for chunk in chunks(stream_files(sources), size):
             found = found or _found(chunk, predictor, named, str(source))
+            tally.can_be_scored = tally.can_be_scored or _can_be_scored(chunk, predictor)
             with bar.part(tally.rows, len(chunk), read=sum(each.done for each in sources) / len(sources)):
                 items = _items(chunk, schema, found, places)
                 rows = _predicted(chunk, items, predictor, options or {}, tally, beside)
@@ -121,6 +126,8 @@ def predict_file(
         undo.pop_all()
     convert(part, target, escape_formulas=escape_formulas)
     tally.seconds = time.monotonic() - started
+    if [each.format for each in sources] == ["text"]:
+        tally.lines = sum(1 for line in replace(sources[0]).lines() if line.strip())
     return tally
 
 
@@ -145,7 +152,7 @@ def _found(
             found = column_of_media(first, predictor.media[role])
         if found is not None:
             found_for[role] = found
-        elif there and role in schema.required and schema.shaper is None:
+        elif there and role in predictor.saved.needed and schema.shaper is None:
             wanted = columns.get(role, role)
             raise InputError(
                 f"{source} has no column {wanted!r} with the {role}.{nearest(wanted, there)} It has {there}; name the "
@@ -156,6 +163,16 @@ def _found(
             f"{source} has no column for {' or '.join(predictor.roles)}. It has {there}; name one: --column …"
         )
     return found_for
+
+
+def _can_be_scored(chunk: list[Row | InputError], predictor: Predictor) -> bool:
+    """Return whether rows have what the model learned to predict."""
+    label = predictor.saved.task.schema.label
+    if label is None:
+        return True
+    columns = predictor.saved.columns.get(label) or label
+    wanted = {columns} if isinstance(columns, str) else set(columns)
+    return any(isinstance(row, dict) and row.keys() >= wanted for row in chunk)
 
 
 def _items(

@@ -67,9 +67,12 @@ def _said(arguments: argparse.Namespace, tally: Any) -> int:
     failed = f", {tally.failed:,} of them without a prediction (see the column error)" if tally.failed else ""
     rows = f"{tally.rows:,} {'row' if tally.rows == 1 else 'rows'}"
     sys.stderr.write(f"{rows} in {tally.seconds:.1f} s{failed}: {arguments.output or 'stdout'}\n")
+    if tally.lines > 1:
+        sys.stderr.write(f"{arguments.input} was read as one text. --format lines reads its {tally.lines:,} lines.\n")
     if arguments.input != STDIN and not arguments.overrides:
         score = command("evaluate", arguments.where, "data=files", f"data.test={arguments.input}")
-        show_next({"score, if it has labels": score, "serve": command("serve", arguments.where)})
+        first = {"score it": score} if tally.can_be_scored else {}
+        show_next({**first, "serve": command("serve", arguments.where)})
     return SOME_FAILED if tally.failed else 0
 
 
@@ -171,7 +174,7 @@ def do_export(arguments: argparse.Namespace) -> int:
         terminal().print(str(parity(predictor, type(predictor).load(arguments.output, trusted=arguments.trust))))
     terminal().print(f"outputs  {arguments.output}", soft_wrap=True)
     if arguments.format == "onnx":
-        show_next(try_it(arguments.output, predictor.saved.task.schema.needed, files=bool(predictor.media)))
+        show_next(try_it(arguments.output, predictor.saved.needed, files=bool(predictor.media)))
     else:
         show_next({"push": command("push", arguments.output, "OWNER/NAME", "--private")})
     return 0

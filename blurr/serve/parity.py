@@ -57,7 +57,7 @@ def kept_rows(predictor: Predictor, most: int) -> list[Any]:
         return []
     with file.open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in islice(lines, most)]
-    roles = predictor.saved.task.schema.needed
+    roles = predictor.saved.needed
     kept = [{role: row[role] for role in roles} for row in rows if row.keys() >= {*roles}]
     return kept if len(kept) == len(rows) and all(map(_is_there, _files(kept, predictor))) else []
 

@@ -30,7 +30,7 @@ def items_of(texts: Sequence[str], predictor: Predictor) -> list[dict[str, Any]]
     Raises:
         InputError: a role is missing, or given twice.
     """
-    roles, needed = predictor.roles, predictor.saved.task.schema.needed
+    roles, needed = predictor.roles, predictor.saved.needed
     files = [f"{media.kind}s" for media in predictor.media.values()]
     if files:
         raise InputError(f"This model reads {' and '.join(files)}, not texts. Give a file or a folder: --input FOLDER")
@@ -111,7 +111,7 @@ def input_file(source: str, reading: FileOptions, columns: dict[str, str], predi
         with copy.open("rb") as file:
             start = file.read(100).lstrip(b"\xef\xbb\xbf \n\r\t")
         form = reading.format if reading.format != "auto" else "jsonl" if start[:1] == b"{" else "lines"
-        needed = predictor.saved.task.schema.needed
+        needed = predictor.saved.needed
         if form == "lines" and len(needed) > 1:
             raise InputError(f"A line holds one text, and this model reads {' and '.join(needed)}: pipe JSON lines.")
         found = {needed[0]: OF_LINES, **columns} if form == "lines" else columns

@@ -35,7 +35,7 @@ from blurr.models.objects import HFObjects, build_model
 from blurr.process.setup import without_bars
 from blurr.targets.base import Target
 from blurr.tasks.base import Task
-from blurr.tasks.saved import SavedTask
+from blurr.tasks.saved import SavedTask, with_found
 from blurr.training.learner import Blearner
 
 OF_NUMBERS = DEFAULTS["numbers"]
@@ -171,7 +171,8 @@ class Origin:
 
     def saved(self, learner: Blearner) -> SavedTask:
         """Return what is written beside the model."""
-        return SavedTask(self.task.resolved(learner), self.raw.columns, self.choices, self.metrics)
+        columns = with_found(self.raw.columns, self.raw.train, self.task.schema)
+        return SavedTask(self.task.resolved(learner), columns, self.choices, self.metrics)
 
 
 def option_of(task: Task) -> tuple[str, DictConfig]:

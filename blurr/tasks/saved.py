@@ -4,9 +4,12 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Annotated, Any
 
+from datasets import Dataset
 from omegaconf import OmegaConf
 from pydantic import BaseModel, Field
 
@@ -16,6 +19,7 @@ from blurr.config.building import build
 from blurr.config.checks import check_part
 from blurr.config.moved import with_current_names
 from blurr.config.trust import TRUST, check_config, is_listed
+from blurr.data.roles import Schema
 from blurr.errors import InputError
 from blurr.models.adapted import merged
 from blurr.models.adapter_files import save_alone
@@ -43,6 +47,7 @@ class Parts(BaseModel):
     columns: dict[Name, str | list[str] | None]
     choices: dict[str, Name]
     metrics: dict[str, dict[str, Any]]
+    own_loss: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,27 @@ class SavedTask:
         columns: role to column, or columns, of the rows it was trained on.
         choices: the options of the groups `task` and `data` that it was trained with.
         metrics: the config of the metrics that it was evaluated by, by their names.
+        own_loss: name of a loss of the user's that it was trained with, which no file keeps; empty for the task's.
     """
 
     task: Task
     columns: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    own_loss: str = ""
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Roles that an item to predict on fills: the task's, and those that it leaves open and training had."""
+        schema = self.task.schema
+        had = [role for role in schema.optional if self.columns.get(role) and schema.shaper is None]
+        return tuple(role for role in schema.inputs if role in schema.required or role in had)
+
+
+def with_found(columns: Mapping[str, Any], rows: Dataset, schema: Schema) -> dict[str, Any]:
+    """Return the columns of roles, with those optional ones that were found under their own names."""
+    there = {role for role in schema.optional if role in schema.inputs and role in rows.column_names}
+    return {**columns, **{role: columns.get(role) or role for role in there}}
 
 
 def save_model(folder: Path, saved: SavedTask, hf: HFObjects) -> None:
@@ -86,8 +106,17 @@ def save_task(folder: Path, saved: SavedTask) -> None:
     if functions not in ([], ["loss"]):
         log.warning("%s cannot hold functions: %s of the task is left out.", FILE, functions)
     parts = {"task": node_of(saved.task), "columns": saved.columns, "choices": saved.choices, "metrics": saved.metrics}
+    loss = vars(saved.task).get("loss")
+    own_loss = _name(loss) if callable(loss) else saved.own_loss
+    parts |= {"own_loss": own_loss} if own_loss else {}
     text = json.dumps({"blurr": __version__, **parts}, indent=2, ensure_ascii=False, default=str)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _name(function: Any) -> str:
+    """Return the name of a function, or of the class of an object that is called."""
+    function = function.func if isinstance(function, partial) else function
+    return function.__name__ if isinstance(function, FunctionType | type) else type(function).__name__
 
 
 def node_of(task: Task) -> dict[str, Any]:
@@ -111,7 +140,7 @@ def load_task(folder: Path, *, trusted: Sequence[str] = ()) -> SavedTask:
     parts = read_parts(file)
     node = with_current_names(parts["task"])
     target = node["_target_"]
-    rest = {name: parts[name] for name in ("columns", "choices", "metrics")}
+    rest = {name: parts[name] for name in ("columns", "choices", "metrics", "own_loss") if name in parts}
     is_own = not signatures.is_ours(target)
     is_task = not is_own and signatures.class_attribute(target, "model_cls")  # nothing else of ours is ever called
     if not (is_listed(target, trusted) if is_own else is_task):

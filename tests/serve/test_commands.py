@@ -61,6 +61,19 @@ def test_predict_takes_columns_and_options(in_process, saved, rows: Path, work: 
     assert first["prediction"]["label"] in ("up", "down")
 
 
+def test_a_text_file_is_one_row_without_labels_and_said_to_be_so(in_process, saved, work: Path, capsys):
+    """A file of a text on each line was one row in silence, and was to be scored though it has no labels."""
+    (work / "in.txt").write_text("the film was good\n\nit is bad\n")
+    folder = str(saved("sequence_classification")[1])
+    assert in_process("predict", folder, "--input", "in.txt", "--output", "out.csv") == 0
+    told = capsys.readouterr().err
+    assert "in.txt was read as one text. --format lines reads its 2 lines." in told
+    assert "blurr serve" in told
+    assert "blurr evaluate" not in told
+    assert in_process("predict", folder, "--input", "in.txt", "--output", "out.csv", "--format", "lines") == 0
+    assert "was read as one text" not in capsys.readouterr().err
+
+
 def test_evaluate_writes_over_no_run(in_process, saved, work: Path):
     Journal(identity="me").write(work)
     with pytest.raises(InputError, match=r"--output \. holds a run, whose scores and predictions stay"):

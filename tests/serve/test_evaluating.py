@@ -1,11 +1,13 @@
 """A trained model is scored on other rows by the metrics of its run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from every_task import TASKS, learner_of, save_model
+from fastai.losses import FocalLossFlat
 
 from blurr.data.doubts import seen_in, sketch
 from blurr.errors import InputError
@@ -13,7 +15,7 @@ from blurr.metrics.classification import Accuracy
 from blurr.runs.jsonlines import read_lines
 from blurr.serve.evaluating import composed, evaluate, kept_metrics, write
 from blurr.serve.predictor import Predictor
-from blurr.tasks.saved import SavedTask
+from blurr.tasks.saved import SavedTask, load_task, save_task
 
 METRICS = {"accuracy": {"_target_": "blurr.metrics.classification.Accuracy"}}
 CHOICES = {"task": "sequence_classification", "data": "files"}
@@ -66,6 +68,19 @@ def test_rows_that_the_model_was_trained_on_are_counted(learn, predictor: Predic
     facts.write_text(json.dumps({"seen": ""}))  # that of an earlier version says nothing of them
     evaluate(predictor, ["data=files", f"data.test={rows}"])
     assert "trained on" not in caplog.text
+
+
+def test_a_loss_of_the_users_own_is_said_to_be_another(predictor: Predictor, rows: Path, tmp_path: Path, caplog):
+    """The loss that is printed was taken for the one that the run printed under the same name."""
+    saved = replace(predictor.saved, task=replace(predictor.saved.task, loss=FocalLossFlat(gamma=2)))  # type: ignore[call-arg]
+    save_task(tmp_path, saved)
+    kept = load_task(tmp_path)
+    assert kept.own_loss == "FocalLossFlat"
+    save_task(tmp_path, kept)  # as an export does
+    known, predictor.saved = predictor.saved, load_task(tmp_path)
+    evaluate(predictor, ["data=files", f"data.test={rows}"])
+    predictor.saved = known
+    assert "The loss here is the task's own, not the run's FocalLossFlat" in caplog.text
 
 
 def test_metrics_and_split_can_be_chosen(predictor: Predictor, rows: Path):

@@ -6,6 +6,7 @@ import json
 import re
 import resource
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import openpyxl
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from every_task import TASKS, items_of
 
 from blurr.data.formats.content import FileOptions
@@ -22,6 +24,9 @@ from blurr.errors import InputError, ResourceError
 from blurr.serve.converting import check_target, convert
 from blurr.serve.files import predict_file
 from blurr.serve.predictor import Predictor
+from blurr.serve.typed import items_of as typed_items
+from blurr.tasks.saved import with_found
+from blurr.text.sequence_classification.task import SequenceClassification
 
 TEXTS = ["the film was good", "it is bad, a\n“plot”", "the plot was and"]
 
@@ -127,6 +132,45 @@ def test_pairs_and_single_texts_may_stand_in_one_file(predictor: Predictor, tmp_
     alone = [predictor.predict(item)[0]["probs"] for item in (("good", "bad"), "good")]
     assert scores[0] == pytest.approx(alone[0])
     assert scores[1] == pytest.approx(alone[1])
+
+
+def test_a_model_of_pairs_is_not_given_single_texts(predictor: Predictor, tmp_path: Path, monkeypatch):
+    """It answered for the first text alone, and said nothing."""
+    columns = {"text": "text", "text_pair": "other"}
+    monkeypatch.setattr(predictor, "saved", replace(predictor.saved, columns=columns))
+    source = write(tmp_path / "in.csv", [{"text": "good"}])
+    with pytest.raises(InputError, match="no column 'other' with the text_pair.*--column text_pair="):
+        predict_file(predictor, source, tmp_path / "out.csv")
+    source = write(tmp_path / "in.csv", [{"text": "good", "text_pair": "bad"}])
+    assert predict_file(predictor, source, tmp_path / "out.csv").failed == 0
+    with pytest.raises(InputError, match="This model reads text and text_pair. Name each: --text text=…"):
+        typed_items(["good"], predictor)
+
+
+def test_an_optional_column_under_its_own_name_is_among_those_of_training():
+    rows = Dataset.from_dict({"text": ["a"], "text_pair": ["b"], "label": ["c"]})
+    schema = SequenceClassification.schema
+    assert with_found({"text": "t", "text_pair": None}, rows, schema) == {"text": "t", "text_pair": "text_pair"}
+    assert with_found({"text_pair": "p"}, rows, schema) == {"text_pair": "p"}
+    assert with_found({}, rows.remove_columns("text_pair"), schema) == {}
+
+
+@pytest.mark.parametrize(
+    ("columns", "can_be_scored"),
+    [
+        ({}, True),
+        ({"label": "verdict"}, False),
+        ({"label": ["label"]}, True),
+        ({"label": ["label", "x"]}, False),
+    ],
+    ids=str,
+)
+def test_rows_can_be_scored_if_they_have_what_was_learned(
+    predictor: Predictor, tmp_path: Path, monkeypatch, columns, can_be_scored
+):
+    monkeypatch.setattr(predictor, "saved", replace(predictor.saved, columns=columns))
+    source = write(tmp_path / "in.jsonl", [{"text": "good", "label": "up"}])
+    assert predict_file(predictor, source, tmp_path / "out.jsonl").can_be_scored == can_be_scored
 
 
 @pytest.mark.slow
