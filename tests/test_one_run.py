@@ -27,6 +27,7 @@ from blurr.tracking.finding import find_run
 from blurr.tracking.run import Run
 from blurr.tracking.sink import Sink
 from blurr.training.checkpoints import STATE, WEIGHTS, Checkpointing, Checkpoints, latest
+from blurr.training.progress import TerminalProgress
 
 STOPPER = "+callbacks.stopper={_target_: stopping.StopAt}"
 WORDS = ["data.rows=40", "loader.batch_size=8", "schedule.epochs=2", STOPPER, *running.TINY_BERT]
@@ -100,6 +101,17 @@ def test_an_overwritten_folder_holds_the_new_run_alone(broken: Path, monkeypatch
     assert identity_of(broken) == latest(broken / "checkpoints").facts["identity"] != identity
     assert [row["train/lr"] for row in read_lines(broken / files.METRICS)] == [3e-3, 3e-3]
     assert (broken / "mine.txt").read_text() == "mine"
+
+
+def test_a_resumed_run_says_so_above_its_table(broken: Path, monkeypatch, caplog):
+    """It was said below the header, as if it were an epoch."""
+    above = []
+    begin = TerminalProgress.before_fit
+    monkeypatch.setattr(TerminalProgress, "before_fit", lambda self: (above.append(caplog.text), begin(self)))
+    with caplog.at_level("INFO", logger="blurr"):
+        run(broken, "resume=auto")
+    assert f"Resuming at step 6, from {broken}" in above[0]
+    assert caplog.text.count("Resuming") == 1
 
 
 def test_a_checkpoint_of_another_run_is_refused(broken: Path):

@@ -72,6 +72,10 @@ class Checkpoint:
     place: Place
     facts: dict[str, Any]
 
+    def announce(self) -> None:
+        """Say that the training goes on from it; where a table of epochs begins, above its header."""
+        log.info("Resuming at step %d, from %s.", int(self.folder.name.rpartition("-")[2]), self.folder)
+
 
 @dataclass
 class Known:
@@ -231,6 +235,7 @@ class Checkpointing(TrainingCallback):
                 "before the first step, or the checkpoints are gone. Start again, with other weights or a lower "
                 "optimizer.lr."
             )
+        self.resumed.announce()
         self.learn.fits, self.learn.start = 0, self.resumed.place  # the schedule is played again from its beginning
 
     def save(self, place: Place) -> None:
@@ -295,7 +300,6 @@ class Checkpointing(TrainingCallback):
             dl = self.dls.train
             dl.epoch, dl.first = state["loader_epoch"], checkpoint.place.batch  # the same order, without its start
             restore(self.learn, {**state, "random": random_state_for(current(), state)})
-        log.info("Resuming at step %d, from %s.", self.steps, checkpoint.folder)
 
     def _read(self, checkpoint: Checkpoint) -> State:
         """Load the weights of a checkpoint, and return the rest of the state."""

@@ -102,6 +102,8 @@ class Session:
             )
             learner.add_cb(saving)
             self.reached.saving, self.reached.total = saving, _steps_in_all(schedule, learner, rate)
+            if self.resumed:
+                self.resumed.announce()
             play(lambda: schedule(learner, rate), learner, saving)
             check_weights(learner.model)
         self.reached.is_trained = True
