@@ -34,7 +34,7 @@ class PaddingCollator:
         self.multiple = pad_to_multiple_of or 1
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
-        main, mask, _ = self.names
+        main, mask = self.names.main, self.names.mask
         inputs = {name: self._stack(name, [row[name] for row in rows]) for name in rows[0]}
         lengths = torch.tensor([len(row[main]) for row in rows])
         width = inputs[main].shape[1]

@@ -47,11 +47,13 @@ class InputNames(NamedTuple):
         main: The input that the model is about.
         mask: The input that tells real positions from padding; empty where the model has none.
         unit: What the lengths of rows count, such as `tokens`; empty if rows have no length, as pictures.
+        beside: Further inputs that a model may embed by the same matrix as the main one.
     """
 
     main: str = ""
     mask: str = ""
     unit: str = ""
+    beside: tuple[str, ...] = ()
 
 
 class EncodedRows:

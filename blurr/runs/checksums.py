@@ -51,13 +51,17 @@ class Damaged(InputError):  # noqa: N818  # said of a file
 def seal(folder: Path, *, identity: str | None = None) -> None:
     """Write the size and the checksum of every file below a folder into its `checksums.json`, and flush it all.
 
+    Whoever may read the folder may read its files: safetensors writes them for their owner alone.
+
     Args:
         folder: complete; nothing is written into its files from now on.
         identity: of the run that the folder is of.
     """
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
     files = {path.relative_to(folder).as_posix(): [path.stat().st_size, file_checksum(path)] for path in found}
+    readers = folder.stat().st_mode & 0o444
     for path in found:
+        path.chmod(path.stat().st_mode | readers)
         flush(path)
     write_whole(folder / SEAL, _with_sum({"identity": identity, "files": files}), flushed=True)
     flush(folder)

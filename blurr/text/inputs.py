@@ -20,7 +20,7 @@ from blurr.text.lengths import length_limit, set_advice
 from blurr.text.scratch import train_tokenizer
 from blurr.text.special_tokens import SpecialTokens, hidden_tokens, note_own, reader_of
 
-NAMES = InputNames(main="input_ids", mask="attention_mask", unit="tokens")
+NAMES = InputNames(main="input_ids", mask="attention_mask", unit="tokens", beside=("token_type_ids",))
 STATE_OF_CALLS = ("truncation", "padding")  # left in a tokenizer's file by its last call: not part of the cache's key
 DEFAULT_LENGTH = 512  # positions of a model from scratch whose sizes do not say how many it has
 

@@ -55,7 +55,7 @@ def embeddings_of(model: Any) -> tuple[list[nn.Embedding], str]:
 def rows_read(rows: EncodedRows, model: Any, size: int) -> torch.Tensor:
     """Return which rows of an embedding the training reads: those of its tokens, targets and special tokens.
 
-    And those of the numbers of segments, which XLM and Flaubert embed by the same matrix.
+    And those of the inputs beside them: XLM and Flaubert embed the numbers of segments by the same matrix.
 
     Args:
         rows: the training rows.
@@ -63,7 +63,7 @@ def rows_read(rows: EncodedRows, model: Any, size: int) -> torch.Tensor:
         size: of the vocabulary.
     """
     is_read = np.zeros(size, dtype=bool)
-    for name in (rows.names.main, "token_type_ids", *(["labels"] if model.config.is_encoder_decoder else [])):
+    for name in (rows.names.main, *rows.names.beside, *(["labels"] if model.config.is_encoder_decoder else [])):
         column = rows.columns.get(name)
         if isinstance(column, Ragged):
             for start in range(0, len(column.flat), AT_ONCE):

@@ -133,7 +133,7 @@ def _reads_pads(wrapper: BaseModelWrapper, dl: RowsDL, short: int, long: int) ->
     """Compare the output for the shorter of two rows, alone and padded to the longer."""
     device = next(wrapper.parameters()).device
     alone, together = (_inputs(dl, rows, device) for rows in ([short], [short, long]))
-    main, mask, _ = dl.dataset.names
+    main, mask = dl.dataset.names.main, dl.dataset.names.mask
     if mask and together[mask].ndim != 2:
         return False  # packed rows have masks of another form, see `check_packing`
     if mask and not together[main].is_floating_point():

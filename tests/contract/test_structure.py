@@ -26,7 +26,7 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 MODALITIES = LAYERS[6]
 # Names of inputs, and methods of tokenizers, that only their modality knows. Files outside it that do, and why.
 OF_TEXT = re.compile(
-    r"\b(input_ids|attention_mask|pixel_values|input_features|input_values|decode_ids)\b"
+    r"\b(input_ids|token_type_ids|attention_mask|pixel_values|input_features|input_values|decode_ids)\b"
     r"|\.(batch_decode|convert_ids_to_tokens|convert_tokens_to_ids|get_vocab|add_special_tokens)\("
 )
 EXCEPTIONS = {

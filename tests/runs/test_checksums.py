@@ -5,6 +5,8 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from blurr.runs import checksums
 from blurr.runs.checksums import Damaged, open_line, put, seal, seal_line, sealed_by, sealed_files, verify
@@ -25,6 +27,16 @@ def test_a_sealed_folder_is_as_it_was_written(folder: Path):
     verify(folder)
     assert sealed_by(folder) == "me"
     assert sorted(sealed_files(folder)) == ["a.bin", "below/ü.json", "empty"]
+
+
+@pytest.mark.parametrize(("of_folder", "of_file"), [(0o750, 0o640), (0o700, 0o600), (0o755, 0o644)], ids=oct)
+def test_whoever_reads_a_sealed_folder_reads_its_files(tmp_path: Path, of_folder: int, of_file: int):
+    """The weights of a model were for their owner alone, and a server of another user could not load them."""
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    tmp_path.chmod(of_folder)
+    seal(tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == of_file
+    verify(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.bin", "below/ü.json", checksums.SEAL])
