@@ -1,13 +1,11 @@
-"""What configs look up: models and data in a word, by the option or by what is loaded, and the weights of a trial."""
+"""What configs look up: models in a word, by the option or by what is loaded, and the weights of a trial."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-ANY_MODEL, OF_FILES, OF_HUB = "auto", "files", "hub"  # the options that say nothing by themselves
+ANY_MODEL = "auto"  # the option that says nothing by itself
 MODEL_FOLDER = "model"  # a run's model lies in a folder of this name
 CACHED = "models--"  # how the Hub's cache names the folder of a checkpoint
 RESOLVER, WEIGHTS = "blurr.model", "blurr.weights"  # the names by which conf/ calls the functions below
@@ -46,19 +44,3 @@ def model_label(choice: str | None, name: str | None) -> str:
     if parts[1:] and parts[-1] == MODEL_FOLDER:
         parts.pop()
     return parts[-1] if parts else name
-
-
-def data_label(choice: str | None, data: Mapping[str, Any]) -> str:
-    """Return the word for data: the option, the stem of the file, or the last name of the Hub id.
-
-    Args:
-        choice: the option of the group `data`.
-        data: the part `data` of the config.
-    """
-    given = data.get("name") if choice == OF_HUB else data.get("train") if choice == OF_FILES else None
-    first = next(iter(given), None) if isinstance(given, list | tuple) else given
-    if not isinstance(first, str) or not first:
-        return choice or ""
-    parts = [part for part in re.split(r"[/\\]", first) if part not in ("", ".", "..") and "*" not in part]
-    stem = parts[-1].partition(".")[0] or parts[-1] if parts else ""
-    return stem or str(choice)

@@ -128,6 +128,7 @@ PIPELINES = {
     "object_detection": "object-detection",
 }
 OF_PICTURES = ("image-classification", "image-segmentation", "object-detection")
+LR = "optimizer.lr"
 SETTINGS = ("optimizer", "schedule", "loader", "seed", "precision")
 LIMITS = """- It has learned from the rows it was trained on, and may fail on other {others}.
 - The metrics above were measured on the split that each names; on other data it may do worse.
@@ -154,11 +155,13 @@ def write_card(record: Record) -> Path:
 
 def card(record: Record) -> str:
     """Return the card: the Hub's YAML header, and Markdown."""
-    settings = {key: record.config[key] for key in SETTINGS if key in record.config}
+    settings = flatten({key: record.config[key] for key in SETTINGS if key in record.config})
+    if settings.get(LR) in ("null", "auto"):
+        settings[LR] = record.tags.get("blurr.lr", settings[LR])  # what that came to
     sections = {
         "What it is": _list(run_facts(record)),
         "How well it does": _scores(record),
-        "How it was trained": f"{block(command(record), 'bash')}\n\n{_list(flatten(settings))}",
+        "How it was trained": f"{block(command(record), 'bash')}\n\n{_list(settings)}",
         "How to use it": _usage(record),
         "Limits": LIMITS.format(others=_others(record)),
         "Licence": LICENCE,

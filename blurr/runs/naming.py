@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from blurr.config.naming import ANY_MODEL, data_label, model_label
+from blurr.config.naming import ANY_MODEL, model_label
+from blurr.data.naming import split_name
 from blurr.runs.secrets import mask_overrides
 
 # Groups and keys that the rest of the name says, that say where a run is recorded, or what it is measured by.
@@ -12,6 +13,7 @@ SAID = ("model", "data", "task", "model.name", "data.train", "data.valid", "data
 ASIDE = ("output_dir", "resume", "overwrite", "report", "threads", "debug", "metrics", "objective")
 ASIDE_GROUPS = ("tracking", "sweep", "hydra", "checkpoint")
 REPEATED = ("seed", "fold")  # the last part of a key that repeats a configuration, and does not change it
+OF_FILES, OF_HUB = "files", "hub"  # the options of data that say nothing by themselves
 LONGEST_VALUE = 40
 LONGEST = 200  # letters of a name; MLflow takes 250
 
@@ -72,6 +74,26 @@ def subject_of(config: Mapping[str, Any], overrides: Sequence[str], choices: Map
         data_label(choices.get("data"), config.get("data") or {}),
     ]
     return " ".join(part for part in parts if part)
+
+
+def data_label(choice: str | None, data: Mapping[str, Any]) -> str:
+    """Return the word for data: the option, the stem of the file, or the last name of the Hub id.
+
+    A file or folder that is named for its split, such as `train.csv`, is called by the folder that it is in.
+
+    Args:
+        choice: the option of the group `data`.
+        data: the part `data` of the config.
+    """
+    given = data.get("name") if choice == OF_HUB else data.get("train") if choice == OF_FILES else None
+    first = next(iter(given), None) if isinstance(given, list | tuple) else given
+    if not isinstance(first, str) or not first:
+        return choice or ""
+    parts = [part for part in re.split(r"[/\\]", first) if part not in ("", ".", "..") and "*" not in part]
+    stems = [part.partition(".")[0] or part for part in parts]
+    if stems[1:] and split_name(stems[-1]):
+        stems.pop()
+    return stems[-1] if stems else str(choice)
 
 
 def title_of(subject: str, differs: str) -> str:

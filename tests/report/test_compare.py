@@ -16,7 +16,7 @@ from blurr.report.changes import IN_TERMINAL, directions, tell_changes
 from blurr.report.commands import _show_board
 from blurr.report.compare import changed_predictions, config_differences, measures, metric_differences, significance
 from blurr.report.leaderboard import leaderboard, leaderboard_of_experiment
-from blurr.report.overview import note, write_card
+from blurr.report.overview import card, note, write_card
 from blurr.report.page import write_report
 from blurr.runs.journal import Journal
 from blurr.runs.record import Record
@@ -295,6 +295,14 @@ def test_a_card_has_the_header_of_the_hub_and_says_what_it_is(make_run):
     assert "base_model" not in header
     assert "| valid/accuracy | 0.6 |" in text
     assert "## Limits" in text
+
+
+def test_a_card_has_the_learning_rate_that_none_came_to(make_run):
+    """It said null, of a rate that the run knew."""
+    folder = make_run(optimizer={"lr": None})
+    assert "- optimizer.lr: null" in card(Record(folder))
+    Journal(identity="me", tags={"blurr.lr": "0.001"}).write(folder)
+    assert "- optimizer.lr: 0.001" in card(Record(folder))
 
 
 def test_a_description_has_scores_and_the_command(make_run):

@@ -3,8 +3,8 @@
 import pytest
 
 from blurr.config.composing import compose
-from blurr.config.naming import data_label, model_label
-from blurr.runs.naming import LONGEST, compact, differences, short_keys, subject_of, title_of
+from blurr.config.naming import model_label
+from blurr.runs.naming import LONGEST, compact, data_label, differences, short_keys, subject_of, title_of
 from blurr.tracking.trackers import MLflowTracker
 
 
@@ -35,6 +35,9 @@ def test_a_model_is_named_by_its_option_or_else_by_its_checkpoint(choice, name, 
         ("files", {"train": ["a/one.csv", "a/two.csv"]}, "one"),
         ("files", {"train": "parts/*.csv"}, "parts"),
         ("files", {"train": "../corpus/"}, "corpus"),
+        ("files", {"train": "../sst2/train.tsv"}, "sst2"),
+        ("files", {"train": "dev.jsonl"}, "dev"),
+        ("files", {"train": "photos/train/"}, "photos"),
         ("files", {"train": "??"}, "??"),
         ("files", {}, "files"),
     ],
