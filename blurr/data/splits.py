@@ -145,8 +145,10 @@ def _look_for_splits(rows: datasets.Dataset, roles: Collection[str | None]) -> N
         if all(isinstance(value, str) and split_name(value) for value in first[column][:]):
             names = [str(value) for value in Distinct.of(rows, column).values]
             if len(names) > 1 and all(map(split_name, names)):
-                said = "Look at this: the column %r names %s, and validation rows are drawn at random. A remedy: "
-                said += "follow it by data.splits.by=column data.splits.column=%s."
+                said = (
+                    "Look at this: the column %r names %s, and validation rows are drawn at random. A remedy: follow "
+                    "it by data.splits.by=column data.splits.column=%s, or by a column is_valid of true and false."
+                )
                 log.warning(said, column, " and ".join(sorted(names)), column)
 
 

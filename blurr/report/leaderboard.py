@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -115,13 +116,18 @@ def _ranked(
     if chosen not in names:
         raise InputError(f"No run has the metric {chosen}.{nearest(chosen, names)} There are {names}.")
     frame = pd.DataFrame([row for row in rows if chosen in row])
+    others = Counter(name for row in rows if chosen not in row for name in row if name in names)
+    if others:
+        said = "%d of %d rows are left out, for they have no %s. Others are shown by --by %s"
+        usual = min(others, key=lambda name: (is_cost(name), -others[name]))
+        log.warning(said, len(rows) - len(frame), len(rows), chosen, usual)
     said = {"differs": frame["differs"].any(), "n": frame["n"].gt(1).any()}
     first = [*("run", "what"), *(name for name, is_shown in said.items() if is_shown), chosen]
-    others = [name for name in frame if name not in (*NOT_METRICS, chosen) and frame[name].notna().any()]
-    if chosen + DEVIATION in others:
-        others.remove(chosen + DEVIATION)
+    more = [name for name in frame if name not in (*NOT_METRICS, chosen) and frame[name].notna().any()]
+    if chosen + DEVIATION in more:
+        more.remove(chosen + DEVIATION)
         first.append(chosen + DEVIATION)
-    frame = frame[[*first, *others]]
+    frame = frame[[*first, *more]]
     better = direction or better_of(chosen, directions) or direction_of(chosen, None, remedy=REMEDY)
     # NaN comes last, whichever way is better
     return frame.sort_values(chosen, ascending=better == MINIMIZE, na_position="last").reset_index(drop=True)

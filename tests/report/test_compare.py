@@ -273,6 +273,18 @@ def test_a_leaderboard_of_an_unknown_metric_names_the_nearest(two, tmp_path):
         leaderboard(tmp_path, by="valid/acc")
 
 
+def test_runs_without_the_metric_are_said_to_be_left_out(two, make_run, tmp_path, caplog):
+    """Those of other tasks were missing without a word."""
+    (make_run(name="c") / "metrics.json").write_text(json.dumps({"valid/loss": 0.2, "valid/wer": 1.0}))
+    assert list(leaderboard(tmp_path, by="valid/wer", direction="minimize")["run"]) == ["c"]
+    assert (
+        "2 of 3 rows are left out, for they have no valid/wer. Others are shown by --by valid/accuracy" in caplog.text
+    )
+    caplog.clear()
+    leaderboard(tmp_path, by="valid/loss")
+    assert not caplog.text
+
+
 def test_a_folder_without_runs_has_no_leaderboard(tmp_path):
     with pytest.raises(InputError, match="There are no runs with final scores below"):
         leaderboard(tmp_path)
