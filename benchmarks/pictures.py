@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium
 from benchmarks.commands import ROOT, run, show
+from benchmarks.samples import SCRATCH
 from benchmarks.servers import serving
 from blurr.config import paths
 from blurr.report.page import write_report
@@ -55,6 +56,10 @@ OF_FILES = {  # of whose reports the end is shown
     *("audio_classification", "speech_recognition"),
 }
 NARROW = "token_classification"  # whose report is shown on a phone, too
+QUESTION = "Who founded Arven?"
+ANSWERS = (
+    "count => document.querySelectorAll('#chat > li').length >= count && !document.querySelector('#stop:not([hidden])')"
+)
 SWEEP = ("model=bert,distilbert", "optimizer.lr=1e-3,3e-3", "schedule.epochs=3", "data.rows=2000", "sweep.name=first")
 
 
@@ -88,9 +93,6 @@ def keep(name: str, *pictures: Image.Image) -> None:
         if file.stat().st_size <= LARGEST:
             break
     show(f"{file.relative_to(ROOT)} {file.stat().st_size // 1024} kB")
-
-
-SCRATCH = ("model.weights=scratch", "tracking.uri=sqlite:///mlflow.db")
 
 
 def runs(work: Path, tasks: Sequence[str]) -> dict[str, Path]:
@@ -147,13 +149,24 @@ def picture_mlflow(browser: Browser, store: str) -> None:
                 keep(name, taken(page, cut=ASSISTANT))
 
 
+def ask(page: Page, *questions: str) -> None:
+    """Hold a conversation on the page of a server."""
+    for number, question in enumerate(questions, 1):
+        page.fill("#text", question)
+        page.click("#send")
+        page.wait_for_function(ANSWERS, arg=2 * number)
+
+
 def picture_server(browser: Browser, task: str, folder: Path) -> None:
     """Take the page that tries a model, with an answer on it, light, dark and on a phone; once how to call it."""
     with serving(["blurr.cli", "serve", str(folder), "--port"], "/ready") as address, ExitStack() as pages:
         shots = []
         for size, is_dark in ((TRY, False), (TRY, True), (PHONE, False)):
             page = pages.enter_context(opened(browser, f"{address}/#try", size, is_dark=is_dark))
-            page.locator("#answer .card").first.wait_for()
+            if task == "chat":
+                ask(page, QUESTION)
+            else:
+                page.locator("#answer .card").first.wait_for()
             shots.append(taken(page, height=2 * TRY[1]))
         keep(f"try_{task}", *shots)
         if task == "sequence_classification":

@@ -14,10 +14,16 @@ from blurr.tasks.base import Task
 from blurr.training.learner import Blearner
 
 FIELDS = {
+    "audio_classification": {"label", "score", "class_index", "class_labels", "probs"},
     "causal_lm": {"generated_texts"},
+    "chat": {"answer"},
+    "image_classification": {"label", "score", "class_index", "class_labels", "probs"},
     "masked_lm": {"filled_texts", "scores", "masks"},
+    "object_detection": {"boxes", "class_labels"},
     "question_answering": {"answer", "start", "end", "score"},
+    "semantic_segmentation": {"mask", "labels", "class_labels"},
     "sequence_classification": {"label", "score", "class_index", "class_labels", "probs"},
+    "speech_recognition": {"transcript", "segments"},
     "summarization": {"summary_texts"},
     "token_classification": {"entity_group", "score", "word", "start", "end"},
     "translation": {"translation_texts"},
@@ -25,7 +31,8 @@ FIELDS = {
 ROUNDING = 1e-4  # by which a probability may differ in a batch
 Item = dict[str, Any]
 PREPARED: dict[str, Callable[[Item, Any], Item]] = {
-    "masked_lm": lambda item, tokenizer: {"text": f"{tokenizer.mask_token} {item['text']}"}
+    "chat": lambda item, _: {"messages": item["messages"][:-1]},
+    "masked_lm": lambda item, tokenizer: {"text": f"{tokenizer.mask_token} {item['text']}"},
 }
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from benchmarks.browser import chromium
-from benchmarks.pictures import PAGE, TRY, keep, opened, taken
+from benchmarks.pictures import PAGE, TRY, ask, keep, opened, taken
 from benchmarks.servers import serving
 from blurr.report.page import write_report
 from blurr.runs.record import Record
@@ -23,9 +23,6 @@ ONLY = """wanted => document.querySelectorAll("main > *, .parts > *").forEach(ea
   if (!each.matches(".parts") && !wanted.includes(title)) each.remove();
 })"""
 QUESTIONS = ("Who founded Arven?", "And its river?", "What is 3 plus 4?")
-ANSWERS = (
-    "count => document.querySelectorAll('#chat > li').length >= count && !document.querySelector('#stop:not([hidden])')"
-)
 Shot = Callable[[Browser, Path], Image.Image]
 
 
@@ -68,10 +65,7 @@ def conversation(browser: Browser, folder: Path) -> Image.Image:
         serving(["blurr.cli", "serve", str(folder / "outputs/chat"), "--port"], "/ready") as address,
         opened(browser, address, TRY) as page,
     ):
-        for number, question in enumerate(QUESTIONS, 1):
-            page.fill("#text", question)
-            page.click("#send")
-            page.wait_for_function(ANSWERS, arg=2 * number)
+        ask(page, *QUESTIONS)
         return taken(page, height=PAGE[1])
 
 

@@ -16,7 +16,16 @@ from docs.pages.blocks import Block
 BLOCKS = list(blocks())
 LINES = {line: each.page for each in BLOCKS if each.language == "bash" for line in each.commands}
 # What names something that the page before it has made; test_running.py runs it.
-OWN = ("experiments=mine", "experiments=reviews", "data=mine", "errors]", "task=ordering", "my_rows.", "stop_at")
+OWN = (
+    "mape]",
+    "experiments=mine",
+    "experiments=reviews",
+    "data=mine",
+    "errors]",
+    "task=ordering",
+    "my_rows.",
+    "stop_at",
+)
 RUNS = {
     line: page
     for line, page in LINES.items()

@@ -1,6 +1,7 @@
 """What the README and the guides say is run, page by page, in a folder with the files that they name."""
 
 import json
+import random
 import re
 import shlex
 import shutil
@@ -15,10 +16,22 @@ from forked import Forked, door
 from pictures import make_vision_checkpoint, picture_rows
 from sounds import make_audio_checkpoint, sound_rows
 
+from blurr.vision.samples import KINDS, boxed_scenes, scenes
+from docs.pages import walk
 from docs.pages.blocks import blocks
 
 GUIDES = ["README.md", *sorted(f"docs/how-to/{file.name}" for file in (ROOT / "docs" / "how-to").glob("*.md"))]
-PAGES = [*GUIDES, "docs/reference/exit_codes.md"]
+TASKS = {  # what RUN and the checkpoints of a page have learnt; texts with a class elsewhere
+    "docs/audio_classification.md": "audio_classification",
+    "docs/augmentation.md": "image_classification",
+    "docs/chat.md": "chat",
+    "docs/image_classification.md": "image_classification",
+    "docs/object_detection.md": "object_detection",
+    "docs/segmentation.md": "semantic_segmentation",
+    "docs/speech_recognition.md": "speech_recognition model=whisper",
+}
+PAGES = [*GUIDES, *TASKS, "docs/adapters.md", "docs/scores.md", "docs/reference/exit_codes.md"]
+CHECKPOINT = re.compile(r'model\.name=([\w.-]+/[\w.-]+)(?!/)|from_data\("[^"]+", "([\w.-]+/[\w.-]+)"')
 NEEDS = {  # words of commands that are not run here
     "squad_v2": "a network",
     "imdb_bert": "a network",
@@ -28,7 +41,6 @@ NEEDS = {  # words of commands that are not run here
     "models:/": "a registry",
     "pip ": "a package index",
     "pytest": "is what runs here",
-    "curl": "a server",
     "sweep=tpe": "Optuna, and is run by tests/sweep",
     "sweep=asha": "Optuna, and is run by tests/sweep",
 }
@@ -42,6 +54,8 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stock")
     write_tables(folder)
     write_media(folder)
+    write_boxes(folder)
+    write_masks(folder)
     make_tiny_bert(folder / "distilbert-base-uncased")
     make_vision_checkpoint(folder / "resnet-50")
     make_audio_checkpoint(folder / "wav2vec2-base")
@@ -92,8 +106,54 @@ def write_media(folder: Path) -> None:
         file = folder / "clips" / row["label"] / f"{i // 2}.wav"
         file.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(file, *row["audio"])
+        soundfile.write(folder / "clip.flac", *row["audio"])
         clips.append({"audio": file.relative_to(folder).as_posix(), "text": "it is a tone"})
     pd.DataFrame(clips).to_csv(folder / "clips.csv", index=False)
+
+
+def write_boxes(folder: Path) -> None:
+    """Write `street/`, as COCO has it, and `yolo/`."""
+    draw = random.Random(0)
+    for split in ("train", "val"):
+        images, annotations = [], []
+        for i in range(16):
+            row, name = boxed_scenes(draw), f"{split}_{i}.jpg"
+            file, lines = folder / "yolo" / "images" / split / name, []
+            for each in row["boxes"]:
+                left, top, right, bottom = each["box"]
+                kind, bbox = KINDS.index(each["label"]), [left, top, right - left, bottom - top]
+                annotations.append({"id": len(annotations), "image_id": i, "category_id": kind, "bbox": bbox})
+                lines.append(f"{kind} {(left + right) / 128} {(top + bottom) / 128} {bbox[2] / 64} {bbox[3] / 64}")
+            images.append({"id": i, "file_name": name, "width": 64, "height": 64})
+            for where in (file, folder / "street" / name, folder / "photo.jpg"):
+                where.parent.mkdir(parents=True, exist_ok=True)
+                row["image"].save(where)
+            texts = folder / "yolo" / "labels" / split / f"{split}_{i}.txt"
+            texts.parent.mkdir(parents=True, exist_ok=True)
+            texts.write_text("\n".join(lines))
+        kinds = [{"id": i, "name": name} for i, name in enumerate(KINDS)]
+        coco = {"images": images, "annotations": annotations, "categories": kinds}
+        (folder / "street" / f"{split}.json").write_text(json.dumps(coco))
+    (folder / "yolo" / "data.yaml").write_text(f"names: [{', '.join(KINDS)}]")
+
+
+def write_masks(folder: Path) -> None:
+    draw = random.Random(0)
+    for i in range(16):
+        for name, picture in scenes(draw).items():
+            file = folder / "scenes" / f"{name}s" / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(file)
+
+
+def learn(page: str, folder: Path) -> None:
+    """Have RUN be of the page's task, and the checkpoints that the page names what it has saved."""
+    if page in TASKS:
+        shutil.rmtree(folder / "RUN")
+        call(["run", *f"task={TASKS[page]}".split(), "debug=quick", "report=false", "output_dir=RUN"], folder)
+    for name in {"".join(found) for found in CHECKPOINT.findall((ROOT / page).read_text("utf-8"))}:
+        if page not in GUIDES and not (folder / name).exists():
+            shutil.copytree(folder / "RUN" / "model", folder / name)
 
 
 def call(words: list[str], folder: Path) -> Forked:
@@ -111,7 +171,10 @@ def quickly(words: list[str]) -> list[str]:
 
 
 def run_line(line: str, folder: Path) -> None:
-    """Run a command of blurr, with what is piped into or out of it."""
+    """Run a command of blurr, with what is piped into or out of it, or send a request to a server of RUN."""
+    if line.startswith("curl localhost:8000/"):
+        served = f"```bash\nblurr serve RUN --port 8000\n{line.replace('curl', 'curl -sSf', 1)}\n```\n"
+        assert walk.walk(served, folder, walk.in_shell).faults == []
     if any(word in line for word in NEEDS) or not (line.startswith(("blurr ", "cat ")) and "blurr" in line):
         return
     before, _, rest = line.rpartition("blurr ")
@@ -129,6 +192,7 @@ def run_line(line: str, folder: Path) -> None:
 def test_what_a_page_says_can_be_done(page: str, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "work"
     shutil.copytree(stock, folder)
+    learn(page, folder)
     monkeypatch.chdir(folder)
     if "notebooks" in page or page == "README.md":
         text = (ROOT / page).read_text(encoding="utf-8").replace("```python", "```text")  # run by tests/test_readme.py
