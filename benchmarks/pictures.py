@@ -40,8 +40,9 @@ TUTORIALS = ROOT / "docs" / "tutorials"  # of whose notebooks no picture is take
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LEAF = (760, 2300)  # of the notebook
 COLOURS = (64, 32, 16)  # fewer, where a picture would be larger than that
+MOVES = 3  # of colours towards the pixels near them, without which lines of two hues become one
 LARGEST = 150_000  # bytes: pictures lie in git
-REPORT = (1180, 3000)  # width and height in pixels
+REPORT = (1180, 2000)  # width and height in pixels
 PAGE = (1750, 1100)
 TRY = (820, 760)
 PHONE = (390, 844)
@@ -50,11 +51,11 @@ GAP = 16  # pixels between pictures that stand side by side
 SETTLED = 12_000  # milliseconds until MLflow has drawn its charts
 ASSISTANT = 445  # pixels on the right of MLflow's pages, where it offers to talk
 DARK = "question_answering"  # whose report shows the dark style
-BEFORE = "document.querySelectorAll('main > :not(#validation, #validation ~ *)').forEach(each => each.remove())"
-OF_FILES = {  # of whose reports the end is shown
-    *("image_classification", "semantic_segmentation", "object_detection"),
-    *("audio_classification", "speech_recognition"),
-}
+BEFORE = """() => {
+  let each = document.querySelector("main > nav");
+  while (each.id !== "validation") { const next = each.nextElementSibling; each.remove(); each = next; }
+}"""
+WHOLE = "sequence_classification"  # whose report is shown from its beginning; of others the results alone
 NARROW = "token_classification"  # whose report is shown on a phone, too
 QUESTION = "Who founded Arven?"
 ANSWERS = (
@@ -89,7 +90,7 @@ def keep(name: str, *pictures: Image.Image) -> None:
     file = PICTURES / f"{name}.png"
     PICTURES.mkdir(parents=True, exist_ok=True)
     for colours in COLOURS:
-        whole.quantize(colours).save(file, optimize=True)
+        whole.quantize(colours, kmeans=MOVES).save(file, optimize=True)
         if file.stat().st_size <= LARGEST:
             break
     show(f"{file.relative_to(ROOT)} {file.stat().st_size // 1024} kB")
@@ -116,7 +117,7 @@ def picture_report(browser: Browser, task: str, folder: Path) -> None:
     """Take the report of a task: one dark, and one on a phone, too, in pieces side by side."""
     file, _ = write_report(Record(folder))
     with opened(browser, file.as_uri(), REPORT, is_dark=task == DARK) as page:
-        if task in OF_FILES:
+        if task != WHOLE:
             page.evaluate(BEFORE)
             page.set_viewport_size({"width": REPORT[0], "height": 1})  # no taller than what is left
         keep(task, taken(page, height=REPORT[1]))

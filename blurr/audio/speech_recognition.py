@@ -196,7 +196,7 @@ class SpeechRecognition(Task):
             places = zip(columns[ROW], columns[START], columns[STOP], strict=True)
             waves = parts_of(rows["audio"], [Window(int(row), float(a), float(b)) for row, a, b in places], rate)
         made = SpeechRows({WAVE: waves, **columns})
-        made.names = names_of(extractor)
+        made.names, made.rate = names_of(extractor), rate
         if "text" in rows:
             texts = rows["text"][:]
             made.texts = [texts[int(row)] for row in columns[ROW]] if ROW in columns else list(texts)

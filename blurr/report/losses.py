@@ -94,8 +94,9 @@ def keys_of(rows: Rows) -> dict[str, list[Any]]:
 
 def _quarters(counts: list[int]) -> list[str]:
     cut = pd.qcut(counts, 4, duplicates="drop", precision=0)
-    edges = [f"{max(int(np.floor(i.left)) + 1, min(counts))}–{int(np.floor(i.right))}" for i in cut.categories]
-    return [edges[code] for code in cut.codes]
+    ends = [(max(int(np.floor(i.left)) + 1, min(counts)), int(np.floor(i.right))) for i in cut.categories]
+    names = [str(least) if least == most else f"{least}–{most}" for least, most in ends]
+    return [names[code] for code in cut.codes]
 
 
 def _losses(rows: Rows) -> list[float]:

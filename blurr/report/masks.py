@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from blurr.data.known_labels import sorted_labels
 from blurr.metrics.bootstrap import ratio
 from blurr.report.parts import Part, bars, grid
 from blurr.runs.record import Rows
@@ -33,16 +34,17 @@ def per_class(rows: Rows) -> pd.DataFrame:
         for name, counts in row["pixels"].items():
             sums[name] = sums.get(name, np.zeros(3)) + np.asarray(counts, dtype=np.float64)
             pictures[name] = pictures.get(name, 0) + (counts[0] > 0)
-    true, predicted, both = np.array(list(sums.values())).T if sums else np.zeros((3, 0))
+    names = sorted_labels(sums)
+    true, predicted, both = np.array([sums[name] for name in names]).T if names else np.zeros((3, 0))
     return pd.DataFrame(
         {
-            "class": list(sums),
+            "class": names,
             "iou": ratio(both, true + predicted - both),
             "precision": ratio(both, predicted),
             "recall": ratio(both, true),
             "pixels": true.astype(int),
             "predicted": predicted.astype(int),
-            "pictures": list(pictures.values()),
+            "pictures": [pictures[name] for name in names],
         }
     )
 

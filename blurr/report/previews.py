@@ -239,8 +239,10 @@ def near_part(record: Record, split: str, rows: Rows) -> Part:
 
 def measured_part(rows: Rows, previews: Mapping[int, Line]) -> Part:
     """Return the part that compares quarters of the rows by what is measured of their files."""
-    note = f"Quarters of the rows, of at least {FEWEST}, with the 95 % interval of the accuracy (Wilson 1927)."
-    return Part("measures", "By what is measured of the files", by_measure(rows, previews), note)
+    frame = by_measure(rows, previews)
+    interval = ", with the 95 % interval of the accuracy (Wilson 1927)" if "accuracy" in frame else ""
+    note = f"Quarters of the rows by each property, if they have at least {FEWEST} rows{interval}."
+    return Part("measures", "Scores by properties of the files", frame, note)
 
 
 def by_measure(rows: Rows, previews: Mapping[int, Line]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ AROUND = 160  # characters of a context that are shown on each side of its marks
 def entity_parts(rows: Rows) -> list[Part]:
     """Return the parts that show which entities are wrong."""
     note = (
-        "How each true entity was predicted; `wrong ends` overlaps a prediction of its type. An invented entity was "
+        "How each true entity was predicted. Wrong ends: it overlaps a prediction of its type. An invented entity was "
         "predicted and overlaps no true one. Kinds after Chinchor and Sundheim 1993 (MUC-5 evaluation metrics)."
     )
     frame = error_types(rows)
@@ -136,7 +136,7 @@ def answer_parts(rows: Rows) -> list[Part]:
     """Return the parts that show which answers are wrong."""
     drawn = partial(_stacked, colours=OUTCOMES, label="questions")
     said = (
-        "The worst first. Green is right, red and dotted is wrong, underlined is a true answer; `others` are the next "
+        "The worst first. Green is right, red and dotted is wrong, underlined is a true answer; others are the next "
         "best."
     )
     return [

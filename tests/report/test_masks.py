@@ -29,6 +29,7 @@ ROWS = [
 
 def test_each_class_has_its_scores_of_all_pictures_together():
     frame = per_class(ROWS).set_index("class")
+    assert list(frame.index) == ["car", "road", "sky"]
     assert frame.loc["sky"].to_dict() == pytest.approx(
         {"iou": 10 / 15, "precision": 10 / 11, "recall": 10 / 14, "pixels": 14, "predicted": 11, "pictures": 2}
     )

@@ -80,7 +80,7 @@ def test_the_report_shows_what_was_confused_and_the_same_when_the_files_are_gone
     assert len(pictures_in(page)) > 20
     assert all(max(picture.size) <= 1120 for picture in pictures_in(page))
     assert len(page) < 2e6
-    for title in ("What was confused", "Top losses", "Augmented rows", "By what is measured of the files"):
+    for title in ("What was confused", "Top losses", "Augmented rows", "Scores by properties of the files"):
         assert f"<h3>{title}</h3>" in page
     assert not re.search(r'(src|href)="(?!#|data:)', re.sub(r'xlink:href="#', 'href="#', page))
     assert re.search(r'<img src="data:[^"]+" alt="\w+ predicted as \w+: valid/\d+.png"', page)

@@ -63,7 +63,7 @@ def test_the_report_plays_what_was_confused_and_the_same_when_the_files_are_gone
     )
     assert len(found) > 20
     assert len(page) < 2e6
-    for title in ("What was confused", "Top losses", "By what is measured of the files"):
+    for title in ("What was confused", "Top losses", "Scores by properties of the files"):
         assert f"<h3>{title}</h3>" in page
     again, plots = write_report(Record(run))
     assert again.read_text(encoding="utf-8") == page
