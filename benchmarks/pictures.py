@@ -39,10 +39,10 @@ NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 TUTORIALS = ROOT / "docs" / "tutorials"  # of whose notebooks no picture is taken: the site shows them
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LEAF = (760, 2300)  # of the notebook
-COLOURS = (64, 32, 16)  # fewer, where a picture would be larger than that
+COLOURS = (256, 128, 64, 32)  # fewer, where a picture would be larger than that
 MOVES = 3  # of colours towards the pixels near them, without which lines of two hues become one
 LARGEST = 150_000  # bytes: pictures lie in git
-REPORT = (1180, 2000)  # width and height in pixels
+REPORT, SHEETS = (1180, 2000), 2800  # width and height in pixels; height with sheets of files
 PAGE = (1750, 1100)
 TRY = (820, 760)
 PHONE = (390, 844)
@@ -55,7 +55,11 @@ BEFORE = """() => {
   let each = document.querySelector("main > nav");
   while (each.id !== "validation") { const next = each.nextElementSibling; each.remove(); each = next; }
 }"""
-WHOLE = "sequence_classification"  # whose report is shown from its beginning; of others the results alone
+WHOLE = {"sequence_classification", "causal_lm", "masked_lm"}  # reports that are shown from their beginning
+OF_FILES = {  # whose reports end with sheets of files, which are shown
+    *("image_classification", "semantic_segmentation", "object_detection"),
+    *("audio_classification", "speech_recognition"),
+}
 NARROW = "token_classification"  # whose report is shown on a phone, too
 QUESTION = "Who founded Arven?"
 ANSWERS = (
@@ -117,10 +121,10 @@ def picture_report(browser: Browser, task: str, folder: Path) -> None:
     """Take the report of a task: one dark, and one on a phone, too, in pieces side by side."""
     file, _ = write_report(Record(folder))
     with opened(browser, file.as_uri(), REPORT, is_dark=task == DARK) as page:
-        if task != WHOLE:
+        if task not in WHOLE:
             page.evaluate(BEFORE)
             page.set_viewport_size({"width": REPORT[0], "height": 1})  # no taller than what is left
-        keep(task, taken(page, height=REPORT[1]))
+        keep(task, taken(page, height=SHEETS if task in OF_FILES else REPORT[1]))
     if task == NARROW:
         with opened(browser, file.as_uri(), PHONE) as page:
             long, height = taken(page, height=sys.maxsize), TALL * PHONE[1]

@@ -59,10 +59,10 @@ def perplexity_parts(rows: Rows) -> list[Part]:
     """Return the parts that show how well single tokens were predicted."""
     note = "The exponential of the mean loss per predicted token; rows in groups of about equal size."
     losses = [float(row["loss"]) for row in rows]
-    return [
-        Part("perplexity", "Perplexity by length", by_length(rows), note, _by_length),
-        Part("losses_of_rows", "Losses of the rows", pd.DataFrame({"loss": losses}), "Mean per token.", _losses),
-    ]
+    frame = by_length(rows)
+    lengths = [Part("perplexity", "Perplexity by length", frame, note, _by_length)] if len(frame) > 1 else []
+    of_rows = Part("losses_of_rows", "Losses of the rows", pd.DataFrame({"loss": losses}), "Mean per token.", _losses)
+    return [*lengths, of_rows]
 
 
 def by_length(rows: Rows) -> pd.DataFrame:
