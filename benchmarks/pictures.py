@@ -49,6 +49,7 @@ PHONE = (390, 844)
 TALL = 3  # phones above each other in a picture of a report
 GAP = 16  # pixels between pictures that stand side by side
 SETTLED = 12_000  # milliseconds until MLflow has drawn its charts
+LONGEST = 240_000  # milliseconds for a page to load, on a busy machine
 ASSISTANT = 445  # pixels on the right of MLflow's pages, where it offers to talk
 DARK = "question_answering"  # whose report shows the dark style
 BEFORE = """() => {
@@ -74,6 +75,7 @@ def opened(browser: Browser, address: str, size: tuple[int, int], *, is_dark: bo
     scheme: Any = "dark" if is_dark else "light"
     with browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme) as context:
         page = context.new_page()
+        page.set_default_timeout(LONGEST)
         page.goto(address, wait_until="networkidle")
         yield page
 
@@ -149,7 +151,7 @@ def picture_mlflow(browser: Browser, store: str) -> None:
     with serving(["mlflow", "ui", "--backend-store-uri", store, "--port"], "/health") as address:
         for name, (part, drawn) in pages.items():
             with opened(browser, f"{address}/#/experiments/{experiment}/{part}", PAGE) as page:
-                page.locator(drawn).first.wait_for(timeout=20 * SETTLED)
+                page.locator(drawn).first.wait_for()
                 page.wait_for_timeout(SETTLED)
                 keep(name, taken(page, cut=ASSISTANT))
 

@@ -18,7 +18,9 @@ from docs.pages.blocks import without_code
 INLINE = re.compile(r"`(python -m benchmarks\.[^`]+)`")
 PLACEHOLDERS = {"N": "2"}  # of numbers
 FIGURE = re.compile(r"[*~≤<>±]*\d[\d.,]*[^|\n]{0,14}")
-COMMAND = re.compile(r"python -m benchmarks\.|\bblurr [a-z]+|```bash")
+COMMAND = re.compile(
+    r"python -m benchmarks\.|`blurr (run|plan|evaluate|serve|predict) |the same command|```bash", re.IGNORECASE
+)
 SMALL = [  # what takes seconds
     "benchmarks.cache 200",
     "benchmarks.chaos --kills 1 --only causal_lm",
