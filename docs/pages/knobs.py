@@ -146,7 +146,7 @@ def _type(name: str, last: str, target: str) -> str:
 
 def _readable(expected: Any) -> str:
     """Return a type in words, with numbers that can be read, and the same on every machine."""
-    said = checks.describe(expected).replace(f"at most {MOST_WORKERS}", "at most four for each core")
+    said = re.sub(rf"at most {MOST_WORKERS}(?!,?\d)", "at most four for each core", checks.describe(expected))
     return re.sub(r"\d{5,}(\.0)?", lambda found: f"{int(float(found[0])):,}", said)
 
 
