@@ -1,5 +1,6 @@
 """Say what a run would do, without doing it: rows, tokens, labels, parameters, steps; no weights are loaded."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -158,17 +159,29 @@ def _doubts_of_labels(raw: RawData, role: str | None) -> Facts:
     found = []
     rare = sorted((str(name) for name, n in counted.items() if n < FEW_ROWS))
     if rare:
-        names = ", ".join(rare[:MOST_LABELS]) + (" …" if len(rare) > MOST_LABELS else "")
         remedy = "add rows, merge or leave out these, or callbacks=[class_balance]"
-        found.append((f"{len(rare)} of {len(counted)} labels have under {FEW_ROWS} rows: {names}", remedy))
+        found.append((f"{len(rare)} of {len(counted)} labels have under {FEW_ROWS} rows: {_first(rare)}", remedy))
     if len(counted) > FEW_NUMBERS and raw.kind == "multiclass" and all(str(name).isdecimal() for name in counted):
         said = f"the label has {len(counted)} different whole numbers, each taken for a class"
         found.append((said, "if they are quantities: task.kind=regression"))
     name, most = counted.most_common(1)[0] if counted else ("", 0)
     if raw.kind == "multiclass" and most > MUCH_OF_ONE * total:
-        remedy = "look at metrics=[f1,matthews], and try callbacks=[class_balance]"
+        rarest = min(counted, key=lambda label: counted[label])
+        is_word = re.fullmatch(r"\w+", str(rarest))  # other names would need quotes
+        positive = f" metrics.f1.positive={rarest}" if len(counted) == 2 and is_word else ""
+        remedy = f"look at metrics=[f1,matthews]{positive}, and try callbacks=[class_balance]"
         found.append((f"{most / total:.0%} of the rows are {name}", remedy))
+    for split in ("valid", "test"):
+        there = Distinct.of(raw.splits[split], role).counted() if split in raw.splits else counted
+        lacking = sorted(str(label) for label, n in counted.items() if n >= FEW_ROWS and label not in there)
+        if lacking:
+            remedy = "add rows of these; where the rows are drawn, data.splits.by=stratified"
+            found.append((f"{split} has no row of {len(lacking)} of {len(counted)} labels: {_first(lacking)}", remedy))
     return found
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_LABELS]) + (" …" if len(names) > MOST_LABELS else "")
 
 
 def _labels(raw: RawData, splits: Mapping[str, Dataset], role: str | None) -> Facts:

@@ -64,6 +64,16 @@ def test_a_plan_tells_how_many_rows_of_the_embedding_are_trained_or_why_all_of_t
     assert told("model.compact_embeddings=false") is None
 
 
+def test_the_rare_class_is_the_one_to_score_and_a_split_without_it_is_told(work: Path):
+    rows = [f"row {i},{'bad' if i in (3, 8, 13, 18, 23, 28) else 'good'},{int(i >= 90)}" for i in range(100)]
+    (work / "rare.csv").write_text("\n".join(["text,label,is_valid", *rows]))
+    doubts = planned("data=files", "data.train=rare.csv", "model.weights=scratch")["look at this"]
+    (share,) = [remedy for found, remedy in doubts.items() if "of the rows are good" in found]
+    (lacking,) = [remedy for found, remedy in doubts.items() if "valid has no row of 1 of 2 labels: bad" in found]
+    assert "metrics.f1.positive=bad" in share
+    assert "data.splits.by=stratified" in lacking
+
+
 def test_texts_beyond_the_limit_are_told(work: Path):
     told = planned("task=summarization", "model.weights=scratch", "data.rows=60", "task.max_length=10")
     assert "100.0% reach the limit of 10" in told["tokens"]["train input_ids"]
