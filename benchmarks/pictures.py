@@ -70,13 +70,15 @@ SWEEP = ("model=bert,distilbert", "optimizer.lr=1e-3,3e-3", "schedule.epochs=3",
 
 
 @contextmanager
-def opened(browser: Browser, address: str, size: tuple[int, int], *, is_dark: bool = False) -> Iterator[Page]:
-    """Open a page in a window of its own."""
+def opened(
+    browser: Browser, address: str, size: tuple[int, int], *, is_dark: bool = False, is_busy: bool = False
+) -> Iterator[Page]:
+    """Open a page in a window of its own; one that goes on asking its server is not waited for."""
     scheme: Any = "dark" if is_dark else "light"
     with browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme) as context:
         page = context.new_page()
         page.set_default_timeout(LONGEST)
-        page.goto(address, wait_until="networkidle")
+        page.goto(address, wait_until="load" if is_busy else "networkidle")
         yield page
 
 
@@ -150,7 +152,7 @@ def picture_mlflow(browser: Browser, store: str) -> None:
     }
     with serving(["mlflow", "ui", "--backend-store-uri", store, "--port"], "/health") as address:
         for name, (part, drawn) in pages.items():
-            with opened(browser, f"{address}/#/experiments/{experiment}/{part}", PAGE) as page:
+            with opened(browser, f"{address}/#/experiments/{experiment}/{part}", PAGE, is_busy=True) as page:
                 page.locator(drawn).first.wait_for()
                 page.wait_for_timeout(SETTLED)
                 keep(name, taken(page, cut=ASSISTANT))
