@@ -1,8 +1,6 @@
 """Check a composed config before anything heavy loads: keys, types, ranges, and parts that do not fit each other."""
 
-import json
 import re
-import types
 import typing
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +8,9 @@ from functools import partial
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import MinLen
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import TypeAdapter
 
 from blurr.config import paths, signatures
 from blurr.config.annotations import (
@@ -44,7 +41,8 @@ from blurr.config.combinations import (
 )
 from blurr.config.destinations import check_borrowed
 from blurr.config.moved import with_current_names
-from blurr.errors import InputError, nearest, shortened
+from blurr.config.values import check_value
+from blurr.errors import InputError, nearest
 
 # The parts that every run needs.
 NEEDED = ("task", "model", "data", "loader", "optimizer", "schedule", "checkpoint", "tracking")
@@ -83,18 +81,6 @@ LIBRARY: dict[str, dict[str, Any]] = {
     "optuna.pruners.MedianPruner": {"n_startup_trials": Natural, "n_warmup_steps": Natural, "interval_steps": Count},
     "optuna.pruners.PatientPruner": {"patience": Natural, "min_delta": NonNegative},
 }
-NOUNS = {
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    bool: "true or false",
-    list: "a list",
-    dict: "a mapping",
-    type(None): "null",
-    Callable: "a function, as {_target_: my_module.name, _partial_: true}",
-}
-
-
 Combination = tuple[tuple[str, ...], Callable[[Mapping[str, Any]], None]]
 """Parts of a config, and what raises an `InputError` where they do not go together."""
 # What is checked of several parts, where none of them is wrong itself.
@@ -194,7 +180,7 @@ def _wrong_values(values: Mapping[str, Any], types: Mapping[str, Any], key: str 
         group, _, last = name.rpartition(".")
         node = values.get(group, {}) if group else values
         if isinstance(node, Mapping) and last in node:
-            yield from _messages(partial(_check_value, f"{key}.{name}".lstrip("."), node[last], expected))
+            yield from _messages(partial(check_value, f"{key}.{name}".lstrip("."), node[last], expected))
 
 
 def _mistakes(node: Node) -> Iterator[str]:
@@ -214,7 +200,7 @@ def _wrong_sizes(model: Any) -> Iterator[str]:
         for name, value in values.items() if isinstance(values, dict) else ():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            yield from _messages(partial(_check_value, f"model.{group}.{name}", value, _size_of(name, group, value)))
+            yield from _messages(partial(check_value, f"model.{group}.{name}", value, _size_of(name, group, value)))
 
 
 def _size_of(name: str, group: str, value: float) -> Any:
@@ -236,23 +222,6 @@ def check_part(key: str, node: DictConfig) -> None:
     """
     values = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
     _raise_all(list(_mistakes(Node(key, values["_target_"], values))))
-
-
-def describe(expected: Any) -> str:
-    """Describe a type in words, e.g. `a whole number of at least 1 or 'auto'`."""
-    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if origin is Annotated:
-        return f"{describe(arguments[0])}{_bounds(arguments[1:])}"
-    if origin is Literal:
-        return " or ".join(repr(argument) for argument in arguments)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(describe(argument) for argument in arguments)
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        length = f" of {len(arguments)}" if origin is tuple and ... not in arguments else ""
-        return f"a list{length}, each {describe(arguments[0])}"
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return NOUNS[dict]
-    return NOUNS.get(origin or expected, str(expected))
 
 
 def _resolved(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
@@ -309,19 +278,8 @@ def _mistakes_of_ours(node: Node) -> Iterator[str]:
             continue
         is_built = isinstance(value, dict) and "_target_" in value  # checked on its own
         if takes.parameters[name].type is not signatures.UNKNOWN and not is_built:
-            wrong = _messages(partial(_check_value, key, value, takes.parameters[name].type))
+            wrong = _messages(partial(check_value, key, value, takes.parameters[name].type))
             yield from wrong or _wrong_settings(key, value, takes.parameters[name].type)
-
-
-def _check_value(key: str, value: Any, expected: Any) -> None:
-    try:
-        # As JSON: there a list passes for a tuple and a whole number for a number, and all else is strict.
-        TypeAdapter(expected).validate_json(json.dumps(value, allow_nan=False), strict=True)
-    except ValueError as error:  # pydantic's, or json's for NaN and infinity
-        literals = [choice for choice in _literals(expected) if isinstance(choice, str)]
-        hint = nearest(value, literals) if isinstance(value, str) else ""
-        shown = value if isinstance(value, str) else json.dumps(value)
-        raise InputError(f"{key}={shortened(shown)}: must be {describe(expected)}.{hint}") from error
 
 
 def _wrong_settings(key: str, values: Mapping[str, Any], expected: Any) -> Iterator[str]:
@@ -337,28 +295,3 @@ def _wrong_settings(key: str, values: Mapping[str, Any], expected: Any) -> Itera
                     f"{mark.library}.{mark.name}."
                 )
         yield from _wrong_values(values, mark.types, key)
-
-
-def _literals(expected: Any) -> Iterator[Any]:
-    if typing.get_origin(expected) is Literal:
-        yield from typing.get_args(expected)
-    else:
-        for argument in typing.get_args(expected):
-            yield from _literals(argument)
-
-
-def _bounds(constraints: tuple[Any, ...]) -> str:
-    words = []
-    for constraint in constraints:
-        match constraint:
-            case Ge(ge=low):
-                words.append(f"of at least {low}")
-            case Gt(gt=low):
-                words.append(f"above {low}")
-            case Le(le=high):
-                words.append(f"at most {high}")
-            case Lt(lt=high):
-                words.append(f"below {high}")
-            case MinLen():
-                return " that is not empty"
-    return f" {' and '.join(words)}" if words else ""

@@ -118,9 +118,9 @@ def _ranked(
     frame = pd.DataFrame([row for row in rows if chosen in row])
     others = Counter(name for row in rows if chosen not in row for name in row if name in names)
     if others:
-        said = "%d of %d rows are left out, for they have no %s. Others are shown by --by %s"
+        told = "%d of %d rows are left out, for they have no %s. Others are shown by --by %s"
         usual = min(others, key=lambda name: (is_cost(name), -others[name]))
-        log.warning(said, len(rows) - len(frame), len(rows), chosen, usual)
+        log.warning(told, len(rows) - len(frame), len(rows), chosen, usual)
     said = {"differs": frame["differs"].any(), "n": frame["n"].gt(1).any()}
     first = [*("run", "what"), *(name for name, is_shown in said.items() if is_shown), chosen]
     more = [name for name in frame if name not in (*NOT_METRICS, chosen) and frame[name].notna().any()]

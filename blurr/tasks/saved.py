@@ -105,7 +105,12 @@ def save_task(folder: Path, saved: SavedTask) -> None:
     functions = sorted(name for name, value in asdict(saved.task).items() if callable(value))
     if functions not in ([], ["loss"]):
         log.warning("%s cannot hold functions: %s of the task is left out.", FILE, functions)
-    parts = {"task": node_of(saved.task), "columns": saved.columns, "choices": saved.choices, "metrics": saved.metrics}
+    parts: dict[str, Any] = {
+        "task": node_of(saved.task),
+        "columns": saved.columns,
+        "choices": saved.choices,
+        "metrics": saved.metrics,
+    }
     loss = vars(saved.task).get("loss")
     own_loss = _name(loss) if callable(loss) else saved.own_loss
     parts |= {"own_loss": own_loss} if own_loss else {}

@@ -12,6 +12,7 @@ import yaml
 
 from blurr.config import checks, paths, signatures
 from blurr.config.annotations import MOST_WORKERS, TYPES_OF_GENERATION
+from blurr.config.values import describe
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _type(name: str, last: str, target: str) -> str:
 
 def _readable(expected: Any) -> str:
     """Return a type in words, with numbers that can be read, and the same on every machine."""
-    said = re.sub(rf"at most {MOST_WORKERS}(?!,?\d)", "at most four for each core", checks.describe(expected))
+    said = re.sub(rf"at most {MOST_WORKERS}(?!,?\d)", "at most four for each core", describe(expected))
     return re.sub(r"\d{5,}(\.0)?", lambda found: f"{int(float(found[0])):,}", said)
 
 

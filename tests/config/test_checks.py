@@ -15,6 +15,7 @@ from forked import PATH
 
 from blurr.config import checks, combinations, composing, paths
 from blurr.config.annotations import Count, Fraction
+from blurr.config.values import describe
 from blurr.data import checks as data_checks
 
 MISTAKES = {
@@ -208,7 +209,7 @@ class TestModel:
     ids=str,
 )
 def test_a_type_is_said_in_words(expected, words):
-    assert checks.describe(expected) == words
+    assert describe(expected) == words
 
 
 @pytest.mark.parametrize(
