@@ -135,8 +135,9 @@ def _found(config: Mapping[str, Any], missing: Container[str]) -> Iterator[tuple
     for key in NEEDED:
         node = config.get(key)
         if key not in missing and (not isinstance(node, dict) or "_target_" not in node):
-            there = f" Choose one: {key}=… of {', '.join(paths.options(key))}." if key in paths.groups() else ""
-            yield key, [f"{key}={node}: every run needs this, with a _target_.{there}"]
+            one = f"Choose one: {key}=… of {', '.join(paths.options(key))}." if key in paths.groups() else ""
+            there = one or f"It has no options: set its keys, each as {key}.KEY=…; `blurr plan --config` shows them."
+            yield key, [f"{key}={node}: every run needs this, with a _target_. {there}"]
     for key, expected in KEYS.items():
         if "." not in key and key not in config and key not in missing:
             yield key, [f"{key} was taken out of the config, and every run needs it. Leave ~{key} out."]

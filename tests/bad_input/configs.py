@@ -65,6 +65,7 @@ CONFIGS = {
     "no data": (["~data"], "^data=.*every run needs this.*Choose one: data=… of .*files"),
     "no objective": (["~objective"], "objective was taken out of the config"),
     "no target": (["~schedule._target_"], "^schedule=.*every run needs this, with a _target_"),
+    "an option of what has none": (["checkpoint=every"], "^checkpoint=every: .*set its keys, each as checkpoint.KEY="),
     "null in place of a group": (["loader=null"], "^loader=None: every run needs this"),
 }
 FILES = {
