@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blurr.data.core import RawData
-from blurr.data.distinct import Distinct
-from blurr.data.drawing import keys_of
+from blurr.data.drawing import ROWS, keys_of
 from blurr.data.roles import Schema
 
 log = logging.getLogger(__name__)
@@ -17,6 +16,7 @@ log = logging.getLogger(__name__)
 LOOK = "Look at this: %s. A remedy: %s."
 MUCH_SEEN = 0.01  # share of a split's rows
 SKETCHED = 2000  # of a data set, the rows by which others know it again
+MOST_COMPARED = 1_000_000  # rows to train on, above which a comparison would cost seconds and memory at each start
 
 
 def look_at(raw: RawData, schema: Schema) -> None:
@@ -40,26 +40,28 @@ def _look_for_empty(rows: datasets.Dataset, schema: Schema, where: str) -> None:
     if schema.label is None:
         return  # blank lines belong to a text whose words are learnt
     for role in sorted(schema.texts.intersection(rows.column_names)):
-        empty = Distinct.of(rows, role).count(lambda text: isinstance(text, str) and not text.strip())
+        blocks = rows.with_format(None).select_columns([role]).iter(ROWS)
+        empty = sum(isinstance(text, str) and not text.strip() for block in blocks for text in block[role])
         if empty:
             log.warning(LOOK, f"{empty} of {len(rows)} rows of {where} have an empty {role}", "take these rows out")
 
 
 def seen_in(rows: datasets.Dataset, schema: Schema) -> NDArray[np.uint64]:
-    """Return the keys of the inputs of rows, each once, in order; see `keys_of`."""
-    return np.unique(keys_of(rows, _inputs(rows, schema)))
+    """Return the keys of the inputs of rows, each once, in order (see `keys_of`); none of over `MOST_COMPARED` rows."""
+    return np.unique(keys_of(rows, _inputs(rows, schema) if len(rows) <= MOST_COMPARED else ()))
 
 
-def met(rows: datasets.Dataset, schema: Schema, known: NDArray[np.uint64]) -> tuple[int, int]:
+def met(rows: datasets.Dataset, schema: Schema, known: NDArray[np.uint64], *, is_part: bool = False) -> tuple[int, int]:
     """Return how many rows have inputs that are known, and of how many that was asked.
 
     Args:
         rows: Named by role.
         schema: What they are for.
-        known: Of `seen_in`; or its first `SKETCHED`, which answer for the rows whose keys are as low.
+        known: Of `seen_in`.
+        is_part: Whether `known` has only the lowest keys, which answer for the rows whose keys are as low.
     """
     keys = keys_of(rows, _inputs(rows, schema))
-    if len(known) == SKETCHED:
+    if is_part:
         keys = keys[keys <= known[-1]]
     return int(np.isin(keys, known).sum()), len(keys)
 

@@ -13,7 +13,7 @@ from blurr.config.building import build
 from blurr.config.trust import TRUST, check_config, quoted
 from blurr.data import checks
 from blurr.data.core import RawData, with_known_labels
-from blurr.data.doubts import LOOK, MUCH_SEEN, from_sketch, met
+from blurr.data.doubts import LOOK, MUCH_SEEN, SKETCHED, from_sketch, met
 from blurr.data.naming import WEIGHT
 from blurr.errors import InputError, writing
 from blurr.loading.loader import Loader
@@ -71,7 +71,8 @@ def _look_for_seen(predictor: Predictor, rows: Dataset, where: str) -> None:
     seen = Record(run).facts.get("seen") if run is not None and (run / FACTS).is_file() else None
     if not seen:
         return
-    found, of = met(rows, predictor.saved.task.schema, from_sketch(seen))
+    known = from_sketch(seen)
+    found, of = met(rows, predictor.saved.task.schema, known, is_part=len(known) == SKETCHED)
     if found > MUCH_SEEN * of:
         share = f"{found} of {of} rows" if of == len(rows) else f"about {found / of:.0%} of the {len(rows)} rows"
         said = f"the model was trained on {share} of {where}"

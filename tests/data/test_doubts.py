@@ -29,6 +29,18 @@ def test_validation_rows_that_are_trained_on_are_counted(caplog) -> None:
     assert "1 of 2 rows of list (valid) have the inputs of rows that are trained on. A remedy: take them out" in found
 
 
+def test_all_validation_rows_are_asked_for_whatever_the_number_of_training_rows() -> None:
+    """Where as many rows were trained on as a run keeps keys of, rows with higher keys were left out of the count."""
+    train, valid = (datasets.Dataset.from_dict({"text": [f"{name} {i}" for i in range(SKETCHED)]}) for name in "ab")
+    assert met(valid, TASK.schema, seen_in(train, TASK.schema)) == (0, SKETCHED)
+
+
+def test_millions_of_rows_are_not_compared(monkeypatch) -> None:
+    monkeypatch.setattr("blurr.data.doubts.MOST_COMPARED", 2)
+    two, three = (datasets.Dataset.from_dict({"text": ["a", "b", "c"][:n]}) for n in (2, 3))
+    assert (len(seen_in(two, TASK.schema)), len(seen_in(three, TASK.schema))) == (2, 0)
+
+
 def test_drawn_rows_are_not_spoken_of(caplog) -> None:
     assert said(caplog, rows_of(*(f"text {i % 20}" for i in range(40)))) == ""
 
@@ -60,7 +72,7 @@ def test_the_keys_that_a_run_keeps_tell_known_rows_among_many() -> None:
     some, others = (datasets.Dataset.from_dict({"text": each}) for each in (texts[: 2 * SKETCHED], texts[SKETCHED:]))
     kept = from_sketch(sketch(seen_in(some, TASK.schema)))
     assert len(kept) == SKETCHED
-    found, of = met(others, TASK.schema, kept)
+    found, of = met(others, TASK.schema, kept, is_part=True)
     assert 0 < of < len(others)
     assert found / of == pytest.approx(0.5, abs=0.05)
     assert np.array_equal(from_sketch(sketch(kept[:3])), kept[:3])
