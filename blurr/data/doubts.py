@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blurr.data.core import RawData
-from blurr.data.drawing import ROWS, keys_of
+from blurr.data.drawing import keys_of
+from blurr.data.formats.content import ROWS
 from blurr.data.roles import Schema
 
 log = logging.getLogger(__name__)
