@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from blurr.config import annotations, checks, composing, paths, signatures
+from blurr.config.values import check_value
 
 WRONG = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "-1": -1}
 # Negative numbers that mean something.
@@ -74,7 +75,7 @@ def test_a_number_that_is_none_or_negative_is_refused(owner, name, expected):
             continue
         for given in (value, [value, value], [value] * 3, {"train": value}):
             with pytest.raises(checks.InputError, match="must be"):
-                checks._check_value(name, given, expected)
+                check_value(name, given, expected)
 
 
 SENSELESS = {

@@ -233,7 +233,7 @@ BROKEN = {
     "broken jsonl": (
         "rows.jsonl",
         b'{"a": 1}\n{"a": \n',
-        "rows.jsonl: Line 2 is not JSON: Expecting value. Each line must",
+        "rows.jsonl: Line 2 is not JSON: Expecting value at character 8. Each line must",
     ),
     "several types": ("rows.jsonl", b'{"a": [1]}\n{"a": "x"}\n', "values of several types, 'a'"),
     "no parquet": ("rows.parquet", b"text", "rows.parquet is not a parquet file"),

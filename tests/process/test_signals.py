@@ -26,6 +26,7 @@ def ended(call: Callable[[], None]) -> tuple[int, str]:
     if not child:
         os.dup2(writer, 2)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background without it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup without this one
         try:
             call()
         except SystemExit as end:

@@ -329,5 +329,5 @@ def test_a_row_of_a_later_part_is_named_by_its_number(checkpoint: Path):
     )
     task = Chat(template=refusing)
     parts = [{"messages": CHATS[:5]}, {"messages": [PLAIN, [{"role": "user", "content": "no"}, PLAIN[1]]]}]
-    with pytest.raises(InputError, match=r"Row 7 \(counted from 1\) is refused by the chat template: no"):
+    with pytest.raises(InputError, match=r"Row 7 of its split \(counted from 1\) is refused by the chat template: no"):
         list(task.encode_parts(parts, loaded(task, checkpoint)))
