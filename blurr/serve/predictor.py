@@ -169,8 +169,26 @@ class Predictor:
         Raises:
             InputError: the task cannot read an item or an option.
         """
-        result: list[Any] = self.learner.predict(items, bs=bs, **options)
+        read = [self._with_roles(item) for item in items] if isinstance(items, list) else self._with_roles(items)
+        result: list[Any] = self.learner.predict(read, bs=bs, **options)
         return result
+
+    @property
+    def _asked_for(self) -> tuple[str, ...]:
+        """Roles that the task leaves open, and the rows that the model was trained on had."""
+        return tuple(role for role in self.saved.needed if role in self.saved.task.schema.optional)
+
+    def _with_roles(self, item: Any) -> Any:
+        """Return an item without what is None, which is left out on purpose; refuse one without a role to ask for."""
+        named = {*self.roles[:1]} if isinstance(item, str) else item if isinstance(item, Mapping) else self._asked_for
+        lacking = [role for role in self._asked_for if role not in named]
+        if lacking:
+            needed, there = ", ".join(map(repr, self.saved.needed)), ", ".join(map(repr, named))
+            raise InputError(
+                f"The model was trained on rows with {', '.join(map(repr, lacking))}, and an item has {there} alone. "
+                f"Give an item as a dict of {needed}."
+            )
+        return {k: v for k, v in item.items() if v is not None} if isinstance(item, Mapping) else item
 
     def stream(self, inputs: Inputs, settings: Mapping[str, Any], streamer: BaseStreamer) -> None:
         """Generate a text for one row of inputs, token by token; see `models.generation.stream_tokens`."""
@@ -196,8 +214,10 @@ class Predictor:
                 results[index] = item
                 continue
             # in a table, a row that lacks a role has None there
-            filled = {k: v for k, v in item.items() if v is not None} if isinstance(item, Mapping) else item
-            roles = filled.keys() & set(self.roles) if isinstance(filled, dict) else set(self.roles[:1])
+            filled, roles = item, set(self.roles[:1])
+            if isinstance(item, Mapping):
+                roles = {role for role in self.roles if item.get(role) is not None}
+                filled = {name: value for name, value in item.items() if value is not None or name in self._asked_for}
             alike.setdefault(frozenset(roles), {})[index] = filled
         for part in alike.values():
             for index, result in zip(part, self._bisected(list(part.values()), options), strict=True):
@@ -211,6 +231,7 @@ class Predictor:
         """Open the files of an item, or return what is wrong with it: the others would be read again to find it."""
         task = self.saved.task
         try:
+            self._with_roles(item)
             return task.row_of(item) if task.schema.media else item
         except InputError as error:
             return error

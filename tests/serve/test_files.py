@@ -145,6 +145,12 @@ def test_a_model_of_pairs_is_not_given_single_texts(predictor: Predictor, tmp_pa
     assert predict_file(predictor, source, tmp_path / "out.csv").failed == 0
     with pytest.raises(InputError, match="This model reads text and text_pair. Name each: --text text=…"):
         typed_items(["good"], predictor)
+    for item in ("good", {"text": "good"}):
+        with pytest.raises(InputError, match=r"trained on rows with 'text_pair', and an item has 'text' alone\. Give"):
+            predictor.predict(item)
+        (refused, answer) = predictor.predict_each([item, {"text": "good", "text_pair": None}])
+        assert isinstance(refused, InputError)
+        assert answer["label"] == predictor.predict({"text": "good", "text_pair": None})[0]["label"]
 
 
 def test_an_optional_column_under_its_own_name_is_among_those_of_training():
