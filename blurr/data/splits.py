@@ -9,6 +9,7 @@ from typing import Any, Literal
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from blurr.config.annotations import Fraction, Natural, Parts, Seed
@@ -140,9 +141,14 @@ def _chosen_way(rows: datasets.Dataset) -> str:
 
 def _look_for_splits(rows: datasets.Dataset, roles: Collection[str | None]) -> None:
     """Warn of a column that names splits, which drawing at random does not follow."""
-    first = rows.select(range(min(LOOKED_AT, rows.num_rows))).with_format(None)
-    for column in sorted(set(rows.column_names).difference(roles)):
-        if all(isinstance(value, str) and split_name(value) for value in first[column][:]):
+    first = rows.select(range(min(LOOKED_AT, rows.num_rows))).with_format("arrow")[:]  # of thousands of columns at once
+    texts = [
+        name
+        for name, kind in zip(first.column_names, first.schema.types, strict=True)
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    ]
+    for column in sorted(set(texts).difference(roles)):
+        if all(value is not None and split_name(value) for value in first[column].to_pylist()):
             names = [str(value) for value in Distinct.of(rows, column).values]
             if len(names) > 1 and all(map(split_name, names)):
                 said = (
