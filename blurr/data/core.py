@@ -295,7 +295,7 @@ def with_known_labels(raw: RawData, schema: Schema, *, whole: datasets.Dataset |
     else:
         known, who = raw.label_names or sorted_labels(labels_in(columns["train"].values)), "no training row has"
     where = {name: raw.where(name) for name in raw.splits}
-    undrawn = None if whole is None else Distinct.of(whole, role)
+    undrawn = None if whole is None else partial(Distinct.of, whole, role)
     kept = known_only(columns, known, unknown=raw.unknown_labels, where=where, who=who, whole=undrawn)
     splits = {name: picked(part, kept[name]) if name in kept else part for name, part in raw.splits.items()}
     return replace(raw, splits=datasets.DatasetDict(splits))

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -56,7 +56,7 @@ def known_only(
     unknown: UnknownLabels,
     where: Mapping[str, str],
     who: str,
-    whole: Distinct | None = None,
+    whole: Callable[[], Distinct] | None = None,
 ) -> dict[str, NDArray[np.int64]]:
     """Return the rows of each split, all of whose labels are known; the others are refused, or left out.
 
@@ -66,7 +66,8 @@ def known_only(
         unknown: `refuse` rows with other labels, or `drop` them.
         where: Split to its name and where its rows are from, for messages.
         who: Who does not know the others, for messages: `no training row has`.
-        whole: Labels of the rows that the splits were drawn from, whose numbers are those that a user finds.
+        whole: Returns the labels of the rows that the splits were drawn from,
+            whose numbers are those that a user finds.
 
     Raises:
         InputError: There are such rows; names all such labels. Or no row is left.
@@ -82,7 +83,7 @@ def known_only(
         return {}
     labels = sorted_labels({each for split in found for each in labels_in(columns[split].values)} - there)
     split = next(iter(found))
-    first = np.flatnonzero((columns[split] if whole is None else whole).where(is_unknown))[0] + 1
+    first = np.flatnonzero((columns[split] if whole is None else whole()).where(is_unknown))[0] + 1
     counts = ", ".join(f"{len(rows)} of the {len(columns[name])} {name} rows" for name, rows in found.items())
     said = (
         f"{where[split]} has {_which(labels)}, which {who}: in {counts}, first in row {first} (counted from 1). "

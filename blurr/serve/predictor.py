@@ -207,18 +207,16 @@ class Predictor:
         item's own mistake; any other exception is logged, the first of a call with its traceback.
         """
         results: list[Any] = [None] * len(items)
-        alike: dict[frozenset[str], dict[int, Any]] = {}
+        alike: dict[tuple[str, ...], dict[int, Any]] = {}
         for index, given in enumerate(items):
             item = self._read(given)
             if isinstance(item, InputError):
                 results[index] = item
                 continue
-            # in a table, a row that lacks a role has None there
-            filled, roles = item, set(self.roles[:1])
-            if isinstance(item, Mapping):
-                roles = {role for role in self.roles if item.get(role) is not None}
-                filled = {name: value for name, value in item.items() if value is not None or name in self._asked_for}
-            alike.setdefault(frozenset(roles), {})[index] = filled
+            roles = self.roles[:1]
+            if isinstance(item, Mapping):  # in a table, a row that lacks a role has None there
+                roles = tuple(role for role in self.roles if item.get(role) is not None)
+            alike.setdefault(roles, {})[index] = item
         for part in alike.values():
             for index, result in zip(part, self._bisected(list(part.values()), options), strict=True):
                 results[index] = result
